@@ -1,0 +1,4 @@
+//! What is true of the cluster now.
+
+pub mod store;
+pub mod topology;

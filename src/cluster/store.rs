@@ -1,0 +1,116 @@
+//! What a consensus store tells of a cluster, whichever store it is.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use tokio::sync::{mpsc, watch};
+
+use super::topology::{Lsn, MemberName, Timeline};
+use crate::{clock::Moment, net::Address};
+
+pub mod etcd;
+
+/// Everything the store says of one cluster, read at one revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSnapshot {
+    /// When the question was sent; for a watch event, when it arrived.
+    pub asked_at: Moment,
+    /// The store's revision. Never goes back within one store.
+    pub revision: u64,
+    /// The cluster's system identifier (`/initialize`); `None` before it is bootstrapped.
+    pub system_id: Option<u64>,
+    /// Who holds the leader key.
+    pub leader: Option<LeaderKey>,
+    /// Every member with a readable record.
+    pub members: Vec<MemberRecord>,
+    /// The part of Patroni's dynamic configuration that matters here.
+    pub settings: ClusterSettings,
+    /// Synchronous standbys by name (`/sync`).
+    pub sync_standbys: Vec<MemberName>,
+    /// A planned switchover stands in `/failover`: the leader is about to step down.
+    pub switchover_pending: bool,
+}
+
+/// The leader key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderKey {
+    /// The leader's name.
+    pub member: MemberName,
+    /// Revision at which the key was written: a new one means a new election, even of the same member.
+    pub elected_at: u64,
+    /// Until when the key cannot pass to another: the send time of the lease query that showed it, plus the time
+    /// to live that the answer named. `None` when this reading asked for no lease (a watch event).
+    pub right_until: Option<Moment>,
+}
+
+/// One member, as Patroni wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberRecord {
+    /// Its name.
+    pub name: MemberName,
+    /// Where its PostgreSQL listens (`conn_url`, never `proxy_url`).
+    pub address: Address,
+    /// `running`, `starting`, `stopped` …
+    pub state: String,
+    /// `primary`, `replica` … as written: 1 to 4 s late, so never used to find the leader.
+    pub role: String,
+    /// Its timeline, where it says.
+    pub timeline: Option<Timeline>,
+    /// Its WAL position, up to a loop_wait old.
+    pub xlog_location: Option<Lsn>,
+    /// The tag `noloadbalance`: serves no reads.
+    pub noloadbalance: bool,
+    /// Patroni's REST API, for later stores and failsafe mode.
+    pub api_url: Option<String>,
+}
+
+/// What of Patroni's dynamic configuration concerns a proxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterSettings {
+    /// `ttl`: how long a leader key outlives a dead leader.
+    pub ttl: Duration,
+    /// `loop_wait`.
+    pub loop_wait: Duration,
+    /// Whether Patroni fails over by itself, or an operator has paused it (`pause`).
+    pub failover: Failover,
+    /// `failsafe_mode`.
+    pub failsafe_mode: bool,
+}
+
+/// Whether Patroni acts by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Failover {
+    /// As usual.
+    #[default]
+    Automatic,
+    /// `pause`: the leader key may be absent while the primary runs.
+    Paused,
+}
+
+/// What a store reports while it is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreEvent {
+    /// A new reading, by watch or by re-read.
+    Read(StoreSnapshot),
+    /// The store answers, but nothing stands under the scope; says what was found instead.
+    Nothing {
+        /// What was found, and what to do.
+        found: String,
+    },
+    /// The store did not answer.
+    Lost {
+        /// Why, for the log.
+        reason: String,
+    },
+}
+
+/// A consensus store, watched until the receiver is dropped.
+pub trait Store: Send {
+    /// Reports what the store says: at once, at every change, and at least as often as `reread_interval` by a
+    /// linearizable re-read that asks for the lease (a silent watch proves nothing). `hurry` changes when the
+    /// cluster wants the re-read now.
+    fn watch(
+        self: Box<Self>,
+        events: mpsc::Sender<StoreEvent>,
+        hurry: watch::Receiver<u64>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}

@@ -1,0 +1,9 @@
+//! Sockets: an address, a stream over it, and who dials.
+
+mod address;
+mod dial;
+mod stream;
+
+pub use address::{Address, AddressError};
+pub use dial::{Dial, KeepAlive, NetDialer};
+pub use stream::{Duplex, Stream};
