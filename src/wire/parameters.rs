@@ -1,0 +1,157 @@
+//! The settings that follow a client from server to server.
+//!
+//! PostgreSQL reports the settings marked `GUC_REPORT` by ParameterStatus (documentation, "Asynchronous
+//! Operations"). Of these the ones that a session can change are tracked: what the client was told last is what
+//! it must find on whichever server it gets next.
+
+use std::{fmt::Write, sync::Arc};
+
+/// The tracked settings, by the name in which PostgreSQL reports them.
+pub const TRACKED: [&str; 8] = [
+    "application_name",
+    "client_encoding",
+    "DateStyle",
+    "IntervalStyle",
+    "TimeZone",
+    "standard_conforming_strings",
+    "default_transaction_read_only",
+    "search_path",
+];
+
+/// The first of [`TRACKED`] says nothing about how a statement is parsed; the rest may.
+const PARSE_RELEVANT_FROM: usize = 1;
+
+/// Which tracked setting has this name (in any case); its place in [`TRACKED`].
+pub fn tracked(name: &str) -> Option<usize> {
+    TRACKED.iter().position(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// A value for each tracked setting; `None` where the server reports none (an older PostgreSQL).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Parameters {
+    values: [Option<Arc<str>>; TRACKED.len()],
+}
+
+impl Parameters {
+    /// The value of a tracked setting.
+    pub fn get(&self, place: usize) -> Option<&Arc<str>> {
+        self.values.get(place)?.as_ref()
+    }
+
+    /// Notes a value; false if the name is not tracked.
+    pub fn set(&mut self, name: &str, value: &str) -> bool {
+        let Some(place) = tracked(name) else { return false };
+        if self.values[place].as_deref() != Some(value) {
+            self.values[place] = Some(value.into());
+        }
+        true
+    }
+
+    /// The tracked settings out of what a server reported.
+    pub fn from_reported<'a>(reported: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut parameters = Self::default();
+        for (name, value) in reported {
+            parameters.set(name, value);
+        }
+        parameters
+    }
+
+    /// Whether statements parsed under these settings and under `other` mean the same.
+    pub fn parse_alike(&self, other: &Self) -> bool {
+        self.values[PARSE_RELEVANT_FROM..] == other.values[PARSE_RELEVANT_FROM..]
+    }
+
+    /// The settings that bear on parsing, as one comparable text.
+    pub fn parse_key(&self) -> String {
+        let mut key = String::new();
+        for value in &self.values[PARSE_RELEVANT_FROM..] {
+            key.push_str(value.as_deref().unwrap_or("\u{1}"));
+            key.push('\u{0}');
+        }
+        key
+    }
+
+    /// The statement that gives a server with `self` the settings in `wanted`; `None` if nothing differs.
+    /// A setting that the server does not report is not touched.
+    pub fn difference_sql(&self, wanted: &Self) -> Option<String> {
+        let mut sql = String::new();
+        for (place, name) in TRACKED.iter().enumerate() {
+            let (Some(have), Some(want)) = (&self.values[place], &wanted.values[place]) else { continue };
+            if have == want {
+                continue;
+            }
+            // search_path is a list: the reported text is already quoted as SET wants it.
+            let written = if *name == "search_path" && !want.is_empty() {
+                write!(sql, "SET {name} TO {want};")
+            } else {
+                write!(sql, "SET {name} TO {};", quote_literal(want))
+            };
+            // Writing to a String cannot fail.
+            debug_assert!(written.is_ok());
+        }
+        (!sql.is_empty()).then_some(sql)
+    }
+}
+
+/// Quotes a text as a literal that reads the same whatever `standard_conforming_strings` says
+/// (documentation, "String Constants": a backslash needs the `E''` form).
+pub fn quote_literal(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 3);
+    if text.contains('\\') {
+        quoted.push_str(" E");
+    }
+    quoted.push('\'');
+    for c in text.chars() {
+        if c == '\'' || c == '\\' {
+            quoted.push(c);
+        }
+        quoted.push(c);
+    }
+    quoted.push('\'');
+    quoted
+}
+
+/// `client_encoding` values in which a quote or backslash byte can be the second byte of a character
+/// (documentation, "Character Set Support": the encodings that are not for servers).
+pub fn hides_ascii(client_encoding: &str) -> bool {
+    ["BIG5", "GBK", "GB18030", "JOHAB", "SJIS", "UHC", "SHIFT_JIS_2004"]
+        .iter()
+        .any(|encoding| encoding.eq_ignore_ascii_case(client_encoding))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(pairs: &[(&str, &str)]) -> Parameters {
+        Parameters::from_reported(pairs.iter().copied())
+    }
+
+    #[test]
+    fn the_difference_is_what_set_says() {
+        let server = of(&[("TimeZone", "UTC"), ("DateStyle", "ISO, MDY"), ("application_name", "a")]);
+        for (wanted, sql) in [
+            (vec![("TimeZone", "UTC"), ("DateStyle", "ISO, MDY")], None),
+            (vec![("TimeZone", "Europe/Paris")], Some("SET TimeZone TO 'Europe/Paris';")),
+            (vec![("application_name", "it's")], Some("SET application_name TO 'it''s';")),
+            (vec![("application_name", "a\\b")], Some("SET application_name TO  E'a\\\\b';")),
+            (vec![("search_path", "\"$user\", public")], None),
+            (vec![("server_version", "99")], None),
+        ] {
+            assert_eq!(server.difference_sql(&of(&wanted)).as_deref(), sql, "{wanted:?}");
+        }
+        let server = of(&[("search_path", "a")]);
+        assert_eq!(
+            server.difference_sql(&of(&[("search_path", "\"$user\", public")])).as_deref(),
+            Some("SET search_path TO \"$user\", public;")
+        );
+    }
+
+    #[test]
+    fn a_name_of_its_own_does_not_change_how_statements_parse() {
+        let (a, b) = (of(&[("application_name", "a")]), of(&[("application_name", "b")]));
+        assert!(a.parse_alike(&b) && a.parse_key() == b.parse_key());
+        let c = of(&[("DateStyle", "ISO, DMY")]);
+        assert!(!a.parse_alike(&c) && a.parse_key() != c.parse_key());
+    }
+}

@@ -1,0 +1,121 @@
+//! What the pipeline makes of messages and answers.
+
+use super::*;
+
+/// Messages sent, then the server's answers by tag (`Z` takes the next byte as its status); what is left.
+fn check(sent: &[Owed], answers: &[u8], left: usize, release: bool) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    for message in sent {
+        pipeline.sent(message.clone());
+    }
+    let mut answers = answers.iter();
+    while let Some(tag) = answers.next() {
+        let status = if *tag == b'Z' { answers.next().copied() } else { None };
+        while pipeline.own_answer_due().is_some() {}
+        pipeline.received(*tag, status, &mut |_| {}).unwrap();
+    }
+    while pipeline.own_answer_due().is_some() {}
+    assert_eq!((pipeline.len(), pipeline.may_release()), (left, release), "{sent:?} {:?}", pipeline);
+    pipeline
+}
+
+const PARSE: Owed = Owed::Parse(For::Client, Undo::UnnamedLost, None);
+const OWN: Owed = Owed::Own(OwnAnswer::ParseComplete, None);
+
+#[test]
+fn answers_settle_what_is_owed() {
+    let query = Owed::Query(Block::Stays);
+    let execute = Owed::Execute(Block::Stays);
+    check(&[query.clone()], b"TDDCZI", 0, true);
+    check(&[query.clone()], b"CZT", 0, false);
+    check(&[query.clone()], b"EZI", 0, true);
+    check(&[query.clone()], b"TD", 1, false);
+    check(&[query.clone(), query.clone()], b"CZI", 1, false);
+    check(&[PARSE, Owed::Bind, Owed::Describe, execute.clone(), Owed::Sync], b"12TDCZI", 0, true);
+    check(&[OWN, Owed::Bind, execute.clone(), Owed::Sync], b"2CZI", 0, true);
+    check(&[PARSE, Owed::Bind, execute.clone(), Owed::Sync], b"EZI", 0, true);
+    // Flush without Sync: answered, but not free.
+    check(&[PARSE, Owed::Bind], b"12", 0, false);
+    // An error and no Sync so far: everything up to it is skipped.
+    let mut pipeline = check(&[PARSE, Owed::Bind], b"E", 0, false);
+    pipeline.sent(execute.clone());
+    assert!(pipeline.is_empty() && pipeline.is_skipping());
+    pipeline.sent(Owed::Sync);
+    assert_eq!(pipeline.received(b'Z', Some(b'I'), &mut |_| {}), Ok(Passage::Pass));
+    assert!(pipeline.may_release());
+    check(&[Owed::FunctionCall], b"VZI", 0, true);
+}
+
+#[test]
+fn a_sync_before_the_end_of_a_copy_is_never_answered() {
+    let execute = Owed::Execute(Block::Stays);
+    let mut pipeline = check(&[Owed::Bind, execute.clone(), Owed::Sync], b"2G", 1, false);
+    pipeline.sent(Owed::CopyEnd);
+    pipeline.sent(Owed::Sync);
+    for (tag, status) in [(b'C', None), (b'Z', Some(b'I'))] {
+        pipeline.received(tag, status, &mut |_| {}).unwrap();
+    }
+    assert!(pipeline.may_release(), "{pipeline:?}");
+    // All sent before the server said a word: only the Sync behind the end counts.
+    check(&[Owed::Bind, execute, Owed::CopyEnd, Owed::Sync], b"2GCZI", 0, true);
+    check(&[Owed::Query(Block::Stays), Owed::CopyEnd], b"GCZI", 0, true);
+}
+
+#[test]
+fn nonsense_is_noticed() {
+    let mut pipeline = Pipeline::default();
+    for tag in *b"12CTZGQ" {
+        let expected = tag == b'G';
+        assert_eq!(pipeline.received(tag, None, &mut |_| {}).is_ok(), expected, "{}", tag as char);
+    }
+    pipeline.sent(Owed::Bind);
+    assert!(pipeline.received(b'1', None, &mut |_| {}).is_err());
+    assert!(pipeline.received(b'Z', Some(b'I'), &mut |_| {}).is_err());
+}
+
+#[test]
+fn an_error_undoes_what_was_not_carried_out() {
+    let mut pipeline = Pipeline::default();
+    pipeline.sent(Owed::Bind);
+    pipeline.sent(Owed::Parse(For::Us, Undo::ServerForgets(7), Some(Undo::ClientForgets((*b"a").into()))));
+    pipeline.sent(Owed::Close(For::Us, Some(Undo::ServerKeeps(8))));
+    pipeline.sent(Owed::Sync);
+    pipeline.sent(Owed::Parse(For::Us, Undo::ServerForgets(9), None));
+    let mut undone = Vec::new();
+    pipeline.received(b'E', None, &mut |undo| undone.push(format!("{undo:?}"))).unwrap();
+    assert_eq!(undone, ["ServerForgets(7)", "ClientForgets([97])", "ServerKeeps(8)"]);
+    assert_eq!(pipeline.len(), 2);
+}
+
+#[test]
+fn what_a_cut_off_leaves_open() {
+    use Block::{Begins, MayCommit, RollsBack, Stays};
+    let query = Owed::Query;
+    let execute = Owed::Execute;
+    for (status, owed, open) in [
+        (b'I', vec![], false),
+        (b'I', vec![query(Stays)], true),
+        (b'I', vec![query(Begins)], false),
+        (b'I', vec![query(Begins), query(Stays)], false),
+        (b'I', vec![query(Begins), query(Stays), query(MayCommit)], true),
+        (b'I', vec![PARSE, Owed::Sync], false),
+        (b'I', vec![PARSE, Owed::Bind, execute(Stays), Owed::Sync], true),
+        (b'I', vec![Owed::FunctionCall], true),
+        (b'T', vec![query(Stays)], false),
+        (b'T', vec![execute(Stays), Owed::Sync], false),
+        (b'T', vec![execute(MayCommit), Owed::Sync], true),
+        (b'T', vec![query(MayCommit)], true),
+        (b'T', vec![query(RollsBack)], false),
+        (b'T', vec![query(RollsBack), query(Stays)], true),
+        (b'E', vec![query(MayCommit)], false),
+        (b'E', vec![query(MayCommit), query(Stays)], true),
+    ] {
+        let mut pipeline = Pipeline::default();
+        pipeline.sent(query(Stays));
+        pipeline.received(b'Z', Some(status), &mut |_| {}).unwrap();
+        for message in &owed {
+            pipeline.sent(message.clone());
+        }
+        assert_eq!(pipeline.may_have_committed(), open, "{} {owed:?}", status as char);
+    }
+}
