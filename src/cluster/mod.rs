@@ -1,4 +1,14 @@
 //! What is true of the cluster now.
+//!
+//! [`store`] and [`probe`] emit [`Fact`](fact::Fact)s, the [`observer`] folds them (pure) into an immutable
+//! [`Topology`](topology::Topology), the [`watcher`] runs both, writes the [`Fence`](fence::Fence) and publishes.
 
+pub mod fact;
+pub mod fence;
+pub mod ids;
+pub mod observer;
+pub mod policy;
+pub mod probe;
 pub mod store;
 pub mod topology;
+pub mod watcher;

@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 
-use super::topology::{Lsn, MemberName, Timeline};
+use super::ids::{Lsn, MemberName, Timeline};
 use crate::{clock::Moment, net::Address};
 
 pub mod etcd;

@@ -1,67 +1,360 @@
-//! What is known of a cluster, as values.
+//! What is known of a cluster, as one immutable value.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-/// A member's name, as Patroni knows it; with `store = "none"`, the configured address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MemberName(Arc<str>);
+pub use super::ids::{Lsn, MemberName, Term, Timeline};
+use super::{
+    fact::ProbeOutcome,
+    store::{ClusterSettings, MemberRecord},
+};
+use crate::{clock::Moment, net::Address};
 
-impl MemberName {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
+/// Everything known of a cluster at one moment. Built whole by the observer at every change, never patched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Topology {
+    /// Counts the snapshots of this process; grows with each.
+    pub seq: u64,
+    /// When it was built.
+    pub at: Moment,
+    /// Whether, and to whom, writes go.
+    pub write: WriteState,
+    /// The right to write, and where it comes from.
+    pub right: Right,
+    /// Whom the store names as leader (with `store = "none"`: whom the servers' answers name).
+    pub named: Option<Named>,
+    /// Every known member.
+    pub members: BTreeMap<MemberName, Member>,
+    /// Leaders that were deposed and have not come back as replicas since, at most one entry for each member.
+    pub deposed: Vec<Deposed>,
+    /// The store, and when it last answered.
+    pub store: StoreStatus,
+    /// The cluster's system identifier, as far as it is known.
+    pub system_id: Option<u64>,
+    /// Patroni's dynamic configuration, as last read.
+    pub settings: ClusterSettings,
+    /// Synchronous standbys, as last read.
+    pub sync_standbys: Vec<MemberName>,
+    /// What changed from the snapshot before, for the log.
+    pub changes: Vec<Change>,
+}
+
+impl Topology {
+    /// The term in force, whether new write leases are granted or held.
+    pub const fn term(&self) -> Option<&Term> {
+        match &self.write {
+            WriteState::Open(term) | WriteState::Held { term, .. } => Some(term),
+            WriteState::Vacant { .. } => None,
+        }
+    }
+
+    /// The `ParameterStatus` values of the leader, or else of a member that has answered before; what a login can
+    /// be answered from while no server is reachable.
+    pub fn parameters(&self) -> Option<&Arc<Vec<(String, String)>>> {
+        let leader = self.term().and_then(|term| self.members.get(&term.member));
+        leader.into_iter().chain(self.members.values()).find_map(|member| member.parameters.as_ref())
     }
 }
 
-impl From<&str> for MemberName {
-    fn from(name: &str) -> Self {
-        Self(name.into())
-    }
+/// Whether, and to whom, writes go.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WriteState {
+    /// To this term's leader.
+    Open(Term),
+    /// The term is in force, but in doubt: no new write lease is granted. What is under way goes on as long as the
+    /// fence lets it.
+    Held {
+        /// The term.
+        term: Term,
+        /// Since when, or since the newest suspicion.
+        since: Moment,
+        /// The doubt.
+        why: Hold,
+    },
+    /// No term is in force: the previous leader was deposed, or there never was one.
+    Vacant {
+        /// Since when, with this reason.
+        since: Moment,
+        /// What is missing.
+        why: Vacancy,
+    },
 }
 
-impl fmt::Display for MemberName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A position in the write-ahead log, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Lsn(pub u64);
-
-impl Lsn {
-    /// Bytes from `earlier` to here; zero if this is not later.
-    pub const fn bytes_since(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
-    }
-}
-
-impl fmt::Display for Lsn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xFFFF_FFFF)
-    }
-}
-
-impl FromStr for Lsn {
-    type Err = std::num::ParseIntError;
-
-    /// PostgreSQL's `pg_lsn` text: two hexadecimal halves with a slash between.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (high, low) = text.split_once('/').unwrap_or(("", text));
-        Ok(Self(u64::from(u32::from_str_radix(high, 16)?) << 32 | u64::from(u32::from_str_radix(low, 16)?)))
-    }
-}
-
-/// A timeline's number; every promotion begins a new one.
-pub type Timeline = u32;
-
-/// One leader's time in office: the fence compares its epoch before every slice that goes out on a write route.
+/// Why new writes are held although a term is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Term {
-    /// Who leads.
+pub enum Hold {
+    /// Something broke on the way to the leader, and it has not been asked since.
+    Suspected(String),
+    /// The leader did not answer the last time it was asked.
+    Silent(String),
+    /// The store names the leader anew, and it has not been asked since.
+    Renamed,
+    /// The leader key is gone.
+    KeyAbsent,
+    /// The store never gave a right to write to this leader, or the right is over.
+    NoRight(String),
+    /// Another member takes writes on a higher timeline.
+    Contradicted {
+        /// Who.
+        by: MemberName,
+        /// On which timeline.
+        timeline: Timeline,
+    },
+    /// With `store = "none"`: the answers name nobody.
+    Undecided(String),
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Suspected(why) => write!(f, "it is suspected to have failed ({why})"),
+            Self::Silent(why) => write!(f, "it did not answer when asked ({why})"),
+            Self::Renamed => f.write_str("it was elected anew and is being asked"),
+            Self::KeyAbsent => f.write_str("the leader key is gone from the store"),
+            Self::NoRight(why) => write!(f, "there is no right to write to it: {why}"),
+            Self::Contradicted { by, timeline } => {
+                write!(f, "{by} takes writes on the higher timeline {timeline}")
+            }
+            Self::Undecided(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Why no term is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Vacancy {
+    /// The store has not answered yet.
+    StoreNeverAnswered(String),
+    /// The store answers, but nothing stands under the scope; what was found instead.
+    NothingUnderScope(String),
+    /// The store answers, and nobody holds the leader key; or the answers of the hosts name nobody.
+    NobodyNamed(String),
+    /// A leader is named, but has not been seen to take writes since.
+    NotWritable {
+        /// Who.
+        member: MemberName,
+        /// What it last said.
+        why: String,
+    },
+}
+
+impl fmt::Display for Vacancy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StoreNeverAnswered(why) => write!(f, "the store has not answered yet: {why}"),
+            Self::NothingUnderScope(found) => f.write_str(found),
+            Self::NobodyNamed(why) => f.write_str(why),
+            Self::NotWritable { member, why } => write!(f, "{member} is named leader, but {why}"),
+        }
+    }
+}
+
+/// The right to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Right {
+    /// Up to when; in the past, or [`Moment::ZERO`], means there is none.
+    pub deadline: Moment,
+    /// Where it comes from.
+    pub source: RightSource,
+}
+
+/// Where the right to write comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RightSource {
+    /// There is none.
+    None,
+    /// A lease query: sending time plus remaining time to live.
+    Lease,
+    /// Fresh probes: the leader takes writes and nobody else could.
+    Probes,
+}
+
+/// Who is named leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The member.
     pub member: MemberName,
-    /// On which timeline.
-    pub timeline: Timeline,
-    /// This process's count of terms; never 0, never used twice.
-    pub epoch: u64,
+    /// The key's revision; 0 without a store.
+    pub elected_at: u64,
+    /// When this naming was first seen: only a probe asked since then can open the gate.
+    pub seen_at: Moment,
+}
+
+/// One member.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// Where its PostgreSQL listens.
+    pub address: Address,
+    /// What it wrote to the store; `None` without a store, or once its record is gone.
+    pub record: Option<MemberRecord>,
+    /// The newest outcome of asking it.
+    pub probe: Option<LastProbe>,
+    /// A suspicion that no probe asked since has answered.
+    pub suspected: Option<Suspicion>,
+    /// What it is to us.
+    pub standing: Standing,
+    /// Whether it serves reads.
+    pub reads: Reads,
+    /// How far it was behind the leader when last asked; `None` where that is unknown.
+    pub lag: Option<Lag>,
+    /// The `ParameterStatus` values of its last login.
+    pub parameters: Option<Arc<Vec<(String, String)>>>,
+}
+
+/// The newest outcome of asking a member.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastProbe {
+    /// When the question was sent.
+    pub asked_at: Moment,
+    /// When the outcome was known.
+    pub at: Moment,
+    /// The outcome.
+    pub outcome: ProbeOutcome,
+}
+
+/// A suspicion that has not been answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspicion {
+    /// When it was raised.
+    pub since: Moment,
+    /// What was seen.
+    pub why: String,
+}
+
+/// What a member is to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Leader of the term in force.
+    Leading,
+    /// A replica, or a named leader that does not lead yet. Whether it serves reads, [`Member::reads`] says.
+    Following,
+    /// Led, and no longer: nothing goes to it and nothing from it is passed on, until it answers as a replica.
+    Deposed,
+    /// Not to be used: never answered, did not answer last, or does not belong to this cluster. Says nothing
+    /// against connections that work.
+    Unusable(String),
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Leading => f.write_str("leading"),
+            Self::Following => f.write_str("following"),
+            Self::Deposed => f.write_str("deposed"),
+            Self::Unusable(why) => write!(f, "unusable ({why})"),
+        }
+    }
+}
+
+/// Whether a member serves reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// It does.
+    Qualifies,
+    /// It does while no leader exists: it qualified when the last one was lost. Until this moment.
+    Grace(Moment),
+    /// It does not, and why.
+    Excluded(String),
+}
+
+impl Reads {
+    /// Whether reads may go there.
+    pub const fn serves(&self) -> bool {
+        matches!(self, Self::Qualifies | Self::Grace(_))
+    }
+}
+
+/// How far a replica is behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// Bytes of WAL not replayed.
+    pub bytes: u64,
+    /// Age of the oldest position of the leader that it has not replayed.
+    pub time: Duration,
+}
+
+/// A leader that was deposed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deposed {
+    /// The term that ended.
+    pub term: Term,
+    /// Where it listened.
+    pub address: Address,
+    /// When this was known.
+    pub at: Moment,
+    /// Why.
+    pub reason: Deposition,
+}
+
+/// Why a leader was deposed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deposition {
+    /// The store names another.
+    Replaced(MemberName),
+    /// It answers that it is in recovery.
+    InRecovery,
+    /// It does not belong to this cluster (any more): system identifiers differ.
+    WrongSystem {
+        /// Its identifier.
+        has: u64,
+        /// The cluster's.
+        expected: u64,
+    },
+    /// The right to write to it was over, and another takes writes on a higher timeline.
+    Outranked {
+        /// Who.
+        by: MemberName,
+        /// On which timeline.
+        timeline: Timeline,
+    },
+}
+
+impl fmt::Display for Deposition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replaced(by) => write!(f, "{by} is named leader"),
+            Self::InRecovery => f.write_str("it answers that it is in recovery"),
+            Self::WrongSystem { has, expected } => {
+                write!(f, "its system identifier is {has}, the cluster's {expected}")
+            }
+            Self::Outranked { by, timeline } => {
+                write!(f, "the right to write to it is over and {by} takes writes on timeline {timeline}")
+            }
+        }
+    }
+}
+
+/// The store, and how fresh it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreStatus {
+    /// There is none (`store = "none"`).
+    Absent,
+    /// It has not answered yet; why, once that is known.
+    NeverAnswered(Option<String>),
+    /// It answers; when the newest reading was asked for.
+    Answering {
+        /// When the newest reading was asked for.
+        asked_at: Moment,
+    },
+    /// It answers, but nothing stands under the scope; what was found instead.
+    Nothing(String),
+    /// It does not answer any more.
+    Lost {
+        /// Since when.
+        since: Moment,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One change, with the evidence for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What changed: `writes`, `store`, or a member's name.
+    pub subject: String,
+    /// What it was.
+    pub from: String,
+    /// What it is.
+    pub to: String,
+    /// How that is known.
+    pub evidence: String,
 }

@@ -1,1 +1,5 @@
-//! route.
+//! Where a request goes: decisions derived whole from a topology.
+
+pub mod balance;
+pub mod router;
+pub mod table;

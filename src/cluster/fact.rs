@@ -1,0 +1,129 @@
+//! What the outside world tells the observer. Nothing else changes what is known of a cluster.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{
+    ids::{Lsn, MemberName, Timeline},
+    store::StoreEvent,
+};
+use crate::{clock::Moment, net::Address};
+
+/// One thing that was learnt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// The store said something, or fell silent.
+    Store(StoreEvent),
+    /// A member's PostgreSQL was asked over SQL.
+    Probed {
+        /// Who was asked.
+        member: MemberName,
+        /// Where: an answer from an address the member has left is not its answer.
+        address: Address,
+        /// When the question was sent. The answer describes the member at this moment or later.
+        asked_at: Moment,
+        /// When the answer was there, or was given up.
+        at: Moment,
+        /// What came of it.
+        outcome: ProbeOutcome,
+    },
+    /// Something seems wrong with a member: a server connection broke, a connect was refused. Never a refused
+    /// password, which says nothing about the server and which any client could provoke.
+    Suspected {
+        /// Who.
+        member: MemberName,
+        /// What was seen, for the log.
+        why: String,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// What came of asking a member.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ProbeOutcome {
+    /// It answered.
+    Answered(ProbeReading),
+    /// It did not.
+    Failed(ProbeFailure),
+}
+
+/// Why a member did not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeFailure {
+    /// Nothing listens at the address (ECONNREFUSED, or no such socket).
+    Refused,
+    /// The network did not carry it, or the name has no address; or the connection broke.
+    Unreachable(String),
+    /// No answer within the probe's time limit, in full.
+    Timeout(Duration),
+    /// PostgreSQL is starting, stopping or in crash recovery (57P03, 57P01).
+    Starting(String),
+    /// The probe's user was not let in; the server's sentence. Not a fault of the server's health.
+    AuthFailed(String),
+    /// Anything else: an SQL error, a protocol violation.
+    Failed(String),
+}
+
+impl fmt::Display for ProbeFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("connection refused"),
+            Self::Unreachable(why) => write!(f, "unreachable: {why}"),
+            Self::Timeout(limit) => write!(f, "no answer within {limit:?}"),
+            Self::Starting(why) => write!(f, "not ready: {why}"),
+            Self::AuthFailed(why) => write!(f, "refused the probe user: {why}"),
+            Self::Failed(why) => write!(f, "probe failed: {why}"),
+        }
+    }
+}
+
+/// What a member said of itself, in one SQL statement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbeReading {
+    /// Leader or replica, with what belongs to each.
+    pub role: ProbedRole,
+    /// `system_identifier` of `pg_control_system()`.
+    pub system_id: u64,
+    /// `server_version_num`, e.g. 150004.
+    pub server_version: u32,
+    /// The `ParameterStatus` values the server sent at the probe's login.
+    pub parameters: Arc<Vec<(String, String)>>,
+}
+
+/// What a server was at the moment it answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbedRole {
+    /// Not in recovery: takes writes.
+    Writable {
+        /// From `pg_walfile_name(pg_current_wal_lsn())`: `pg_control` lags behind a promotion.
+        timeline: Timeline,
+        /// `pg_current_wal_lsn()`.
+        lsn: Lsn,
+    },
+    /// In recovery.
+    Standby(Standby),
+}
+
+/// A server in recovery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standby {
+    /// The timeline it receives; without a WAL receiver the one of its last restartpoint.
+    pub timeline: Option<Timeline>,
+    /// `pg_last_wal_replay_lsn()`.
+    pub replayed: Option<Lsn>,
+    /// The furthest position it knows of: received, or named by the sender (`latest_end_lsn`).
+    pub known: Option<Lsn>,
+    /// Its WAL receiver.
+    pub receiver: Receiver,
+}
+
+/// A standby's WAL receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receiver {
+    /// `streaming`.
+    Streaming,
+    /// There is one, but it is starting, waiting or restarting.
+    Idle,
+    /// There is none.
+    Gone,
+}

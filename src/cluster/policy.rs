@@ -1,0 +1,47 @@
+//! How a cluster is watched: small values made from the configuration by whoever starts the watcher.
+
+use std::time::Duration;
+
+use crate::net::Address;
+
+/// What the observer's rules depend on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObserverPolicy {
+    /// Who says which member leads.
+    pub authority: Authority,
+    /// How often each member is asked (`probe_interval`).
+    pub probe_interval: Duration,
+    /// How long an answer may take (`probe_timeout`).
+    pub probe_timeout: Duration,
+    /// When a replica may serve reads.
+    pub reads: ReadPolicy,
+}
+
+impl ObserverPolicy {
+    /// How long after it was asked a probe's answer still counts: at a steady pace the next outcome is there an
+    /// interval plus a timeout after the previous question; half an interval more for a busy machine.
+    pub fn fresh_for(&self) -> Duration {
+        self.probe_interval + self.probe_timeout + self.probe_interval / 2
+    }
+}
+
+/// Who says which member leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// A consensus store, whose leader key carries a lease.
+    Store,
+    /// Nobody: the servers themselves are asked, a majority must answer (`store = "none"`). There is no fencing:
+    /// a leader that this process cannot reach may still take writes from others.
+    Hosts(Vec<Address>),
+}
+
+/// When a replica may serve reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadPolicy {
+    /// Most bytes it may lag behind the leader (`lag_bytes_max`).
+    pub lag_bytes_max: u64,
+    /// Longest time it may lag behind the leader (`lag_time_max`).
+    pub lag_time_max: Duration,
+    /// How long, while no leader exists, replicas that qualified last go on (`no_leader_grace`).
+    pub no_leader_grace: Duration,
+}
