@@ -1,7 +1,10 @@
 //! The protocol as values: no runtime, no clock, no configuration.
 
+pub mod error;
 pub mod frame;
+pub mod message;
 pub mod parameters;
 pub mod pipeline;
 pub mod splice;
+pub mod startup;
 pub mod statements;
