@@ -2,6 +2,7 @@
 
 mod hello;
 mod login;
+pub mod registry;
 
 pub use hello::{Arrival, Greeting, Hello, HelloError};
 pub use login::{Authenticator, LoggedIn, LoginError, login};

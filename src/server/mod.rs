@@ -1,5 +1,6 @@
 //! One connection to one PostgreSQL.
 
+pub mod conn;
 mod connect;
 mod login;
 mod query;

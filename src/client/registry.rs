@@ -1,0 +1,244 @@
+//! The clients that are logged in: found by their cancel key, and told what others want of them.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+
+use crate::{
+    clock::Moment,
+    pool::{account::Account, lease::CancelTarget, tether::Tether},
+    wire::startup::BackendKey,
+};
+
+/// What a client is doing, for time limits and for those who look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Activity {
+    /// Nothing, and no transaction is open.
+    #[default]
+    Idle = 0,
+    /// It waits for a server.
+    Waiting = 1,
+    /// A query runs.
+    Running = 2,
+    /// Nothing, inside a transaction.
+    IdleInTransaction = 3,
+}
+
+impl Activity {
+    const ALL: [Self; 4] = [Self::Idle, Self::Waiting, Self::Running, Self::IdleInTransaction];
+}
+
+/// What a session is told to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Order {
+    /// Go on.
+    #[default]
+    None = 0,
+    /// Give up waiting: the client has cancelled (57014).
+    StopWaiting = 1,
+    /// End as soon as no transaction is open: the program is to stop (57P01).
+    Drain = 2,
+    /// End: silent for longer than `client_idle_timeout`.
+    IdleTimeout = 3,
+    /// End: silent inside a transaction for longer than `idle_transaction_timeout`.
+    IdleInTransactionTimeout = 4,
+    /// End: a transaction lasted longer than `transaction_timeout`.
+    TransactionTimeout = 5,
+    /// End: a query ran longer than `query_timeout`, and could not be cancelled.
+    QueryTimeout = 6,
+    /// End now: the program stops (57P01).
+    Terminate = 7,
+}
+
+impl Order {
+    const ALL: [Self; 8] = [
+        Self::None,
+        Self::StopWaiting,
+        Self::Drain,
+        Self::IdleTimeout,
+        Self::IdleInTransactionTimeout,
+        Self::TransactionTimeout,
+        Self::QueryTimeout,
+        Self::Terminate,
+    ];
+}
+
+/// A client's entry.
+#[derive(Debug)]
+pub struct ClientEntry {
+    /// The key it was given.
+    pub key: BackendKey,
+    /// Its user and database.
+    pub account: Arc<Account>,
+    /// Where it came from; `None` for a Unix socket.
+    pub peer: Option<SocketAddr>,
+    /// How it is woken.
+    pub tether: Arc<Tether>,
+    cancel: Mutex<Option<Arc<CancelTarget>>>,
+    order: AtomicU8,
+    activity: AtomicU8,
+    since: AtomicU64,
+    transaction_since: AtomicU64,
+}
+
+impl ClientEntry {
+    /// What it was told to do last.
+    #[inline]
+    pub fn order(&self) -> Order {
+        Order::ALL[usize::from(self.order.load(Ordering::Acquire)) & 7]
+    }
+
+    /// Tells it to do something; an order that weighs more stays.
+    pub fn tell(&self, order: Order) {
+        self.order.fetch_max(order as u8, Ordering::AcqRel);
+        self.tether.wake();
+    }
+
+    /// The order was followed, and does not hold any longer.
+    pub fn followed(&self, order: Order) {
+        let none = Order::None as u8;
+        // If a weightier one has come meanwhile it stays.
+        let _kept = self.order.compare_exchange(order as u8, none, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// It does something else from now on.
+    #[inline]
+    pub fn enter(&self, activity: Activity, now: Moment) {
+        self.activity.store(activity as u8, Ordering::Relaxed);
+        self.since.store(now.nanos(), Ordering::Relaxed);
+    }
+
+    /// A transaction began, or (with `None`) none is open any more.
+    #[inline]
+    pub fn in_transaction(&self, since: Option<Moment>) {
+        self.transaction_since.store(since.map_or(0, Moment::nanos), Ordering::Relaxed);
+    }
+
+    /// What it is doing, and since when.
+    pub fn activity(&self) -> (Activity, Moment) {
+        let activity = Activity::ALL[usize::from(self.activity.load(Ordering::Relaxed)) & 3];
+        (activity, Moment::from_nanos(self.since.load(Ordering::Relaxed)))
+    }
+
+    /// Since when its transaction has been open.
+    pub fn transaction_since(&self) -> Option<Moment> {
+        match self.transaction_since.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Moment::from_nanos(nanos)),
+        }
+    }
+
+    /// A server is its own from now on: cancel requests go there.
+    #[inline]
+    pub fn leased(&self, target: &Arc<CancelTarget>) {
+        *self.cancel.lock() = Some(target.clone());
+    }
+
+    /// The server is not its own any longer. From here on no cancel request sets out to it; the server itself
+    /// knows of those that have.
+    #[inline]
+    pub fn released(&self) {
+        *self.cancel.lock() = None;
+    }
+
+    /// The server that a cancel request must go to now, with a guard that keeps the server from being handed on.
+    pub fn begin_cancel(&self) -> Option<(Arc<CancelTarget>, crate::pool::lease::CancelOnItsWay)> {
+        let cancel = self.cancel.lock();
+        let target = cancel.as_ref()?;
+        Some((target.clone(), target.begin()))
+    }
+}
+
+/// All clients.
+#[derive(Debug, Default)]
+pub struct Registry {
+    clients: DashMap<u32, Arc<ClientEntry>, foldhash::fast::RandomState>,
+    count: AtomicUsize,
+    next_pid: AtomicU64,
+}
+
+/// A client's place in the registry, given up when it is dropped.
+#[derive(Debug)]
+pub struct Registered {
+    entry: Arc<ClientEntry>,
+    registry: Arc<Registry>,
+}
+
+impl std::ops::Deref for Registered {
+    type Target = Arc<ClientEntry>;
+
+    fn deref(&self) -> &Arc<ClientEntry> {
+        &self.entry
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.registry.clients.remove(&self.entry.key.pid);
+        self.registry.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Registry {
+    /// Enters a client, under a new cancel key. The secret comes from `random`.
+    pub fn register(
+        self: &Arc<Self>,
+        account: Arc<Account>,
+        peer: Option<SocketAddr>,
+        now: Moment,
+        random: [u8; 4],
+    ) -> Option<Registered> {
+        loop {
+            // A process id as clients expect it: positive, and not in use.
+            let pid = u32::try_from(self.next_pid.fetch_add(1, Ordering::Relaxed) % 0x7FFF_FFFF).unwrap_or(0) + 1;
+            let dashmap::Entry::Vacant(vacant) = self.clients.entry(pid) else { continue };
+            let entry = Arc::new(ClientEntry {
+                key: BackendKey::new(pid, &random)?,
+                account,
+                peer,
+                tether: Arc::default(),
+                cancel: Mutex::new(None),
+                order: AtomicU8::new(0),
+                activity: AtomicU8::new(0),
+                since: AtomicU64::new(now.nanos()),
+                transaction_since: AtomicU64::new(0),
+            });
+            vacant.insert(entry.clone());
+            self.count.fetch_add(1, Ordering::Relaxed);
+            return Some(Registered { entry, registry: self.clone() });
+        }
+    }
+
+    /// The client with this key. The secret is compared in constant time.
+    pub fn find(&self, key: &BackendKey) -> Option<Arc<ClientEntry>> {
+        use subtle::ConstantTimeEq;
+        let entry = self.clients.get(&key.pid)?;
+        bool::from(entry.key.secret.ct_eq(&key.secret)).then(|| entry.clone())
+    }
+
+    /// How many are logged in.
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Each client in turn.
+    pub fn for_each(&self, mut look: impl FnMut(&Arc<ClientEntry>)) {
+        for entry in &self.clients {
+            look(entry.value());
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The right to use a server connection, which goes back by itself when it is dropped.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use smallvec::SmallVec;
+use tokio::sync::Notify;
+
+use super::{
+    pool::Pool,
+    quota::Permit,
+    slots::{Flavour, ServerId},
+};
+use crate::{
+    net::Address,
+    server::conn::ServerConn,
+    wire::{error::PgError, startup::BackendKey},
+};
+
+/// Why a session gets no server.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Refusal {
+    /// The client is to be told this.
+    Error(Arc<PgError>),
+    /// This pool's member is not where the request belongs any more: route again.
+    Rerouted,
+}
+
+/// A pooled server connection.
+pub struct Server {
+    /// The connection.
+    pub conn: ServerConn,
+    /// How it is cancelled; the same for its whole life.
+    pub cancel: Arc<CancelTarget>,
+    /// The start-up settings it was opened with.
+    pub flavour: Flavour,
+    pub(super) worker: usize,
+    pub(super) permits: SmallVec<[Permit; 3]>,
+}
+
+/// Where a cancel request for a server goes, and how many are on their way: until they have ended the server is
+/// not handed on.
+#[derive(Debug)]
+pub struct CancelTarget {
+    /// The server's address.
+    pub address: Address,
+    /// The key it gave.
+    pub key: BackendKey,
+    pub(super) server: ServerId,
+    on_their_way: AtomicUsize,
+    ended: Notify,
+}
+
+impl CancelTarget {
+    pub(super) fn new(address: Address, key: BackendKey, server: ServerId) -> Self {
+        Self { address, key, server, on_their_way: AtomicUsize::new(0), ended: Notify::new() }
+    }
+
+    /// A cancel request sets out; it has ended when the guard is dropped. Must be called while the lease is known
+    /// to be held.
+    pub fn begin(self: &Arc<Self>) -> CancelOnItsWay {
+        self.on_their_way.fetch_add(1, Ordering::AcqRel);
+        CancelOnItsWay(self.clone())
+    }
+
+    /// Whether a cancel request is on its way.
+    #[inline]
+    pub fn is_pending(&self) -> bool {
+        self.on_their_way.load(Ordering::Acquire) != 0
+    }
+
+    pub(super) async fn settled(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if !self.is_pending() {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+/// A cancel request on its way.
+#[derive(Debug)]
+pub struct CancelOnItsWay(Arc<CancelTarget>);
+
+impl Drop for CancelOnItsWay {
+    fn drop(&mut self) {
+        self.0.on_their_way.fetch_sub(1, Ordering::AcqRel);
+        // A permit is kept for one who is about to wait, so the end is never missed.
+        self.0.ended.notify_one();
+    }
+}
+
+/// How a session leaves the server it had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// Everything is answered and no transaction is open.
+    Settled,
+    /// Everything is answered, but a transaction is open that nobody will end.
+    InTransaction,
+    /// Something is still running that nobody waits for.
+    Running,
+    /// The connection is broken, or must not be used again.
+    Broken,
+}
+
+/// A server in use. Dropped without a word it is closed.
+pub struct Lease {
+    server: Option<Box<Server>>,
+    pool: Arc<Pool>,
+    id: ServerId,
+    number: u64,
+    term: u64,
+}
+
+impl Lease {
+    pub(super) const fn new(
+        server: Box<Server>,
+        pool: Arc<Pool>,
+        id: ServerId,
+        number: u64,
+        term: u64,
+    ) -> Self {
+        Self { server: Some(server), pool, id, number, term }
+    }
+
+    /// The server. `None` never happens while the lease is held.
+    #[inline]
+    pub fn server(&mut self) -> Option<&mut Server> {
+        self.server.as_deref_mut()
+    }
+
+    /// The pool it belongs to.
+    pub const fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// Its number, by which it is revoked.
+    #[inline]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The term as whose leader the server is used; 0 for a replica.
+    #[inline]
+    pub const fn term(&self) -> u64 {
+        self.term
+    }
+
+    /// Ends it.
+    pub fn finish(mut self, how: Finish) {
+        if let Some(server) = self.server.take() {
+            self.pool.give_back(self.id, server, how);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.pool.give_back(self.id, server, Finish::Broken);
+        }
+    }
+}

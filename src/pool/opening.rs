@@ -1,0 +1,166 @@
+//! Opening servers, and what becomes of it when that fails.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    lease::{CancelTarget, Refusal, Server},
+    pool::{Pool, PoolKind, Trouble},
+    quota::Permit,
+    slots::{Event, Flavour, ServerId},
+};
+use crate::{
+    auth::secrets::Credential,
+    clock::Moment,
+    server::{ConnectError, Connected, ServerLogin, conn::ServerConn, connect},
+    wire::{
+        error::{PgError, SqlState},
+        parameters::Parameters,
+    },
+};
+use smallvec::SmallVec;
+
+/// The first pause after an attempt that failed in a way that passes; it doubles up to the last.
+const RETRY_FIRST: Duration = Duration::from_millis(10);
+const RETRY_LAST: Duration = Duration::from_secs(1);
+
+/// How soon a pool that found no room under a shared limit looks again, unless room is made before.
+const ROOM_RETRY: Duration = Duration::from_millis(250);
+
+impl Pool {
+    /// Begins to open a server on its worker, if the shared limits have room.
+    pub(super) fn open(self: &Arc<Self>, id: ServerId, worker: usize, flavour: Flavour, now: Moment) {
+        let Some(opening) = self.opening.take() else {
+            // Those who wait longest are served first when one of the attempts under way has ended.
+            self.shared.starves(self);
+            self.handle(now, Event::OpenFailed(id, now + ROOM_RETRY));
+            return;
+        };
+        let Some(permits) = self.permits().or_else(|| {
+            // An idle server of another pool may give way.
+            self.shared.evict_for(self, now).then(|| self.permits()).flatten()
+        }) else {
+            self.shared.starves(self);
+            self.handle(now, Event::OpenFailed(id, now + ROOM_RETRY));
+            return;
+        };
+        let pool = self.clone();
+        self.shared.workers[worker % self.shared.workers.len()].spawn(async move {
+            let settings = pool.account.settings.load_full();
+            let login = pool.login(flavour);
+            let attempt = connect(&*pool.shared.dial, &pool.address, &login);
+            let outcome = match tokio::time::timeout(settings.connect_timeout, attempt).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(ConnectError::Unreachable(std::io::ErrorKind::TimedOut.into())),
+            };
+            drop(opening);
+            match outcome {
+                Ok(connected) => pool.opened(id, worker, flavour, connected, permits),
+                Err(error) => {
+                    drop(permits);
+                    pool.open_failed(id, &error);
+                }
+            }
+        });
+    }
+
+    fn permits(&self) -> Option<SmallVec<[Permit; 3]>> {
+        self.quotas.iter().map(super::quota::Quota::take).collect()
+    }
+
+    fn login(&self, flavour: Flavour) -> ServerLogin {
+        let mut parameters = self.shared.flavours.settings(flavour);
+        if self.kind == PoolKind::Fallback {
+            parameters.push(("default_transaction_read_only".to_owned(), "on".to_owned()));
+        }
+        let credential = self.account.credential.load_full();
+        ServerLogin {
+            user: self.account.user.to_string(),
+            database: self.account.database.to_string(),
+            parameters,
+            credential: credential.map_or(Credential::None, |credential| (*credential).clone()),
+        }
+    }
+
+    fn opened(
+        self: &Arc<Self>,
+        id: ServerId,
+        worker: usize,
+        flavour: Flavour,
+        connected: Connected,
+        permits: SmallVec<[Permit; 3]>,
+    ) {
+        let now = self.shared.clock.now();
+        let reported = connected.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let parameters = Arc::new(Parameters::from_reported(reported));
+        self.shared.learn(self, &connected.parameters);
+        let cancel = CancelTarget::new(self.address.clone(), connected.key, id);
+        let conn = ServerConn::new(connected.stream, parameters, now);
+        let server = Box::new(Server { conn, cancel: Arc::new(cancel), flavour, worker, permits });
+        let mut state = self.state.lock();
+        state.trouble = Trouble::None;
+        state.put(id, server);
+        self.handle_locked(state, now, Event::Opened(id));
+        self.shared.room_was_made(now);
+    }
+
+    fn open_failed(self: &Arc<Self>, id: ServerId, error: &ConnectError) {
+        let now = self.shared.clock.now();
+        let told = error.to_client(self.member.as_str());
+        tracing::warn!(
+            member = %self.member, user = %self.account.user, database = %self.account.database,
+            sqlstate = told.code.as_str(), "cannot open a server connection: {}", told.message
+        );
+        if error.is_suspicious() {
+            self.shared.suspect(self, &told.message);
+        }
+        let settings = self.account.settings.load();
+        let passing = error.is_suspicious() || error.is_transient() || told.code == SqlState::TOO_MANY_CONNECTIONS;
+        let refusal = Refusal::Error(Arc::new(told));
+        let mut state = self.state.lock();
+        let gauges = state.slots.gauges();
+        let others = gauges.idle + gauges.leased + gauges.recovering > 0;
+        let retry_at = if passing {
+            let failures = match state.trouble {
+                Trouble::Passing(failures, _) => failures.saturating_add(1),
+                _ => 0,
+            };
+            state.trouble = Trouble::Passing(failures, refusal);
+            now + RETRY_FIRST.saturating_mul(1 << failures.min(10)).min(RETRY_LAST)
+        } else {
+            let until = now + settings.login_retry;
+            state.trouble = Trouble::Refused(refusal.clone(), until);
+            until
+        };
+        let refused = matches!(state.trouble, Trouble::Refused(..)) && !others;
+        let refusal = match &state.trouble {
+            Trouble::Refused(refusal, _) if refused => Some(refusal.clone()),
+            _ => None,
+        };
+        self.handle_locked(state, now, Event::OpenFailed(id, retry_at));
+        if let Some(refusal) = refusal {
+            self.refuse_waiting(&refusal, now);
+        }
+        self.shared.room_was_made(now);
+        self.retry_at(retry_at, now);
+    }
+
+    /// Looks again when the pause is over.
+    fn retry_at(self: &Arc<Self>, at: Moment, now: Moment) {
+        let pool = self.clone();
+        let pause = at.since(now);
+        self.shared.workers[0].spawn(async move {
+            tokio::time::sleep(pause).await;
+            pool.tick(pool.shared.clock.now());
+        });
+    }
+
+    /// What kept the last attempt from succeeding, for the detail of a time-out.
+    pub fn last_trouble(&self) -> Option<Arc<PgError>> {
+        match &self.state.lock().trouble {
+            Trouble::Passing(_, Refusal::Error(error)) | Trouble::Refused(Refusal::Error(error), _) => {
+                Some(error.clone())
+            }
+            _ => None,
+        }
+    }
+}

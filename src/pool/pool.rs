@@ -1,0 +1,401 @@
+//! One pool: the shell around [`Slots`] that holds the connections themselves.
+//!
+//! Everything happens under one short lock; what may block or call elsewhere (closing, opening, recovering) is
+//! collected under it and done after it.
+
+use std::{sync::Arc, task::Context};
+
+use parking_lot::Mutex;
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::{
+    account::{Account, PoolSettings},
+    lease::{Finish, Lease, Refusal, Server},
+    pools::Shared,
+    quota::Quota,
+    slots::{Action, Actions, Event, Flavour, Gauges, Return, ServerId, SlotLimits, Slots, Ticket},
+    tether::{Mail, Revoked, Tether},
+};
+use crate::{clock::Moment, cluster::ids::MemberName, net::Address, server::conn::Hygiene};
+
+/// What kind of sessions a pool serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PoolKind {
+    /// Whatever is routed to the member.
+    Normal,
+    /// Reads that fell back on the leader: read-only, and few.
+    Fallback,
+}
+
+/// One user, one database, one member.
+pub struct Pool {
+    pub(super) account: Arc<Account>,
+    pub(super) member: MemberName,
+    pub(super) address: Address,
+    pub(super) kind: PoolKind,
+    /// The shared limits its servers count against.
+    pub(super) quotas: SmallVec<[Arc<Quota>; 3]>,
+    /// Servers of the member that are being opened at once.
+    pub(super) opening: Arc<Quota>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) state: Mutex<State>,
+}
+
+pub(super) struct State {
+    pub(super) slots: Slots,
+    /// Idle and recovering servers by place; those in use are with their leases.
+    pub(super) servers: Vec<Option<Box<Server>>>,
+    leased: Vec<Option<Leased>>,
+    waiting: Slab<Waiting>,
+    pub(super) trouble: Trouble,
+    /// The next lease's number, which no other pool uses.
+    next_lease: u64,
+}
+
+struct Leased {
+    tether: Arc<Tether>,
+    number: u64,
+    term: u64,
+}
+
+struct Waiting {
+    tether: Arc<Tether>,
+    term: u64,
+}
+
+/// What keeps servers from being opened.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Trouble {
+    /// Nothing.
+    #[default]
+    None,
+    /// Attempts failed in a way that passes; how many in a row, and the last one's error.
+    Passing(u32, Refusal),
+    /// The servers refuse this user or database; until when nobody asks again.
+    Refused(Refusal, Moment),
+}
+
+/// What a request for a server came to.
+pub enum Acquired {
+    /// Here it is.
+    Now(Lease),
+    /// It will come to the tether.
+    Later(WaitGuard),
+    /// There is none to be had.
+    Refused(Refusal),
+}
+
+/// A place in the line; leaving it early gives it up.
+pub struct WaitGuard {
+    pool: Arc<Pool>,
+    tether: Arc<Tether>,
+    ticket: Option<Ticket>,
+    term: u64,
+}
+
+/// Lease numbers are a pool's own number and a count within it.
+const LEASE_NUMBER_BITS: u32 = 40;
+
+/// What is to be done once the lock is released.
+#[derive(Default)]
+pub(super) struct Afterwards {
+    pub(super) close: SmallVec<[Box<Server>; 2]>,
+    pub(super) open: SmallVec<[(ServerId, usize, Flavour); 2]>,
+}
+
+impl Afterwards {
+    pub(super) fn append(&mut self, more: Self) {
+        self.close.extend(more.close);
+        self.open.extend(more.open);
+    }
+}
+
+impl Pool {
+    pub(super) fn new(
+        account: Arc<Account>,
+        member: MemberName,
+        address: Address,
+        kind: PoolKind,
+        (quotas, opening): (SmallVec<[Arc<Quota>; 3]>, Arc<Quota>),
+        shared: Arc<Shared>,
+    ) -> Self {
+        let limits = Self::limits(&account.settings.load(), kind);
+        let state = State {
+            slots: Slots::new(limits, shared.workers.len()),
+            servers: Vec::new(),
+            leased: Vec::new(),
+            waiting: Slab::new(),
+            trouble: Trouble::None,
+            next_lease: shared.pool_number() << LEASE_NUMBER_BITS | 1,
+        };
+        let state = Mutex::new(state);
+        Self { account, member, address, kind, quotas, opening, shared, state }
+    }
+
+    fn limits(settings: &PoolSettings, kind: PoolKind) -> SlotLimits {
+        match kind {
+            PoolKind::Normal => settings.limits,
+            PoolKind::Fallback => {
+                SlotLimits { size: settings.fallback_size, min_size: 0, reserve_size: 0, ..settings.limits }
+            }
+        }
+    }
+
+    /// The account it serves.
+    pub const fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// The member its servers are on.
+    pub const fn member(&self) -> &MemberName {
+        &self.member
+    }
+
+    /// Its servers and waiting clients by state.
+    pub fn gauges(&self) -> Gauges {
+        self.state.lock().slots.gauges()
+    }
+
+    /// Since when its longest-waiting client has waited.
+    pub fn oldest_wait(&self) -> Option<Moment> {
+        self.state.lock().slots.oldest_wait()
+    }
+
+    /// Asks for a server for the session behind `tether`, to be used as leader of `term` (0: as a replica).
+    pub fn acquire(
+        self: &Arc<Self>,
+        tether: &Arc<Tether>,
+        worker: usize,
+        flavour: Flavour,
+        term: u64,
+        now: Moment,
+    ) -> Acquired {
+        let mut state = self.state.lock();
+        if let Trouble::Refused(refusal, until) = &state.trouble
+            && now < *until
+            && state.slots.gauges().idle == 0
+        {
+            return Acquired::Refused(refusal.clone());
+        }
+        let ticket = state.waiting.insert(Waiting { tether: tether.clone(), term });
+        let actions = state.slots.handle(now, Event::Acquire { ticket, worker, flavour });
+        if let [Action::Lease(_, id)] = actions[..] {
+            state.waiting.remove(ticket);
+            if let Some(server) = state.servers.get_mut(id).and_then(Option::take) {
+                let number = state.note_lease(id, tether.clone(), term);
+                drop(state);
+                return Acquired::Now(Lease::new(server, self.clone(), id, number, term));
+            }
+        }
+        let afterwards = state.perform(actions);
+        drop(state);
+        self.follow_up(afterwards, now);
+        Acquired::Later(WaitGuard { pool: self.clone(), tether: tether.clone(), ticket: Some(ticket), term })
+    }
+
+    /// A lease ends.
+    pub(super) fn give_back(self: &Arc<Self>, id: ServerId, mut server: Box<Server>, how: Finish) {
+        let now = self.shared.clock.now();
+        server.conn.idle_since = now;
+        let clean = server.conn.hygiene == Hygiene::Clean && !server.cancel.is_pending();
+        let mut state = self.state.lock();
+        if let Some(leased) = state.leased.get_mut(id) {
+            *leased = None;
+        }
+        let how = match how {
+            Finish::Settled if clean => {
+                state.put(id, server);
+                if self.must_give_way(&state, now) { Return::Close } else { Return::Clean }
+            }
+            Finish::Settled | Finish::InTransaction => {
+                self.recover(id, server, how);
+                Return::Recovering
+            }
+            Finish::Running => {
+                self.abandon(server);
+                Return::Close
+            }
+            Finish::Broken => {
+                state.put(id, server);
+                Return::Close
+            }
+        };
+        self.handle_locked(state, now, Event::Returned(id, how));
+    }
+
+    /// Whether another pool that shares a limit has waited much longer than anybody here.
+    fn must_give_way(&self, state: &State, now: Moment) -> bool {
+        if !self.shared.is_starving() {
+            return false;
+        }
+        let waited = state.slots.oldest_wait().map_or_else(Default::default, |since| now.since(since));
+        self.shared.starving_longer_than(self, waited, now)
+    }
+
+    /// Takes note of an event and does what follows from it.
+    pub(super) fn handle(self: &Arc<Self>, now: Moment, event: Event) {
+        let state = self.state.lock();
+        self.handle_locked(state, now, event);
+    }
+
+    pub(super) fn handle_locked(
+        self: &Arc<Self>,
+        mut state: parking_lot::MutexGuard<'_, State>,
+        now: Moment,
+        event: Event,
+    ) {
+        let actions = state.slots.handle(now, event);
+        let afterwards = state.perform(actions);
+        if let Event::Returned(id, _) | Event::Recovered(id) | Event::Opened(id) = event {
+            self.watch_if_idle(&mut state, id);
+        }
+        drop(state);
+        self.follow_up(afterwards, now);
+    }
+
+    /// An idle server wakes the janitor when it has something to say.
+    fn watch_if_idle(&self, state: &mut State, id: ServerId) {
+        let Some(server) = state.servers.get_mut(id).and_then(Option::as_mut) else { return };
+        let waker = self.shared.idle_waker(server.worker);
+        let mut cx = Context::from_waker(waker);
+        if server.conn.stream.poll_readable(&mut cx).is_ready() {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(super) fn follow_up(self: &Arc<Self>, afterwards: Afterwards, now: Moment) {
+        let closed = !afterwards.close.is_empty();
+        for server in afterwards.close {
+            let Server { conn, permits, .. } = *server;
+            conn.close();
+            drop(permits);
+        }
+        for (server, worker, flavour) in afterwards.open {
+            self.open(server, worker, flavour, now);
+        }
+        if closed {
+            self.shared.room_was_made(now);
+        }
+    }
+
+    /// Looks at the clock: expired servers go, waiting clients get the reserve.
+    pub(super) fn tick(self: &Arc<Self>, now: Moment) {
+        self.handle(now, Event::Tick);
+    }
+
+    /// The limits have changed.
+    pub(super) fn settings_changed(&self) {
+        let limits = Self::limits(&self.account.settings.load(), self.kind);
+        self.state.lock().slots.set_limits(limits);
+    }
+
+    /// Failed attempts may be repeated at once: the cluster has changed.
+    pub(super) fn forgive(self: &Arc<Self>, now: Moment) {
+        let mut state = self.state.lock();
+        state.trouble = Trouble::None;
+        self.handle_locked(state, now, Event::Retry);
+    }
+
+    /// Cuts off the leases that `which` picks by their term; how many were.
+    pub(super) fn revoke(&self, why: &Revoked, which: impl Fn(u64) -> bool) -> usize {
+        let state = self.state.lock();
+        let cut = state.leased.iter().flatten().filter(|leased| which(leased.term));
+        cut.map(|leased| leased.tether.revoke(leased.number, why)).count()
+    }
+
+    /// Sends everybody who waits here to look for another route.
+    pub(super) fn reroute_waiting(self: &Arc<Self>, now: Moment) {
+        self.refuse_waiting(&Refusal::Rerouted, now);
+    }
+
+    pub(super) fn refuse_waiting(self: &Arc<Self>, refusal: &Refusal, now: Moment) {
+        let mut state = self.state.lock();
+        let tickets: Vec<Ticket> = state.waiting.iter().map(|(ticket, _)| ticket).collect();
+        for ticket in tickets {
+            let waiting = state.waiting.remove(ticket);
+            let actions = state.slots.handle(now, Event::GiveUp(ticket));
+            debug_assert!(actions.is_empty());
+            waiting.tether.deliver(Mail::Refused(refusal.clone()));
+        }
+    }
+}
+
+impl State {
+    pub(super) fn put(&mut self, id: ServerId, server: Box<Server>) {
+        if self.servers.len() <= id {
+            self.servers.resize_with(id + 1, || None);
+        }
+        self.servers[id] = Some(server);
+    }
+
+    fn note_lease(&mut self, id: ServerId, tether: Arc<Tether>, term: u64) -> u64 {
+        let number = self.next_lease;
+        self.next_lease += 1;
+        if self.leased.len() <= id {
+            self.leased.resize_with(id + 1, || None);
+        }
+        self.leased[id] = Some(Leased { tether, number, term });
+        number
+    }
+
+    pub(super) fn perform(&mut self, actions: Actions) -> Afterwards {
+        let mut afterwards = Afterwards::default();
+        for action in actions {
+            match action {
+                Action::Lease(ticket, id) => {
+                    let server = self.servers.get_mut(id).and_then(Option::take);
+                    let waiting = self.waiting.try_remove(ticket);
+                    if let (Some(server), Some(Waiting { tether, term })) = (server, waiting) {
+                        let number = self.note_lease(id, tether.clone(), term);
+                        tether.deliver(Mail::Granted(server, number));
+                    }
+                }
+                Action::Open { server, worker, flavour } => afterwards.open.push((server, worker, flavour)),
+                Action::Close(id) => {
+                    afterwards.close.extend(self.servers.get_mut(id).and_then(Option::take));
+                }
+            }
+        }
+        afterwards
+    }
+}
+
+impl WaitGuard {
+    /// Waits for what comes.
+    pub async fn wait(mut self) -> Result<Lease, Refusal> {
+        let mail = std::future::poll_fn(|cx| self.tether.poll_mail(cx)).await;
+        self.ticket = None;
+        match mail {
+            Mail::Granted(server, number) => {
+                let id = server.cancel.server;
+                Ok(Lease::new(server, self.pool.clone(), id, number, self.term))
+            }
+            Mail::Refused(refusal) => Err(refusal),
+        }
+    }
+}
+
+impl Drop for WaitGuard {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket.take() else { return };
+        let now = self.pool.shared.clock.now();
+        let mut state = self.pool.state.lock();
+        match self.tether.take_mail() {
+            Some(Mail::Granted(server, _)) => {
+                let id = server.cancel.server;
+                if let Some(leased) = state.leased.get_mut(id) {
+                    *leased = None;
+                }
+                state.put(id, server);
+                self.pool.handle_locked(state, now, Event::Returned(id, Return::Clean));
+            }
+            // Whoever delivers mail has taken the ticket back.
+            Some(Mail::Refused(_)) => {}
+            None => {
+                state.waiting.try_remove(ticket);
+                self.pool.handle_locked(state, now, Event::GiveUp(ticket));
+            }
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! All pools: found by account and member, cut off and cleared as the routing table says.
+
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::{
+    account::Account,
+    janitor::IdleWatch,
+    pool::{Pool, PoolKind},
+    quota::Quota,
+    slots::{Event, Flavour},
+    tether::Revoked,
+};
+use crate::{
+    clock::{Clock, Moment},
+    cluster::ids::MemberName,
+    net::{Address, Dial},
+    route::table::{MemberStanding, RoutingTable, WriteRoute},
+};
+
+/// A pool shares its limits' room with one that has waited so much longer.
+const GIVE_WAY_AFTER: Duration = Duration::from_millis(100);
+
+/// Which pool.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PoolKey {
+    /// The cluster's name.
+    pub cluster: Arc<str>,
+    /// The member.
+    pub member: MemberName,
+    /// Its database.
+    pub database: Arc<str>,
+    /// Its user.
+    pub user: Arc<str>,
+    /// Ordinary, or fallen back.
+    pub kind: PoolKind,
+}
+
+/// Limits shared by pools (`max_member_connections`, `max_db_connections`, `max_user_connections`; 0: none).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SharedLimits {
+    /// Servers of one member.
+    pub member: usize,
+    /// Servers of one database of one member.
+    pub database: usize,
+    /// Servers of one user on one member.
+    pub user: usize,
+    /// Servers being opened on one member at once.
+    pub opening: usize,
+}
+
+/// What a pool tells the rest of the program, which it does not know.
+pub trait Report: Send + Sync {
+    /// A member may have failed.
+    fn suspect(&self, cluster: &str, member: &MemberName, why: &str);
+    /// A server said this of itself at its login.
+    fn learn(&self, account: &Account, parameters: &[(String, String)]);
+    /// The limits that the pools of a user and database share.
+    fn shared_limits(&self, account: &Account) -> SharedLimits;
+}
+
+/// What all pools share.
+pub struct Shared {
+    pub(super) dial: Arc<dyn Dial>,
+    pub(super) clock: Clock,
+    pub(super) workers: Vec<tokio::runtime::Handle>,
+    pub(super) flavours: Flavours,
+    report: Arc<dyn Report>,
+    idle_watches: Vec<(Arc<IdleWatch>, Waker)>,
+    pools: DashMap<PoolKey, Arc<Pool>>,
+    quotas: DashMap<(Arc<str>, MemberName, QuotaOf), Arc<Quota>>,
+    /// Pools with waiting clients that found no room under a shared limit.
+    starving: Mutex<Vec<Weak<Pool>>>,
+    is_starving: AtomicBool,
+    next_pool: AtomicU64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum QuotaOf {
+    Member,
+    Database(Arc<str>),
+    User(Arc<str>),
+    Opening,
+}
+
+/// Start-up settings that servers were opened with, by number; 0 means none.
+#[derive(Debug, Default)]
+pub struct Flavours {
+    known: Mutex<Vec<Arc<[(String, String)]>>>,
+}
+
+/// Different start-up settings that are told apart at most.
+const FLAVOURS_MAX: usize = 10_000;
+
+impl Flavours {
+    /// The number of these start-up settings; `None` if there are too many different ones.
+    pub fn number(&self, settings: &[(String, String)]) -> Option<Flavour> {
+        if settings.is_empty() {
+            return Some(0);
+        }
+        let mut known = self.known.lock();
+        let place = match known.iter().position(|one| **one == *settings) {
+            Some(place) => place,
+            None if known.len() >= FLAVOURS_MAX => return None,
+            None => {
+                known.push(settings.into());
+                known.len() - 1
+            }
+        };
+        Flavour::try_from(place + 1).ok()
+    }
+
+    pub(super) fn settings(&self, flavour: Flavour) -> Vec<(String, String)> {
+        let place = (flavour as usize).checked_sub(1);
+        place.and_then(|place| self.known.lock().get(place).map(|one| one.to_vec())).unwrap_or_default()
+    }
+}
+
+/// All pools.
+#[derive(Clone)]
+pub struct Pools(Arc<Shared>);
+
+impl Pools {
+    /// No pools yet. `workers` are the runtimes on which servers are opened.
+    pub fn new(
+        dial: Arc<dyn Dial>,
+        clock: Clock,
+        workers: Vec<tokio::runtime::Handle>,
+        report: Arc<dyn Report>,
+    ) -> Self {
+        let watch = || {
+            let watch = Arc::new(IdleWatch::default());
+            (watch.clone(), Waker::from(watch))
+        };
+        Self(Arc::new(Shared {
+            dial,
+            clock,
+            idle_watches: workers.iter().map(|_| watch()).collect(),
+            workers,
+            flavours: Flavours::default(),
+            report,
+            pools: DashMap::new(),
+            quotas: DashMap::new(),
+            starving: Mutex::default(),
+            is_starving: AtomicBool::new(false),
+            next_pool: AtomicU64::new(1),
+        }))
+    }
+
+    /// The number of start-up settings.
+    pub fn flavours(&self) -> &Flavours {
+        &self.0.flavours
+    }
+
+    /// The clock the pools go by.
+    pub fn clock(&self) -> Clock {
+        self.0.clock
+    }
+
+    /// Who dials servers.
+    pub fn dial(&self) -> Arc<dyn Dial> {
+        self.0.dial.clone()
+    }
+
+    /// The pool of this account on this member, made if there is none.
+    pub fn pool(&self, account: &Arc<Account>, member: &MemberName, address: &Address, kind: PoolKind) -> Arc<Pool> {
+        let key = PoolKey {
+            cluster: account.cluster.clone(),
+            member: member.clone(),
+            database: account.database.clone(),
+            user: account.user.clone(),
+            kind,
+        };
+        if let Some(pool) = self.0.pools.get(&key)
+            && pool.address == *address
+        {
+            return pool.clone();
+        }
+        let quotas = self.quotas(account, member);
+        let pool =
+            Arc::new(Pool::new(account.clone(), member.clone(), address.clone(), kind, quotas, self.0.clone()));
+        let entry = self.0.pools.entry(key);
+        match entry {
+            dashmap::Entry::Occupied(mut old) if old.get().address != *address => {
+                // The member moved: what is idle at the old place goes, what works may finish.
+                let retired = old.insert(pool.clone());
+                drop(old);
+                retired.handle(self.0.clock.now(), Event::CloseIdle);
+                retired.reroute_waiting(self.0.clock.now());
+                pool
+            }
+            dashmap::Entry::Occupied(known) => known.get().clone(),
+            dashmap::Entry::Vacant(vacant) => vacant.insert(pool).clone(),
+        }
+    }
+
+    fn quotas(&self, account: &Account, member: &MemberName) -> (SmallVec<[Arc<Quota>; 3]>, Arc<Quota>) {
+        let limits = self.0.report.shared_limits(account);
+        let quota = |of: QuotaOf, max: usize| {
+            let key = (account.cluster.clone(), member.clone(), of);
+            let quota = self.0.quotas.entry(key).or_insert_with(|| Quota::new(max)).clone();
+            quota.set_max(max);
+            quota
+        };
+        let shared = smallvec::smallvec![
+            quota(QuotaOf::Member, limits.member),
+            quota(QuotaOf::Database(account.database.clone()), limits.database),
+            quota(QuotaOf::User(account.user.clone()), limits.user),
+        ];
+        (shared, quota(QuotaOf::Opening, limits.opening))
+    }
+
+    /// Every pool, in a fixed order.
+    pub fn all(&self) -> Vec<(PoolKey, Arc<Pool>)> {
+        self.0.all()
+    }
+
+    /// Brings the pools of a cluster in line with its routing table: on a deposed member everything ends, and with
+    /// it every lease of a term that is over. How many leases were cut off.
+    pub fn apply(&self, cluster: &str, table: &RoutingTable, why: &Revoked) -> usize {
+        let now = self.0.clock.now();
+        let in_force = table.term.as_ref().map_or(0, |term| term.epoch);
+        let mut cut = 0;
+        for (key, pool) in self.0.all() {
+            if &*key.cluster != cluster {
+                continue;
+            }
+            let standing = table.members.get(&key.member).map(|member| member.standing);
+            if standing == Some(MemberStanding::Deposed) {
+                cut += pool.revoke(why, |_| true);
+                pool.handle(now, Event::CloseIdle);
+                pool.reroute_waiting(now);
+                continue;
+            }
+            cut += pool.revoke(why, |term| term != 0 && term != in_force);
+            let leads = matches!(&table.write, WriteRoute::Open(target) if target.member == key.member);
+            let reads = table.read.iter().any(|target| target.member == key.member);
+            if leads || reads {
+                pool.forgive(now);
+            } else {
+                pool.reroute_waiting(now);
+            }
+        }
+        cut
+    }
+
+    /// Settings or shared limits have changed.
+    pub fn settings_changed(&self) {
+        for (_, pool) in self.0.all() {
+            self.quotas(&pool.account, &pool.member);
+            pool.settings_changed();
+        }
+    }
+
+    /// Looks at the clock on behalf of every pool.
+    pub fn tick(&self) {
+        let now = self.0.clock.now();
+        for (_, pool) in self.0.all() {
+            pool.tick(now);
+        }
+        self.0.pools.retain(|_, pool| Arc::strong_count(pool) > 1 || !pool.state.lock().slots.is_empty());
+    }
+
+    /// Closes every idle server: the program ends.
+    pub fn close_idle(&self) {
+        let now = self.0.clock.now();
+        for (_, pool) in self.0.all() {
+            pool.handle(now, Event::CloseIdle);
+        }
+    }
+
+    pub(super) fn watch(&self, worker: usize) -> Option<&Arc<IdleWatch>> {
+        self.0.idle_watches.get(worker).map(|(watch, _)| watch)
+    }
+}
+
+impl Shared {
+    fn all(&self) -> Vec<(PoolKey, Arc<Pool>)> {
+        let mut all: Vec<_> =
+            self.pools.iter().map(|entry| (entry.key().clone(), entry.value().clone())).collect();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+
+    pub(super) fn pool_number(&self) -> u64 {
+        self.next_pool.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn idle_waker(&self, worker: usize) -> &Waker {
+        &self.idle_watches[worker % self.idle_watches.len()].1
+    }
+
+    pub(super) fn suspect(&self, pool: &Pool, why: &str) {
+        self.report.suspect(&pool.account.cluster, &pool.member, why);
+    }
+
+    pub(super) fn learn(&self, pool: &Pool, parameters: &[(String, String)]) {
+        self.report.learn(&pool.account, parameters);
+    }
+
+    pub(super) fn is_starving(&self) -> bool {
+        self.is_starving.load(Ordering::Acquire)
+    }
+
+    /// Whether a pool that shares a limit with `pool` has waited longer than `waited`, by more than a bound.
+    pub(super) fn starving_longer_than(&self, pool: &Pool, waited: Duration, now: Moment) -> bool {
+        let starving = self.starving.lock().clone();
+        starving.iter().filter_map(Weak::upgrade).any(|other| {
+            !std::ptr::eq(&*other, pool)
+                && shares_limit(&other, pool)
+                && other.state.try_lock().is_some_and(|state| {
+                    state.slots.oldest_wait().is_some_and(|since| now.since(since) > waited + GIVE_WAY_AFTER)
+                })
+        })
+    }
+
+    /// `pool` has waiting clients and found no room.
+    pub(super) fn starves(&self, pool: &Arc<Pool>) {
+        let mut starving = self.starving.lock();
+        if !starving.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(pool))) {
+            starving.push(Arc::downgrade(pool));
+        }
+        self.is_starving.store(true, Ordering::Release);
+    }
+
+    /// A server was closed: those who found no room look again, the longest waiting first.
+    pub(super) fn room_was_made(&self, now: Moment) {
+        if !self.is_starving() {
+            return;
+        }
+        let mut starving = std::mem::take(&mut *self.starving.lock());
+        self.is_starving.store(false, Ordering::Release);
+        starving.retain(|pool| pool.strong_count() > 0);
+        let mut pools: Vec<Arc<Pool>> = starving.iter().filter_map(Weak::upgrade).collect();
+        pools.sort_by_key(|pool| pool.oldest_wait().unwrap_or(Moment::NEVER));
+        for pool in pools {
+            pool.handle(now, Event::Retry);
+        }
+    }
+
+    /// Closes the longest idle server of a pool that shares a limit with `pool`.
+    pub(super) fn evict_for(&self, pool: &Pool, now: Moment) -> bool {
+        let idle_since = |other: &Arc<Pool>| other.state.lock().slots.oldest_idle();
+        let victim = self
+            .all()
+            .into_iter()
+            .map(|(_, other)| other)
+            .filter(|other| !std::ptr::eq(&**other, pool) && shares_limit(other, pool))
+            .filter_map(|other| idle_since(&other).map(|since| (since, other)))
+            .min_by_key(|(since, _)| *since);
+        let Some((_, victim)) = victim else { return false };
+        victim.handle(now, Event::Evict);
+        true
+    }
+}
+
+fn shares_limit(one: &Pool, other: &Pool) -> bool {
+    one.quotas.iter().any(|quota| other.quotas.iter().any(|theirs| Arc::ptr_eq(quota, theirs)))
+}

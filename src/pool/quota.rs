@@ -1,0 +1,69 @@
+//! Limits that several pools share: server connections of one member, one database, one user.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// How many may exist at once.
+#[derive(Debug, Default)]
+pub struct Quota {
+    used: AtomicUsize,
+    /// 0: no limit.
+    max: AtomicUsize,
+}
+
+impl Quota {
+    /// A quota of `max`; 0 means no limit.
+    pub fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self { used: AtomicUsize::new(0), max: AtomicUsize::new(max) })
+    }
+
+    /// Changes the limit; what is above it goes in its own time.
+    pub fn set_max(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
+    }
+
+    /// How many exist.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Takes one, if there is one left.
+    pub fn take(self: &Arc<Self>) -> Option<Permit> {
+        let max = self.max.load(Ordering::Relaxed);
+        let allowed = |used: usize| (max == 0 || used < max).then(|| used + 1);
+        self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, allowed).ok()?;
+        Some(Permit(self.clone()))
+    }
+}
+
+/// One of a quota; given back when it is dropped.
+#[derive(Debug)]
+pub struct Permit(Arc<Quota>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.used.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_than_there_are() {
+        let quota = Quota::new(2);
+        let (first, second) = (quota.take(), quota.take());
+        assert!(first.is_some() && second.is_some() && quota.take().is_none());
+        drop(first);
+        assert!(quota.take().is_some());
+        quota.set_max(0);
+        let many: Vec<_> = (0..100).map(|_| quota.take()).collect();
+        assert!(many.iter().all(Option::is_some));
+        assert_eq!(quota.used(), 101);
+        drop((many, second));
+        assert_eq!(quota.used(), 0);
+    }
+}

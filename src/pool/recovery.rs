@@ -1,0 +1,72 @@
+//! Making a server fit for the next client: a transaction rolled back, foreign state discarded, a cancel request
+//! awaited. Whatever does not work within a bound closes it.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    lease::{Finish, Server},
+    pool::Pool,
+    slots::{Event, ServerId},
+};
+use crate::server::{conn::Hygiene, simple_query};
+
+/// A server that cannot be put in order within this time is closed.
+const RECOVERY_MAX: Duration = Duration::from_secs(5);
+
+/// A cancel request takes no longer.
+const CANCEL_MAX: Duration = Duration::from_secs(5);
+
+impl Pool {
+    /// Puts a server in order and gives it back to the pool.
+    pub(super) fn recover(self: &Arc<Self>, id: ServerId, mut server: Box<Server>, how: Finish) {
+        let pool = self.clone();
+        self.shared.workers[server.worker].spawn(async move {
+            let done = tokio::time::timeout(RECOVERY_MAX, put_in_order(&mut server, how)).await;
+            let now = pool.shared.clock.now();
+            let event = match done {
+                Ok(Ok(())) => Event::Recovered(id),
+                Ok(Err(error)) => {
+                    tracing::info!(member = %pool.member, "closing a server that cannot be reset: {error}");
+                    Event::Broken(id)
+                }
+                Err(_) => {
+                    tracing::info!(member = %pool.member, "closing a server whose reset takes too long");
+                    Event::Broken(id)
+                }
+            };
+            server.conn.idle_since = now;
+            let mut state = pool.state.lock();
+            state.put(id, server);
+            pool.handle_locked(state, now, event);
+        });
+    }
+
+    /// Cancels what still runs on a server that nobody waits for, and closes it.
+    pub(super) fn abandon(self: &Arc<Self>, server: Box<Server>) {
+        let pool = self.clone();
+        self.shared.workers[server.worker].spawn(async move {
+            let target = &server.cancel;
+            let cancel = crate::server::cancel(&*pool.shared.dial, &target.address, &target.key);
+            if !matches!(tokio::time::timeout(CANCEL_MAX, cancel).await, Ok(Ok(()))) {
+                tracing::info!(member = %pool.member, "could not cancel what a client left running");
+            }
+            server.conn.close();
+        });
+    }
+}
+
+async fn put_in_order(server: &mut Server, how: Finish) -> Result<(), crate::server::QueryError> {
+    server.cancel.settled().await;
+    let conn = &mut server.conn;
+    if how == Finish::InTransaction {
+        let answer = simple_query(&mut conn.stream, "ROLLBACK").await?;
+        conn.note(&answer.parameters);
+    }
+    if conn.hygiene == Hygiene::Dirty {
+        let answer = simple_query(&mut conn.stream, "DISCARD ALL").await?;
+        conn.note(&answer.parameters);
+        conn.statements.clear();
+        conn.hygiene = Hygiene::Clean;
+    }
+    Ok(())
+}

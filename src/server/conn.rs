@@ -1,0 +1,165 @@
+//! A logged-in server connection, and what is known of its session.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use crate::{
+    clock::Moment,
+    net::Stream,
+    wire::{
+        frame::{HEADER_BYTES, Header, cstr},
+        parameters::Parameters,
+        statements::ServerStatements,
+    },
+};
+
+/// What earlier clients may have left in the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hygiene {
+    /// Nothing that is not followed.
+    Clean,
+    /// State that must be discarded before another client gets the server.
+    Dirty,
+}
+
+/// A logged-in server connection.
+pub struct ServerConn {
+    /// Its bytes.
+    pub stream: Stream,
+    /// The tracked settings as the server reported them last.
+    pub parameters: Arc<Parameters>,
+    /// The statements it has prepared for us.
+    pub statements: ServerStatements,
+    /// What its session carries.
+    pub hygiene: Hygiene,
+    /// When it was last given back.
+    pub idle_since: Moment,
+}
+
+/// What an idle server may have said unasked, in bytes; more is a server gone mad.
+const IDLE_BYTES_MAX: usize = 2048;
+
+impl ServerConn {
+    /// A connection fresh from its login, which reported `parameters`.
+    pub fn new(stream: Stream, parameters: Arc<Parameters>, now: Moment) -> Self {
+        Self {
+            stream,
+            parameters,
+            statements: ServerStatements::default(),
+            hygiene: Hygiene::Clean,
+            idle_since: now,
+        }
+    }
+
+    /// Reads what an idle server has to say: settings that changed and notices are taken note of; an error or the
+    /// end of the connection is returned. Where nothing is there this costs no system call, and `cx` is woken
+    /// when something comes.
+    pub fn poll_idle(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        let mut said = [0; IDLE_BYTES_MAX];
+        let mut length = 0;
+        loop {
+            match self.stream.poll_receive(cx, &mut said[length..]) {
+                Poll::Pending if length == 0 => return Ok(()),
+                Poll::Pending => return Err("it stopped in the middle of a message".to_owned()),
+                Poll::Ready(Ok(0)) => return Err("it closed the connection".to_owned()),
+                Poll::Ready(Err(error)) => return Err(error.to_string()),
+                Poll::Ready(Ok(more)) => {
+                    length += more;
+                    let used = self.take_idle_messages(&said[..length])?;
+                    said.copy_within(used..length, 0);
+                    length -= used;
+                }
+            }
+            if length == said.len() {
+                return Err("it sent too much while it was idle".to_owned());
+            }
+        }
+    }
+
+    fn take_idle_messages(&mut self, said: &[u8]) -> Result<usize, String> {
+        let mut used = 0;
+        while let Some(header) = Header::read(&said[used..]).map_err(|e| e.to_string())? {
+            let Some(message) = said.get(used..used + header.total) else { break };
+            match header.tag {
+                b'S' => {
+                    self.reported(&message[HEADER_BYTES..]);
+                }
+                // A notice is nobody's; a notification is for a LISTEN that was discarded.
+                b'N' | b'A' => {}
+                b'E' => return Err("it ended the session with an error".to_owned()),
+                tag => return Err(format!("it sent message `{}` unasked", tag.escape_ascii())),
+            }
+            used += header.total;
+        }
+        Ok(used)
+    }
+
+    /// Takes note of a ParameterStatus body; whether its setting is tracked.
+    pub fn reported(&mut self, body: &[u8]) -> bool {
+        let Some((name, value)) = parameter(body) else { return false };
+        let mut parameters = (*self.parameters).clone();
+        let tracked = parameters.set(name, value);
+        if tracked {
+            self.parameters = Arc::new(parameters);
+        }
+        tracked
+    }
+
+    /// Takes note of settings that were reported in answer to a statement of ours.
+    pub fn note(&mut self, reported: &[(String, String)]) {
+        let mut parameters = (*self.parameters).clone();
+        for (name, value) in reported {
+            parameters.set(name, value);
+        }
+        if parameters != *self.parameters {
+            self.parameters = Arc::new(parameters);
+        }
+    }
+
+    /// Says goodbye, as far as that goes without waiting, and closes.
+    pub fn close(mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        // Best effort: the server notices the end of the connection anyway.
+        let _sent = self.stream.poll_send(&mut cx, b"X\0\0\0\x04");
+    }
+}
+
+/// The name and value in a ParameterStatus body.
+pub fn parameter(body: &[u8]) -> Option<(&str, &str)> {
+    let (name, rest) = cstr(body)?;
+    let (value, _) = cstr(rest)?;
+    Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    /// What the server says while idle; whether it is still good, and its time zone then.
+    async fn check(said: &[u8], end: bool, good: bool, zone: Option<&str>) {
+        let (ours, mut theirs) = tokio::io::duplex(8192);
+        let mut conn = ServerConn::new(Stream::Boxed(Box::new(ours)), Arc::default(), Moment::ZERO);
+        theirs.write_all(said).await.unwrap();
+        if end {
+            drop(theirs);
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(conn.poll_idle(&mut cx).is_ok(), good, "{}", said.escape_ascii());
+        assert_eq!(conn.parameters.get(4).map(|zone| &**zone), zone);
+    }
+
+    #[tokio::test]
+    async fn an_idle_server_is_listened_to() {
+        check(b"", false, true, None).await;
+        check(b"", true, false, None).await;
+        check(b"S\0\0\0\x11TimeZone\0UTC\0N\0\0\0\x05\0", false, true, Some("UTC")).await;
+        check(b"S\0\0\0\x11TimeZone\0U", false, false, None).await;
+        check(b"E\0\0\0\x05\0", false, false, None).await;
+        check(b"Z\0\0\0\x05I", false, false, None).await;
+        check(b"N\0\0\0\x01", false, false, None).await;
+    }
+}

@@ -1,0 +1,242 @@
+//! What a server sends, on its way to the client.
+//!
+//! The answers to messages of ours are left out, answers of our own put in, settings taken note of; all else passes
+//! untouched. A pure machine: bytes in, bytes out.
+
+use std::sync::Arc;
+
+use crate::{
+    server::conn::{Hygiene, ServerConn},
+    session::frontend::{Awaited, Frontend, Settings, Tenancy},
+    wire::{
+        error::{PgError, ServerError, SqlState},
+        frame::{HEADER_BYTES, Header, Malformed},
+        parameters::Parameters,
+        pipeline::{OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
+        splice::Splice,
+    },
+};
+
+/// An error or setting up to this size is waited for whole where it must be understood.
+const WHOLE_BYTES_MAX: usize = 64 * 1024;
+
+/// Where in its messages a server is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backend {
+    rest: Rest,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Rest {
+    #[default]
+    None,
+    Pass(usize),
+    Skip(usize),
+}
+
+/// What the server's bytes brought.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Received<'a> {
+    /// For the client.
+    pub bytes: &'a [u8],
+    /// How many of the server's bytes were dealt with.
+    pub taken: usize,
+    /// What was completed on the way.
+    pub progress: Progress,
+}
+
+/// What was completed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// ReadyForQuery messages.
+    pub queries: u32,
+    /// Of these, with no transaction left open.
+    pub transactions: u32,
+    /// The server's settings are not what they were.
+    pub settings_changed: bool,
+}
+
+/// The server does not keep to the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// A length that cannot be.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// An answer to nothing.
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
+/// The client's side of the session, as far as the server's answers change it.
+pub struct ClientSide<'a> {
+    /// What the client keeps.
+    pub frontend: &'a mut Frontend,
+    /// The tracked settings as the client knows them.
+    pub parameters: &'a mut Arc<Parameters>,
+    /// The settings to which a reset leads.
+    pub reset_values: &'a Arc<Parameters>,
+    /// What happened during this lease.
+    pub tenancy: &'a mut Tenancy,
+}
+
+impl Backend {
+    /// Whether a message has reached the client in part.
+    pub fn is_inside_message(&self) -> bool {
+        matches!(self.rest, Rest::Pass(_))
+    }
+
+    /// Passes `input` on to the client as far as it is understood.
+    pub fn forward<'a>(
+        &mut self,
+        input: &'a [u8],
+        out: &'a mut Vec<u8>,
+        conn: &mut ServerConn,
+        pipeline: &mut Pipeline,
+        client: &mut ClientSide<'_>,
+    ) -> Result<Received<'a>, Fault> {
+        let mut splice = Splice::new(input, out);
+        let mut progress = Progress::default();
+        loop {
+            self.rest(&mut splice);
+            if self.rest == Rest::None {
+                while let Some(answer) = pipeline.own_answer_due() {
+                    splice.insert().extend_from_slice(own_answer(answer));
+                }
+            }
+            let left = splice.rest();
+            let Some(header) = Header::read(left)? else { break };
+            let understood = matches!(header.tag, b'Z' | b'S' | b'E' | b'C') && header.total <= WHOLE_BYTES_MAX;
+            if understood && left.len() < header.total {
+                break;
+            }
+            let message = &left[..header.total.min(left.len())];
+            let status = if header.tag == b'Z' { message.get(HEADER_BYTES).copied() } else { None };
+            let ClientSide { frontend, tenancy, .. } = client;
+            let mut undo = |undo: Undo| frontend.undo(undo, conn, tenancy);
+            let passage = pipeline.received(header.tag, status, &mut undo)?;
+            match header.tag {
+                b'Z' => ready(pipeline, conn, client, &mut progress),
+                b'S' if understood => {
+                    progress.settings_changed |= setting(message, conn, client);
+                }
+                b'C' if client.tenancy.awaited == Awaited::Tag => {
+                    command_tag(&message[HEADER_BYTES..], conn, client);
+                }
+                _ => {}
+            }
+            let remaining = header.total - message.len();
+            match passage {
+                Passage::Pass => {
+                    splice.pass(message.len());
+                    self.rest = Rest::Pass(remaining);
+                }
+                Passage::Swallow => {
+                    splice.skip(message.len());
+                    self.rest = Rest::Skip(remaining);
+                }
+                Passage::NameTwice(name) => {
+                    let error = named_twice(message, &name);
+                    error.encode(splice.insert());
+                    splice.skip(message.len());
+                    self.rest = Rest::Skip(remaining);
+                }
+            }
+        }
+        Ok(Received { taken: splice.taken(), bytes: splice.finish(), progress })
+    }
+
+    fn rest(&mut self, splice: &mut Splice<'_>) {
+        let left = splice.rest().len();
+        self.rest = match self.rest {
+            Rest::None => return,
+            Rest::Pass(rest) => {
+                splice.pass(rest.min(left));
+                Rest::Pass(rest.saturating_sub(left))
+            }
+            Rest::Skip(rest) => {
+                splice.skip(rest.min(left));
+                Rest::Skip(rest.saturating_sub(left))
+            }
+        };
+        if matches!(self.rest, Rest::Pass(0) | Rest::Skip(0)) {
+            self.rest = Rest::None;
+        }
+    }
+}
+
+fn ready(pipeline: &Pipeline, conn: &ServerConn, client: &mut ClientSide<'_>, progress: &mut Progress) {
+    progress.queries += 1;
+    if pipeline.status() == TransactionStatus::Idle {
+        progress.transactions += 1;
+    }
+    if pipeline.is_empty() {
+        client.tenancy.awaited = Awaited::Nothing;
+    }
+    if conn.hygiene == Hygiene::Clean {
+        client.tenancy.settings = Settings::Followed;
+    }
+}
+
+/// ParameterStatus: what the server reports is what the client has from now on, here and elsewhere.
+fn setting(message: &[u8], conn: &mut ServerConn, client: &mut ClientSide<'_>) -> bool {
+    let alike = Arc::ptr_eq(&conn.parameters, client.parameters);
+    if !conn.reported(&message[HEADER_BYTES..]) {
+        return false;
+    }
+    if alike {
+        *client.parameters = conn.parameters.clone();
+    } else if let Some((name, value)) = crate::server::conn::parameter(&message[HEADER_BYTES..]) {
+        Arc::make_mut(client.parameters).set(name, value);
+    }
+    true
+}
+
+/// CommandComplete of a statement that discards or resets.
+fn command_tag(body: &[u8], conn: &mut ServerConn, client: &mut ClientSide<'_>) {
+    let tag = body.strip_suffix(b"\0").unwrap_or(body);
+    match tag {
+        b"DISCARD ALL" => {
+            client.frontend.discarded();
+            conn.statements.clear();
+            conn.hygiene = Hygiene::Clean;
+            *client.parameters = client.reset_values.clone();
+        }
+        b"DEALLOCATE ALL" => {
+            client.frontend.discarded();
+            conn.statements.clear();
+        }
+        b"RESET" => *client.parameters = client.reset_values.clone(),
+        _ => {}
+    }
+}
+
+/// The server's refusal to parse a statement twice, with the name by which the client knows it.
+fn named_twice(message: &[u8], name: &[u8]) -> PgError {
+    match ServerError::decode(&message[HEADER_BYTES..]) {
+        Some(error) if error.code != SqlState::DUPLICATE_PREPARED_STATEMENT => error.into(),
+        _ => {
+            let name = String::from_utf8_lossy(name);
+            let message = format!("prepared statement \"{name}\" already exists");
+            PgError::error(SqlState::DUPLICATE_PREPARED_STATEMENT, message)
+        }
+    }
+}
+
+const fn own_answer(answer: OwnAnswer) -> &'static [u8] {
+    match answer {
+        OwnAnswer::ParseComplete => b"1\0\0\0\x04",
+        OwnAnswer::CloseComplete => b"3\0\0\0\x04",
+    }
+}
+
+/// The answers of our own that nothing from the server will bring along: what they amount to on the wire.
+pub fn own_answers(pipeline: &mut Pipeline, out: &mut Vec<u8>) {
+    if pipeline.only_own_answers() {
+        while let Some(answer) = pipeline.own_answer_due() {
+            out.extend_from_slice(own_answer(answer));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,445 @@
+//! What a client sends, on its way to the server.
+//!
+//! Messages are found by their headers; most pass untouched. Names of prepared statements are replaced by the
+//! server's, a Parse that the server has already is answered by us, and what a server lacks is prepared before it
+//! is used. A pure machine: bytes in, bytes out.
+
+use crate::{
+    server::conn::{Hygiene, ServerConn},
+    session::reading::{Lexicon, Reading},
+    wire::{
+        error::{PgError, SqlState},
+        frame::{HEADER_BYTES, Header, cstr, put, put_cstr},
+        pipeline::{Block, Conduct, For, Owed, OwnAnswer, Pipeline, Residue, Undo},
+        splice::Splice,
+        statements::{Catalog, ClientStatements, Prepare, Scope, Sharing, Statement, put_close},
+    },
+};
+use std::sync::Arc;
+
+/// A message up to this size is waited for whole if it must be understood; a longer one streams through, judged by
+/// its beginning.
+pub const WHOLE_BYTES_MAX: usize = 64 * 1024;
+
+/// A named statement up to this size is kept; a longer one is refused.
+pub const STATEMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Messages that may await an answer before no more are read from the client.
+pub const OWED_MAX: usize = 16 * 1024;
+
+/// What a client keeps from one server to the next.
+#[derive(Default)]
+pub struct Frontend {
+    /// Its named statements.
+    pub statements: ClientStatements,
+    unnamed: Option<Box<Unnamed>>,
+    /// Bytes left of a message whose beginning has passed.
+    rest: Rest,
+}
+
+/// The unnamed statement, as the client sent it.
+struct Unnamed {
+    message: Box<[u8]>,
+    conduct: Conduct,
+}
+
+/// What becomes of the bytes left of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Rest {
+    /// There are none.
+    #[default]
+    None,
+    /// They follow the beginning.
+    Pass(usize),
+    /// They are left out, as the beginning was.
+    Skip(usize),
+}
+
+/// What holds for the whole of one lease.
+pub struct Terms<'a> {
+    /// All statements.
+    pub catalog: &'a Catalog,
+    /// What statements parsed now depend on.
+    pub scope: &'a Scope,
+    /// How texts are read.
+    pub lexicon: Lexicon,
+    /// Statements that a server holds; 0: names are not mapped.
+    pub max_prepared_statements: usize,
+    /// Whether writing must stay impossible.
+    pub read_only: bool,
+}
+
+/// What happened to the session during one lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tenancy {
+    unnamed: UnnamedAt,
+    /// What the statement bound last does to the block.
+    bound: Block,
+    /// Whether settings were changed that are not followed, so that what is parsed from now on is the client's own.
+    pub settings: Settings,
+    /// A statement whose command tag decides how to go on.
+    pub awaited: Awaited,
+}
+
+/// Whose the server's unnamed statement is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum UnnamedAt {
+    /// Anybody's.
+    #[default]
+    Unknown,
+    /// This client's.
+    Ours,
+}
+
+/// Whether the session's settings are the followed ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Settings {
+    /// They are.
+    #[default]
+    Followed,
+    /// Others were changed as well.
+    Changed,
+}
+
+/// Whether a statement is under way that discards or resets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Awaited {
+    /// None.
+    #[default]
+    Nothing,
+    /// One is: nothing is read from the client before it is answered.
+    Tag,
+}
+
+/// How far the client's bytes got.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Forwarded<'a> {
+    /// For the server.
+    pub bytes: &'a [u8],
+    /// How many of the client's bytes were dealt with; the others need more to be understood, or must wait.
+    pub taken: usize,
+    /// Whether the client has said goodbye.
+    pub terminated: bool,
+}
+
+/// What the bytes at the start of `input` allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// Too few to tell, or the message must be whole first.
+    Incomplete,
+    /// A request for a server.
+    Request,
+    /// Nothing that is answered: so many bytes of it are dropped.
+    Noise(usize),
+    /// Terminate.
+    Goodbye,
+}
+
+impl Frontend {
+    /// Looks at what a client without a server sends: is a server needed?
+    pub fn opening(&mut self, input: &[u8]) -> Result<Opening, PgError> {
+        match self.rest {
+            Rest::Pass(_) => return Ok(Opening::Request),
+            Rest::Skip(left) => {
+                let dropped = left.min(input.len());
+                self.set_rest(Rest::Skip(left - dropped));
+                return Ok(Opening::Noise(dropped));
+            }
+            Rest::None => {}
+        }
+        let Some(header) = Header::read(input).map_err(malformed)? else { return Ok(Opening::Incomplete) };
+        match header.tag {
+            b'X' => Ok(Opening::Goodbye),
+            // Left over from a copy that has ended, or a Flush with nothing to flush: PostgreSQL ignores them too.
+            b'd' | b'c' | b'f' | b'H' => {
+                let dropped = header.total.min(input.len());
+                self.set_rest(Rest::Skip(header.total - dropped));
+                Ok(Opening::Noise(dropped))
+            }
+            tag if !is_request(tag) => Err(invalid_type(tag)),
+            _ if input.len() < header.total.min(WHOLE_BYTES_MAX) => Ok(Opening::Incomplete),
+            _ => Ok(Opening::Request),
+        }
+    }
+
+    /// Drops the client's messages up to where an error of ours ends: a Query alone, otherwise everything to Sync.
+    /// Returns the bytes dropped and whether the end was reached; with it ReadyForQuery is due.
+    pub fn reject(&mut self, input: &[u8], sequence: &mut bool) -> Result<(usize, bool), PgError> {
+        let mut taken = 0;
+        while taken < input.len() {
+            if let Rest::Skip(left) | Rest::Pass(left) = self.rest {
+                let dropped = left.min(input.len() - taken);
+                self.set_rest(Rest::Skip(left - dropped));
+                taken += dropped;
+                continue;
+            }
+            let Some(header) = Header::read(&input[taken..]).map_err(malformed)? else { break };
+            if header.tag == b'X' {
+                break;
+            }
+            let dropped = header.total.min(input.len() - taken);
+            self.set_rest(Rest::Skip(header.total - dropped));
+            taken += dropped;
+            match header.tag {
+                b'Q' | b'F' if !*sequence => return Ok((taken, true)),
+                b'S' => return Ok((taken, true)),
+                tag if !is_request(tag) && !matches!(tag, b'd' | b'c' | b'f' | b'H') => {
+                    return Err(invalid_type(tag));
+                }
+                _ => *sequence = true,
+            }
+        }
+        Ok((taken, false))
+    }
+
+    /// Whether a message has been passed on in part.
+    pub fn is_inside_message(&self) -> bool {
+        matches!(self.rest, Rest::Pass(_))
+    }
+
+    /// The settings or the session were discarded by command.
+    pub fn discarded(&mut self) {
+        self.statements.clear();
+        self.unnamed = None;
+    }
+
+    /// Takes back what was noted for a message that the server did not carry out.
+    pub fn undo(&mut self, undo: Undo, conn: &mut ServerConn, tenancy: &mut Tenancy) {
+        match undo {
+            Undo::ClientForgets(name) => {
+                self.statements.remove(&name);
+            }
+            Undo::ClientKeeps(name, statement) => self.statements.insert(&name, statement),
+            Undo::ServerForgets(id) => conn.statements.forget(id),
+            Undo::ServerKeeps(id) => conn.statements.remember(id),
+            Undo::UnnamedLost => {
+                self.unnamed = None;
+                tenancy.unnamed = UnnamedAt::Unknown;
+            }
+        }
+    }
+
+    /// Passes `input` on to the server as far as it is understood.
+    pub fn forward<'a>(
+        &mut self,
+        input: &'a [u8],
+        out: &'a mut Vec<u8>,
+        conn: &mut ServerConn,
+        pipeline: &mut Pipeline,
+        tenancy: &mut Tenancy,
+        terms: &Terms<'_>,
+    ) -> Result<Forwarded<'a>, PgError> {
+        let mut passage = Passage { splice: Splice::new(input, out), conn, pipeline, tenancy, terms };
+        let mut terminated = false;
+        loop {
+            let left = passage.splice.rest();
+            match self.rest {
+                Rest::Pass(rest) => {
+                    let bytes = rest.min(left.len());
+                    passage.splice.pass(bytes);
+                    self.set_rest(Rest::Pass(rest - bytes));
+                }
+                Rest::Skip(rest) => {
+                    let bytes = rest.min(left.len());
+                    passage.splice.skip(bytes);
+                    self.set_rest(Rest::Skip(rest - bytes));
+                }
+                Rest::None => {}
+            }
+            let left = passage.splice.rest();
+            if passage.tenancy.awaited == Awaited::Tag || passage.pipeline.len() >= OWED_MAX {
+                break;
+            }
+            let Some(header) = Header::read(left).map_err(malformed)? else { break };
+            if header.tag == b'X' {
+                terminated = true;
+                break;
+            }
+            if left.len() < bytes_needed(header, left, terms) {
+                break;
+            }
+            let message = &left[..header.total.min(left.len())];
+            self.message(header, message, &mut passage)?;
+        }
+        let taken = passage.splice.taken();
+        Ok(Forwarded { bytes: passage.splice.finish(), taken, terminated })
+    }
+
+    fn set_rest(&mut self, rest: Rest) {
+        self.rest = if matches!(rest, Rest::Pass(0) | Rest::Skip(0)) { Rest::None } else { rest };
+    }
+
+    fn message(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) -> Result<(), PgError> {
+        if passage.pipeline.is_skipping() && header.tag != b'S' {
+            // The server would read and drop it.
+            self.leave_out(header, message, passage);
+            return Ok(());
+        }
+        match header.tag {
+            b'Q' => self.query(header, message, passage),
+            b'P' => self.parse(header, message, passage),
+            b'B' => self.bind(header, message, passage),
+            b'D' | b'C' => self.describe_or_close(header, message, passage),
+            b'E' => {
+                let unnamed = message.get(HEADER_BYTES) == Some(&0);
+                let block = if unnamed { passage.tenancy.bound } else { Block::MayCommit };
+                passage.pipeline.sent(Owed::Execute(block));
+                self.pass(header, message, passage);
+                Ok(())
+            }
+            b'S' => {
+                passage.pipeline.sent(Owed::Sync);
+                self.pass(header, message, passage);
+                Ok(())
+            }
+            b'H' => {
+                passage.pipeline.flushed();
+                self.pass(header, message, passage);
+                Ok(())
+            }
+            b'F' => {
+                // A function by its number: what it leaves behind is not known.
+                passage.conn.hygiene = Hygiene::Dirty;
+                passage.pipeline.sent(Owed::FunctionCall);
+                self.pass(header, message, passage);
+                Ok(())
+            }
+            b'c' | b'f' => {
+                passage.pipeline.sent(Owed::CopyEnd);
+                self.pass(header, message, passage);
+                Ok(())
+            }
+            b'd' => {
+                self.pass(header, message, passage);
+                Ok(())
+            }
+            tag => Err(invalid_type(tag)),
+        }
+    }
+
+    /// The message passes as it is; what is still to come of it, too.
+    fn pass(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
+        passage.splice.pass(message.len());
+        self.set_rest(Rest::Pass(header.total - message.len()));
+    }
+
+    fn leave_out(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
+        passage.splice.skip(message.len());
+        self.set_rest(Rest::Skip(header.total - message.len()));
+    }
+
+    fn query(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) -> Result<(), PgError> {
+        let body = &message[HEADER_BYTES..];
+        let reading = if message.len() == header.total {
+            let text = cstr(body).map_or(body, |(text, _)| text);
+            Reading::of(text, passage.terms.lexicon)
+        } else {
+            Reading::of_prefix(body, passage.terms.lexicon)
+        };
+        passage.heed(reading)?;
+        // A simple query replaces the unnamed statement (documentation, "Extended Query").
+        self.unnamed = None;
+        passage.tenancy.unnamed = UnnamedAt::Ours;
+        passage.pipeline.sent(Owed::Query(reading.conduct.block));
+        self.pass(header, message, passage);
+        Ok(())
+    }
+}
+
+/// One stretch of the client's bytes on its way.
+struct Passage<'a, 'p> {
+    splice: Splice<'a>,
+    conn: &'p mut ServerConn,
+    pipeline: &'p mut Pipeline,
+    tenancy: &'p mut Tenancy,
+    terms: &'p Terms<'p>,
+}
+
+impl Passage<'_, '_> {
+    /// Takes note of what a statement that is about to run leaves in the session.
+    fn heed(&mut self, reading: Reading) -> Result<(), PgError> {
+        if self.terms.read_only && reading.unlocks_writes {
+            return Err(PgError::fatal(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "this statement could allow writes, and no replica qualifies to run it",
+            )
+            .detail("The read route has fallen back on the leader, where sessions stay read-only.")
+            .hint("Connect to the write route, or wait until a replica qualifies again."));
+        }
+        self.heed_conduct(reading.conduct);
+        Ok(())
+    }
+
+    fn heed_conduct(&mut self, conduct: Conduct) {
+        match conduct.residue {
+            Residue::None => {}
+            Residue::Dirt => {
+                self.conn.hygiene = Hygiene::Dirty;
+                self.tenancy.settings = Settings::Changed;
+            }
+            Residue::Resets => self.tenancy.awaited = Awaited::Tag,
+            Residue::Discards => {
+                self.conn.hygiene = Hygiene::Dirty;
+                self.tenancy.awaited = Awaited::Tag;
+            }
+        }
+    }
+
+    /// Makes sure that the server has a statement prepared when what follows arrives.
+    fn prepare(&mut self, statement: &Statement) {
+        match self.conn.statements.use_statement(statement.id(), self.terms.max_prepared_statements) {
+            Prepare::Ready => return,
+            Prepare::Parse => {}
+            Prepare::CloseThenParse(oldest) => self.close_oldest(oldest),
+        }
+        statement.put_parse(self.splice.insert());
+        self.pipeline.sent(Owed::Parse(For::Us, Undo::ServerForgets(statement.id()), None));
+    }
+
+    fn close_oldest(&mut self, oldest: u64) {
+        put_close(self.splice.insert(), oldest);
+        self.pipeline.sent(Owed::Close(For::Us, Some(Undo::ServerKeeps(oldest))));
+    }
+
+    fn sharing(&self, reading: Reading) -> Sharing {
+        match self.tenancy.settings {
+            Settings::Followed => reading.sharing,
+            Settings::Changed => Sharing::Nobody,
+        }
+    }
+}
+
+mod extended;
+
+/// The bytes a message needs before it can be dealt with.
+fn bytes_needed(header: Header, left: &[u8], terms: &Terms<'_>) -> usize {
+    match header.tag {
+        // Passed on as it comes.
+        b'd' => HEADER_BYTES,
+        // A named statement is kept, so it must be whole.
+        b'P' if terms.max_prepared_statements > 0 && left.get(HEADER_BYTES).is_some_and(|first| *first != 0) => {
+            header.total.min(STATEMENT_BYTES_MAX)
+        }
+        _ => header.total.min(WHOLE_BYTES_MAX),
+    }
+}
+
+/// The types of message that ask a server for something (documentation, "Message Formats").
+const fn is_request(tag: u8) -> bool {
+    matches!(tag, b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'S' | b'F')
+}
+
+fn invalid_type(tag: u8) -> PgError {
+    PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid frontend message type {tag}"))
+}
+
+fn malformed(error: crate::wire::frame::Malformed) -> PgError {
+    PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid message length: {error}"))
+}
+
+fn cut_short(what: &str) -> PgError {
+    PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid {what} message: it ends too early"))
+}
+
+#[cfg(test)]
+mod tests;

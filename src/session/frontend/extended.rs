@@ -1,0 +1,207 @@
+//! The extended query protocol: statements and portals by name.
+
+use super::{
+    Arc, Block, Conduct, For, Frontend, HEADER_BYTES, Header, Owed, OwnAnswer, Passage, PgError, Prepare, Reading,
+    STATEMENT_BYTES_MAX, SqlState, Statement, Undo, Unnamed, UnnamedAt, cstr, cut_short, put, put_cstr,
+};
+
+impl Frontend {
+    pub(super) fn parse(
+        &mut self,
+        header: Header,
+        message: &[u8],
+        passage: &mut Passage<'_, '_>,
+    ) -> Result<(), PgError> {
+        let body = &message[HEADER_BYTES..];
+        let whole = message.len() == header.total;
+        let (name, rest) = cstr(body).ok_or_else(|| cut_short("Parse"))?;
+        if name.is_empty() || passage.terms.max_prepared_statements == 0 {
+            let reading = match cstr(rest) {
+                Some((text, _)) => Reading::of(text, passage.terms.lexicon),
+                None if whole => return Err(cut_short("Parse")),
+                None => Reading::of_prefix(rest, passage.terms.lexicon),
+            };
+            if name.is_empty() {
+                // A longer one is not kept: it is lost when the client gets another server.
+                let kept = || Box::new(Unnamed { message: message.into(), conduct: reading.conduct });
+                self.unnamed = whole.then(kept);
+                passage.tenancy.unnamed = UnnamedAt::Ours;
+            }
+            passage.pipeline.sent(Owed::Parse(For::Client, Undo::UnnamedLost, None));
+            if !whole || !name.is_empty() {
+                // Bound later without its text at hand: take it as run now.
+                passage.heed(reading)?;
+                passage.tenancy.bound = Block::MayCommit;
+            } else if passage.terms.read_only {
+                passage.heed(Reading { conduct: Conduct::default(), ..reading })?;
+            }
+            self.pass(header, message, passage);
+            return Ok(());
+        }
+        if !whole {
+            return Err(PgError::fatal(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                format!("a named prepared statement may have {STATEMENT_BYTES_MAX} bytes at most"),
+            ));
+        }
+        self.parse_named(header, message, passage)
+    }
+
+    fn parse_named(
+        &mut self,
+        header: Header,
+        message: &[u8],
+        passage: &mut Passage<'_, '_>,
+    ) -> Result<(), PgError> {
+        let wrong = || cut_short("Parse");
+        let (name, rest) = cstr(&message[HEADER_BYTES..]).ok_or_else(wrong)?;
+        let (query, types) = cstr(rest).ok_or_else(wrong)?;
+        if let Some(known) = self.statements.get(name).cloned() {
+            // The name is taken. The server says so itself, so that its transaction fails as it should.
+            passage.prepare(&known);
+            known.put_parse(passage.splice.insert());
+            passage.pipeline.sent(Owed::ParseTwice(name.into()));
+            self.leave_out(header, message, passage);
+            return Ok(());
+        }
+        let reading = Reading::of(query, passage.terms.lexicon);
+        passage.heed(Reading { conduct: Conduct::default(), ..reading })?;
+        let sharing = passage.sharing(reading);
+        let terms = passage.terms;
+        let statement = terms.catalog.statement(terms.scope, query, types, reading.conduct, sharing);
+        self.statements.insert(name, statement.clone());
+        let undo = Undo::ClientForgets(name.into());
+        let prepare = passage.conn.statements.use_statement(statement.id(), terms.max_prepared_statements);
+        if let Prepare::CloseThenParse(oldest) = prepare {
+            passage.close_oldest(oldest);
+        }
+        if prepare == Prepare::Ready {
+            passage.pipeline.sent(Owed::Own(OwnAnswer::ParseComplete, Some(undo)));
+        } else {
+            statement.put_parse(passage.splice.insert());
+            let forget = Undo::ServerForgets(statement.id());
+            passage.pipeline.sent(Owed::Parse(For::Client, forget, Some(undo)));
+        }
+        self.leave_out(header, message, passage);
+        Ok(())
+    }
+
+    pub(super) fn bind(
+        &mut self,
+        header: Header,
+        message: &[u8],
+        passage: &mut Passage<'_, '_>,
+    ) -> Result<(), PgError> {
+        let body = &message[HEADER_BYTES..];
+        let (portal, rest) = cstr(body).ok_or_else(|| cut_short("Bind"))?;
+        let (name, parameters) = cstr(rest).ok_or_else(|| cut_short("Bind"))?;
+        let conduct = match self.known(name, passage) {
+            Some(statement) => {
+                passage.prepare(&statement);
+                let skipped = message.len() - parameters.len();
+                let mut names = Vec::with_capacity(portal.len() + 32);
+                put_cstr(&mut names, portal);
+                statement.put_name(&mut names);
+                let length = header.total - 1 - (skipped - HEADER_BYTES) + names.len();
+                let out = passage.splice.insert();
+                out.push(b'B');
+                out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+                out.extend_from_slice(&names);
+                passage.splice.skip(skipped);
+                passage.splice.pass(parameters.len());
+                self.set_rest(super::Rest::Pass(header.total - message.len()));
+                statement.conduct()
+            }
+            None => {
+                let conduct = if name.is_empty() {
+                    self.prepare_unnamed(passage)
+                } else {
+                    // Not ours: prepared by SQL, or the server will say that it does not exist.
+                    Conduct { block: Block::MayCommit, ..Conduct::default() }
+                };
+                self.pass(header, message, passage);
+                conduct
+            }
+        };
+        passage.tenancy.bound = conduct.block;
+        passage.heed_conduct(conduct);
+        passage.pipeline.sent(Owed::Bind);
+        Ok(())
+    }
+
+    pub(super) fn describe_or_close(
+        &mut self,
+        header: Header,
+        message: &[u8],
+        passage: &mut Passage<'_, '_>,
+    ) -> Result<(), PgError> {
+        let close = header.tag == b'C';
+        let wrong = || cut_short(if close { "Close" } else { "Describe" });
+        let (kind, rest) = message[HEADER_BYTES..].split_first().ok_or_else(wrong)?;
+        let (name, _) = cstr(rest).ok_or_else(wrong)?;
+        if *kind == b'S' && close {
+            if let Some(statement) = self.statements.remove(name) {
+                let undo = Undo::ClientKeeps(name.into(), statement);
+                passage.pipeline.sent(Owed::Own(OwnAnswer::CloseComplete, Some(undo)));
+                self.leave_out(header, message, passage);
+                return Ok(());
+            }
+            if name.is_empty() {
+                self.unnamed = None;
+            }
+        } else if *kind == b'S' {
+            if let Some(statement) = self.known(name, passage) {
+                passage.prepare(&statement);
+                put(passage.splice.insert(), b'D', |out| {
+                    out.push(b'S');
+                    statement.put_name(out);
+                });
+                passage.pipeline.sent(Owed::Describe);
+                self.leave_out(header, message, passage);
+                return Ok(());
+            }
+            if name.is_empty() {
+                self.prepare_unnamed(passage);
+            }
+        }
+        passage.pipeline.sent(if close { Owed::Close(For::Client, None) } else { Owed::Describe });
+        self.pass(header, message, passage);
+        Ok(())
+    }
+
+    /// The client's statement of this name, made for the settings of now.
+    fn known(&mut self, name: &[u8], passage: &Passage<'_, '_>) -> Option<Arc<Statement>> {
+        if name.is_empty() {
+            return None;
+        }
+        let statement = self.statements.get(name)?.clone();
+        let terms = passage.terms;
+        if statement.is_of(terms.scope) {
+            return Some(statement);
+        }
+        let reading = Reading::of(statement.query(), terms.lexicon);
+        let sharing = passage.sharing(reading);
+        let now = terms.catalog.rescoped(&statement, terms.scope, sharing);
+        self.statements.insert(name, now.clone());
+        Some(now)
+    }
+
+    /// Makes the server's unnamed statement the client's own, if it may be another's.
+    fn prepare_unnamed(&self, passage: &mut Passage<'_, '_>) -> Conduct {
+        if passage.tenancy.unnamed == UnnamedAt::Unknown {
+            match &self.unnamed {
+                Some(unnamed) => {
+                    passage.splice.insert().extend_from_slice(&unnamed.message);
+                    passage.pipeline.sent(Owed::Parse(For::Us, Undo::UnnamedLost, None));
+                }
+                None => {
+                    // Then the server itself says that there is none.
+                    put(passage.splice.insert(), b'C', |out| out.extend_from_slice(b"S\0"));
+                    passage.pipeline.sent(Owed::Close(For::Us, None));
+                }
+            }
+            passage.tenancy.unnamed = UnnamedAt::Ours;
+        }
+        self.unnamed.as_ref().map_or_else(Conduct::default, |unnamed| unnamed.conduct)
+    }
+}
