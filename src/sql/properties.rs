@@ -1,0 +1,164 @@
+//! What holds for every text.
+
+use proptest::prelude::*;
+
+use super::effects::{Effects, Session, classify, classify_opaque, classify_prefix, classify_unsure};
+use super::lexer::{Lexer, Token};
+
+/// Whole statements and single clauses, none of which ends inside a token.
+const STATEMENTS: [&str; 24] = [
+    "",
+    "select 1",
+    "select 'it''s', E'\\'', $$x;$$, \"a;\"",
+    "insert into t values ('now')",
+    "update t set a = 1 where b = 'x'",
+    "commit",
+    "rollback and chain",
+    "savepoint s",
+    "set search_path to a, b",
+    "set timezone = default",
+    "set local x = 1",
+    "reset all",
+    "reset timezone",
+    "discard all",
+    "deallocate all",
+    "execute p",
+    "explain analyze execute p",
+    "declare c cursor with hold for select 1",
+    "create or replace temp view v as select 1",
+    "select pg_advisory_lock(1), currval('s')",
+    "select set_config('a', 'b', true), set_config('a', 'b', false)",
+    "do $a$ begin if x then set y = 1; end if; end $a$",
+    "begin isolation level serializable read write",
+    "frobnicate",
+];
+
+/// Pieces that open, close or look like something.
+const PIECES: [&str; 30] = [
+    "'",
+    "\"",
+    "$$",
+    "$a$",
+    "/*",
+    "*/",
+    "--",
+    "\n",
+    ";",
+    "\\",
+    "E'",
+    "U&'",
+    "U&\"",
+    "x'",
+    "$1",
+    "$",
+    "(",
+    ")",
+    "set ",
+    "select ",
+    "set_config(",
+    "do ",
+    "into temp ",
+    "now",
+    "::",
+    "+-",
+    "\u{e9}",
+    "\0",
+    "1e",
+    " ",
+];
+
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    let pieces = prop::collection::vec(prop::sample::select(&PIECES[..]), 0..24);
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..64),
+        pieces.prop_map(|pieces| pieces.concat().into_bytes()),
+        prop::sample::subsequence(&STATEMENTS[..], 0..4).prop_map(|parts| parts.join(" ").into_bytes()),
+    ]
+}
+
+/// Every danger in `milder` is in `worse` too.
+fn covers(worse: Effects, milder: Effects) -> bool {
+    let dangers = |effects: Effects| {
+        [effects.may_commit(), effects.reads_session(), effects.time_literals(), effects.unlocks_writes()]
+    };
+    let session = worse.session() == Session::Dirty || worse.session() == milder.session();
+    session
+        && worse.statements() >= milder.statements()
+        && dangers(worse).into_iter().zip(dangers(milder)).all(|(worse, milder)| worse || !milder)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    #[test]
+    fn any_bytes_are_read_to_the_end(text in text(), standard in any::<bool>()) {
+        let both = classify_unsure(&text);
+        prop_assert!(covers(both, classify(&text, standard)));
+        prop_assert!(covers(classify_opaque(&text, standard), classify(&text, standard)));
+        let tokens = Lexer::new(&text, standard).count();
+        prop_assert!(tokens <= text.len());
+    }
+
+    #[test]
+    fn a_prefix_is_never_milder(text in text(), standard in any::<bool>(), at in any::<prop::sample::Index>()) {
+        let prefix = &text[..at.index(text.len() + 1)];
+        prop_assert!(covers(classify_prefix(prefix, standard), classify(&text, standard)));
+    }
+
+    #[test]
+    fn two_statements_have_the_effects_of_both(
+        a in prop::sample::select(&STATEMENTS[..]),
+        b in prop::sample::select(&STATEMENTS[..]),
+        standard in any::<bool>(),
+    ) {
+        let both = format!("{a};{b}");
+        let apart = classify(a.as_bytes(), standard) | classify(b.as_bytes(), standard);
+        prop_assert_eq!(classify(both.as_bytes(), standard), apart);
+    }
+
+    #[test]
+    fn blanks_comments_and_case_change_nothing(
+        statement in prop::sample::select(&STATEMENTS[..]),
+        blanks in prop::collection::vec(prop::sample::select(vec![" ", "\t\r\n", "/* ';\" */", "--'x\n"]), 32),
+        upper in any::<bool>(),
+    ) {
+        let mut dressed = Vec::new();
+        let mut blanks = blanks.iter().cycle();
+        let mut rest = statement.as_bytes();
+        let mut lexer = Lexer::new(rest, true);
+        // Between any two tokens, each as it was written: what is left of the text tells how long it is.
+        while lexer.next().is_some() {
+            let written = &rest[..rest.len() - lexer.remaining()];
+            rest = &rest[written.len()..];
+            let fold = upper && matches!(Lexer::new(written, true).next(), Some(Token::Word(_)));
+            dressed.extend(blanks.next().into_iter().flat_map(|blank| blank.bytes()));
+            dressed.extend(written.iter().map(|byte| if fold { byte.to_ascii_uppercase() } else { *byte }));
+            lexer = Lexer::new(rest, true);
+        }
+        prop_assert_eq!(classify(&dressed, true), classify(statement.as_bytes(), true));
+    }
+}
+
+/// Texts that would take quadratic time if anything were read again from the start.
+#[test]
+fn work_grows_with_the_length_only() {
+    let units = [
+        "'a'\n",
+        "$a",
+        "$a$b",
+        "/*",
+        "set_config(",
+        "set_config('a',",
+        "'a' ",
+        "explain ",
+        "declare c ",
+        "--",
+    ];
+    for unit in
+        units.into_iter().chain(["create table ", "do '' ", "'", "U&'", "do $$set ", "(", "now ", "\\"])
+    {
+        let text = unit.repeat(400_000 / unit.len());
+        // Quadratic work would be 10^11 steps here, and hang the test.
+        assert!(covers(classify_unsure(text.as_bytes()), classify(text.as_bytes(), true)), "{unit:?}");
+    }
+}

@@ -1,0 +1,185 @@
+//! One statement, token by token.
+
+use super::commands::{self, Literals};
+use super::effects::Effects;
+use super::flags::Flags;
+use super::lexer::{Lexer, Literal, Token};
+use super::literals;
+use super::settings;
+use super::words::{self, Keyword, Mark, Table};
+
+/// Reads the statement that begins with `first`, up to and including its semicolon or the end of `tokens`.
+pub(super) fn statement(first: Token<'_>, tokens: &mut Lexer<'_>) -> Effects {
+    let head = commands::head(first, tokens);
+    let mut scan = Scan { flags: head.flags, literals: head.literals, previous: None };
+    let mut next = Some(first);
+    while let Some(token) = next.filter(|token| *token != Token::Symbol(b';')) {
+        scan.see(token, tokens);
+        next = tokens.next();
+    }
+    Effects::of_statement(scan.flags.concluded(), head.control)
+}
+
+/// What has been seen of a statement.
+struct Scan {
+    flags: Flags,
+    literals: Literals,
+    /// The last token, if it was a keyword that matters.
+    previous: Option<Keyword>,
+}
+
+impl Scan {
+    /// Takes in one token; `rest` stands behind it and is only looked ahead on.
+    fn see(&mut self, token: Token<'_>, rest: &Lexer<'_>) {
+        let previous = self.previous.take();
+        match token {
+            Token::Word(word) => match words::mark(word) {
+                None => self.language(previous, word),
+                Some(Mark::Keyword(keyword)) => self.keyword(previous, keyword),
+                Some(Mark::Name(flags)) => self.flags |= flags,
+                Some(Mark::SetConfig) => self.flags |= set_config(rest.clone()),
+            },
+            Token::Quoted(name) => match words::mark(name) {
+                None | Some(Mark::Keyword(_)) => self.language(previous, name),
+                Some(Mark::Name(flags)) => self.flags |= flags,
+                Some(Mark::SetConfig) => self.flags |= set_config(rest.clone()),
+            },
+            Token::Encoded => self.flags |= Flags::UNSEEN_CODE,
+            Token::Literal(literal) => self.literal(previous, literal, rest),
+            Token::Invalid => self.flags |= Flags::OPAQUE,
+            Token::Number | Token::Parameter | Token::Symbol(_) => {}
+        }
+    }
+
+    fn keyword(&mut self, previous: Option<Keyword>, keyword: Keyword) {
+        self.previous = Some(match (previous, keyword) {
+            // INSERT INTO temp names a table; SELECT … INTO TEMP makes one.
+            (Some(Keyword::Insert), Keyword::Into) => Keyword::Insert,
+            (Some(Keyword::Into), Keyword::Global) => Keyword::Into,
+            _ => keyword,
+        });
+        self.flags |= match (previous, keyword) {
+            (Some(Keyword::Into), Keyword::Temp) => Flags::DIRTY,
+            (Some(Keyword::Read), Keyword::Write) => Flags::UNLOCKS_WRITES,
+            (_, Keyword::Update) => Flags::UPDATES,
+            _ => Flags::NONE,
+        };
+    }
+
+    fn literal(&mut self, previous: Option<Keyword>, literal: Literal<'_>, rest: &Lexer<'_>) {
+        let content = match literal {
+            Literal::Plain(content) | Literal::Dollar(content) => Some(content),
+            Literal::Bits => return,
+            Literal::Encoded => None,
+        };
+        self.flags |= content.map_or(Flags::TIME_LITERALS, literals::mentions);
+        if self.literals == Literals::Data {
+            return;
+        }
+        match (literal, content) {
+            (_, Some(language)) if previous == Some(Keyword::Language) => self.language(previous, language),
+            // Inside plain quotes a quote is doubled, so such code reads differently from what stands here.
+            (Literal::Plain(code), _) if !code.contains(&b'\'') => self.flags |= body(rest.inside(code)),
+            (Literal::Dollar(code), _) => self.flags |= body(rest.inside(code)),
+            _ => self.flags |= Flags::UNSEEN_CODE,
+        }
+    }
+
+    /// Code in another language than PL/pgSQL cannot be read here.
+    fn language(&mut self, previous: Option<Keyword>, name: &[u8]) {
+        let code = self.literals == Literals::Code && previous == Some(Keyword::Language);
+        if code && !name.eq_ignore_ascii_case(b"plpgsql") {
+            self.flags |= Flags::UNSEEN_CODE;
+        }
+    }
+}
+
+/// A call of `set_config(name, value, is_local)`, from behind the name of the function.
+///
+/// A literal `true` as its last argument makes it end with the transaction, as `SET LOCAL` does. Any name but a plain
+/// literal, which is looked at when its turn comes, may be that of a read-only setting.
+fn set_config(mut rest: Lexer<'_>) -> Flags {
+    let opens = rest.next() == Some(Token::Symbol(b'('));
+    let name = rest.next();
+    let plain = matches!(name, Some(Token::Literal(Literal::Plain(_) | Literal::Dollar(_))));
+    let known = opens && plain && rest.next() == Some(Token::Symbol(b','));
+    if !known {
+        return Flags::DIRTY | Flags::UNLOCKS_WRITES;
+    }
+    if ends_locally(rest) { Flags::NONE } else { Flags::DIRTY }
+}
+
+/// Whether `value, true)` follows, the value being at most [`MAX_VALUE_TOKENS`] long.
+fn ends_locally(mut rest: Lexer<'_>) -> bool {
+    let mut depth = 0_usize;
+    for token in rest.by_ref().take(MAX_VALUE_TOKENS) {
+        match token {
+            Token::Symbol(b'(' | b'[') => depth += 1,
+            Token::Symbol(b')' | b']') if depth > 0 => depth -= 1,
+            Token::Symbol(b')' | b']' | b';') | Token::Invalid => return false,
+            Token::Symbol(b',') if depth == 0 => {
+                let is_local = rest.next().is_some_and(|token| token.is_word("true"));
+                return is_local && rest.next() == Some(Token::Symbol(b')'));
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Bounds the work on calls nested in calls.
+const MAX_VALUE_TOKENS: usize = 32;
+
+/// Words of PL/pgSQL code.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CodeWord {
+    /// A statement may begin behind it.
+    Opens,
+    /// Leaves something behind.
+    Dirty,
+    /// Runs a string, or a prepared statement.
+    Execute,
+    /// A command where a statement may begin, otherwise a part of one (`UPDATE … SET`).
+    Set,
+}
+
+const CODE_WORDS: &Table<CodeWord> = &Table::new(&[
+    ("begin", CodeWord::Opens),
+    ("deallocate", CodeWord::Dirty),
+    ("discard", CodeWord::Dirty),
+    ("else", CodeWord::Opens),
+    ("execute", CodeWord::Execute),
+    ("hold", CodeWord::Dirty),
+    ("listen", CodeWord::Dirty),
+    ("load", CodeWord::Dirty),
+    ("loop", CodeWord::Opens),
+    ("prepare", CodeWord::Dirty),
+    ("reset", CodeWord::Dirty),
+    ("set", CodeWord::Set),
+    ("temp", CodeWord::Dirty),
+    ("temporary", CodeWord::Dirty),
+    ("then", CodeWord::Opens),
+    ("unlisten", CodeWord::Dirty),
+]);
+
+/// What PL/pgSQL code can do, by the words in it. Nothing in it can hide code except `EXECUTE`.
+fn body(mut tokens: Lexer<'_>) -> Flags {
+    let mut scan = Scan { flags: Flags::NONE, literals: Literals::Data, previous: None };
+    let mut may_begin = true;
+    while let Some(token) = tokens.next() {
+        scan.see(token, &tokens);
+        let word = match token {
+            Token::Word(word) => CODE_WORDS.find(word),
+            _ => None,
+        };
+        scan.flags |= match word {
+            Some(CodeWord::Dirty) => Flags::DIRTY,
+            Some(CodeWord::Execute) => Flags::UNSEEN_CODE,
+            Some(CodeWord::Set) if may_begin => settings::set(tokens.clone()),
+            _ => Flags::NONE,
+        };
+        // Behind a label too: <<name>>.
+        may_begin = word == Some(CodeWord::Opens) || matches!(token, Token::Symbol(b';' | b'>'));
+    }
+    scan.flags.concluded()
+}
