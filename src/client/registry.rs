@@ -199,7 +199,8 @@ impl Registry {
     ) -> Option<Registered> {
         loop {
             // A process id as clients expect it: positive, and not in use.
-            let pid = u32::try_from(self.next_pid.fetch_add(1, Ordering::Relaxed) % 0x7FFF_FFFF).unwrap_or(0) + 1;
+            let pid =
+                u32::try_from(self.next_pid.fetch_add(1, Ordering::Relaxed) % 0x7FFF_FFFF).unwrap_or(0) + 1;
             let dashmap::Entry::Vacant(vacant) = self.clients.entry(pid) else { continue };
             let entry = Arc::new(ClientEntry {
                 key: BackendKey::new(pid, &random)?,

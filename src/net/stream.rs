@@ -56,6 +56,13 @@ impl Stream {
         }
     }
 
+    /// Whether nothing is there to be read, as far as that can be told without reading. If so, `cx` is woken when
+    /// that changes.
+    #[inline]
+    pub fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+        !matches!(self, Self::Boxed(_)) && self.poll_readable(cx).is_pending()
+    }
+
     /// The peer's address for the log.
     pub fn peer(&self) -> String {
         match self {

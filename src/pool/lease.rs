@@ -14,6 +14,7 @@ use super::{
     slots::{Flavour, ServerId},
 };
 use crate::{
+    clock::Moment,
     net::Address,
     server::conn::ServerConn,
     wire::{error::PgError, startup::BackendKey},
@@ -151,9 +152,9 @@ impl Lease {
     }
 
     /// Ends it.
-    pub fn finish(mut self, how: Finish) {
+    pub fn finish(mut self, how: Finish, now: Moment) {
         if let Some(server) = self.server.take() {
-            self.pool.give_back(self.id, server, how);
+            self.pool.give_back(self.id, server, how, now);
         }
     }
 }
@@ -161,7 +162,8 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(server) = self.server.take() {
-            self.pool.give_back(self.id, server, Finish::Broken);
+            let now = self.pool.now();
+            self.pool.give_back(self.id, server, Finish::Broken, now);
         }
     }
 }

@@ -114,7 +114,8 @@ impl Pool {
             self.shared.suspect(self, &told.message);
         }
         let settings = self.account.settings.load();
-        let passing = error.is_suspicious() || error.is_transient() || told.code == SqlState::TOO_MANY_CONNECTIONS;
+        let passing =
+            error.is_suspicious() || error.is_transient() || told.code == SqlState::TOO_MANY_CONNECTIONS;
         let refusal = Refusal::Error(Arc::new(told));
         let mut state = self.state.lock();
         let gauges = state.slots.gauges();

@@ -3,7 +3,10 @@
 //! Everything happens under one short lock; what may block or call elsewhere (closing, opening, recovering) is
 //! collected under it and done after it.
 
-use std::{sync::Arc, task::Context};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use parking_lot::Mutex;
 use slab::Slab;
@@ -147,6 +150,15 @@ impl Pool {
         &self.account
     }
 
+    /// Something says that its member may have failed.
+    pub fn suspect(&self, why: &str) {
+        self.shared.suspect(self, why);
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.shared.clock.now()
+    }
+
     /// The member its servers are on.
     pub const fn member(&self) -> &MemberName {
         &self.member
@@ -195,8 +207,13 @@ impl Pool {
     }
 
     /// A lease ends.
-    pub(super) fn give_back(self: &Arc<Self>, id: ServerId, mut server: Box<Server>, how: Finish) {
-        let now = self.shared.clock.now();
+    pub(super) fn give_back(
+        self: &Arc<Self>,
+        id: ServerId,
+        mut server: Box<Server>,
+        how: Finish,
+        now: Moment,
+    ) {
         server.conn.idle_since = now;
         let clean = server.conn.hygiene == Hygiene::Clean && !server.cancel.is_pending();
         let mut state = self.state.lock();
@@ -362,17 +379,22 @@ impl State {
 }
 
 impl WaitGuard {
-    /// Waits for what comes.
-    pub async fn wait(mut self) -> Result<Lease, Refusal> {
-        let mail = std::future::poll_fn(|cx| self.tether.poll_mail(cx)).await;
+    /// What has come, if something has.
+    pub fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Lease, Refusal>> {
+        let Poll::Ready(mail) = self.tether.poll_mail(cx) else { return Poll::Pending };
         self.ticket = None;
-        match mail {
+        Poll::Ready(match mail {
             Mail::Granted(server, number) => {
                 let id = server.cancel.server;
                 Ok(Lease::new(server, self.pool.clone(), id, number, self.term))
             }
             Mail::Refused(refusal) => Err(refusal),
-        }
+        })
+    }
+
+    /// Waits for what comes.
+    pub async fn wait(mut self) -> Result<Lease, Refusal> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
     }
 }
 

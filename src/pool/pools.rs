@@ -173,7 +173,13 @@ impl Pools {
     }
 
     /// The pool of this account on this member, made if there is none.
-    pub fn pool(&self, account: &Arc<Account>, member: &MemberName, address: &Address, kind: PoolKind) -> Arc<Pool> {
+    pub fn pool(
+        &self,
+        account: &Arc<Account>,
+        member: &MemberName,
+        address: &Address,
+        kind: PoolKind,
+    ) -> Arc<Pool> {
         let key = PoolKey {
             cluster: account.cluster.clone(),
             member: member.clone(),
@@ -187,8 +193,14 @@ impl Pools {
             return pool.clone();
         }
         let quotas = self.quotas(account, member);
-        let pool =
-            Arc::new(Pool::new(account.clone(), member.clone(), address.clone(), kind, quotas, self.0.clone()));
+        let pool = Arc::new(Pool::new(
+            account.clone(),
+            member.clone(),
+            address.clone(),
+            kind,
+            quotas,
+            self.0.clone(),
+        ));
         let entry = self.0.pools.entry(key);
         match entry {
             dashmap::Entry::Occupied(mut old) if old.get().address != *address => {

@@ -249,7 +249,14 @@ impl Slots {
         actions
     }
 
-    fn acquire(&mut self, now: Moment, ticket: Ticket, worker: usize, flavour: Flavour, actions: &mut Actions) {
+    fn acquire(
+        &mut self,
+        now: Moment,
+        ticket: Ticket,
+        worker: usize,
+        flavour: Flavour,
+        actions: &mut Actions,
+    ) {
         let worker = worker % self.idle.len();
         if let Some(server) = self.find_idle(worker, flavour) {
             self.enter(server, State::Leased);
@@ -265,7 +272,11 @@ impl Slots {
     fn find_idle(&self, worker: usize, flavour: Flavour) -> Option<ServerId> {
         let workers = self.idle.len();
         (0..workers).map(|step| &self.idle[(worker + step) % workers]).find_map(|stack| {
-            stack.iter().rev().copied().find(|server| self.seats.get(*server).is_some_and(|s| s.flavour == flavour))
+            stack
+                .iter()
+                .rev()
+                .copied()
+                .find(|server| self.seats.get(*server).is_some_and(|s| s.flavour == flavour))
         })
     }
 
@@ -307,7 +318,8 @@ impl Slots {
     /// The longest-waiting client of this worker, unless one elsewhere has waited longer by more than the slack.
     fn next_waiting(&self, worker: usize) -> Option<Waiting> {
         let own = self.waiting[worker].front().copied();
-        let oldest = self.waiting.iter().filter_map(|queue| queue.front()).min_by_key(|w| w.since).copied()?;
+        let oldest =
+            self.waiting.iter().filter_map(|queue| queue.front()).min_by_key(|w| w.since).copied()?;
         match own {
             Some(own) if own.since.since(oldest.since) <= self.limits.handover_slack => Some(own),
             _ => Some(oldest),
@@ -315,9 +327,9 @@ impl Slots {
     }
 
     fn cap(&self, now: Moment) -> usize {
-        let starved = self
-            .oldest_wait()
-            .is_some_and(|since| self.limits.reserve_size > 0 && now.since(since) >= self.limits.reserve_after);
+        let starved = self.oldest_wait().is_some_and(|since| {
+            self.limits.reserve_size > 0 && now.since(since) >= self.limits.reserve_after
+        });
         self.limits.size + if starved { self.limits.reserve_size } else { 0 }
     }
 
@@ -388,7 +400,11 @@ impl Slots {
     }
 
     fn longest_idle(&self) -> Option<ServerId> {
-        self.idle.iter().filter_map(|stack| stack.first()).copied().min_by_key(|server| self.idle_since(*server))
+        self.idle
+            .iter()
+            .filter_map(|stack| stack.first())
+            .copied()
+            .min_by_key(|server| self.idle_since(*server))
     }
 
     fn close(&mut self, server: ServerId, actions: &mut Actions) {

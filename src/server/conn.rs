@@ -57,6 +57,9 @@ impl ServerConn {
     /// end of the connection is returned. Where nothing is there this costs no system call, and `cx` is woken
     /// when something comes.
     pub fn poll_idle(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        if self.stream.is_quiet(cx) {
+            return Ok(());
+        }
         let mut said = [0; IDLE_BYTES_MAX];
         let mut length = 0;
         loop {

@@ -24,6 +24,17 @@ const WHOLE_BYTES_MAX: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backend {
     rest: Rest,
+    last_word: LastWord,
+}
+
+/// Whether the server has announced that it ends the session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LastWord {
+    /// It has not.
+    #[default]
+    None,
+    /// It has, by an error of severity FATAL or PANIC, which the client has got.
+    Said,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,6 +96,11 @@ impl Backend {
         matches!(self.rest, Rest::Pass(_))
     }
 
+    /// Whether the server itself has told the client that it ends the session.
+    pub fn last_word(&self) -> LastWord {
+        self.last_word
+    }
+
     /// Passes `input` on to the client as far as it is understood.
     pub fn forward<'a>(
         &mut self,
@@ -105,7 +121,8 @@ impl Backend {
             }
             let left = splice.rest();
             let Some(header) = Header::read(left)? else { break };
-            let understood = matches!(header.tag, b'Z' | b'S' | b'E' | b'C') && header.total <= WHOLE_BYTES_MAX;
+            let understood =
+                matches!(header.tag, b'Z' | b'S' | b'E' | b'C') && header.total <= WHOLE_BYTES_MAX;
             if understood && left.len() < header.total {
                 break;
             }
@@ -116,6 +133,7 @@ impl Backend {
             let passage = pipeline.received(header.tag, status, &mut undo)?;
             match header.tag {
                 b'Z' => ready(pipeline, conn, client, &mut progress),
+                b'E' if is_fatal(message) => self.last_word = LastWord::Said,
                 b'S' if understood => {
                     progress.settings_changed |= setting(message, conn, client);
                 }
@@ -220,6 +238,13 @@ fn named_twice(message: &[u8], name: &[u8]) -> PgError {
             PgError::error(SqlState::DUPLICATE_PREPARED_STATEMENT, message)
         }
     }
+}
+
+/// Whether an ErrorResponse ends the session (documentation, "Error and Notice Message Fields": V is never
+/// translated).
+fn is_fatal(message: &[u8]) -> bool {
+    let field = |text: &[u8]| memchr::memmem::find(message, text).is_some();
+    field(b"VFATAL\0") || field(b"VPANIC\0")
 }
 
 const fn own_answer(answer: OwnAnswer) -> &'static [u8] {

@@ -269,7 +269,12 @@ impl Frontend {
         self.rest = if matches!(rest, Rest::Pass(0) | Rest::Skip(0)) { Rest::None } else { rest };
     }
 
-    fn message(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) -> Result<(), PgError> {
+    fn message(
+        &mut self,
+        header: Header,
+        message: &[u8],
+        passage: &mut Passage<'_, '_>,
+    ) -> Result<(), PgError> {
         if passage.pipeline.is_skipping() && header.tag != b'S' {
             // The server would read and drop it.
             self.leave_out(header, message, passage);
@@ -328,7 +333,12 @@ impl Frontend {
         self.set_rest(Rest::Skip(header.total - message.len()));
     }
 
-    fn query(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) -> Result<(), PgError> {
+    fn query(
+        &mut self,
+        header: Header,
+        message: &[u8],
+        passage: &mut Passage<'_, '_>,
+    ) -> Result<(), PgError> {
         let body = &message[HEADER_BYTES..];
         let reading = if message.len() == header.total {
             let text = cstr(body).map_or(body, |(text, _)| text);
@@ -417,7 +427,9 @@ fn bytes_needed(header: Header, left: &[u8], terms: &Terms<'_>) -> usize {
         // Passed on as it comes.
         b'd' => HEADER_BYTES,
         // A named statement is kept, so it must be whole.
-        b'P' if terms.max_prepared_statements > 0 && left.get(HEADER_BYTES).is_some_and(|first| *first != 0) => {
+        b'P' if terms.max_prepared_statements > 0
+            && left.get(HEADER_BYTES).is_some_and(|first| *first != 0) =>
+        {
             header.total.min(STATEMENT_BYTES_MAX)
         }
         _ => header.total.min(WHOLE_BYTES_MAX),

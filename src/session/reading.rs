@@ -67,8 +67,8 @@ impl From<Effects> for Reading {
     #[inline]
     fn from(effects: Effects) -> Self {
         let block = match effects.transaction_control() {
-            TransactionControl::Begin => Block::Begins,
-            TransactionControl::Rollback if !effects.may_commit() => Block::RollsBack,
+            Some(TransactionControl::Begin) => Block::Begins,
+            Some(TransactionControl::Rollback) if !effects.may_commit() => Block::RollsBack,
             _ if effects.may_commit() => Block::MayCommit,
             _ => Block::Stays,
         };

@@ -14,6 +14,7 @@ use crate::{
         pools::Pools,
     },
     route::{
+        balance::round_robin,
         router::Router,
         table::{NoRoute, ReadRoute, RoutingTable, WriteRoute},
     },
@@ -39,44 +40,67 @@ pub struct Way {
     pub read_only: bool,
 }
 
+/// Why there is no way, and whether to wait for one.
+#[derive(Clone, Debug)]
+pub struct NoWay {
+    /// What is missing.
+    pub why: NoRoute,
+    /// Whether it is worth waiting.
+    pub patience: Patience,
+}
+
+/// Whether a request without a way waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// For a leader.
+    ForLeader,
+    /// For a replica.
+    ForReplica,
+    /// Not at all.
+    None,
+}
+
 /// One user and database on one cluster, and the ways that lead there now.
 pub struct Tenant {
     /// User, database and settings.
     pub account: Arc<Account>,
-    ways: ArcSwap<Ways>,
+    ways: ArcSwap<Option<Ways>>,
     turn: AtomicUsize,
 }
 
 struct Ways {
     seq: u64,
-    write: Result<Way, NoRoute>,
+    write: Result<Way, NoWay>,
     read: Vec<Way>,
-    fallback: Result<Way, NoRoute>,
+    fallback: Result<Way, NoWay>,
 }
 
 impl Tenant {
     /// A tenant that has not looked for a way.
     pub fn new(account: Arc<Account>) -> Self {
-        let unknown = RoutingTable::unknown();
-        let WriteRoute::Wait(nothing) = unknown.write else { unreachable!("nothing is known at the start") };
-        let ways = Ways { seq: u64::MAX, write: Err(nothing.clone()), read: Vec::new(), fallback: Err(nothing) };
-        Self { account, ways: ArcSwap::from_pointee(ways), turn: AtomicUsize::new(0) }
+        Self { account, ways: ArcSwap::default(), turn: AtomicUsize::new(0) }
     }
 
     /// Where a request of this purpose goes now.
-    pub fn way(&self, purpose: Purpose, router: &Router, pools: &Pools) -> Result<Way, NoRoute> {
-        let mut ways = self.ways.load();
-        if ways.seq != router.seq() {
-            let table = router.load();
-            self.ways.store(Arc::new(self.ways_of(&table, pools)));
-            ways = self.ways.load();
+    pub fn way(&self, purpose: Purpose, router: &Router, pools: &Pools) -> Result<Way, NoWay> {
+        let ways = self.ways.load();
+        if let Some(ways) = &**ways
+            && ways.seq == router.seq()
+        {
+            return self.choose(ways, purpose);
         }
+        let fresh = self.ways_of(&router.load(), pools);
+        let chosen = self.choose(&fresh, purpose);
+        self.ways.store(Arc::new(Some(fresh)));
+        chosen
+    }
+
+    fn choose(&self, ways: &Ways, purpose: Purpose) -> Result<Way, NoWay> {
         match purpose {
             Purpose::Write => ways.write.clone(),
-            Purpose::Read if ways.read.is_empty() => ways.fallback.clone(),
             Purpose::Read => {
-                let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-                Ok(ways.read[turn % ways.read.len()].clone())
+                let turn = self.turn.fetch_add(1, Ordering::Relaxed) as u64;
+                round_robin(&ways.read, turn).cloned().map_or_else(|| ways.fallback.clone(), Ok)
             }
         }
     }
@@ -91,12 +115,13 @@ impl Tenant {
             seq: table.epoch_seq,
             write: match &table.write {
                 WriteRoute::Open(target) => Ok(way(target, PoolKind::Normal)),
-                WriteRoute::Wait(why) => Err(why.clone()),
+                WriteRoute::Wait(why) => Err(NoWay { why: why.clone(), patience: Patience::ForLeader }),
             },
             read: table.read.iter().map(|target| way(target, PoolKind::Normal)).collect(),
             fallback: match &table.fallback {
                 ReadRoute::Leader(target) => Ok(way(target, PoolKind::Fallback)),
-                ReadRoute::Wait(why) | ReadRoute::Error(why) => Err(why.clone()),
+                ReadRoute::Wait(why) => Err(NoWay { why: why.clone(), patience: Patience::ForReplica }),
+                ReadRoute::Error(why) => Err(NoWay { why: why.clone(), patience: Patience::None }),
             },
         }
     }

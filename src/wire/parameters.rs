@@ -6,6 +6,8 @@
 
 use std::{fmt::Write, sync::Arc};
 
+use super::message::encode_parameter_status;
+
 /// The tracked settings, by the name in which PostgreSQL reports them.
 pub const TRACKED: [&str; 8] = [
     "application_name",
@@ -69,6 +71,19 @@ impl Parameters {
             key.push('\u{0}');
         }
         key
+    }
+
+    /// The ParameterStatus messages that take a client from `self` to `now`.
+    pub fn status_of_difference(&self, now: &Self) -> Vec<u8> {
+        let mut messages = Vec::new();
+        for (place, name) in TRACKED.iter().enumerate() {
+            if let Some(value) = &now.values[place]
+                && self.values[place].as_ref() != Some(value)
+            {
+                encode_parameter_status(&mut messages, name.as_bytes(), value.as_bytes());
+            }
+        }
+        messages
     }
 
     /// The statement that gives a server with `self` the settings in `wanted`; `None` if nothing differs.

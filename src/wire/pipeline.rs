@@ -200,6 +200,11 @@ impl Pipeline {
         self.owed.is_empty() && !self.may_release()
     }
 
+    /// Whether the server is between messages in a transaction block, so that ROLLBACK can be sent to it.
+    pub fn is_between_messages(&self) -> bool {
+        self.owed.is_empty() && self.sequence == Sequence::Closed
+    }
+
     /// Ready for the next lease, keeping its memory if that is little.
     pub fn reset(&mut self) {
         self.owed.clear();

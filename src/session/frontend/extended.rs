@@ -1,8 +1,9 @@
 //! The extended query protocol: statements and portals by name.
 
 use super::{
-    Arc, Block, Conduct, For, Frontend, HEADER_BYTES, Header, Owed, OwnAnswer, Passage, PgError, Prepare, Reading,
-    STATEMENT_BYTES_MAX, SqlState, Statement, Undo, Unnamed, UnnamedAt, cstr, cut_short, put, put_cstr,
+    Arc, Block, Conduct, For, Frontend, HEADER_BYTES, Header, Owed, OwnAnswer, Passage, PgError, Prepare,
+    Reading, STATEMENT_BYTES_MAX, SqlState, Statement, Undo, Unnamed, UnnamedAt, cstr, cut_short, put,
+    put_cstr,
 };
 
 impl Frontend {

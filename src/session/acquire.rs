@@ -1,0 +1,328 @@
+//! Getting a server for a request: routed, waited for, and made ready.
+
+use std::{sync::Arc, task::Context as TaskContext, time::Duration};
+
+use super::{
+    context::Context,
+    routes::{NoWay, Patience, Tenant, Way},
+};
+use crate::{
+    clock::Moment,
+    pool::{
+        account::PoolSettings,
+        lease::{Finish, Lease, Refusal},
+        pool::{Acquired, WaitGuard},
+        slots::Flavour,
+        tether::Tether,
+    },
+    server::{QueryError, simple_query},
+    wire::{
+        error::{PgError, SqlState},
+        parameters::Parameters,
+    },
+};
+
+/// Asking a server that has idled long, or giving it a client's settings, takes no longer.
+const READY_MAX: Duration = Duration::from_secs(5);
+
+/// How often a request looks again while the right to write is being renewed.
+const FENCE_RECHECK: Duration = Duration::from_millis(5);
+
+/// What a request needs.
+#[derive(Clone)]
+pub struct Request {
+    /// The listener.
+    pub context: Arc<Context>,
+    /// User and database.
+    pub tenant: Arc<Tenant>,
+    /// Where the server is handed over.
+    pub tether: Arc<Tether>,
+    /// The settings the client must find.
+    pub parameters: Arc<Parameters>,
+    /// The start-up settings it needs.
+    pub flavour: Flavour,
+}
+
+/// A server for a request.
+pub struct Granted {
+    /// The lease.
+    pub lease: Lease,
+    /// Whether writing must be kept impossible.
+    pub read_only: bool,
+}
+
+/// How far a request got without waiting.
+pub enum Attempt {
+    /// All the way.
+    Ready(Granted),
+    /// It must wait, or work must be done first.
+    Slow(Start),
+}
+
+/// Where a request that must wait goes on.
+pub enum Start {
+    /// With the routing.
+    Route,
+    /// In a pool's line.
+    Line(WaitGuard, Way),
+    /// With a server that is not ready.
+    Unready(Lease, Way),
+    /// With an error.
+    Refused(Arc<PgError>),
+}
+
+/// The same, borrowed from a session for as long as nothing must be waited for.
+#[derive(Clone, Copy)]
+pub struct Needs<'a> {
+    /// The listener.
+    pub context: &'a Arc<Context>,
+    /// User and database.
+    pub tenant: &'a Arc<Tenant>,
+    /// Where the server is handed over.
+    pub tether: &'a Arc<Tether>,
+    /// The settings the client must find.
+    pub parameters: &'a Arc<Parameters>,
+    /// The start-up settings it needs.
+    pub flavour: Flavour,
+}
+
+impl Needs<'_> {
+    /// The request on its own, to wait with.
+    pub fn request(&self) -> Request {
+        Request {
+            context: self.context.clone(),
+            tenant: self.tenant.clone(),
+            tether: self.tether.clone(),
+            parameters: self.parameters.clone(),
+            flavour: self.flavour,
+        }
+    }
+
+    /// Goes as far as it can without waiting.
+    pub fn attempt(&self, now: Moment, cx: &mut TaskContext<'_>) -> Attempt {
+        let context = self.context;
+        let Ok(way) = self.tenant.way(context.purpose, &context.router, &context.pools) else {
+            return Attempt::Slow(Start::Route);
+        };
+        if way.term != 0 && !context.router.may_send(way.term, now) {
+            return Attempt::Slow(Start::Route);
+        }
+        match way.pool.acquire(self.tether, context.worker.index, self.flavour, way.term, now) {
+            Acquired::Now(lease) => self.ready_at_once(lease, way, now, cx),
+            Acquired::Later(guard) => Attempt::Slow(Start::Line(guard, way)),
+            Acquired::Refused(Refusal::Error(error)) => Attempt::Slow(Start::Refused(error)),
+            Acquired::Refused(Refusal::Rerouted) => Attempt::Slow(Start::Route),
+        }
+    }
+
+    /// Whether a server can be used as it is: it has the client's settings, was used lately, and has nothing to say.
+    pub fn ready_at_once(
+        &self,
+        mut lease: Lease,
+        way: Way,
+        now: Moment,
+        cx: &mut TaskContext<'_>,
+    ) -> Attempt {
+        let check_delay = self.tenant.account.settings.load().check_delay;
+        let Some(server) = lease.server() else { return Attempt::Slow(Start::Route) };
+        let conn = &mut server.conn;
+        let alike = Arc::ptr_eq(&conn.parameters, self.parameters)
+            || conn.parameters.difference_sql(self.parameters).is_none();
+        let rested = now.since(conn.idle_since) < check_delay;
+        let sound = alike && rested && conn.poll_idle(cx).is_ok();
+        if sound && may_use(self.context, self.tether, &lease, &way, now) {
+            Attempt::Ready(Granted { lease, read_only: way.read_only })
+        } else {
+            Attempt::Slow(Start::Unready(lease, way))
+        }
+    }
+}
+
+fn may_use(context: &Context, tether: &Tether, lease: &Lease, way: &Way, now: Moment) -> bool {
+    !tether.is_revoked(lease.number()) && (way.term == 0 || context.router.may_send(way.term, now))
+}
+
+impl Request {
+    /// Goes the rest of the way, waiting as long as the settings allow.
+    pub async fn acquire(self, start: Start) -> Result<Granted, PgError> {
+        let settings = self.tenant.account.settings.load_full();
+        let mut patience = Budget::of(&settings);
+        let mut next = start;
+        loop {
+            next = match next {
+                Start::Route => self.route(&mut patience).await?,
+                Start::Line(guard, way) => self.wait_in_line(guard, way, &mut patience).await?,
+                Start::Unready(lease, way) => match self.make_ready(lease, &way, &settings).await? {
+                    Some(lease) => return Ok(Granted { lease, read_only: way.read_only }),
+                    None => Start::Route,
+                },
+                Start::Refused(error) => return Err((*error).clone()),
+            }
+        }
+    }
+
+    async fn route(&self, patience: &mut Budget) -> Result<Start, PgError> {
+        let context = &self.context;
+        let mut changed = context.router.changed();
+        changed.mark_unchanged();
+        let now = context.clock.now();
+        let way = match self.tenant.way(context.purpose, &context.router, &context.pools) {
+            Ok(way) => way,
+            Err(no_way) => {
+                let left = patience.without_way(no_way.patience);
+                // The sender lives as long as the router does.
+                let waited = tokio::time::timeout(left.unwrap_or(Duration::MAX), changed.changed()).await;
+                let spent = context.clock.now().since(now);
+                patience.spend_without_way(no_way.patience, spent);
+                return if waited.is_err() || no_way.patience == Patience::None {
+                    Err(no_route(&no_way))
+                } else {
+                    Ok(Start::Route)
+                };
+            }
+        };
+        if way.term != 0 && !context.router.may_send(way.term, now) {
+            // The leader stands, but the right to write to it awaits its renewal.
+            tokio::time::sleep(FENCE_RECHECK).await;
+            patience.spend_without_way(Patience::ForLeader, context.clock.now().since(now));
+            if patience.without_way(Patience::ForLeader) == Some(Duration::ZERO) {
+                return Err(PgError::error(
+                    SqlState::CANNOT_CONNECT_NOW,
+                    "cannot write now: the right to write to the leader has expired",
+                )
+                .detail("The cluster's store has not confirmed the leader in time."));
+            }
+            return Ok(Start::Route);
+        }
+        Ok(match way.pool.acquire(&self.tether, context.worker.index, self.flavour, way.term, now) {
+            Acquired::Now(lease) => Start::Unready(lease, way),
+            Acquired::Later(guard) => Start::Line(guard, way),
+            Acquired::Refused(Refusal::Error(error)) => Start::Refused(error),
+            Acquired::Refused(Refusal::Rerouted) => Start::Route,
+        })
+    }
+
+    async fn wait_in_line(
+        &self,
+        guard: WaitGuard,
+        way: Way,
+        patience: &mut Budget,
+    ) -> Result<Start, PgError> {
+        let clock = self.context.clock;
+        let since = clock.now();
+        let waited = tokio::time::timeout(patience.line.unwrap_or(Duration::MAX), guard.wait()).await;
+        let spent = clock.now().since(since);
+        self.context.worker.counters.waits.add(1);
+        self.context.worker.counters.wait_us.add(u64::try_from(spent.as_micros()).unwrap_or(u64::MAX));
+        patience.line = patience.line.map(|left| left.saturating_sub(spent));
+        Ok(match waited {
+            Ok(Ok(lease)) => Start::Unready(lease, way),
+            Ok(Err(Refusal::Rerouted)) => Start::Route,
+            Ok(Err(Refusal::Error(error))) => Start::Refused(error),
+            Err(_) => Start::Refused(Arc::new(query_wait_timeout(&way))),
+        })
+    }
+
+    /// Gives a server the client's settings, and asks one that has idled long whether it still works. `None`: it
+    /// does not, or may not be used any more; nothing of the client's has been sent.
+    async fn make_ready(
+        &self,
+        mut lease: Lease,
+        way: &Way,
+        settings: &PoolSettings,
+    ) -> Result<Option<Lease>, PgError> {
+        let now = self.context.clock.now();
+        if !may_use(&self.context, &self.tether, &lease, way, now) {
+            lease.finish(Finish::Settled, self.context.clock.now());
+            return Ok(None);
+        }
+        let Some(server) = lease.server() else { return Ok(None) };
+        let conn = &mut server.conn;
+        let alive = std::future::poll_fn(|cx| std::task::Poll::Ready(conn.poll_idle(cx))).await;
+        if alive.is_err() {
+            lease.finish(Finish::Broken, self.context.clock.now());
+            return Ok(None);
+        }
+        let sql = conn.parameters.difference_sql(&self.parameters);
+        let check = now.since(conn.idle_since) >= settings.check_delay;
+        let sql = match sql {
+            Some(sql) => sql,
+            None if check => String::new(),
+            None => return Ok(Some(lease)),
+        };
+        match tokio::time::timeout(READY_MAX, simple_query(&mut conn.stream, &sql)).await {
+            Ok(Ok(answer)) => {
+                conn.note(&answer.parameters);
+                let usable = may_use(&self.context, &self.tether, &lease, way, self.context.clock.now());
+                Ok(if usable { Some(lease) } else { None })
+            }
+            Ok(Err(QueryError::Server(error))) => {
+                lease.finish(Finish::Settled, self.context.clock.now());
+                Err(error.into())
+            }
+            Ok(Err(QueryError::Broken(_))) | Err(_) => {
+                lease.finish(Finish::Broken, self.context.clock.now());
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// How long a request may still wait, and for what; `None` means for ever.
+struct Budget {
+    line: Option<Duration>,
+    leader: Option<Duration>,
+    replica: Option<Duration>,
+}
+
+impl Budget {
+    const fn of(settings: &PoolSettings) -> Self {
+        Self {
+            line: settings.query_wait_timeout,
+            leader: settings.leader_wait_timeout,
+            replica: settings.replica_wait_timeout,
+        }
+    }
+
+    const fn without_way(&self, what: Patience) -> Option<Duration> {
+        match what {
+            Patience::ForLeader => self.leader,
+            Patience::ForReplica => self.replica,
+            Patience::None => Some(Duration::ZERO),
+        }
+    }
+
+    fn spend_without_way(&mut self, what: Patience, spent: Duration) {
+        let left = match what {
+            Patience::ForLeader => &mut self.leader,
+            Patience::ForReplica => &mut self.replica,
+            Patience::None => return,
+        };
+        *left = left.map(|left| left.saturating_sub(spent));
+    }
+}
+
+fn no_route(no_way: &NoWay) -> PgError {
+    let message = match no_way.patience {
+        Patience::ForLeader => "cannot write now: no leader could be used in time",
+        Patience::ForReplica | Patience::None => "cannot read now: no replica qualifies",
+    };
+    PgError::error(SqlState::CANNOT_CONNECT_NOW, message).detail(no_way.why.sentence.clone())
+}
+
+/// Why a request was not served in time, as its pool sees it.
+pub(super) fn query_wait_timeout(way: &Way) -> PgError {
+    let member = way.pool.member();
+    match way.pool.last_trouble() {
+        Some(trouble) => {
+            PgError::error(trouble.code, "no server connection could be had in time (query_wait_timeout)")
+                .detail(format!("The last attempt to open one on {member} failed: {}", trouble.message))
+        }
+        None => PgError::error(
+            SqlState::TOO_MANY_CONNECTIONS,
+            "no server connection became free in time (query_wait_timeout)",
+        )
+        .detail(format!("All connections of this user and database on {member} are in use."))
+        .hint("Shorten transactions, or raise default_pool_size."),
+    }
+}

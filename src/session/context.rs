@@ -1,0 +1,81 @@
+//! What sessions share: with those of the same worker, and with those of the same listener.
+
+use std::sync::{Arc, atomic::AtomicUsize};
+
+use parking_lot::Mutex;
+
+use super::{exchange::Exchange, routes::Purpose};
+use crate::{
+    client::registry::Registry, clock::Clock, metrics::WorkerCounters, pool::pools::Pools,
+    route::router::Router, wire::statements::Catalog,
+};
+
+/// Bytes read from a socket at once.
+pub const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// Exchanges kept for the next lease, at most, for each worker.
+const SPARE_MAX: usize = 64;
+
+/// One worker: a thread with its own runtime.
+pub struct Worker {
+    /// Its place among the workers.
+    pub index: usize,
+    /// What it counts.
+    pub counters: WorkerCounters,
+    /// Clients it serves.
+    pub clients: AtomicUsize,
+    /// Where bytes are read to and written anew. Only this worker's thread takes it, so it is always free.
+    pub(super) scratch: Mutex<Scratch>,
+    spare: Mutex<Vec<Box<Exchange>>>,
+}
+
+/// Memory for one read or write, shared by all sessions of a worker.
+pub(super) struct Scratch {
+    pub(super) input: Box<[u8]>,
+    pub(super) output: Vec<u8>,
+}
+
+impl Worker {
+    /// Worker number `index`.
+    pub fn new(index: usize) -> Self {
+        let scratch =
+            Scratch { input: vec![0; SCRATCH_BYTES].into(), output: Vec::with_capacity(SCRATCH_BYTES) };
+        Self {
+            index,
+            counters: WorkerCounters::default(),
+            clients: AtomicUsize::new(0),
+            scratch: Mutex::new(scratch),
+            spare: Mutex::default(),
+        }
+    }
+
+    pub(super) fn spare_exchange(&self) -> Box<Exchange> {
+        self.spare.lock().pop().unwrap_or_default()
+    }
+
+    pub(super) fn keep_exchange(&self, mut exchange: Box<Exchange>) {
+        exchange.clear();
+        let mut spare = self.spare.lock();
+        if spare.len() < SPARE_MAX {
+            spare.push(exchange);
+        }
+    }
+}
+
+/// What the sessions of one listener on one worker share.
+pub struct Context {
+    /// The worker.
+    pub worker: Arc<Worker>,
+    /// Where requests go.
+    pub purpose: Purpose,
+    /// The routing table of the listener's cluster.
+    pub router: Arc<Router>,
+    /// All pools.
+    pub pools: Pools,
+    /// All statements.
+    pub catalog: Arc<Catalog>,
+    /// All clients.
+    pub registry: Arc<Registry>,
+    /// The time.
+    pub clock: Clock,
+}

@@ -1,0 +1,75 @@
+//! One lease's worth of talk between a client and a server: what is owed, and what is under way.
+
+use std::{pin::Pin, task::Context};
+
+use tokio::time::Sleep;
+
+use super::{backend::Backend, frontend::Tenancy, outbox::Outbox};
+use crate::{clock::Moment, pool::lease::Lease, wire::pipeline::Pipeline};
+
+/// The state of one lease.
+#[derive(Default)]
+pub struct Exchange {
+    pub(super) lease: Option<Lease>,
+    pub(super) read_only: ReadOnly,
+    pub(super) pipeline: Pipeline,
+    pub(super) backend: Backend,
+    pub(super) tenancy: Tenancy,
+    /// The start of a message of the server's that needs more to be understood.
+    pub(super) server_in: Vec<u8>,
+    /// What the server has not taken yet, or may not be given yet.
+    pub(super) to_server: Outbox,
+    pub(super) client: ClientEnd,
+    /// When the exchange must be looked at again without anything having come.
+    pub(super) alarm: Option<Pin<Box<Sleep>>>,
+    /// Since when bytes have waited for the right to write.
+    pub(super) fenced_since: Option<Moment>,
+}
+
+/// Whether writing must be kept impossible.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum ReadOnly {
+    /// No: the server itself knows.
+    #[default]
+    ByServer,
+    /// Yes: a read that fell back on the leader.
+    Enforced,
+}
+
+/// Whether the client is still there to send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum ClientEnd {
+    /// It is.
+    #[default]
+    Open,
+    /// It has said goodbye: what it sent before runs to its end, as it would with PostgreSQL.
+    Terminated,
+    /// It has ended its side without a word: what runs gets a grace.
+    HalfClosed,
+}
+
+impl Exchange {
+    /// Empty again, with what memory is worth keeping.
+    pub(super) fn clear(&mut self) {
+        let mut pipeline = std::mem::take(&mut self.pipeline);
+        pipeline.reset();
+        *self = Self { pipeline, ..Self::default() };
+    }
+
+    /// Wakes the session after `pause`, unless an earlier alarm is set.
+    pub(super) fn set_alarm(&mut self, pause: std::time::Duration) {
+        if self.alarm.is_none() {
+            self.alarm = Some(Box::pin(tokio::time::sleep(pause)));
+        }
+    }
+
+    /// Whether an alarm has gone off.
+    pub(super) fn alarmed(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(alarm) = &mut self.alarm else { return false };
+        let gone_off = alarm.as_mut().poll(cx).is_ready();
+        if gone_off {
+            self.alarm = None;
+        }
+        gone_off
+    }
+}

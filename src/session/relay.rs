@@ -1,0 +1,336 @@
+//! Bytes between a client and the server it has: both directions in one poll, nothing copied that need not be.
+
+use std::{
+    io,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use super::{
+    backend::{self, ClientSide, Progress},
+    context::Scratch,
+    exchange::{ClientEnd, Exchange, ReadOnly},
+    frontend::{Awaited, OWED_MAX, Terms},
+    session::Session,
+};
+use crate::{
+    client::registry::Activity,
+    clock::Moment,
+    pool::{account::PoolMode, tether::Revoked},
+    wire::{
+        error::{PgError, SqlState},
+        pipeline::TransactionStatus,
+    },
+};
+
+/// Rounds of reading in one poll, so that a bulk transfer does not starve its neighbours.
+const ROUNDS_MAX: u32 = 16;
+
+/// How soon bytes that wait for the right to write are looked at again.
+const FENCE_RECHECK: Duration = Duration::from_millis(5);
+
+/// How long what runs goes on for a client that has ended its side of the connection.
+const HALF_CLOSED_GRACE: Duration = Duration::from_secs(2);
+
+/// How a relay goes on.
+pub(super) enum Relayed {
+    /// Everything is answered, and the server is free.
+    Settled,
+    /// Something must come first.
+    Blocked,
+    /// There is more to do, but it is others' turn.
+    Yield,
+    /// It has ended early.
+    Cut(Cut),
+}
+
+/// Why a relay ended early.
+#[derive(Debug)]
+pub(super) enum Cut {
+    /// The lease was revoked: the server's member was deposed.
+    Revoked(Revoked),
+    /// The right to write did not come back in time.
+    NoRight,
+    /// The server is gone; how that showed.
+    ServerGone(String),
+    /// The client is gone, or has left work behind that nobody waits for.
+    ClientGone,
+    /// The client did something that ends its connection.
+    ClientFault(PgError),
+}
+
+impl Session {
+    /// Moves what can be moved.
+    pub(super) fn relay(&mut self, x: &mut Exchange, now: Moment, cx: &mut Context<'_>) -> Relayed {
+        let worker = self.context.worker.clone();
+        let scratch = &mut *worker.scratch.lock();
+        for _ in 0..ROUNDS_MAX {
+            if let Some(lease) = &x.lease
+                && self.entry.tether.is_revoked(lease.number())
+            {
+                return Relayed::Cut(Cut::Revoked(self.entry.tether.revocation()));
+            }
+            let came = match self.from_server(x, scratch, now, cx) {
+                Ok(came) => came,
+                Err(cut) => return Relayed::Cut(cut),
+            };
+            if self.is_settled(x) {
+                return Relayed::Settled;
+            }
+            let went = match self.from_client(x, scratch, now, cx) {
+                Ok(went) => went,
+                Err(cut) => return Relayed::Cut(cut),
+            };
+            if !came && !went {
+                return self.blocked(x, now, cx);
+            }
+        }
+        Relayed::Yield
+    }
+
+    /// Nothing moves. Is anybody still waited for?
+    fn blocked(&self, x: &mut Exchange, now: Moment, cx: &mut Context<'_>) -> Relayed {
+        let running = !x.pipeline.is_empty();
+        match x.client {
+            ClientEnd::Open => {}
+            ClientEnd::Terminated | ClientEnd::HalfClosed if !running => {
+                return Relayed::Cut(Cut::ClientGone);
+            }
+            ClientEnd::Terminated => {}
+            ClientEnd::HalfClosed => x.set_alarm(HALF_CLOSED_GRACE),
+        }
+        if let Some(since) = x.fenced_since {
+            let limit = self.tenant.account.settings.load().leader_wait_timeout;
+            if limit.is_some_and(|limit| now.since(since) >= limit) {
+                return Relayed::Cut(Cut::NoRight);
+            }
+            x.set_alarm(FENCE_RECHECK);
+        }
+        if x.alarmed(cx) {
+            return if x.fenced_since.is_some() { Relayed::Yield } else { Relayed::Cut(Cut::ClientGone) };
+        }
+        Relayed::Blocked
+    }
+
+    /// Whether everything is answered and the client may do without its server.
+    fn is_settled(&self, x: &Exchange) -> bool {
+        x.pipeline.may_release()
+            && x.to_server.is_empty()
+            && x.server_in.is_empty()
+            && !x.backend.is_inside_message()
+            && !self.frontend.is_inside_message()
+            && (self.mode != PoolMode::Session || x.client != ClientEnd::Open)
+    }
+
+    /// Reads from the server and passes it on; whether anything came.
+    fn from_server(
+        &mut self,
+        x: &mut Exchange,
+        scratch: &mut Scratch,
+        now: Moment,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, Cut> {
+        match self.outbox.poll_flush(&mut self.stream, cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Err(Cut::ClientGone),
+            // The client does not read: nothing more is read for it.
+            Poll::Pending => return Ok(false),
+        }
+        let Some(server) = x.lease.as_mut().and_then(crate::pool::lease::Lease::server) else {
+            return Err(Cut::ServerGone("it was given back".to_owned()));
+        };
+        let Scratch { input, output } = scratch;
+        let bytes = match server.conn.stream.poll_receive(cx, input) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Ok(0)) => return Err(Cut::ServerGone("it closed the connection".to_owned())),
+            Poll::Ready(Ok(bytes)) => bytes,
+            Poll::Ready(Err(error)) => return Err(Cut::ServerGone(error.to_string())),
+        };
+        self.context.worker.counters.server_bytes.add(bytes as u64);
+        let mut kept = std::mem::take(&mut x.server_in);
+        let received = if kept.is_empty() {
+            &input[..bytes]
+        } else {
+            kept.extend_from_slice(&input[..bytes]);
+            &kept[..]
+        };
+        let mut client = ClientSide {
+            frontend: &mut self.frontend,
+            parameters: &mut self.parameters,
+            reset_values: &self.reset_values,
+            tenancy: &mut x.tenancy,
+        };
+        let passed = x
+            .backend
+            .forward(received, output, &mut server.conn, &mut x.pipeline, &mut client)
+            .map_err(|fault| Cut::ServerGone(fault.to_string()))?;
+        if !passed.bytes.is_empty() {
+            self.outbox.send(&mut self.stream, cx, passed.bytes).map_err(|_| Cut::ClientGone)?;
+        }
+        let progress = passed.progress;
+        let left = &received[passed.taken..];
+        if !left.is_empty() {
+            x.server_in = left.to_vec();
+        }
+        self.note(progress, x.pipeline.status(), now)?;
+        Ok(true)
+    }
+
+    fn note(&mut self, progress: Progress, status: TransactionStatus, now: Moment) -> Result<(), Cut> {
+        if progress.settings_changed {
+            self.settings_changed();
+        }
+        if progress.queries == 0 {
+            return Ok(());
+        }
+        let counters = &self.context.worker.counters;
+        counters.queries.add(u64::from(progress.queries));
+        counters.transactions.add(u64::from(progress.transactions));
+        if status == TransactionStatus::Idle {
+            return Ok(());
+        }
+        self.entry.enter(Activity::IdleInTransaction, now);
+        if self.mode == PoolMode::Statement {
+            return Err(Cut::ClientFault(PgError::fatal(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "transaction blocks are not allowed with pool_mode = \"statement\"",
+            )));
+        }
+        Ok(())
+    }
+
+    /// Reads from the client and passes it on; whether anything went.
+    fn from_client(
+        &mut self,
+        x: &mut Exchange,
+        scratch: &mut Scratch,
+        now: Moment,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, Cut> {
+        if !x.to_server.is_empty() && !self.flush_to_server(x, now, cx)? {
+            return Ok(false);
+        }
+        if x.tenancy.awaited == Awaited::Tag || x.pipeline.len() >= OWED_MAX {
+            return Ok(false);
+        }
+        let Scratch { input, output } = scratch;
+        if self.resume && !self.inbox.is_empty() {
+            let inbox = std::mem::take(&mut self.inbox);
+            let taken = self.to_server(x, &inbox, output, now, cx)?;
+            self.keep(inbox, taken);
+            return Ok(taken > 0);
+        }
+        if x.client != ClientEnd::Open {
+            return Ok(false);
+        }
+        let bytes = match self.stream.poll_receive(cx, input) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Ok(0)) => {
+                x.client = ClientEnd::HalfClosed;
+                return Ok(true);
+            }
+            Poll::Ready(Ok(bytes)) => bytes,
+            Poll::Ready(Err(_)) => return Err(Cut::ClientGone),
+        };
+        self.context.worker.counters.client_bytes.add(bytes as u64);
+        if self.inbox.is_empty() {
+            let taken = self.to_server(x, &input[..bytes], output, now, cx)?;
+            if taken < bytes {
+                self.inbox.extend_from_slice(&input[taken..bytes]);
+            }
+        } else {
+            let mut inbox = std::mem::take(&mut self.inbox);
+            inbox.extend_from_slice(&input[..bytes]);
+            let taken = self.to_server(x, &inbox, output, now, cx)?;
+            self.keep(inbox, taken);
+        }
+        Ok(true)
+    }
+
+    fn keep(&mut self, mut inbox: Vec<u8>, taken: usize) {
+        if taken < inbox.len() {
+            inbox.drain(..taken);
+            self.inbox = inbox;
+        }
+    }
+
+    /// Passes bytes of the client's on to the server as far as they are understood; how far.
+    pub(super) fn to_server(
+        &mut self,
+        x: &mut Exchange,
+        bytes: &[u8],
+        output: &mut Vec<u8>,
+        now: Moment,
+        cx: &mut Context<'_>,
+    ) -> Result<usize, Cut> {
+        self.resume = false;
+        let Some(lease) = x.lease.as_mut() else {
+            return Err(Cut::ServerGone("it was given back".to_owned()));
+        };
+        let term = lease.term();
+        let Some(server) = lease.server() else {
+            return Err(Cut::ServerGone("it was given back".to_owned()));
+        };
+        let conn = &mut server.conn;
+        let terms = Terms {
+            catalog: &self.context.catalog,
+            scope: &self.scope,
+            lexicon: self.lexicon,
+            max_prepared_statements: self.max_prepared_statements,
+            read_only: x.read_only == ReadOnly::Enforced,
+        };
+        let forwarded = self
+            .frontend
+            .forward(bytes, output, conn, &mut x.pipeline, &mut x.tenancy, &terms)
+            .map_err(Cut::ClientFault)?;
+        let taken = forwarded.taken;
+        if forwarded.terminated {
+            x.client = ClientEnd::Terminated;
+        }
+        if x.tenancy.awaited == Awaited::Tag || x.pipeline.len() >= OWED_MAX {
+            // What is left waits for answers, not for more bytes.
+            self.resume = taken < bytes.len();
+        }
+        if !forwarded.bytes.is_empty() {
+            self.entry.enter(Activity::Running, now);
+            if term != 0 && !self.context.router.may_send(term, now) {
+                x.to_server.push(forwarded.bytes);
+                x.fenced_since = Some(now);
+            } else {
+                let sent = x.to_server.send(&mut conn.stream, cx, forwarded.bytes);
+                sent.map_err(|error| Cut::ServerGone(error.to_string()))?;
+            }
+        }
+        if x.pipeline.only_own_answers() {
+            output.clear();
+            backend::own_answers(&mut x.pipeline, output);
+            self.outbox_send(output, cx).map_err(|_| Cut::ClientGone)?;
+        }
+        Ok(taken)
+    }
+
+    fn outbox_send(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> io::Result<()> {
+        if self.outbox.is_empty() {
+            return self.outbox.send(&mut self.stream, cx, bytes);
+        }
+        self.outbox.push(bytes);
+        Ok(())
+    }
+
+    /// Sends what waits for the server, if it may be sent; whether nothing waits any more.
+    fn flush_to_server(&self, x: &mut Exchange, now: Moment, cx: &mut Context<'_>) -> Result<bool, Cut> {
+        let Some(lease) = x.lease.as_mut() else { return Ok(false) };
+        let term = lease.term();
+        if term != 0 && !self.context.router.may_send(term, now) {
+            x.fenced_since.get_or_insert(now);
+            return Ok(false);
+        }
+        x.fenced_since = None;
+        let Some(server) = lease.server() else { return Ok(false) };
+        match x.to_server.poll_flush(&mut server.conn.stream, cx) {
+            Poll::Ready(Ok(())) => Ok(true),
+            Poll::Ready(Err(error)) => Err(Cut::ServerGone(error.to_string())),
+            Poll::Pending => Ok(false),
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! The story of a client's requests: idle → a request → a server → relayed → given back → idle.
+//!
+//! A future written by hand, because it lives as long as the client does and there are thousands of it: while its
+//! client is idle it holds no buffer and no server.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+use super::{
+    acquire::{Attempt, Granted, Needs, Start, query_wait_timeout},
+    context::Context,
+    exchange::{Exchange, ReadOnly},
+    frontend::{Frontend, Opening},
+    outbox::Outbox,
+    reading::Lexicon,
+    relay::{Cut, Relayed},
+    routes::{Tenant, Way},
+};
+use crate::{
+    client::registry::{Activity, Order, Registered},
+    clock::Moment,
+    net::Stream,
+    pool::{
+        account::PoolMode,
+        lease::{Finish, Refusal},
+        pool::WaitGuard,
+        slots::Flavour,
+    },
+    wire::{
+        error::{PgError, SqlState},
+        parameters::Parameters,
+        statements::Scope,
+    },
+};
+
+/// A client that waits is told so after this time, as PgBouncer tells it.
+pub const WAIT_NOTICE_AFTER: Duration = Duration::from_secs(5);
+
+/// Bytes of further requests that are read from a client that waits.
+const INBOX_BYTES_MAX: usize = 64 * 1024;
+
+/// Steps in one poll, before it is others' turn.
+const STEPS_MAX: u32 = 64;
+
+/// Everything about a client that is in.
+pub struct Session {
+    pub(super) stream: Stream,
+    pub(super) context: Arc<Context>,
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) entry: Registered,
+    pub(super) frontend: Frontend,
+    /// The tracked settings as the client was told them last.
+    pub(super) parameters: Arc<Parameters>,
+    /// The tracked settings as they were at its start.
+    pub(super) reset_values: Arc<Parameters>,
+    pub(super) scope: Scope,
+    pub(super) lexicon: Lexicon,
+    pub(super) mode: PoolMode,
+    pub(super) max_prepared_statements: usize,
+    flavour: Flavour,
+    /// Bytes of the client's that could not be dealt with so far.
+    pub(super) inbox: Vec<u8>,
+    /// Whether the inbox can be dealt with without more bytes.
+    pub(super) resume: bool,
+    /// Bytes that the client has not taken so far.
+    pub(super) outbox: Outbox,
+    phase: Phase,
+}
+
+#[derive(Default)]
+enum Phase {
+    /// The client has no request.
+    #[default]
+    Idle,
+    /// It stands in a pool's line.
+    Line(Box<Line>),
+    /// It waits for something else, or a server is made ready for it.
+    Waiting(Box<Waiting>),
+    /// It has a server.
+    Relaying(Box<Exchange>),
+    /// Its request was refused; the rest of it is dropped. Whether it is more than one message.
+    Rejecting(bool),
+}
+
+struct Line {
+    guard: WaitGuard,
+    way: Way,
+    since: Moment,
+    notice: Notice,
+}
+
+struct Waiting {
+    granted: Pin<Box<dyn Future<Output = Result<Granted, PgError>> + Send>>,
+    since: Moment,
+    notice: Notice,
+}
+
+/// Whether a waiting client was told that it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Notice {
+    Due,
+    Given,
+}
+
+/// How a session ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ended {
+    /// The client left.
+    ByClient,
+    /// It must be told this, if it can still be told.
+    WithError(PgError),
+    /// It cannot be told anything: a message has reached it in part.
+    Garbled(&'static str),
+}
+
+/// What one step came to.
+enum Flow {
+    Again,
+    Wait,
+    End(Ended),
+}
+
+/// What a session starts with.
+pub struct Newcomer {
+    /// Its bytes.
+    pub stream: Stream,
+    /// The listener's part.
+    pub context: Arc<Context>,
+    /// User and database.
+    pub tenant: Arc<Tenant>,
+    /// Its place in the registry.
+    pub entry: Registered,
+    /// The tracked settings it was told.
+    pub parameters: Arc<Parameters>,
+    /// Its start-up settings.
+    pub flavour: Flavour,
+    /// What came behind its login.
+    pub unread: Vec<u8>,
+}
+
+impl Session {
+    /// The session of a client that has just been told that it is in.
+    pub fn new(newcomer: Newcomer) -> Self {
+        let Newcomer { stream, context, tenant, entry, parameters, flavour, unread } = newcomer;
+        let settings = tenant.account.settings.load();
+        let (mode, max_prepared_statements) = (settings.mode, settings.max_prepared_statements);
+        drop(settings);
+        let mut session = Self {
+            stream,
+            context,
+            tenant,
+            entry,
+            frontend: Frontend::default(),
+            reset_values: parameters.clone(),
+            parameters,
+            scope: Scope::from(""),
+            lexicon: Lexicon::default(),
+            mode,
+            max_prepared_statements,
+            flavour,
+            resume: !unread.is_empty(),
+            inbox: unread,
+            outbox: Outbox::default(),
+            phase: Phase::Idle,
+        };
+        session.settings_changed();
+        session
+    }
+
+    /// What depends on the settings follows them.
+    pub(super) fn settings_changed(&mut self) {
+        let account = &self.tenant.account;
+        let key = self.parameters.parse_key();
+        let scope = format!("{}\0{}\0{}\0{key}", account.user, account.database, self.flavour);
+        if *self.scope != *scope {
+            self.scope = scope.into();
+        }
+        self.lexicon = Lexicon::of(&self.parameters);
+    }
+
+    /// The client's connection, once the session has ended, with what it has not taken yet.
+    pub fn into_stream(self) -> (Stream, Outbox) {
+        (self.stream, self.outbox)
+    }
+
+    fn step(&mut self, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+        match std::mem::take(&mut self.phase) {
+            Phase::Idle => self.idle(now, cx),
+            Phase::Line(line) => self.line(line, now, cx),
+            Phase::Waiting(waiting) => self.waiting(waiting, now, cx),
+            Phase::Relaying(exchange) => self.relaying(exchange, now, cx),
+            Phase::Rejecting(sequence) => self.rejecting(sequence, now, cx),
+        }
+    }
+
+    /// No request so far: reads, and sees what it is.
+    fn idle(&mut self, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+        let worker = self.context.worker.clone();
+        let scratch = &mut *worker.scratch.lock();
+        match self.outbox.poll_flush(&mut self.stream, cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Flow::End(Ended::ByClient),
+            Poll::Pending => return Flow::Wait,
+        }
+        if !(std::mem::take(&mut self.resume) && !self.inbox.is_empty()) {
+            let bytes = match self.stream.poll_receive(cx, &mut scratch.input) {
+                Poll::Pending => return Flow::Wait,
+                Poll::Ready(Ok(0) | Err(_)) => return Flow::End(Ended::ByClient),
+                Poll::Ready(Ok(bytes)) => bytes,
+            };
+            worker.counters.client_bytes.add(bytes as u64);
+            if self.inbox.is_empty() {
+                return self.request(&scratch.input[..bytes], &mut scratch.output, now, cx);
+            }
+            self.inbox.extend_from_slice(&scratch.input[..bytes]);
+        }
+        let inbox = std::mem::take(&mut self.inbox);
+        self.request(&inbox, &mut scratch.output, now, cx)
+    }
+
+    /// Bytes have come, and no server is leased.
+    fn request(&mut self, bytes: &[u8], output: &mut Vec<u8>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+        match self.frontend.opening(bytes) {
+            Err(error) => return Flow::End(Ended::WithError(error)),
+            Ok(Opening::Goodbye) => return Flow::End(Ended::ByClient),
+            Ok(Opening::Incomplete) => {
+                self.inbox.extend_from_slice(bytes);
+                return Flow::Again;
+            }
+            Ok(Opening::Noise(dropped)) => {
+                self.inbox.extend_from_slice(&bytes[dropped..]);
+                self.resume = !self.inbox.is_empty();
+                return Flow::Again;
+            }
+            Ok(Opening::Request) => {}
+        }
+        match self.needs().attempt(now, cx) {
+            Attempt::Ready(granted) => {
+                let mut exchange = self.begin(granted, now);
+                match self.to_server(&mut exchange, bytes, output, now, cx) {
+                    Ok(taken) => {
+                        self.inbox.extend_from_slice(&bytes[taken..]);
+                        self.phase = Phase::Relaying(exchange);
+                        Flow::Again
+                    }
+                    Err(cut) => self.cut(exchange, cut, now),
+                }
+            }
+            Attempt::Slow(start) => {
+                self.inbox.extend_from_slice(bytes);
+                self.wait(start, now);
+                Flow::Again
+            }
+        }
+    }
+
+    fn wait(&mut self, start: Start, now: Moment) {
+        self.entry.enter(Activity::Waiting, now);
+        self.phase = match start {
+            Start::Line(guard, way) => {
+                Phase::Line(Box::new(Line { guard, way, since: now, notice: Notice::Due }))
+            }
+            start => self.wait_for(start, now, Notice::Due),
+        };
+    }
+
+    fn needs(&self) -> Needs<'_> {
+        Needs {
+            context: &self.context,
+            tenant: &self.tenant,
+            tether: &self.entry.tether,
+            parameters: &self.parameters,
+            flavour: self.flavour,
+        }
+    }
+
+    fn wait_for(&self, start: Start, since: Moment, notice: Notice) -> Phase {
+        Phase::Waiting(Box::new(Waiting {
+            granted: Box::pin(self.needs().request().acquire(start)),
+            since,
+            notice,
+        }))
+    }
+
+    fn line(&mut self, mut line: Box<Line>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+        let start = match line.guard.poll(cx) {
+            Poll::Ready(Ok(lease)) => {
+                let counters = &self.context.worker.counters;
+                counters.waits.add(1);
+                let waited = now.since(line.since).as_micros();
+                counters.wait_us.add(u64::try_from(waited).unwrap_or(u64::MAX));
+                let way = line.way.clone();
+                match self.needs().ready_at_once(lease, way, now, cx) {
+                    Attempt::Ready(granted) => {
+                        self.phase = Phase::Relaying(self.begin(granted, now));
+                        return Flow::Again;
+                    }
+                    Attempt::Slow(start) => start,
+                }
+            }
+            Poll::Ready(Err(Refusal::Rerouted)) => Start::Route,
+            Poll::Ready(Err(Refusal::Error(error))) => Start::Refused(error),
+            Poll::Pending => {
+                let settings = self.tenant.account.settings.load();
+                if settings.query_wait_timeout.is_some_and(|limit| now.since(line.since) >= limit) {
+                    let error = query_wait_timeout(&line.way);
+                    drop(line);
+                    return self.reject(&error, now);
+                }
+                self.give_notice(line.since, &mut line.notice, now, cx);
+                let notice_or_gone = self.listen_while_waiting(cx);
+                self.phase = Phase::Line(line);
+                return notice_or_gone;
+            }
+        };
+        self.phase = self.wait_for(start, line.since, line.notice);
+        Flow::Again
+    }
+
+    fn waiting(&mut self, mut waiting: Box<Waiting>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+        match waiting.granted.as_mut().poll(cx) {
+            Poll::Ready(Ok(granted)) => {
+                self.phase = Phase::Relaying(self.begin(granted, now));
+                Flow::Again
+            }
+            Poll::Ready(Err(error)) => self.reject(&error, now),
+            Poll::Pending => {
+                self.give_notice(waiting.since, &mut waiting.notice, now, cx);
+                let flow = self.listen_while_waiting(cx);
+                self.phase = Phase::Waiting(waiting);
+                flow
+            }
+        }
+    }
+
+    /// A client that waits long is told so.
+    fn give_notice(&mut self, since: Moment, notice: &mut Notice, now: Moment, cx: &mut TaskContext<'_>) {
+        if *notice == Notice::Given || now.since(since) < WAIT_NOTICE_AFTER {
+            return;
+        }
+        *notice = Notice::Given;
+        let mut message = Vec::new();
+        PgError::notice(SqlState::WARNING, "waiting for a server connection").encode(&mut message);
+        self.outbox.push(&message);
+        // Should the client be gone, reading from it tells.
+        let _flushed = self.outbox.poll_flush(&mut self.stream, cx);
+    }
+
+    /// While a client waits, what it sends is kept, up to a bound; that it has gone is noticed.
+    fn listen_while_waiting(&mut self, cx: &mut TaskContext<'_>) -> Flow {
+        let worker = self.context.worker.clone();
+        let scratch = &mut *worker.scratch.lock();
+        while self.inbox.len() < INBOX_BYTES_MAX {
+            match self.stream.poll_receive(cx, &mut scratch.input) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0) | Err(_)) => return Flow::End(Ended::ByClient),
+                Poll::Ready(Ok(bytes)) => {
+                    worker.counters.client_bytes.add(bytes as u64);
+                    self.inbox.extend_from_slice(&scratch.input[..bytes]);
+                }
+            }
+        }
+        Flow::Wait
+    }
+
+    /// A server is the client's from here on.
+    fn begin(&mut self, granted: Granted, now: Moment) -> Box<Exchange> {
+        let mut exchange = self.context.worker.spare_exchange();
+        let Granted { mut lease, read_only } = granted;
+        self.context.worker.counters.leases.add(1);
+        if let Some(server) = lease.server() {
+            self.entry.leased(&server.cancel);
+            let parameters = server.conn.parameters.clone();
+            self.adopt(&parameters);
+        }
+        self.entry.enter(Activity::Running, now);
+        self.entry.in_transaction(Some(now));
+        exchange.read_only = if read_only { ReadOnly::Enforced } else { ReadOnly::ByServer };
+        exchange.lease = Some(lease);
+        self.resume = true;
+        exchange
+    }
+
+    /// The server has the client's settings; where it writes them differently, the client is told.
+    fn adopt(&mut self, have: &Arc<Parameters>) {
+        if Arc::ptr_eq(have, &self.parameters) {
+            return;
+        }
+        let told = self.parameters.status_of_difference(have);
+        if !told.is_empty() {
+            self.outbox.push(&told);
+            self.parameters = have.clone();
+            self.settings_changed();
+        }
+    }
+
+    fn relaying(&mut self, mut exchange: Box<Exchange>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+        match self.relay(&mut exchange, now, cx) {
+            Relayed::Settled => {
+                self.give_back(exchange, Finish::Settled, now);
+                self.resume = !self.inbox.is_empty();
+                Flow::Again
+            }
+            Relayed::Blocked => {
+                self.phase = Phase::Relaying(exchange);
+                Flow::Wait
+            }
+            Relayed::Yield => {
+                cx.waker().wake_by_ref();
+                self.phase = Phase::Relaying(exchange);
+                Flow::Wait
+            }
+            Relayed::Cut(cut) => self.cut(exchange, cut, now),
+        }
+    }
+
+    fn give_back(&mut self, mut exchange: Box<Exchange>, how: Finish, now: Moment) {
+        self.entry.released();
+        self.entry.enter(Activity::Idle, now);
+        self.entry.in_transaction(None);
+        if let Some(mut lease) = exchange.lease.take() {
+            if how == Finish::Settled
+                && let Some(server) = lease.server()
+                && self.mode == PoolMode::Session
+            {
+                server.conn.hygiene = crate::server::conn::Hygiene::Dirty;
+            }
+            lease.finish(how, now);
+        }
+        self.context.worker.keep_exchange(exchange);
+    }
+}
+
+mod ending;
+
+impl Future for Session {
+    type Output = Ended;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Ended> {
+        let session = self.get_mut();
+        session.entry.tether.register(cx);
+        let now = session.context.clock.now();
+        for _ in 0..STEPS_MAX {
+            let flow = match session.entry.order() {
+                Order::None => session.step(now, cx),
+                order => session.obey(order, now, cx),
+            };
+            match flow {
+                Flow::Again => {}
+                Flow::Wait => return Poll::Pending,
+                Flow::End(ended) => return Poll::Ready(ended),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

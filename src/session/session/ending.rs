@@ -1,0 +1,187 @@
+//! How sessions and requests end before their time: refused, cut off, told to stop.
+
+use std::task::Poll;
+
+use super::{
+    super::backend::LastWord, Cut, Ended, Exchange, Finish, Flow, Moment, Order, PgError, Phase, Session,
+    SqlState, TaskContext,
+};
+use crate::{
+    client::registry::Activity,
+    wire::{frame::Header, message::encode_ready_for_query},
+};
+
+impl Session {
+    /// A request gets an error instead of a server; the client goes on.
+    pub(super) fn reject(&mut self, error: &PgError, now: Moment) -> Flow {
+        let mut message = Vec::new();
+        error.encode(&mut message);
+        self.outbox.push(&message);
+        self.entry.enter(Activity::Idle, now);
+        self.resume = true;
+        self.phase = Phase::Rejecting(false);
+        Flow::Again
+    }
+
+    /// Drops the rest of a refused request, as PostgreSQL does: to its end, or to Sync.
+    pub(super) fn rejecting(&mut self, mut sequence: bool, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+        if std::mem::take(&mut self.resume) && !self.inbox.is_empty() {
+            let dropped = self.frontend.reject(&self.inbox, &mut sequence);
+            let (taken, done) = match dropped {
+                Ok(dropped) => dropped,
+                Err(error) => return Flow::End(Ended::WithError(error)),
+            };
+            self.inbox.drain(..taken);
+            if done {
+                let mut ready = Vec::new();
+                encode_ready_for_query(&mut ready, b'I');
+                self.outbox.push(&ready);
+                self.entry.enter(Activity::Idle, now);
+                self.resume = !self.inbox.is_empty();
+                return Flow::Again;
+            }
+            if matches!(Header::read(&self.inbox), Ok(Some(Header { tag: b'X', .. }))) {
+                return Flow::End(Ended::ByClient);
+            }
+        }
+        if let Poll::Ready(Err(_)) = self.outbox.poll_flush(&mut self.stream, cx) {
+            return Flow::End(Ended::ByClient);
+        }
+        let worker = self.context.worker.clone();
+        let scratch = &mut *worker.scratch.lock();
+        self.phase = Phase::Rejecting(sequence);
+        match self.stream.poll_receive(cx, &mut scratch.input) {
+            Poll::Pending => Flow::Wait,
+            Poll::Ready(Ok(0) | Err(_)) => Flow::End(Ended::ByClient),
+            Poll::Ready(Ok(bytes)) => {
+                self.inbox.extend_from_slice(&scratch.input[..bytes]);
+                self.resume = true;
+                Flow::Again
+            }
+        }
+    }
+
+    /// A lease ends early.
+    pub(super) fn cut(&mut self, exchange: Box<Exchange>, cut: Cut, now: Moment) -> Flow {
+        let open = exchange.pipeline.may_have_committed();
+        let garbled = exchange.backend.is_inside_message() || !self.outbox.is_empty();
+        let said = exchange.backend.last_word() == LastWord::Said;
+        let member =
+            exchange.lease.as_ref().map(|lease| lease.pool().member().to_string()).unwrap_or_default();
+        let how = self.leaves(&exchange, &cut);
+        if let (Cut::ServerGone(why), Some(lease)) = (&cut, &exchange.lease) {
+            lease.pool().suspect(&format!("a connection in use broke: {why}"));
+        }
+        self.give_back(exchange, how, now);
+        let error = match cut {
+            Cut::ClientGone => return Flow::End(Ended::ByClient),
+            // The client has it from the server.
+            Cut::ServerGone(_) if said => return Flow::End(Ended::ByClient),
+            Cut::ClientFault(error) => error,
+            Cut::ServerGone(why) => {
+                lost(open, SqlState::CONNECTION_FAILURE, &format!("the connection to {member} broke: {why}"))
+            }
+            Cut::Revoked(revoked) => lost(open, SqlState::ADMIN_SHUTDOWN, &revoked.reason),
+            Cut::NoRight => lost(
+                open,
+                SqlState::ADMIN_SHUTDOWN,
+                &format!("the right to write to {member} expired and was not renewed in time"),
+            ),
+        };
+        tracing::info!(
+            user = %self.tenant.account.user, database = %self.tenant.account.database, member,
+            sqlstate = error.code.as_str(), "cut off: {}", error.detail.as_deref().unwrap_or_default()
+        );
+        if garbled {
+            return Flow::End(Ended::Garbled("it was in the middle of a message"));
+        }
+        Flow::End(Ended::WithError(error))
+    }
+
+    /// In what state a cut leaves the server.
+    fn leaves(&self, exchange: &Exchange, cut: &Cut) -> Finish {
+        match cut {
+            Cut::Revoked(_) | Cut::NoRight | Cut::ServerGone(_) => Finish::Broken,
+            Cut::ClientGone | Cut::ClientFault(_) => {
+                let settled = exchange.pipeline.may_release();
+                let midway = self.frontend.is_inside_message()
+                    || !exchange.to_server.is_empty()
+                    || exchange.backend.is_inside_message()
+                    || !exchange.server_in.is_empty();
+                match (exchange.pipeline.is_empty(), midway) {
+                    (true, false) if settled => Finish::Settled,
+                    (true, false) if exchange.pipeline.is_between_messages() => Finish::InTransaction,
+                    (true, _) => Finish::Broken,
+                    (false, _) => Finish::Running,
+                }
+            }
+        }
+    }
+
+    /// Does as it is told from outside.
+    pub(super) fn obey(&mut self, order: Order, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+        let idle = matches!(self.phase, Phase::Idle) && self.inbox.is_empty();
+        let error = match order {
+            Order::None => return self.step(now, cx),
+            Order::StopWaiting if matches!(self.phase, Phase::Line(_) | Phase::Waiting(_)) => {
+                self.entry.followed(order);
+                let error =
+                    PgError::error(SqlState::QUERY_CANCELED, "canceling statement due to user request");
+                return self.reject(&error, now);
+            }
+            Order::Drain if !idle && !self.is_resting() => return self.step(now, cx),
+            Order::IdleTimeout if idle => PgError::fatal(
+                SqlState::IDLE_SESSION_TIMEOUT,
+                "terminating connection due to client_idle_timeout",
+            ),
+            Order::StopWaiting | Order::IdleTimeout => {
+                self.entry.followed(order);
+                return Flow::Again;
+            }
+            Order::Drain | Order::Terminate => PgError::fatal(
+                SqlState::ADMIN_SHUTDOWN,
+                "terminating connection due to administrator command",
+            ),
+            Order::IdleInTransactionTimeout => PgError::fatal(
+                SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
+                "terminating connection due to idle_transaction_timeout",
+            ),
+            Order::TransactionTimeout => PgError::fatal(
+                SqlState::TRANSACTION_TIMEOUT,
+                "terminating connection due to transaction_timeout",
+            ),
+            Order::QueryTimeout => {
+                PgError::fatal(SqlState::QUERY_CANCELED, "terminating connection due to query_timeout")
+            }
+        };
+        match std::mem::take(&mut self.phase) {
+            Phase::Relaying(exchange) => {
+                let open = exchange.pipeline.may_have_committed();
+                let error = if open { lost(true, error.code, &error.message) } else { error };
+                self.cut(exchange, Cut::ClientFault(error), now)
+            }
+            _ => Flow::End(Ended::WithError(error)),
+        }
+    }
+
+    /// Whether a server is held with nothing open on it: session pooling.
+    fn is_resting(&self) -> bool {
+        matches!(&self.phase, Phase::Relaying(exchange) if exchange.pipeline.may_release() && self.inbox.is_empty())
+    }
+}
+
+/// The error for work that was cut off: 08007 where it may have been committed, `otherwise` where it cannot have.
+fn lost(open: bool, otherwise: SqlState, why: &str) -> PgError {
+    if open {
+        PgError::fatal(
+            SqlState::TRANSACTION_RESOLUTION_UNKNOWN,
+            "the connection was lost while a statement was running; it may have been committed, or not",
+        )
+        .detail(why.to_owned())
+        .hint("Reconnect and find out before repeating it.")
+    } else {
+        PgError::fatal(otherwise, "the connection was lost; the transaction was not committed")
+            .detail(why.to_owned())
+            .hint("Reconnect and repeat the transaction.")
+    }
+}
