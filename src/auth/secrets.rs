@@ -301,3 +301,6 @@ fn quoted(text: &str) -> Option<(String, &str)> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

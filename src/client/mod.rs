@@ -5,3 +5,6 @@ mod login;
 
 pub use hello::{Arrival, Greeting, Hello, HelloError};
 pub use login::{Authenticator, LoggedIn, LoginError, login};
+
+#[cfg(test)]
+mod tests;
