@@ -1,5 +1,7 @@
 //! Logging in, querying and cancelling against a real PostgreSQL, and clients' SCRAM keys passed through to it.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{
     net::TcpListener,
     path::{Path, PathBuf},

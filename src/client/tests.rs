@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
-use super::{Authenticator, Greeting, Hello, LoginError, login};
+use super::{Arrival, Authenticator, Greeting, Hello, LoginError, login};
 use crate::{
     auth::{AuthType, mock::Mock, secrets::Users},
     net::scripted::{run, scripted},
     wire::{
         error::ServerError,
         message::encode_password,
-        startup::{BackendKey, encode_ssl_request, encode_startup},
+        startup::{BackendKey, StartupMessage, encode_ssl_request, encode_startup},
     },
 };
 
@@ -170,4 +170,15 @@ fn logins() {
         let packet = [&[0, 0, 0, length, 0, 3, 0, 0][..], start].concat();
         assert_eq!(run(attempt(AuthType::Trust, &[&packet], 0)).0.trim(), outcome);
     }
+}
+
+#[test]
+fn futures_are_small() {
+    let users = Arc::new(Users::default());
+    let authenticator =
+        Authenticator { auth_type: AuthType::Plain, secrets: users, mock: Mock::new([0; 32]) };
+    let hello = size_of_val(&Hello::read(scripted(&[], 0).0));
+    let (stream, startup) = (scripted(&[], 0).0, StartupMessage::from_parameters(USER_U.into_iter()));
+    let login = size_of_val(&login(Arrival { stream, startup, unread: Vec::new() }, &authenticator));
+    assert!(hello <= 640 && login <= 1024, "{hello} and {login} bytes");
 }

@@ -177,3 +177,21 @@ fn texts_that_are_no_verifier() {
     let shown = format!("{:?} {:?}", rfc7677(), rfc7677().verifier());
     assert_eq!(shown, "ScramKeys { iterations: 4096, .. } ScramVerifier { iterations: 4096, .. }");
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(first: Vec<u8>, tail: Vec<u8>) {
+        let verifier = || ScramVerifier::from_noise(stretch(), [0; KEY_BYTES]);
+        for first in [&first[..], &[b"n,,", &first[..]].concat(), b"n,,n=,r=abc"] {
+            if let Step::Continue { next, reply } = server(verifier()).exchange(first) {
+                let nonce = reply.split(|byte| *byte == b',').next().unwrap_or_default();
+                next.exchange(&[b"c=biws,", nonce, b",", &tail].concat());
+            }
+        }
+        let keys = Arc::new(ScramKeys::derive(b"x", stretch()));
+        let client = || ScramClient::with_keys(Arc::clone(&keys), [0; NONCE_BYTES]).0;
+        for message in [&tail[..], &[&b"r="[..], &[b'A'; 24], &tail].concat()] {
+            client().exchange(message);
+        }
+    }
+}

@@ -70,3 +70,24 @@ fn a_password_is_stretched_once_and_never_shown() {
     assert!(password.keys_for(&stretch(b"b")).is_none());
     assert_eq!(format!("{:?}", UserSecret::parse("pencil")), "Password(Password(…))");
 }
+
+#[test]
+fn a_file_read_again_keeps_what_was_derived() {
+    let before = Users::parse("\"a\" \"x\"\n\"b\" \"y\"").unwrap();
+    before.derive_all(&Mock::new([1; 32]));
+    let mut after = Users::parse("\"a\" \"x\"\n\"b\" \"new\"\n\"c\" \"y\"").unwrap();
+    after.inherit(&before);
+    let derived = |user| match after.lookup(user).as_deref() {
+        Some(UserSecret::Password(password)) => password.verifier().is_some(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(["a", "b", "c"].map(derived), [true, false, false]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text: String) {
+        let _ = Users::parse(&text);
+        let _ = Users::parse(&format!("\"a\" \"{text}\""));
+    }
+}
