@@ -232,3 +232,6 @@ fn malformed(error: Malformed) -> Step<Gate, Admission> {
 fn violation(message: String) -> Step<Gate, Admission> {
     Step::Failed(Failure::Violation(Box::new(PgError::fatal(SqlState::PROTOCOL_VIOLATION, message))))
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::{
     md5::Md5Hash,
+    mock::Mock,
     scram::{DEFAULT_ITERATIONS, ScramKeys, ScramVerifier, Stretch},
 };
 
@@ -257,6 +258,29 @@ impl Users {
         kinds
     }
 
+    /// Takes over what `before` has derived from passwords that are still the same, so that a re-read file costs
+    /// nobody a stretching.
+    pub fn inherit(&mut self, before: &Self) {
+        for (user, secret) in &mut self.secrets {
+            if let Some(known) = before.secrets.get(user)
+                && matches!(**known, UserSecret::Password(_))
+                && known == secret
+            {
+                *secret = Arc::clone(known);
+            }
+        }
+    }
+
+    /// Stretches every password now, so that no first login has to wait for it: a millisecond for each, so never on
+    /// a worker.
+    pub fn derive_all(&self, mock: &Mock) {
+        for (user, secret) in &self.secrets {
+            if let UserSecret::Password(password) = &**secret {
+                password.derive_verifier(mock.stretch(user, self.typical));
+            }
+        }
+    }
+
     fn most_common(&self) -> Typical {
         let count = |kind| self.secrets.values().filter(|secret| secret.kind() == kind).count();
         let kind =
@@ -301,3 +325,6 @@ fn quoted(text: &str) -> Option<(String, &str)> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,3 +6,6 @@ pub mod registry;
 
 pub use hello::{Arrival, Greeting, Hello, HelloError};
 pub use login::{Authenticator, LoggedIn, LoginError, login};
+
+#[cfg(test)]
+mod tests;

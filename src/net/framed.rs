@@ -110,3 +110,56 @@ impl Inbox {
         self.take_frame(limit)?.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof).into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::scripted::{run, scripted};
+
+    /// Every message of `bytes`, cut in two reads anywhere.
+    fn frames(bytes: &[u8], limit: usize) -> Vec<String> {
+        let read = |cut| {
+            run(async {
+                let (mut stream, _) = scripted(&[bytes], cut);
+                let (mut inbox, mut seen) = (Inbox::default(), Vec::new());
+                loop {
+                    match inbox.frame(&mut stream, limit).await {
+                        Ok((tag, body)) => seen.push(format!("{} {}", char::from(tag), body.len())),
+                        Err(error) => break seen.push(error.to_string()),
+                    }
+                }
+                seen
+            })
+        };
+        let whole = read(0);
+        for cut in 1..bytes.len().min(64) {
+            assert_eq!(read(cut), whole, "cut at {cut}");
+        }
+        whole
+    }
+
+    #[test]
+    fn messages() {
+        let long = [&b"D\0\0\x20\x04"[..], &[7; 8192], b"Z\0\0\0\x05I"].concat();
+        for (bytes, limit, expected) in [
+            (&b""[..], 10, &["unexpected end of file"][..]),
+            (b"Z\0\0\0\x05IS\0\0\0\x04", 1, &["Z 1", "S 0", "unexpected end of file"]),
+            (b"Z\0\0\0\x06I", 10, &["unexpected end of file"]),
+            (b"Z\0\0\0\x06", 1, &["invalid length 6 of message 'Z'"]),
+            (b"Z\0\0\0\x03", 10, &["invalid length 3 of message 'Z'"]),
+            (b"Z\xff\xff\xff\xff", 10, &["invalid length 4294967295 of message 'Z'"]),
+            (&long, 8192, &["D 8192", "Z 1", "unexpected end of file"]),
+        ] {
+            assert_eq!(frames(bytes, limit), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_given_up() {
+        let mut inbox = Inbox::new(b"Z\0\0\0\x05IQ\0\0".to_vec());
+        assert!(inbox.take_frame(1).is_ok_and(|frame| frame == Some((b'Z', &b"I"[..]))));
+        assert!(inbox.take_frame(1).is_ok_and(|frame| frame.is_none()));
+        assert_eq!(inbox.into_unread(), b"Q\0\0");
+        assert_eq!(Inbox::default().into_unread().capacity(), 0);
+    }
+}

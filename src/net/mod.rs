@@ -3,6 +3,8 @@
 mod address;
 mod dial;
 mod framed;
+#[cfg(test)]
+pub(crate) mod scripted;
 mod stream;
 
 pub use address::{Address, AddressError};

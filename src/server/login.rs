@@ -266,3 +266,6 @@ fn unsupported(method: &str) -> LoginStep {
 fn protocol(what: &str) -> LoginStep {
     LoginStep::Failed(ConnectError::Protocol(what.to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -349,3 +349,6 @@ fn put_bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(bytes.unwrap_or_default());
 }
+
+#[cfg(test)]
+mod tests;

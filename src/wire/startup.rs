@@ -242,3 +242,6 @@ impl fmt::Debug for StartupMessage {
 fn is_protocol_option(name: &[u8]) -> bool {
     name.starts_with(b"_pq_.")
 }
+
+#[cfg(test)]
+mod tests;

@@ -156,7 +156,9 @@ struct Challenge {
 
 impl Challenge {
     fn read(bare: Vec<u8>, message: &[u8]) -> Result<Self, ScramError> {
-        let our_nonce = &bare[b"n=,r=".len()..];
+        // The last attribute of our first message; base64 has no comma.
+        let our_nonce = bare.rsplit(|byte| *byte == b',').next().and_then(|last| last.strip_prefix(b"r="));
+        let our_nonce = our_nonce.unwrap_or(&bare);
         let mut rest = message;
         let nonce = attribute(&mut rest, b'r').ok_or(ScramError::Malformed("no nonce"))?;
         if !nonce.starts_with(our_nonce) || nonce.len() == our_nonce.len() {
@@ -190,5 +192,56 @@ impl Challenge {
         put_base64(&mut reply, &proof);
         let server_signature = hmac_sha256(&keys.server_key, &signed);
         (ScramClient(State::Proved { server_signature }), reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::scram::tests::{AUTHENTICATED, CLIENT_FIRST_BARE, SERVER_FINAL, SERVER_FIRST, rfc7677};
+
+    #[test]
+    fn the_example_of_rfc_7677() {
+        let challenge = Challenge::read(CLIENT_FIRST_BARE.to_vec(), SERVER_FIRST).unwrap();
+        let (client, last) = challenge.prove(&rfc7677());
+        assert_eq!(String::from_utf8_lossy(&last), String::from_utf8_lossy(AUTHENTICATED));
+        assert!(matches!(client.exchange(SERVER_FINAL), ClientStep::Done));
+    }
+
+    #[test]
+    fn servers_that_do_not_keep_to_it() {
+        let keys = Arc::new(rfc7677());
+        let nonce = || ScramClient::with_keys(Arc::clone(&keys), [0; NONCE_BYTES]);
+        let ours = "A".repeat(24);
+        for (first, expected) in [
+            (String::new(), "no nonce"),
+            ("r=other,s=c2FsdA==,i=4096".to_owned(), "not our nonce"),
+            (format!("r={ours},s=c2FsdA==,i=4096"), "not our nonce"),
+            (format!("m=x,r={ours}1,s=c2FsdA==,i=4096"), "no nonce"),
+            (format!("r={ours}1,i=4096"), "no salt"),
+            (format!("r={ours}1,s=,i=4096"), "no salt"),
+            (format!("r={ours}1,s=c2FsdA==,i=0"), "no iteration count"),
+            (format!("r={ours}1,s=c2FsdA==,i=-1"), "no iteration count"),
+            (format!("r={ours}1,s=c2FsdA==,i=1000001"), "1000001 SCRAM iterations"),
+            (format!("r={ours}1,s=c2FsdA==,i=4096"), "another salt or iteration count"),
+        ] {
+            match nonce().0.exchange(first.as_bytes()) {
+                ClientStep::Failed(error) => {
+                    assert!(error.to_string().contains(expected), "{first}: {error}")
+                }
+                other => panic!("{first}: {other:?}"),
+            }
+        }
+        let proved = || Challenge::read(CLIENT_FIRST_BARE.to_vec(), SERVER_FIRST).unwrap().prove(&keys).0;
+        for (last, expected) in [
+            (&b"e=other-error"[..], ScramError::Server("other-error".to_owned())),
+            (b"v=", ScramError::Malformed("no signature")),
+            (b"v=AAAA", ScramError::Malformed("no signature")),
+            (b"", ScramError::Malformed("no signature")),
+            (b"v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", ScramError::Impostor),
+        ] {
+            let step = proved().exchange(last);
+            assert!(matches!(&step, ClientStep::Failed(error) if *error == expected), "{step:?}");
+        }
     }
 }

@@ -169,3 +169,35 @@ fn malformed(detail: &'static str) -> Failure {
 fn refused(code: SqlState, text: &'static str) -> Failure {
     Failure::Violation(Box::new(PgError::fatal(code, text)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::scram::tests::{AUTHENTICATED, CLIENT_FIRST_BARE, SERVER_FINAL, SERVER_FIRST, rfc7677};
+
+    /// The state behind the example's second message.
+    fn challenged() -> Challenged {
+        let signed = [CLIENT_FIRST_BARE, b",", SERVER_FIRST, b","].concat();
+        let start = CLIENT_FIRST_BARE.len() + b",r=".len();
+        let end = start + SERVER_FIRST.iter().position(|b| *b == b',').unwrap() - b"r=".len();
+        Challenged { signed, nonce: start..end, binding: b"biws" }
+    }
+
+    #[test]
+    fn the_example_of_rfc_7677() {
+        let keys = rfc7677();
+        let done = judge(&keys.verifier(), challenged(), AUTHENTICATED).unwrap();
+        assert_eq!(done, ScramDone { reply: SERVER_FINAL.to_vec(), keys });
+    }
+
+    #[test]
+    fn a_proof_that_is_cut_or_bent_anywhere_proves_nothing() {
+        let verifier = rfc7677().verifier();
+        for at in 0..AUTHENTICATED.len() {
+            assert!(judge(&verifier, challenged(), &AUTHENTICATED[..at]).is_err(), "cut at {at}");
+            let mut bent = AUTHENTICATED.to_vec();
+            bent[at] ^= 1;
+            assert!(judge(&verifier, challenged(), &bent).is_err(), "bent at {at}");
+        }
+    }
+}
