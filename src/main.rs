@@ -1,3 +1,135 @@
 //! The command line.
 
-fn main() {}
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use pgsteer::{
+    config::{self, ServerAddress, Source},
+    proxy,
+};
+
+/// One connection string in front of a PostgreSQL cluster that Patroni runs: a connection pool and a router that
+/// follows the leader, in one process.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  pgsteer check --config pgsteer.toml
+  pgsteer run --config pgsteer.toml
+  pgsteer run --hosts db1:5432,db2:5432,db3:5432 --auth-file userlist.txt
+
+Signals while it runs:
+  SIGHUP   read the configuration again; a file with an error changes nothing
+  SIGTERM  take no new clients, let transactions finish (drain_timeout), end
+  SIGINT   end sooner
+
+All keys of the configuration: `pgsteer reference`.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve clients, until told to stop.
+    #[command(after_help = RUN_HELP)]
+    Run(Where),
+    /// Validate a configuration and print what was understood: clusters, listeners, users, settings, warnings.
+    Check(Where),
+    /// Print the reference of every configuration key (Markdown).
+    Reference,
+}
+
+const RUN_HELP: &str = "\
+Without a file (--hosts), no store is asked: the servers themselves say who leads, and a majority of them must
+answer. There is no fencing then. Writing is served on 127.0.0.1:6432, reading on 127.0.0.1:6433, metrics and
+status on http://127.0.0.1:9930. The servers are asked as the role `pgsteer` (or --probe-user), which needs LOGIN
+and pg_monitor:
+
+  CREATE ROLE pgsteer LOGIN PASSWORD '…' IN ROLE pg_monitor;
+
+Its password comes from --probe-password-file, from PGSTEER_PROBE_PASSWORD, or from the auth file if that has it
+as a plain password.";
+
+/// Where the configuration comes from.
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["config", "hosts"]))]
+struct Where {
+    /// The configuration file (TOML).
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Instead of a file: the servers of the cluster, host:port or /socket/folder:port, separated by commas.
+    #[arg(long, value_name = "HOSTS", value_delimiter = ',', requires = "auth_file")]
+    hosts: Vec<ServerAddress>,
+
+    /// With --hosts: users and their secrets in PgBouncer's format, `"user" "secret"` on each line.
+    #[arg(long, value_name = "FILE", requires = "hosts", conflicts_with = "config")]
+    auth_file: Option<PathBuf>,
+
+    /// With --hosts: the role that asks the servers how they are [env: PGSTEER_PROBE_USER] [default: pgsteer]
+    #[arg(long, value_name = "ROLE", requires = "hosts", conflicts_with = "config")]
+    probe_user: Option<String>,
+
+    /// With --hosts: a file that holds that role's password.
+    #[arg(long, value_name = "FILE", requires = "hosts", conflicts_with = "config")]
+    probe_password_file: Option<PathBuf>,
+}
+
+impl Where {
+    fn source(self) -> Source {
+        match self.config {
+            Some(path) => Source::File(path),
+            None => Source::Hosts(config::Hosts {
+                hosts: self.hosts,
+                auth_file: self.auth_file.unwrap_or_default(),
+                probe_user: self.probe_user.or_else(|| std::env::var("PGSTEER_PROBE_USER").ok()),
+                probe_password_file: self.probe_password_file,
+            }),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match CommandLine::parse().command {
+        Command::Run(source) => match proxy::run(source.source()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&error.to_string());
+                ExitCode::FAILURE
+            }
+        },
+        Command::Check(source) => check(&source.source()),
+        Command::Reference => print(&config::reference()),
+    }
+}
+
+/// Says what was understood on standard output, and what is odd or wrong on standard error.
+fn check(source: &Source) -> ExitCode {
+    match source.load() {
+        Ok(config) => {
+            for warning in config.warnings() {
+                complain(&format!("{}\n", warning.render()));
+            }
+            print(&format!("{} is valid.\n\n{}", config.name, config.describe()))
+        }
+        Err(invalid) => {
+            complain(&invalid.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A closed pipe (`| head`) is no failure worth a message, but it is no success either.
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Nobody is left to be told if standard error is closed.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

@@ -1,1 +1,117 @@
-//! config.
+//! The configuration: from a file to values that have been checked.
+//!
+//! Every key is declared once, in `keys.rs`, with its documentation, type, default and reload rule; [`reference`]
+//! is made from that. A file is read strictly: an unknown key, a wrong unit or a name that does not exist is an error
+//! that says where and what to do, and all of them are told at once.
+
+mod address;
+mod auth_file;
+mod checks;
+mod clusters;
+mod declare;
+mod describe;
+mod document;
+mod error;
+mod keys;
+mod mask;
+mod nearest;
+mod reference;
+mod reload;
+mod secret;
+mod secret_file;
+mod settings;
+mod source;
+#[cfg(test)]
+mod tests;
+pub mod units;
+mod value;
+mod words;
+
+use std::collections::BTreeMap;
+
+pub use address::{Endpoint, ServerAddress};
+pub use auth_file::{AuthFile, SecretKind};
+pub use declare::Reload;
+pub use document::Keys;
+pub use error::{Finding, Invalid, Severity};
+pub use keys::{
+    AuthKeys, ClusterKeys, DatabaseKeys, Http, ListenKeys, Log, Pool, Replicas, Runtime, UserKeys,
+};
+pub use reference::reference;
+pub use reload::Change;
+pub use secret::Secret;
+pub use settings::{
+    Auth, Cluster, Credentials, Databases, Etcd3, Limits, Listener, PoolSettings, Probe, ServerLogin,
+    StoreSource, StoreTls, Tcp,
+};
+pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
+pub use value::{Delay, OrOff, Size};
+pub use words::{AuthType, Balance, Fallback, LogFormat, LogLevel, PoolMode, RouteKind, StoreKind};
+
+/// A configuration that has been checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it came from: a file's name, or "the command line".
+    pub name: String,
+    /// The clusters by name; at least one.
+    pub clusters: BTreeMap<String, Cluster>,
+    /// The listeners; at least one.
+    pub listeners: Vec<Listener>,
+    /// How clients log in.
+    pub auth: Auth,
+    /// Every key as it was written, or its default. Where there is a lookup below, use that.
+    pub keys: Keys,
+    warnings: Vec<Finding>,
+}
+
+impl Config {
+    /// What is allowed but probably not meant.
+    pub fn warnings(&self) -> &[Finding] {
+        &self.warnings
+    }
+
+    /// Limits of the whole process.
+    pub fn limits(&self) -> Limits {
+        Limits::of(&self.keys.pool)
+    }
+
+    /// TCP settings of client and server connections.
+    pub fn tcp(&self) -> Tcp {
+        Tcp::of(&self.keys.pool)
+    }
+
+    /// What holds for the pool of this user (as the client logged in) and database (as the client named it).
+    pub fn pool_settings(&self, database: &str, user: &str) -> PoolSettings {
+        PoolSettings::resolve(&self.keys, database, user)
+    }
+
+    /// The cluster that a client of this listener reaches with this database: the database's own, else the
+    /// listener's. Always a name in `clusters`.
+    pub fn cluster_of<'c>(&'c self, listener: &'c Listener, database: &str) -> &'c str {
+        let own = self.keys.databases.get(database).and_then(|database| database.cluster.as_deref());
+        own.unwrap_or(&listener.cluster)
+    }
+
+    /// Whether a client may ask for this database here. Whether it exists, the servers say.
+    pub fn may_ask_for(&self, database: &str) -> bool {
+        match self.auth.databases {
+            Databases::Any => true,
+            Databases::Declared => self.keys.databases.contains_key(database),
+        }
+    }
+
+    /// How to log in to a server for this user (as the client logged in) and database (as the client named it).
+    pub fn server_login(&self, database: &str, user: &str) -> ServerLogin {
+        let declared = self.keys.databases.get(database);
+        let user = declared.and_then(|declared| declared.user.as_deref()).unwrap_or(user);
+        let forced = declared.and_then(|declared| declared.password.clone()).map(Credentials::Forced);
+        let listed = || {
+            self.auth.users.get(user).filter(|secret| !secret.is_empty()).cloned().map(Credentials::Listed)
+        };
+        ServerLogin {
+            user: user.to_owned(),
+            database: declared.and_then(|declared| declared.dbname.as_deref()).unwrap_or(database).to_owned(),
+            credentials: forced.or_else(listed).unwrap_or(Credentials::Nothing),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! What keys say of each other, and the listeners and users that come of it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use super::{
+    auth_file::{AuthFile, SecretKind},
+    declare::{Reading, key_part, shown_name},
+    document::Keys,
+    error::Finding,
+    nearest::nearest,
+    secret::Secret,
+    secret_file::{Readers, read_secret},
+    settings::{Auth, Databases, Listener},
+    words::AuthType,
+};
+
+/// Puts the content of `…_file` into the secrets beside them.
+pub(super) fn read_secrets(keys: &mut Keys, reading: &mut Reading<'_>) {
+    for (name, cluster) in &mut keys.clusters {
+        let path = format!("clusters.{}", key_part(name));
+        let store = (&mut cluster.store_password, &cluster.store_password_file);
+        one_secret(&path, "store_password", store, reading);
+        let probe = (&mut cluster.probe_password, &cluster.probe_password_file);
+        one_secret(&path, "probe_password", probe, reading);
+    }
+    for (name, database) in &mut keys.databases {
+        let path = format!("databases.{}", key_part(name));
+        one_secret(&path, "password", (&mut database.password, &database.password_file), reading);
+    }
+}
+
+fn one_secret(
+    table: &str,
+    key: &str,
+    (secret, file): (&mut Option<Secret>, &Option<PathBuf>),
+    reading: &mut Reading<'_>,
+) {
+    if let Some(secret) = secret.as_ref() {
+        let text = secret.expose();
+        let path = format!("{table}.{key}");
+        if text.starts_with("${") && text.ends_with('}') {
+            let place = reading.key_place(&path);
+            let what = format!("`{key}` is taken as it stands, `${{` and all");
+            let help = format!("for an environment variable write {key} = {{ env = \"NAME\" }}");
+            reading.findings.push(Finding::warning(place, what).help(help));
+        }
+    }
+    let Some(file) = file else { return };
+    let path = format!("{table}.{key}_file");
+    if secret.is_some() {
+        return reading.error(&path, format!("both `{key}` and `{key}_file` are set"), "keep one of them");
+    }
+    match read_secret(file) {
+        Ok((read, readers)) => {
+            if readers == Readers::Everybody {
+                let help = format!("chmod o-r {}", file.display());
+                reading.warning(&path, "everybody may read this file of a secret", help);
+            }
+            *secret = Some(read);
+        }
+        Err(why) => reading.error(&path, format!("`{key}_file`: cannot read {}: {why}", file.display()), ""),
+    }
+}
+
+/// The listeners, each with its cluster.
+pub(super) fn listeners(keys: &Keys, reading: &mut Reading<'_>) -> Vec<Listener> {
+    if keys.listen.is_empty() {
+        let help = "add [[listen]] with address = \"127.0.0.1:6432\" and route = \"write\"";
+        reading.missing("listen", "no address to listen on is configured", help);
+    }
+    let mut taken: Vec<_> = keys.http.address.0.into_iter().map(|address| (address, "[http]")).collect();
+    let mut listeners = Vec::new();
+    for (index, listen) in keys.listen.iter().enumerate() {
+        let path = format!("listen.{index}");
+        if let Some((_, by)) =
+            taken.iter().find(|(address, _)| *address == listen.address && address.port() != 0)
+        {
+            reading.error(
+                &format!("{path}.address"),
+                format!("{} is already used by {by}", listen.address),
+                "",
+            );
+        }
+        taken.push((listen.address, "another [[listen]]"));
+        let cluster = match &listen.cluster {
+            Some(name) => known_cluster(&format!("{path}.cluster"), name, keys, reading),
+            None if keys.clusters.len() > 1 => {
+                let names: Vec<_> = keys.clusters.keys().map(String::as_str).collect();
+                let help = format!("add `cluster = …`, one of {}", names.join(", "));
+                reading.missing(
+                    &format!("{path}.cluster"),
+                    "this listener does not say which cluster it is for",
+                    help,
+                );
+                None
+            }
+            None => keys.clusters.keys().next().cloned(),
+        };
+        if let Some(cluster) = cluster {
+            let backlog = listen.backlog.get();
+            listeners.push(Listener { address: listen.address, route: listen.route, cluster, backlog });
+        }
+    }
+    listeners
+}
+
+fn known_cluster(path: &str, name: &str, keys: &Keys, reading: &mut Reading<'_>) -> Option<String> {
+    if keys.clusters.contains_key(name) {
+        return Some(name.to_owned());
+    }
+    let names: Vec<_> = keys.clusters.keys().map(String::as_str).collect();
+    let help = match nearest(name, names.iter().copied()) {
+        Some(meant) => format!("did you mean \"{meant}\"?"),
+        None => format!("known clusters: {}", names.join(", ")),
+    };
+    reading.error(path, format!("there is no cluster {}", shown_name(name)), help);
+    None
+}
+
+/// Reads the users and checks what concerns logging in.
+pub(super) fn auth(keys: &Keys, reading: &mut Reading<'_>) -> Auth {
+    let AuthKeysRead { kind, users } = auth_users(keys, reading);
+    let exposed = keys.listen.iter().position(|listen| !listen.address.ip().is_loopback());
+    if let (AuthType::Trust, Some(index)) = (kind, exposed) {
+        let what = "with auth_type = \"trust\" everybody who reaches this address may be any user";
+        reading.warning(
+            &format!("listen.{index}.address"),
+            what,
+            "listen on 127.0.0.1, or choose another auth_type",
+        );
+    }
+    let databases = if keys.auth.databases_only { Databases::Declared } else { Databases::Any };
+    if databases == Databases::Declared && keys.databases.is_empty() {
+        let help = "add [databases.NAME], or remove databases_only";
+        reading.error("auth.databases_only", "no database is declared, so nobody could connect", help);
+    }
+    Auth { kind, users: Arc::new(users), databases }
+}
+
+struct AuthKeysRead {
+    kind: AuthType,
+    users: AuthFile,
+}
+
+fn auth_users(keys: &Keys, reading: &mut Reading<'_>) -> AuthKeysRead {
+    let kind = keys.auth.auth_type;
+    let users = match &keys.auth.auth_file {
+        Some(path) => AuthFile::load(path, &mut reading.findings),
+        None => {
+            if kind != AuthType::Trust && !reading.is_told("auth.auth_type") {
+                let what = format!("`auth_file` is missing: auth_type = \"{}\" needs it", kind.word());
+                reading.missing("auth.auth_file", what, "add `auth_file = \"userlist.txt\"` under [auth]");
+            }
+            AuthFile::default()
+        }
+    };
+    let shut_out =
+        users.iter().filter(|(_, secret)| shut_out(kind, SecretKind::of(secret))).map(|(user, _)| user);
+    let shut_out: Vec<_> = shut_out.collect();
+    if let Some(first) = shut_out.first() {
+        let what = match shut_out.len() {
+            1 => format!("the user {first:?} cannot log in"),
+            n => format!("{n} users cannot log in, {first:?} among them"),
+        };
+        let what = format!("{what}: the secret does not serve auth_type = \"{}\"", kind.word());
+        let help = "list a SCRAM verifier or a password";
+        if shut_out.len() == users.len() {
+            reading.error("auth.auth_type", what, help);
+        } else {
+            reading.warning("auth.auth_type", what, help);
+        }
+    }
+    AuthKeysRead { kind, users }
+}
+
+/// Whether a client with such a secret in the auth_file can never prove who it is.
+const fn shut_out(kind: AuthType, secret: SecretKind) -> bool {
+    match kind {
+        AuthType::ScramSha256 => matches!(secret, SecretKind::Md5 | SecretKind::Empty),
+        AuthType::Md5 | AuthType::Plain => matches!(secret, SecretKind::Empty),
+        AuthType::Trust => false,
+    }
+}
+
+/// What databases and users override.
+pub(super) fn overrides(keys: &Keys, users: &AuthFile, reading: &mut Reading<'_>) {
+    if keys.pool.min_pool_size > keys.pool.default_pool_size.get() {
+        let what =
+            format!("min_pool_size is larger than default_pool_size ({})", keys.pool.default_pool_size);
+        reading.error("pool.min_pool_size", what, "");
+    }
+    for (name, database) in &keys.databases {
+        let path = format!("databases.{}", key_part(name));
+        if let Some(cluster) = &database.cluster {
+            known_cluster(&format!("{path}.cluster"), cluster, keys, reading);
+        }
+        let size = database.pool_size.unwrap_or(keys.pool.default_pool_size);
+        if database.min_pool_size.is_some_and(|least| least > size.get()) {
+            let what = format!("min_pool_size is larger than the pool ({size})");
+            reading.error(&format!("{path}.min_pool_size"), what, "");
+        }
+        match &database.user {
+            Some(user) if database.password.is_none() && users.get(user).is_none() => {
+                let help =
+                    "add `password`, or the user to the auth_file, unless the servers let it in without";
+                reading.warning(
+                    &format!("{path}.user"),
+                    format!("there is no password for the user {user:?}"),
+                    help,
+                );
+            }
+            Some(user)
+                if database.password.is_none()
+                    && users.get(user).is_some_and(|secret| SecretKind::of(secret) == SecretKind::Scram) =>
+            {
+                let what = format!(
+                    "the auth_file has only a SCRAM verifier for {user:?}: nobody else can log in with it"
+                );
+                reading.error(
+                    &format!("{path}.user"),
+                    what,
+                    "add `password`, or list a plain password for this user",
+                );
+            }
+            None if database.password.is_some() => {
+                reading.missing(
+                    &format!("{path}.user"),
+                    "`password` is set without `user`",
+                    "add the user it belongs to",
+                );
+            }
+            _ => {}
+        }
+    }
+    if keys.pool.query_wait_timeout.0.is_none() {
+        reading.warning("pool.query_wait_timeout", "requests wait for a server without limit", "");
+    }
+}
+
+/// Clusters that nothing leads to.
+pub(super) fn unused_clusters(keys: &Keys, listeners: &[Listener], reading: &mut Reading<'_>) {
+    for name in keys.clusters.keys() {
+        let used = listeners.iter().any(|listener| listener.cluster == *name)
+            || keys.databases.values().any(|database| database.cluster.as_ref() == Some(name));
+        if !used {
+            let path = format!("clusters.{}", key_part(name));
+            let help = "name it in a [[listen]] or in [databases.NAME]";
+            let place = reading.key_place(&path);
+            let what = format!("nothing leads to the cluster {}", shown_name(name));
+            reading.findings.push(Finding::warning(place, what).help(help));
+        }
+    }
+}

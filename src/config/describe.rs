@@ -1,0 +1,122 @@
+//! What pgsteer understood of a configuration, for people.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use super::{
+    AuthType, Cluster, Config, RouteKind, SecretKind, StoreSource,
+    declare::{DefaultOr, Entry},
+    units::show_duration,
+    value::UNSET,
+};
+
+/// The column in which remarks begin.
+const REMARK_AT: usize = 44;
+
+impl Config {
+    /// The clusters, listeners, users and every key in effect; no secret. `pgsteer check` prints it.
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        text.push_str("Clusters\n");
+        for cluster in self.clusters.values() {
+            text.push_str(&cluster_lines(cluster));
+        }
+        text.push_str("\nListeners\n");
+        for listener in &self.listeners {
+            let to = match listener.route {
+                RouteKind::Write => "write: the leader of",
+                RouteKind::Read => "read: the replicas of",
+            };
+            line(&mut text, &format!("{:<22}{to} {}", listener.address, listener.cluster));
+        }
+        match self.keys.http.address.0 {
+            Some(address) => {
+                line(&mut text, &format!("{:<22}http: /metrics /health /ready /leader", address.to_string()))
+            }
+            None => line(&mut text, "no http"),
+        }
+        text.push_str("\nUsers\n");
+        line(&mut text, &self.users_line());
+        text.push_str("\nSettings (each with its default unless marked *)\n");
+        text.push_str(&settings(&self.keys.entries()));
+        text
+    }
+
+    fn users_line(&self) -> String {
+        let mut kinds: BTreeMap<SecretKind, usize> = BTreeMap::new();
+        for (_, secret) in self.auth.users.iter() {
+            *kinds.entry(SecretKind::of(secret)).or_default() += 1;
+        }
+        let counted: Vec<_> = kinds.iter().map(|(kind, n)| format!("{n} {}", kind.name())).collect();
+        match (&self.keys.auth.auth_file, self.auth.kind) {
+            (Some(file), kind) => {
+                let counted = if counted.is_empty() { "nobody".to_owned() } else { counted.join(", ") };
+                format!(
+                    "{} users in {} ({counted}), who log in by {}",
+                    self.auth.users.len(),
+                    file.display(),
+                    kind.word()
+                )
+            }
+            (None, AuthType::Trust) => "anybody, without proof (trust)".to_owned(),
+            (None, kind) => format!("nobody is known, who could log in by {}", kind.word()),
+        }
+    }
+}
+
+impl SecretKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Scram => "SCRAM verifier",
+            Self::Md5 => "md5",
+            Self::Plain => "plain",
+            Self::Empty => "without a secret",
+        }
+    }
+}
+
+fn cluster_lines(cluster: &Cluster) -> String {
+    let mut text = format!("  {}\n", cluster.name);
+    let source = match &cluster.source {
+        StoreSource::Etcd3(etcd) => {
+            let login = etcd.login.as_ref().map(|(user, _)| format!(" as {user}")).unwrap_or_default();
+            format!("etcd (v3) at {}{login}, keys under {}", etcd.endpoints.join(", "), etcd.prefix())
+        }
+        StoreSource::None { hosts } => {
+            let hosts: Vec<_> = hosts.iter().map(|host| host.as_str()).collect();
+            format!("no store, so no fencing; asks {}", hosts.join(", "))
+        }
+    };
+    let probe = &cluster.probe;
+    let password = if probe.password.is_some() { "with a password" } else { "without a password" };
+    let (interval, timeout) = (show_duration(probe.interval), show_duration(probe.timeout));
+    line(&mut text, &format!("  {source}"));
+    line(
+        &mut text,
+        &format!(
+            "  probes as {} on {} {password}, every {interval}, at most {timeout}",
+            probe.user, probe.database
+        ),
+    );
+    text
+}
+
+/// Keys grouped under their tables, as one would write them; unset ones are left out.
+fn settings(entries: &[Entry]) -> String {
+    let mut text = String::new();
+    let mut current = "";
+    for entry in entries.iter().filter(|entry| entry.shown != UNSET) {
+        if entry.table != current {
+            current = &entry.table;
+            line(&mut text, &format!("[{current}]"));
+        }
+        let setting = format!("{} = {}", entry.name, entry.shown);
+        let mark = if entry.is_default == DefaultOr::Chosen { "*" } else { "" };
+        line(&mut text, &format!("{setting:<REMARK_AT$}{mark}"));
+    }
+    text
+}
+
+fn line(text: &mut String, content: &str) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "  {}", content.trim_end());
+}

@@ -1,0 +1,290 @@
+//! Every key of the configuration file. The reference, the defaults and the reload rules all come from here.
+
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+
+use super::{
+    address::{Endpoint, ServerAddress},
+    declare::{Entry, Fields, Key, Reload, Section, section},
+    secret::Secret,
+    value::{Delay, OrOff, Size, Value},
+    words::{AuthType, Balance, Fallback, LogFormat, LogLevel, PoolMode, RouteKind, StoreKind},
+};
+
+section! {
+    /// A Patroni cluster. One process may serve several; each has a name of your choice.
+    /// `[clusters.NAME.replicas]` may set any key of `[replicas]` for this cluster alone.
+    ClusterKeys "[clusters.NAME]" {
+        /// Patroni's `scope`. Needed with every store but `"none"`.
+        Restart scope: Option<String>;
+        /// Who says which member leads: Patroni's consensus store, or `"none"`: the servers themselves are asked.
+        /// Without a store there is no fencing: a deposed leader that still answers cannot be told from a live one
+        /// by its own word, only by the majority of `hosts`.
+        Restart store: StoreKind;
+        /// The store's addresses: `host:port`, `http://host:port` or `https://host:port`. Without a scheme, TLS is
+        /// used if `store_ca_file` or `store_cert_file` is set.
+        Restart endpoints: Vec<Endpoint> = [];
+        /// Patroni's `namespace`.
+        Restart namespace: String = "/service/";
+        /// With `store = "none"`: the servers to ask, `host:port` or `/socket/folder:port`. A majority must answer.
+        Restart hosts: Vec<ServerAddress> = [];
+        /// User at the store, where it asks for one.
+        Restart store_user: Option<String>;
+        /// Password at the store.
+        Restart store_password: Option<Secret>;
+        /// File that holds the password at the store.
+        Restart store_password_file: Option<PathBuf>;
+        /// Certificate authorities (PEM) that the store's certificate is checked against.
+        Restart store_ca_file: Option<PathBuf>;
+        /// Client certificate (PEM) shown to the store.
+        Restart store_cert_file: Option<PathBuf>;
+        /// Private key (PEM) of the client certificate.
+        Restart store_key_file: Option<PathBuf>;
+        /// How often the store is read again although its watch is silent. A silent watch proves nothing; each
+        /// re-read renews the right to write, so it must stay well below Patroni's `ttl`.
+        Restart store_reread_interval: Duration = "1s";
+        /// Role that asks the members how they are. It needs `LOGIN` and `pg_monitor`.
+        Restart probe_user: String;
+        /// Its password. Without one, its entry in `auth_file` serves if that is a plain password; otherwise the
+        /// servers must let it in without.
+        Restart probe_password: Option<Secret>;
+        /// File that holds its password.
+        Restart probe_password_file: Option<PathBuf>;
+        /// Database it connects to.
+        Restart probe_database: String = "postgres";
+        /// How often each member is asked; between 10ms and 1m. While a failover is under way it is asked more often.
+        Restart probe_interval: Duration = "500ms";
+        /// How long a member may take to answer; between 10ms and 1m.
+        Restart probe_timeout: Duration = "1s";
+    }
+}
+
+section! {
+    /// Which replicas serve reads, and what happens when none does. A replica that left the reads comes back once it
+    /// is within half of both bounds, so that it does not flicker.
+    Replicas "[replicas]" {
+        /// How many bytes of WAL a replica may be behind the leader, as probed. A WAL segment switch alone is 16 MB.
+        AtOnce lag_bytes_max: OrOff<Size> = "32MB";
+        /// How old the oldest known leader position may be that a replica has not replayed yet. An idle leader is no lag.
+        AtOnce lag_time_max: OrOff<Duration> = "1s";
+        /// While no leader exists, replicas that last qualified go on serving reads for this long.
+        AtOnce no_leader_grace: Delay = "60s";
+        /// What a read does when no replica qualifies. `wait`: waits up to `replica_wait_timeout`, then fails;
+        /// `leader`: goes to the leader, read-only enforced and capped; `error`: fails at once.
+        AtOnce fallback: Fallback = "wait";
+        /// How many server connections a read route may use on the leader, for each user and database, with
+        /// `fallback = "leader"`.
+        AtOnce fallback_connections_max: NonZeroU32 = 10;
+        /// How long a read waits for a replica that qualifies.
+        AtOnce replica_wait_timeout: Duration = "1s";
+        /// How reads are spread over the replicas that qualify.
+        AtOnce balance: Balance = "round_robin";
+    }
+}
+
+section! {
+    /// An address to listen on, and where its connections go. May be written several times.
+    ListenKeys "[[listen]]" {
+        /// IP address and port: `127.0.0.1:6432`, `0.0.0.0:6432` for every IPv4 address, `[::]:6432` for all. Port 0
+        /// takes any free port and says in the log which.
+        Restart address: SocketAddr;
+        /// `write`: to the leader; `read`: to the replicas that qualify.
+        Restart route: RouteKind;
+        /// The cluster; may be left out where there is one.
+        Restart cluster: Option<String>;
+        /// How many connections may wait to be accepted (the kernel's own limit, `net.core.somaxconn`, applies too).
+        Restart backlog: NonZeroU32 = 1024;
+    }
+}
+
+section! {
+    /// Pooling: limits and timeouts. Names and meanings are PgBouncer's where it has them. A pool is the server
+    /// connections of one user to one database on one member.
+    Pool "[pool]" {
+        /// When a server goes back to its pool: after each transaction, when the client leaves, or after each statement.
+        NewConnections pool_mode: PoolMode = "transaction";
+        /// Server connections of a pool, for each user, database and member, per pgsteer.
+        AtOnce default_pool_size: NonZeroU32 = 25;
+        /// Server connections that a pool in use keeps open even when idle.
+        AtOnce min_pool_size: u32 = 0;
+        /// Further server connections that a pool may open when a client has waited for `reserve_pool_timeout`.
+        AtOnce reserve_pool_size: u32 = 0;
+        /// How long a client waits before the reserve is used; 0: the reserve is not used.
+        AtOnce reserve_pool_timeout: OrOff<Duration> = "5s";
+        /// Client connections of this pgsteer. One more gets an error (53300).
+        AtOnce max_client_conn: NonZeroU32 = 1000;
+        /// Server connections to one database on one member, all users together.
+        AtOnce max_db_connections: OrOff<NonZeroU32> = 0;
+        /// Server connections of one user on one member, all databases together.
+        AtOnce max_user_connections: OrOff<NonZeroU32> = 0;
+        /// Server connections to one member. Keep it below the member's `max_connections`.
+        AtOnce max_member_connections: OrOff<NonZeroU32> = 0;
+        /// Connections being opened to one member at the same time: the rest waits its turn, so that a new leader is
+        /// not flooded.
+        AtOnce connect_burst_max: NonZeroU32 = 8;
+        /// How long a request waits for a server of its pool. 0: for ever.
+        AtOnce query_wait_timeout: OrOff<Duration> = "30s";
+        /// How long a request waits for a leader to exist. 0: for ever.
+        AtOnce leader_wait_timeout: OrOff<Duration> = "60s";
+        /// Age at which an idle server connection is closed. 0: never (PgBouncer's 0, "use once", does not exist here).
+        AtOnce server_lifetime: OrOff<Duration> = "1h";
+        /// How long a server connection may be idle before it is closed.
+        AtOnce server_idle_timeout: OrOff<Duration> = "10m";
+        /// How long connecting and logging in to a server may take.
+        AtOnce server_connect_timeout: Duration = "3s";
+        /// Pause after a server refused a login for its user or database; reset by any change of the topology. Other
+        /// failures are retried much faster.
+        AtOnce server_login_retry: Delay = "1s";
+        /// A server connection that was idle for longer is checked before it is used. 0: always.
+        AtOnce server_check_delay: Delay = "30s";
+        /// How long a client may be idle outside a transaction.
+        AtOnce client_idle_timeout: OrOff<Duration> = "0";
+        /// How long a client may take to log in.
+        NewConnections client_login_timeout: Duration = "60s";
+        /// How long a client may be idle inside a transaction.
+        AtOnce idle_transaction_timeout: OrOff<Duration> = "0";
+        /// How long a query may run. It is cancelled, and the connection closed only if that fails.
+        AtOnce query_timeout: OrOff<Duration> = "0";
+        /// How long a transaction may last.
+        AtOnce transaction_timeout: OrOff<Duration> = "0";
+        /// How long running transactions may take to end when pgsteer is stopped.
+        AtOnce drain_timeout: Delay = "60s";
+        /// Named prepared statements kept on a server connection in transaction and statement mode, and those a client
+        /// may have; the longest unused give way. 0: named statements are not followed from server to server.
+        NewConnections max_prepared_statements: OrOff<NonZeroU32> = 200;
+        /// TCP keep-alive on client and server connections.
+        NewConnections tcp_keepalive: bool = true;
+        /// Idle time before the first keep-alive probe, in whole seconds. 0: the system's own.
+        NewConnections tcp_keepidle: OrOff<Duration> = "30s";
+        /// Time between keep-alive probes, in whole seconds. 0: the system's own.
+        NewConnections tcp_keepintvl: OrOff<Duration> = "10s";
+        /// Unanswered keep-alive probes after which the connection is dead. 0: the system's own.
+        NewConnections tcp_keepcnt: OrOff<NonZeroU32> = 3;
+        /// How long sent data may stay unacknowledged. 0: the system's own.
+        NewConnections tcp_user_timeout: OrOff<Duration> = "0";
+    }
+}
+
+section! {
+    /// Overrides for one database, named as clients ask for it. Every other database name passes through unless
+    /// `databases_only = true` in `[auth]`. What is left out follows `[pool]`.
+    DatabaseKeys "[databases.NAME]" {
+        /// The cluster that has this database; without it, the listener's.
+        Restart cluster: Option<String>;
+        /// The database's name on the servers; without it, the same.
+        NewConnections dbname: Option<String>;
+        /// Every client of this database becomes this user on the servers.
+        NewConnections user: Option<String>;
+        /// The password of `user` on the servers. Without one, its entry in `auth_file` serves.
+        NewConnections password: Option<Secret>;
+        /// File that holds the password of `user`.
+        NewConnections password_file: Option<PathBuf>;
+        /// As `pool_mode` in `[pool]`.
+        NewConnections pool_mode: Option<PoolMode>;
+        /// Instead of `default_pool_size`.
+        AtOnce pool_size: Option<NonZeroU32>;
+        /// As `min_pool_size` in `[pool]`.
+        AtOnce min_pool_size: Option<u32>;
+        /// As `reserve_pool_size` in `[pool]`.
+        AtOnce reserve_pool_size: Option<u32>;
+        /// As `max_db_connections` in `[pool]`.
+        AtOnce max_db_connections: Option<OrOff<NonZeroU32>>;
+        /// As `server_lifetime` in `[pool]`.
+        AtOnce server_lifetime: Option<OrOff<Duration>>;
+        /// As `query_timeout` in `[pool]`.
+        AtOnce query_timeout: Option<OrOff<Duration>>;
+        /// As `max_prepared_statements` in `[pool]`.
+        NewConnections max_prepared_statements: Option<OrOff<NonZeroU32>>;
+    }
+}
+
+section! {
+    /// Overrides for one user, named as clients log in. They go before those of the database, as with PgBouncer.
+    UserKeys "[users.NAME]" {
+        /// As `pool_mode` in `[pool]`.
+        NewConnections pool_mode: Option<PoolMode>;
+        /// Instead of `default_pool_size`.
+        AtOnce pool_size: Option<NonZeroU32>;
+        /// As `reserve_pool_size` in `[pool]`.
+        AtOnce reserve_pool_size: Option<u32>;
+        /// As `max_user_connections` in `[pool]`.
+        AtOnce max_user_connections: Option<OrOff<NonZeroU32>>;
+        /// As `client_idle_timeout` in `[pool]`.
+        AtOnce client_idle_timeout: Option<OrOff<Duration>>;
+        /// As `idle_transaction_timeout` in `[pool]`.
+        AtOnce idle_transaction_timeout: Option<OrOff<Duration>>;
+        /// As `query_timeout` in `[pool]`.
+        AtOnce query_timeout: Option<OrOff<Duration>>;
+        /// As `transaction_timeout` in `[pool]`.
+        AtOnce transaction_timeout: Option<OrOff<Duration>>;
+    }
+}
+
+section! {
+    /// How clients log in, and what pgsteer shows the servers: the forced `password` of the database, else the
+    /// password in `auth_file`, else (SCRAM) the client's own keys, so that no password needs storing.
+    AuthKeys "[auth]" {
+        /// How clients prove who they are.
+        NewConnections auth_type: AuthType = "scram-sha-256";
+        /// Users and their secrets, in PgBouncer's format: `"user" "SCRAM-SHA-256$…"`, `"user" "md5…"` or
+        /// `"user" "password"`, one a line; `;` begins a comment. Needed unless `auth_type = "trust"`. Read again at
+        /// every reload.
+        NewConnections auth_file: Option<PathBuf>;
+        /// Whether only the databases under `[databases.NAME]` may be asked for.
+        NewConnections databases_only: bool = false;
+    }
+}
+
+section! {
+    /// Metrics, health and status over HTTP: `/metrics`, `/health`, `/ready`, `/leader`.
+    Http "[http]" {
+        /// IP address and port; 0: not served.
+        Restart address: OrOff<SocketAddr> = "127.0.0.1:9930";
+    }
+}
+
+section! {
+    /// The log, on standard error. It holds no statement text and no secret.
+    Log "[log]" {
+        /// How much is said.
+        AtOnce level: LogLevel = "info";
+        /// `text` for people, `json` for machines.
+        Restart format: LogFormat = "text";
+        /// Whether each client's coming and going is logged, with address, user and database.
+        AtOnce connections: bool = true;
+    }
+}
+
+section! {
+    /// The process.
+    Runtime "[runtime]" {
+        /// Threads that serve clients; 0: one for each core.
+        Restart workers: u32 = 0;
+    }
+}
+
+/// Every table with its keys, in the order of the reference.
+pub(super) fn sections() -> Vec<(&'static str, &'static str, Vec<Key>)> {
+    fn of<S: Section>() -> (&'static str, &'static str, Vec<Key>) {
+        (S::HEADER, S::ABOUT, S::keys())
+    }
+    vec![
+        of::<ClusterKeys>(),
+        of::<Replicas>(),
+        of::<ListenKeys>(),
+        of::<Pool>(),
+        of::<DatabaseKeys>(),
+        of::<UserKeys>(),
+        of::<AuthKeys>(),
+        of::<Http>(),
+        of::<Log>(),
+        of::<Runtime>(),
+    ]
+}
+
+/// The table that has a key of this name.
+pub(super) fn section_with(name: &str) -> Option<&'static str> {
+    sections()
+        .into_iter()
+        .find(|(_, _, keys)| keys.iter().any(|key| key.name == name))
+        .map(|(header, _, _)| header)
+}

@@ -1,0 +1,294 @@
+//! The validated configuration as the rest of the program reads it.
+
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+
+use super::{
+    Keys,
+    address::ServerAddress,
+    auth_file::AuthFile,
+    keys::{Pool, Replicas},
+    secret::Secret,
+    value::OrOff,
+    words::{AuthType, PoolMode, RouteKind},
+};
+
+/// A cluster and how to learn about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Who says which member leads.
+    pub source: StoreSource,
+    /// How members are asked.
+    pub probe: Probe,
+    /// Which replicas serve reads.
+    pub replicas: Replicas,
+}
+
+/// Who says which member leads.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoreSource {
+    /// etcd, v3 API.
+    Etcd3(Etcd3),
+    /// No store: these servers are asked.
+    None {
+        /// At least one, all different.
+        hosts: Vec<ServerAddress>,
+    },
+}
+
+/// etcd, v3 API.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Etcd3 {
+    /// Patroni's scope.
+    pub scope: String,
+    /// Patroni's namespace, with one `/` at either end (`/` alone where it is empty).
+    pub namespace: String,
+    /// URLs with scheme and port; at least one, all different, all with the same scheme.
+    pub endpoints: Vec<String>,
+    /// User and password.
+    pub login: Option<(String, Secret)>,
+    /// Certificates; `None` with `http`.
+    pub tls: Option<StoreTls>,
+    /// How often to read again although the watch is silent.
+    pub reread_interval: Duration,
+}
+
+impl Etcd3 {
+    /// The prefix of every key of this cluster: `/service/scope/`.
+    pub fn prefix(&self) -> String {
+        format!("{}{}/", self.namespace, self.scope)
+    }
+}
+
+/// Certificates for a store. Files in PEM; they were readable when the configuration was loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreTls {
+    /// Authorities to check the store against; `None`: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Client certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// How members are asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probe {
+    /// Role to log in as.
+    pub user: String,
+    /// Its password; `None`: the servers must let it in without.
+    pub password: Option<Secret>,
+    /// Database to connect to.
+    pub database: String,
+    /// How often.
+    pub interval: Duration,
+    /// How long an answer may take.
+    pub timeout: Duration,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Where.
+    pub address: SocketAddr,
+    /// Where its connections go.
+    pub route: RouteKind,
+    /// The cluster, a name in `Config::clusters`.
+    pub cluster: String,
+    /// How many connections may wait to be accepted.
+    pub backlog: u32,
+}
+
+/// How clients log in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Auth {
+    /// The method.
+    pub kind: AuthType,
+    /// The users; empty only with `trust`.
+    pub users: Arc<AuthFile>,
+    /// Which databases may be asked for.
+    pub databases: Databases,
+}
+
+/// Which databases may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Databases {
+    /// Any: the servers say whether it exists.
+    Any,
+    /// Those under `[databases.NAME]`.
+    Declared,
+}
+
+/// What holds for a pool and the sessions that use it, each override applied. `None` in a limit or timeout: off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// When a server goes back to the pool.
+    pub pool_mode: PoolMode,
+    /// Server connections of the pool.
+    pub pool_size: u32,
+    /// Those kept open when idle.
+    pub min_pool_size: u32,
+    /// Further ones after `reserve_pool_timeout`.
+    pub reserve_pool_size: u32,
+    /// How long a client waits before the reserve is used.
+    pub reserve_pool_timeout: Option<Duration>,
+    /// Limit for the database on one member, all users together.
+    pub max_db_connections: Option<u32>,
+    /// Limit for the user on one member, all databases together.
+    pub max_user_connections: Option<u32>,
+    /// Limit for one member.
+    pub max_member_connections: Option<u32>,
+    /// Connections being opened to one member at the same time.
+    pub connect_burst_max: u32,
+    /// Waiting for a server of the pool.
+    pub query_wait_timeout: Option<Duration>,
+    /// Waiting for a leader to exist.
+    pub leader_wait_timeout: Option<Duration>,
+    /// Age at which an idle server connection is closed.
+    pub server_lifetime: Option<Duration>,
+    /// Idle time after which a server connection is closed.
+    pub server_idle_timeout: Option<Duration>,
+    /// Connecting and logging in to a server.
+    pub server_connect_timeout: Duration,
+    /// Pause after a refused login; may be zero.
+    pub server_login_retry: Duration,
+    /// Idle time after which a server connection is checked before use; zero: always.
+    pub server_check_delay: Duration,
+    /// A client idle outside a transaction.
+    pub client_idle_timeout: Option<Duration>,
+    /// A client idle inside a transaction.
+    pub idle_transaction_timeout: Option<Duration>,
+    /// A running query.
+    pub query_timeout: Option<Duration>,
+    /// A transaction.
+    pub transaction_timeout: Option<Duration>,
+    /// Prepared statements kept on a server connection; `None`: not followed.
+    pub max_prepared_statements: Option<u32>,
+}
+
+impl PoolSettings {
+    /// The settings for a user and a database: the user's override, else the database's, else `[pool]`.
+    pub(super) fn resolve(keys: &Keys, database: &str, user: &str) -> Self {
+        let pool = &keys.pool;
+        let database = keys.databases.get(database);
+        let user = keys.users.get(user);
+        let number = |n: OrOff<NonZeroU32>| n.0.map(NonZeroU32::get);
+        let size = user.and_then(|u| u.pool_size).or_else(|| database.and_then(|d| d.pool_size));
+        let reserve =
+            user.and_then(|u| u.reserve_pool_size).or_else(|| database.and_then(|d| d.reserve_pool_size));
+        let mode = user.and_then(|u| u.pool_mode).or_else(|| database.and_then(|d| d.pool_mode));
+        let query = user.and_then(|u| u.query_timeout).or_else(|| database.and_then(|d| d.query_timeout));
+        let pool_size = size.unwrap_or(pool.default_pool_size).get();
+        Self {
+            pool_mode: mode.unwrap_or(pool.pool_mode),
+            pool_size,
+            min_pool_size: database
+                .and_then(|d| d.min_pool_size)
+                .unwrap_or(pool.min_pool_size)
+                .min(pool_size),
+            reserve_pool_size: reserve.unwrap_or(pool.reserve_pool_size),
+            reserve_pool_timeout: pool.reserve_pool_timeout.0,
+            max_db_connections: number(
+                database.and_then(|d| d.max_db_connections).unwrap_or(pool.max_db_connections),
+            ),
+            max_user_connections: number(
+                user.and_then(|u| u.max_user_connections).unwrap_or(pool.max_user_connections),
+            ),
+            max_member_connections: number(pool.max_member_connections),
+            connect_burst_max: pool.connect_burst_max.get(),
+            query_wait_timeout: pool.query_wait_timeout.0,
+            leader_wait_timeout: pool.leader_wait_timeout.0,
+            server_lifetime: database.and_then(|d| d.server_lifetime).unwrap_or(pool.server_lifetime).0,
+            server_idle_timeout: pool.server_idle_timeout.0,
+            server_connect_timeout: pool.server_connect_timeout,
+            server_login_retry: pool.server_login_retry.0,
+            server_check_delay: pool.server_check_delay.0,
+            client_idle_timeout: user
+                .and_then(|u| u.client_idle_timeout)
+                .unwrap_or(pool.client_idle_timeout)
+                .0,
+            idle_transaction_timeout: user
+                .and_then(|u| u.idle_transaction_timeout)
+                .unwrap_or(pool.idle_transaction_timeout)
+                .0,
+            query_timeout: query.unwrap_or(pool.query_timeout).0,
+            transaction_timeout: user
+                .and_then(|u| u.transaction_timeout)
+                .unwrap_or(pool.transaction_timeout)
+                .0,
+            max_prepared_statements: number(
+                database.and_then(|d| d.max_prepared_statements).unwrap_or(pool.max_prepared_statements),
+            ),
+        }
+    }
+}
+
+/// Limits of the whole process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Client connections.
+    pub max_client_conn: u32,
+    /// How long a client may take to log in.
+    pub client_login_timeout: Duration,
+    /// How long transactions may take to end when the process is stopped; zero: they are not waited for.
+    pub drain_timeout: Duration,
+}
+
+impl Limits {
+    pub(super) const fn of(pool: &Pool) -> Self {
+        Self {
+            max_client_conn: pool.max_client_conn.get(),
+            client_login_timeout: pool.client_login_timeout,
+            drain_timeout: pool.drain_timeout.0,
+        }
+    }
+}
+
+/// TCP settings of client and server connections; `None`: the system's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tcp {
+    /// Whether keep-alive probes are sent.
+    pub keepalive: bool,
+    /// Idle time before the first probe.
+    pub idle: Option<Duration>,
+    /// Time between probes.
+    pub interval: Option<Duration>,
+    /// Unanswered probes until the connection is dead.
+    pub count: Option<u32>,
+    /// How long sent data may stay unacknowledged.
+    pub user_timeout: Option<Duration>,
+}
+
+impl Tcp {
+    pub(super) fn of(pool: &Pool) -> Self {
+        Self {
+            keepalive: pool.tcp_keepalive,
+            idle: pool.tcp_keepidle.0,
+            interval: pool.tcp_keepintvl.0,
+            count: pool.tcp_keepcnt.0.map(NonZeroU32::get),
+            user_timeout: pool.tcp_user_timeout.0,
+        }
+    }
+}
+
+/// How pgsteer logs in to a server for a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerLogin {
+    /// The role.
+    pub user: String,
+    /// The database's name on the server.
+    pub database: String,
+    /// Whose secret it is and what it is.
+    pub credentials: Credentials,
+}
+
+/// What there is to show a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// A password from the configuration, forced for the database.
+    Forced(Secret),
+    /// The user's entry of the auth_file: a password, `md5…`, or a SCRAM verifier (then the client's own keys serve,
+    /// if the client is this user).
+    Listed(Secret),
+    /// Nothing: the server must let the user in without, or the client's own password serves.
+    Nothing,
+}

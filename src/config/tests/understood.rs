@@ -1,0 +1,245 @@
+//! What is understood: warnings, settings in effect, reloads.
+
+use std::time::Duration;
+
+use super::*;
+
+#[test]
+fn warnings() {
+    for (text, found) in [
+        ("", &[][..]),
+        (
+            "[replicas]\nlag_bytes_max = 0\nlag_time_max = 0",
+            &["10:1: no lag bound: reads may see data of any age; set lag_bytes_max or lag_time_max"],
+        ),
+        ("[pool]\nquery_wait_timeout = 0", &["11:22: requests wait for a server without limit"]),
+        (
+            "[[listen]]\naddress = \"0.0.0.0:1\"\nroute = \"read\"",
+            &[
+                "11:11: with auth_type = \"trust\" everybody who reaches this address may be any user; listen on 127.0.0.1, or choose another auth_type",
+            ],
+        ),
+        (
+            "[databases.d]\nuser = \"u\"\npassword = \"${PASSWORD}\"",
+            &[
+                "12:1: `password` is taken as it stands, `${` and all; for an environment variable write password = { env = \"NAME\" }",
+            ],
+        ),
+        (
+            "[databases.d]\nuser = \"u\"",
+            &[
+                "11:8: there is no password for the user \"u\"; add `password`, or the user to the auth_file, unless the servers let it in without",
+            ],
+        ),
+        (
+            "[clusters.b]\nstore = \"none\"\nhosts = [\"a\"]\nprobe_user = \"p\"\n[[listen]]\naddress = \"[::1]:1\"\nroute = \"read\"\ncluster = \"a\"",
+            &[
+                "12:9: one host: there is nothing to fail over to",
+                "10:11: nothing leads to the cluster `b`; name it in a [[listen]] or in [databases.NAME]",
+            ],
+        ),
+    ] {
+        let text = with(text).replacen("route = \"write\"", "route = \"write\"\ncluster = \"a\"", 1);
+        let config = parse(&text).unwrap();
+        let shown: Vec<_> = config.warnings().iter().map(ToString::to_string).collect();
+        // The first listener names its cluster here: everything below is one line further down.
+        let found: Vec<_> = found.iter().map(|warning| shift(warning)).collect();
+        assert_eq!(shown, found, "{text}");
+    }
+}
+
+fn shift(finding: &str) -> String {
+    let (line, rest) = finding.split_once(':').unwrap();
+    format!("p.toml:{}:{rest}", line.parse::<usize>().unwrap() + 1)
+}
+
+#[test]
+fn the_defaults_are_the_contract() {
+    let config = good(&with(""));
+    let settings = config.pool_settings("any", "body");
+    let seconds = |n| Some(Duration::from_secs(n));
+    let expected = PoolSettings {
+        pool_mode: PoolMode::Transaction,
+        pool_size: 25,
+        min_pool_size: 0,
+        reserve_pool_size: 0,
+        reserve_pool_timeout: seconds(5),
+        max_db_connections: None,
+        max_user_connections: None,
+        max_member_connections: None,
+        connect_burst_max: 8,
+        query_wait_timeout: seconds(30),
+        leader_wait_timeout: seconds(60),
+        server_lifetime: seconds(3600),
+        server_idle_timeout: seconds(600),
+        server_connect_timeout: Duration::from_secs(3),
+        server_login_retry: Duration::from_secs(1),
+        server_check_delay: Duration::from_secs(30),
+        client_idle_timeout: None,
+        idle_transaction_timeout: None,
+        query_timeout: None,
+        transaction_timeout: None,
+        max_prepared_statements: Some(200),
+    };
+    assert_eq!(settings, expected);
+    let limits = config.limits();
+    assert_eq!((limits.max_client_conn, limits.client_login_timeout), (1000, Duration::from_secs(60)));
+    assert_eq!(config.keys.replicas.lag_bytes_max, OrOff(Some(Size(32 << 20))));
+    assert_eq!(config.keys.replicas.no_leader_grace, Delay(Duration::from_secs(60)));
+    assert!(config.tcp().keepalive);
+    assert_eq!(config.keys.http.address.0.unwrap().to_string(), "127.0.0.1:9930");
+    assert_eq!(config.clusters["a"].probe.interval, Duration::from_millis(500));
+    assert_eq!(config.listeners[0].cluster, "a");
+}
+
+#[test]
+fn every_default_can_be_read_and_every_key_is_documented() {
+    let mut required = Vec::new();
+    for (header, about, keys) in keys::sections() {
+        assert!(!about.trim().is_empty(), "{header}");
+        for key in keys {
+            assert!(key.doc.trim().ends_with('.'), "{header} {}: {}", key.name, key.doc);
+            if (key.required)() {
+                required.push(key.name);
+            }
+        }
+    }
+    // A default that cannot be read would make its key missing below.
+    assert_eq!(required, ["store", "probe_user", "address", "route"]);
+    let text = format!("{}[databases.d]\n[users.u]", with(""));
+    let entries = good(&text).keys.entries();
+    let chosen = entries.iter().filter(|entry| entry.is_default == declare::DefaultOr::Chosen);
+    assert_eq!(
+        chosen.map(declare::Entry::path).collect::<Vec<_>>(),
+        [
+            "clusters.a.store",
+            "clusters.a.hosts",
+            "clusters.a.probe_user",
+            "listen.\"127.0.0.1:6432\".address",
+            "listen.\"127.0.0.1:6432\".route",
+            "auth.auth_type"
+        ]
+    );
+}
+
+#[test]
+fn a_user_goes_before_a_database_and_both_before_the_pool() {
+    let config = good(&with(
+        "[pool]\npool_mode='session'\nquery_timeout=9\n\
+         [databases.d]\npool_mode='statement'\npool_size=3\nquery_timeout=8\nmax_db_connections=7\nserver_lifetime=0\n\
+         [users.u]\npool_mode='transaction'\nquery_timeout=0\nmax_user_connections=6",
+    ));
+    for (database, user, mode, size, timeout, db_max, user_max, lifetime) in [
+        ("x", "y", PoolMode::Session, 25, Some(9), None, None, Some(3600)),
+        ("d", "y", PoolMode::Statement, 3, Some(8), Some(7), None, None),
+        ("x", "u", PoolMode::Transaction, 25, None, None, Some(6), Some(3600)),
+        ("d", "u", PoolMode::Transaction, 3, None, Some(7), Some(6), None),
+    ] {
+        let s = config.pool_settings(database, user);
+        let seconds = |n: Option<u64>| n.map(Duration::from_secs);
+        assert_eq!((s.pool_mode, s.pool_size), (mode, size), "{database} {user}");
+        assert_eq!((s.max_db_connections, s.max_user_connections), (db_max, user_max), "{database} {user}");
+        assert_eq!(
+            (s.query_timeout, s.server_lifetime),
+            (seconds(timeout), seconds(lifetime)),
+            "{database} {user}"
+        );
+    }
+}
+
+/// The good configuration with a second cluster `b`.
+fn two_clusters(more: &str) -> Config {
+    let first = with("").replace("route =", "cluster = 'a'\nroute =");
+    let second = "[clusters.b]\nstore='none'\nprobe_user='p'\nhosts=['x','y','z']\n";
+    good(&format!("{first}{second}{more}"))
+}
+
+#[test]
+fn a_database_may_lead_to_another_cluster_and_log_in_as_another_user() {
+    let config = two_clusters("[databases.d]\ncluster='b'\ndbname='real'\nuser='forced'\npassword='s'");
+    let listener = &config.listeners[0];
+    assert_eq!((config.cluster_of(listener, "d"), config.cluster_of(listener, "e")), ("b", "a"));
+    for (database, real, user, credentials) in [
+        ("d", "real", "forced", Credentials::Forced(Secret::new("s"))),
+        ("e", "e", "me", Credentials::Nothing),
+    ] {
+        let expected = ServerLogin { user: user.to_owned(), database: real.to_owned(), credentials };
+        assert_eq!(config.server_login(database, "me"), expected);
+    }
+    assert!(config.may_ask_for("e"));
+    let config = good(&with("[databases.d]\n[auth]\nauth_type='trust'\ndatabases_only=true"));
+    assert!(config.may_ask_for("d") && !config.may_ask_for("e"));
+}
+
+#[test]
+fn a_cluster_may_have_its_own_rules_for_replicas() {
+    let general = "[replicas]\nlag_bytes_max='1MB'\nfallback='error'\n";
+    let config = good(&with(&format!("{general}[clusters.a.replicas]\nfallback='leader'")));
+    let replicas = &config.clusters["a"].replicas;
+    assert_eq!((replicas.lag_bytes_max, replicas.fallback), (OrOff(Some(Size(1 << 20))), Fallback::Leader));
+    assert_eq!(config.keys.replicas.fallback, Fallback::Error);
+}
+
+#[test]
+fn etcd_is_understood() {
+    let config = good(&cluster(
+        "store='etcd3'\nscope='s'\nendpoints=['e1','e2:1']\nnamespace='x/y'\nprobe_user='p'\n\
+         store_user='u'\nstore_password={ env = 'KNOWN' }\nstore_ca_file='Cargo.toml'",
+    ));
+    let StoreSource::Etcd3(etcd) = &config.clusters["a"].source else { panic!("{config:?}") };
+    assert_eq!(etcd.endpoints, ["https://e1:2379", "https://e2:1"]);
+    assert_eq!(etcd.prefix(), "/x/y/s/");
+    assert_eq!(etcd.login, Some(("u".to_owned(), Secret::new("from the environment"))));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    assert_eq!(etcd.tls, Some(StoreTls { ca_file: Some(folder.join("Cargo.toml")), client: None }));
+    assert!(!format!("{config:?}{}", config.describe()).contains("from the environment"));
+}
+
+#[test]
+fn a_reload_says_what_changes_and_when() {
+    let base = "[databases.d]\nuser='u'\npassword='hunter2'\n";
+    let old = good(&with(base));
+    for (new, changes) in [
+        (with(base), &[][..]),
+        (
+            with(&format!("{base}[pool]\nquery_timeout='5s'")),
+            &["pool.query_timeout: 0 -> \"5s\", applied at once"],
+        ),
+        (
+            with(&base.replace("hunter2", "hunter3")),
+            &["databases.d.password: changed, applied for new connections"],
+        ),
+        (
+            with(base).replace("6432", "6444"),
+            &[
+                "listen.\"127.0.0.1:6432\".address: removed, applied at a restart",
+                "listen.\"127.0.0.1:6432\".backlog: removed, applied at a restart",
+                "listen.\"127.0.0.1:6432\".route: removed, applied at a restart",
+                "listen.\"127.0.0.1:6444\".address: \"127.0.0.1:6444\", new, applied at a restart",
+                "listen.\"127.0.0.1:6444\".backlog: 1024, new, applied at a restart",
+                "listen.\"127.0.0.1:6444\".route: \"write\", new, applied at a restart",
+            ],
+        ),
+    ] {
+        let new = good(&new);
+        let told: Vec<_> = old.reload_report(&new).iter().map(ToString::to_string).collect();
+        assert_eq!(told, changes);
+        let after = old.reloaded(new).unwrap();
+        assert_eq!(after.listeners, old.listeners);
+        assert!(old.reload_report(&after).iter().all(|change| change.applied != Reload::Restart));
+    }
+}
+
+#[test]
+fn a_reload_keeps_what_runs() {
+    let old = good(&with("[runtime]\nworkers=1"));
+    let more = "[runtime]\nworkers=2\n[log]\nformat='json'\nlevel='debug'\n[replicas]\nfallback='error'";
+    let after = old.reloaded(good(&with(more).replace("db3", "db4"))).unwrap();
+    let log = &after.keys.log;
+    assert_eq!((after.keys.runtime.workers, log.format, log.level), (1, LogFormat::Text, LogLevel::Debug));
+    assert_eq!(after.clusters["a"].source, old.clusters["a"].source);
+    assert_eq!(after.clusters["a"].replicas.fallback, Fallback::Error);
+
+    let refused = old.reloaded(two_clusters("[databases.d]\ncluster='b'")).unwrap_err();
+    assert_eq!(refused, "the database `d` leads to the cluster `b`, which needs a restart");
+}

@@ -1,0 +1,163 @@
+//! Keys whose value is one of a few words, and what is planned but not built.
+
+use toml::de::DeValue;
+
+use super::{
+    nearest::nearest,
+    value::{Context, Fault, Value, quoted},
+};
+
+/// Declares an enum read from one of its words. Words under `later` are refused with a plain sentence.
+macro_rules! words {
+    (
+        $(#[doc = $about:literal])+
+        $name:ident { $( $(#[doc = $doc:literal])+ $variant:ident = $word:literal ),+ $(,)? }
+        $( later $plan:literal { $( $planned:literal ),+ $(,)? } )?
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $( $(#[doc = $doc])+ $variant ),+ }
+
+        impl $name {
+            /// The word as it is written in the configuration.
+            pub const fn word(self) -> &'static str {
+                match self { $( Self::$variant => $word ),+ }
+            }
+        }
+
+        impl Value for $name {
+            fn kind() -> String {
+                [$( $word ),+].map(|word| format!("`\"{word}\"`")).join(" or ")
+            }
+            fn read(value: &DeValue<'_>, _: Context<'_>) -> Result<Self, Fault> {
+                let words = [$( $word ),+];
+                let text = value.as_str().ok_or_else(|| Fault::not_a(&one_of(&words), value))?;
+                match text {
+                    $( $word => return Ok(Self::$variant), )+
+                    $($( $planned => return Err(later($plan, text, &words)), )+)?
+                    _ => {}
+                }
+                Err(unknown(text, &words))
+            }
+            fn show(&self) -> String {
+                quoted(self.word())
+            }
+        }
+    };
+}
+
+fn one_of(words: &[&str]) -> String {
+    words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ")
+}
+
+fn later(key: &str, word: &str, words: &[&str]) -> Fault {
+    let known = match words {
+        [all @ .., last] if !all.is_empty() => format!("has {} and {last}", all.join(", ")),
+        words => format!("has only {}", words.concat()),
+    };
+    Fault::sentence(format!("`{key} = \"{word}\"` comes with a later version; this one {known}"))
+}
+
+fn unknown(text: &str, words: &[&str]) -> Fault {
+    let fault = Fault::new(format!("`{text}` is none of {}", one_of(words)));
+    match nearest(text, words.iter().copied()) {
+        Some(word) => fault.help(format!("did you mean \"{word}\"?")),
+        None => fault,
+    }
+}
+
+words! {
+    /// Who says which member leads. Named as Patroni names them.
+    StoreKind {
+        /// etcd through its v3 API.
+        Etcd3 = "etcd3",
+        /// Nobody: the servers themselves are asked. There is no fencing then.
+        None = "none",
+    }
+    later "store" { "etcd", "consul", "zookeeper", "exhibitor", "kubernetes", "raft", "patroni" }
+}
+
+words! {
+    /// Where the connections of a listener go.
+    RouteKind {
+        /// To the leader.
+        Write = "write",
+        /// To replicas within the lag bounds.
+        Read = "read",
+    }
+    later "route" { "split" }
+}
+
+words! {
+    /// When a server goes back to its pool.
+    PoolMode {
+        /// After each transaction.
+        Transaction = "transaction",
+        /// When the client leaves.
+        Session = "session",
+        /// After each statement; transactions of several statements are refused.
+        Statement = "statement",
+    }
+}
+
+words! {
+    /// What a read does when no replica qualifies.
+    Fallback {
+        /// Waits up to `replica_wait_timeout`, then fails.
+        Wait = "wait",
+        /// Goes to the leader, read-only enforced, on at most `fallback_connections_max` connections.
+        Leader = "leader",
+        /// Fails at once.
+        Error = "error",
+    }
+}
+
+words! {
+    /// How reads are spread over the replicas that qualify.
+    Balance {
+        /// One after the other.
+        RoundRobin = "round_robin",
+    }
+    later "balance" { "random", "least_connections", "least_conn", "leastconn", "weighted", "latency" }
+}
+
+words! {
+    /// How clients prove who they are.
+    AuthType {
+        /// SCRAM-SHA-256 (RFC 5802, RFC 7677).
+        ScramSha256 = "scram-sha-256",
+        /// PostgreSQL's md5 challenge.
+        Md5 = "md5",
+        /// The password in clear text.
+        Plain = "plain",
+        /// Not at all.
+        Trust = "trust",
+    }
+    later "auth_type" { "cert", "hba", "any", "pam", "ldap", "peer", "gss", "oauth" }
+}
+
+words! {
+    /// Which events are logged.
+    LogLevel {
+        /// What failed.
+        Error = "error",
+        /// And what is odd.
+        Warn = "warn",
+        /// And what happens: topology changes, connections.
+        Info = "info",
+        /// And why.
+        Debug = "debug",
+        /// And every step.
+        Trace = "trace",
+    }
+}
+
+words! {
+    /// What a log line looks like.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// For machines: one JSON object a line.
+        Json = "json",
+    }
+}
