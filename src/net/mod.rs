@@ -2,8 +2,10 @@
 
 mod address;
 mod dial;
+mod framed;
 mod stream;
 
 pub use address::{Address, AddressError};
 pub use dial::{Dial, KeepAlive, NetDialer};
+pub use framed::{FrameError, Inbox};
 pub use stream::{Duplex, Stream};

@@ -1,1 +1,9 @@
-//! server.
+//! One connection to one PostgreSQL.
+
+mod connect;
+mod login;
+mod query;
+
+pub use connect::{ConnectError, Connected, ServerLogin, cancel, connect};
+pub use login::{Derivation, LoginStep, ServerLoginMachine, Session};
+pub use query::{Answer, QueryError, simple_query};

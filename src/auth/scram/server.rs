@@ -1,0 +1,171 @@
+//! The server's side: it asks a client for proof.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use subtle::ConstantTimeEq;
+
+use super::{
+    Key, NONCE_BYTES, ScramKeys, ScramVerifier, attribute, decode_key, hmac_sha256, put_base64, sha256, xor,
+};
+use crate::{
+    auth::{Failure, Step},
+    wire::error::{PgError, SqlState},
+};
+
+/// An exchange with a client, from its first message on.
+#[derive(Debug)]
+pub struct ScramServer {
+    verifier: Arc<ScramVerifier>,
+    state: State,
+}
+
+/// What a successful exchange yields.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ScramDone {
+    /// The last message, which proves to the client that we know the user.
+    pub reply: Vec<u8>,
+    /// The client's keys: they log in to every server with the same verifier.
+    pub keys: ScramKeys,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing came yet; our part of the nonce, in base64.
+    Begun([u8; 24]),
+    Challenged(Challenged),
+}
+
+#[derive(Debug)]
+struct Challenged {
+    /// The two messages so far, each with a comma behind it, as they are signed.
+    signed: Vec<u8>,
+    /// Where in `signed` the whole nonce stands.
+    nonce: std::ops::Range<usize>,
+    /// What the client must repeat as its channel binding.
+    binding: &'static [u8],
+}
+
+impl ScramServer {
+    /// Asks for proof of the password behind `verifier`; for a user without one give a mock's, which nobody
+    /// passes. `nonce` must be random and used once.
+    pub fn new(verifier: Arc<ScramVerifier>, nonce: [u8; NONCE_BYTES]) -> Self {
+        let mut text = [b'A'; 24];
+        // 18 bytes make exactly 24 characters.
+        let _ = STANDARD.encode_slice(nonce, &mut text);
+        Self { verifier, state: State::Begun(text) }
+    }
+
+    /// Takes the client's next message.
+    pub fn exchange(self, message: &[u8]) -> Step<Self, ScramDone> {
+        let step = match self.state {
+            _ if message.is_empty() => Err(malformed("The message is empty.")),
+            _ if message.contains(&0) => Err(malformed("Message length does not match input length.")),
+            State::Begun(nonce) => challenge(&self.verifier, &nonce, message).map(|(challenged, reply)| {
+                let state = State::Challenged(challenged);
+                Step::Continue { next: Self { verifier: self.verifier, state }, reply }
+            }),
+            State::Challenged(challenged) => judge(&self.verifier, challenged, message).map(Step::Done),
+        };
+        step.unwrap_or_else(Step::Failed)
+    }
+}
+
+/// client-first-message to server-first-message.
+fn challenge(
+    verifier: &ScramVerifier,
+    our_nonce: &[u8; 24],
+    message: &[u8],
+) -> Result<(Challenged, Vec<u8>), Failure> {
+    let (binding, bare) = gs2_header(message)?;
+    let mut rest = bare;
+    if rest.starts_with(b"m=") {
+        let text = "client requires an unsupported SCRAM extension";
+        return Err(refused(SqlState::FEATURE_NOT_SUPPORTED, text));
+    }
+    attribute(&mut rest, b'n').ok_or_else(|| malformed("Expected the attribute \"n\"."))?;
+    let their_nonce = attribute(&mut rest, b'r').ok_or_else(|| malformed("Expected the attribute \"r\"."))?;
+    if their_nonce.is_empty() || !their_nonce.iter().all(u8::is_ascii_graphic) {
+        return Err(refused(SqlState::PROTOCOL_VIOLATION, "non-printable characters in SCRAM nonce"));
+    }
+
+    let mut signed = Vec::with_capacity(2 * bare.len() + 256);
+    signed.extend_from_slice(bare);
+    signed.extend_from_slice(b",r=");
+    let nonce = signed.len()..signed.len() + their_nonce.len() + our_nonce.len();
+    signed.extend_from_slice(their_nonce);
+    signed.extend_from_slice(our_nonce);
+    signed.extend_from_slice(b",s=");
+    put_base64(&mut signed, &verifier.stretch.salt);
+    signed.extend_from_slice(format!(",i={}", verifier.stretch.iterations).as_bytes());
+    let reply = signed[bare.len() + 1..].to_vec();
+    signed.push(b',');
+    Ok((Challenged { signed, nonce, binding }, reply))
+}
+
+/// The gs2 header: the channel binding that the last message must repeat, and what follows it.
+fn gs2_header(message: &[u8]) -> Result<(&'static [u8], &[u8]), Failure> {
+    let (binding, rest): (&[u8], _) = match message {
+        // Without TLS there is nothing to bind to, and a client that could bind ("y") saw no offer to.
+        [b'n', b',', rest @ ..] => (b"biws", rest),
+        [b'y', b',', rest @ ..] => (b"eSws", rest),
+        [b'n' | b'y', ..] => return Err(malformed("Comma expected, but found another character.")),
+        [b'p', ..] => {
+            return Err(malformed(
+                "The client selected SCRAM-SHA-256 without channel binding, but the SCRAM message includes \
+                 channel binding data.",
+            ));
+        }
+        _ => return Err(malformed("Unexpected channel-binding flag.")),
+    };
+    match rest {
+        [b',', bare @ ..] => Ok((binding, bare)),
+        [b'a', ..] => {
+            let text = "client uses authorization identity, but it is not supported";
+            Err(refused(SqlState::FEATURE_NOT_SUPPORTED, text))
+        }
+        _ => Err(malformed("Unexpected attribute in client-first-message.")),
+    }
+}
+
+/// client-final-message to server-final-message.
+fn judge(verifier: &ScramVerifier, challenged: Challenged, message: &[u8]) -> Result<ScramDone, Failure> {
+    let Challenged { mut signed, nonce, binding } = challenged;
+    let mut rest = message;
+    let their_binding =
+        attribute(&mut rest, b'c').ok_or_else(|| malformed("Expected the attribute \"c\"."))?;
+    if their_binding != binding {
+        let text = "unexpected SCRAM channel-binding attribute in client-final-message";
+        return Err(refused(SqlState::PROTOCOL_VIOLATION, text));
+    }
+    let their_nonce = attribute(&mut rest, b'r').ok_or_else(|| malformed("Expected the attribute \"r\"."))?;
+    if their_nonce != &signed[nonce] {
+        let error = PgError::fatal(SqlState::PROTOCOL_VIOLATION, "invalid SCRAM response");
+        return Err(Failure::Violation(Box::new(error.detail("Nonce does not match."))));
+    }
+    // The proof is the last attribute; extensions before it are signed and otherwise ignored. Base64 has no comma.
+    let at =
+        memchr::memmem::rfind(message, b",p=").ok_or_else(|| malformed("Expected the attribute \"p\"."))?;
+    let proof = decode_key(&message[at + 3..])
+        .ok_or_else(|| malformed("Malformed proof in client-final-message."))?;
+    signed.extend_from_slice(&message[..at]);
+
+    let client_key = xor(&proof, &hmac_sha256(&verifier.stored_key, &signed));
+    if !bool::from(sha256(&client_key).ct_eq(&verifier.stored_key)) {
+        return Err(Failure::WrongPassword);
+    }
+    let signature: Key = hmac_sha256(&verifier.server_key, &signed);
+    let mut reply = b"v=".to_vec();
+    put_base64(&mut reply, &signature);
+    let keys = ScramKeys { stretch: verifier.stretch.clone(), client_key, server_key: verifier.server_key };
+    Ok(ScramDone { reply, keys })
+}
+
+fn malformed(detail: &'static str) -> Failure {
+    let error = PgError::fatal(SqlState::PROTOCOL_VIOLATION, "malformed SCRAM message");
+    Failure::Violation(Box::new(error.detail(detail)))
+}
+
+fn refused(code: SqlState, text: &'static str) -> Failure {
+    Failure::Violation(Box::new(PgError::fatal(code, text)))
+}

@@ -1,0 +1,219 @@
+//! Who a client is: the shell around [`Gate`].
+
+use std::{io, sync::Arc};
+
+use tokio::{io::AsyncWriteExt as _, task::spawn_blocking};
+
+use super::hello::Arrival;
+use crate::{
+    auth::{
+        AuthType, Step,
+        gate::{Admission, Applicant, Gate, Opening},
+        mock::Mock,
+        scram::NONCE_BYTES,
+        secrets::{Credential, Secrets},
+    },
+    net::{FrameError, Inbox, Stream},
+    wire::{
+        error::{PgError, SqlState},
+        message::Authentication,
+        startup::StartupMessage,
+    },
+};
+
+/// How clients are asked who they are.
+#[derive(Clone)]
+pub struct Authenticator {
+    /// The method.
+    pub auth_type: AuthType,
+    /// Where their secrets come from.
+    pub secrets: Arc<dyn Secrets>,
+    /// What unknown users seem to have.
+    pub mock: Mock,
+}
+
+/// A client that is who it says. It has not been told yet, so that everything up to the first ReadyForQuery can go
+/// out at once.
+pub struct LoggedIn {
+    /// Its connection.
+    pub stream: Stream,
+    /// What it asked for.
+    pub startup: StartupMessage,
+    /// Who it is.
+    pub user: String,
+    /// Which database it wants; the user's name where it did not say.
+    pub database: String,
+    /// What logs in to servers in its name.
+    pub credential: Credential,
+    /// What came behind the login's last message, usually nothing.
+    pub unread: Vec<u8>,
+    /// What must go out before AuthenticationOk.
+    pending_reply: Vec<u8>,
+}
+
+impl LoggedIn {
+    /// Appends what tells the client that it is in: the method's last message, if it has one, and
+    /// AuthenticationOk. ParameterStatus, BackendKeyData and ReadyForQuery follow.
+    pub fn encode_authentication_ok(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.pending_reply);
+        Authentication::Ok.encode(out);
+    }
+
+    /// Tells the client, instead, why it cannot be served, and closes.
+    pub async fn refuse(self, error: &PgError) {
+        tell_and_close(self.stream, &self.pending_reply, error).await;
+    }
+}
+
+/// Why a client was not let in. It has been told what it may hear, and the connection is closed.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// It went away.
+    #[error(transparent)]
+    Gone(#[from] io::Error),
+    /// It was refused.
+    #[error("{error}")]
+    Refused {
+        /// What it was told.
+        error: PgError,
+        /// Who it said it was, where it said so.
+        user: Option<String>,
+        /// What it was not told, for the log.
+        reason: Option<&'static str>,
+    },
+}
+
+/// Finds out whether a client is who it says. The caller bounds the time; memory is bounded.
+pub async fn login(arrival: Arrival, authenticator: &Authenticator) -> Result<LoggedIn, LoginError> {
+    let Arrival { mut stream, startup, unread } = arrival;
+    let mut inbox = Inbox::new(unread);
+    let mut told = Vec::new();
+    startup.encode_negotiation(&mut told);
+    let outcome = match Names::of(&startup) {
+        Ok(names) => match admit(&mut stream, &mut inbox, &mut told, &names.user, authenticator).await {
+            Ok(admission) => Ok((names, admission)),
+            Err(refusal) => Err((Some(names.user), refusal)),
+        },
+        Err(error) => Err((None, Refusal::Told { error, reason: None })),
+    };
+    match outcome {
+        Ok((Names { user, database }, admission)) => {
+            told.extend_from_slice(&admission.reply);
+            let credential = admission.credential;
+            let unread = inbox.into_unread();
+            Ok(LoggedIn { stream, startup, user, database, credential, unread, pending_reply: told })
+        }
+        Err((_, Refusal::Gone(error))) => Err(LoginError::Gone(error)),
+        Err((user, Refusal::Told { error, reason })) => {
+            tell_and_close(stream, &told, &error).await;
+            Err(LoginError::Refused { error, user, reason })
+        }
+    }
+}
+
+/// Who, and where to.
+struct Names {
+    user: String,
+    database: String,
+}
+
+impl Names {
+    fn of(startup: &StartupMessage) -> Result<Self, PgError> {
+        let text = |name| match startup.get(name).map(str::from_utf8) {
+            None | Some(Ok("")) => Ok(None),
+            Some(Ok(text)) => Ok(Some(text.to_owned())),
+            Some(Err(_)) => Err(PgError::fatal(
+                SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+                format!("invalid byte sequence for encoding \"UTF8\" in startup parameter \"{name}\""),
+            )),
+        };
+        let user = text("user")?.ok_or_else(|| {
+            let message = "no PostgreSQL user name specified in startup packet";
+            PgError::fatal(SqlState::INVALID_AUTHORIZATION, message)
+        })?;
+        if wants_replication(startup) {
+            let message = "replication connections cannot be pooled";
+            let hint = "Connect to the server itself.";
+            return Err(PgError::fatal(SqlState::FEATURE_NOT_SUPPORTED, message).hint(hint));
+        }
+        Ok(Self { database: text("database")?.unwrap_or_else(|| user.clone()), user })
+    }
+}
+
+/// Whether the client wants to be a standby (`replication` set to anything but a false boolean).
+fn wants_replication(startup: &StartupMessage) -> bool {
+    let value = startup.get("replication").unwrap_or(b"false").to_ascii_lowercase();
+    !matches!(&*value, b"false" | b"off" | b"no" | b"0" | b"f" | b"n")
+}
+
+enum Refusal {
+    Gone(io::Error),
+    Told { error: PgError, reason: Option<&'static str> },
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self::Gone(error)
+    }
+}
+
+/// Asks for proof. What is in `told` goes out before the first question, or else stays there.
+async fn admit(
+    stream: &mut Stream,
+    inbox: &mut Inbox,
+    told: &mut Vec<u8>,
+    user: &str,
+    authenticator: &Authenticator,
+) -> Result<Admission, Refusal> {
+    let secret = authenticator.secrets.lookup(user);
+    let applicant = Applicant { user, secret: secret.as_ref(), typical: authenticator.secrets.typical() };
+    if let Some(password) = applicant.to_derive(authenticator.auth_type) {
+        let stretch = authenticator.mock.stretch(user, applicant.typical);
+        let password = password.clone();
+        spawn_blocking(move || password.derive_verifier(stretch)).await.map_err(io::Error::other)?;
+    }
+    let mut random = [0; NONCE_BYTES];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let (mut gate, mut reply) =
+        match Gate::open(authenticator.auth_type, applicant, &authenticator.mock, random) {
+            Opening::Free(credential) => return Ok(Admission { reply: Vec::new(), credential }),
+            Opening::Ask { gate, request } => (gate, request),
+        };
+    if !told.is_empty() {
+        told.append(&mut reply);
+        reply = std::mem::take(told);
+    }
+    loop {
+        stream.write_all(&reply).await?;
+        let (tag, body) = inbox.frame(stream, gate.limit()).await.map_err(|error| match error {
+            FrameError::Io(error) => Refusal::Gone(error),
+            length => Refusal::Told {
+                error: PgError::fatal(SqlState::PROTOCOL_VIOLATION, length.to_string()),
+                reason: None,
+            },
+        })?;
+        let step = if gate.is_slow() {
+            let body = body.to_vec();
+            spawn_blocking(move || gate.exchange(tag, &body)).await.map_err(io::Error::other)?
+        } else {
+            gate.exchange(tag, body)
+        };
+        match step {
+            Step::Continue { next, reply: send } => (gate, reply) = (next, send),
+            Step::Done(admission) => return Ok(admission),
+            Step::Failed(failure) => {
+                let reason = applicant.cannot_pass(authenticator.auth_type);
+                return Err(Refusal::Told { error: failure.to_client(user), reason });
+            }
+        }
+    }
+}
+
+/// Sends an error, behind what is still to be said, and closes. The client may be gone: that is no matter here.
+pub(super) async fn tell_and_close(mut stream: Stream, before: &[u8], error: &PgError) {
+    let mut out = before.to_vec();
+    error.encode(&mut out);
+    if stream.write_all(&out).await.is_ok() {
+        let _ = stream.shutdown().await;
+    }
+}

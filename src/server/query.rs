@@ -1,0 +1,142 @@
+//! Our own small queries: probes, resets and SETs.
+
+use std::io;
+
+use tokio::io::AsyncWriteExt as _;
+
+use super::login::set_parameter;
+use crate::{
+    net::{Inbox, Stream},
+    wire::{
+        error::{ServerError, Severity},
+        message::{
+            Malformed, decode_data_row, decode_parameter_status, decode_ready_for_query, encode_query,
+        },
+    },
+};
+
+/// The longest answer that is taken, in bytes.
+const ANSWER_MAX: usize = 1024 * 1024;
+
+/// What a server answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The rows of every statement, in order; `None` is NULL.
+    pub rows: Vec<Vec<Option<String>>>,
+    /// The settings that the server reported meanwhile, each once, by its last value.
+    pub parameters: Vec<(String, String)>,
+    /// The transaction status afterwards: `I`, `T` or `E`.
+    pub status: u8,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The server refused; the connection is ready for the next query.
+    #[error("{0}")]
+    Server(ServerError),
+    /// The connection is of no further use. If the server had a last word, it is the error's source.
+    #[error("{0}")]
+    Broken(io::Error),
+}
+
+/// Sends a query (or several, separated by semicolons) by the simple protocol and waits for ReadyForQuery.
+///
+/// The connection must be at rest. Not cancel-safe: when the future is dropped half-way the rest of the answer is
+/// still on its way, and the connection must be closed. COPY is not understood and breaks the connection; an
+/// answer of more than 1 MiB does too. The caller bounds the time.
+pub async fn simple_query(stream: &mut Stream, sql: &str) -> Result<Answer, QueryError> {
+    let mut send = Vec::with_capacity(sql.len() + 6);
+    encode_query(&mut send, sql);
+    stream.write_all(&send).await.map_err(QueryError::Broken)?;
+
+    let mut inbox = Inbox::default();
+    let (mut answer, mut refused) = (Answer::default(), None);
+    let mut left = ANSWER_MAX;
+    loop {
+        let frame = inbox.frame(stream, left).await;
+        let (tag, body) =
+            frame.map_err(|error| QueryError::Broken(last_word(refused.take(), error.into())))?;
+        left -= body.len();
+        match take(&mut answer, tag, body).map_err(QueryError::Broken)? {
+            Taken::More => {}
+            // The first one counts; a server that gives up has the last word instead.
+            Taken::Error(error) => refused = refused.or(Some(error)),
+            Taken::Ready => break,
+        }
+    }
+    drain_asynchronous(stream, &mut inbox, &mut answer.parameters).await.map_err(QueryError::Broken)?;
+    refused.map_or(Ok(answer), |error| Err(QueryError::Server(error)))
+}
+
+/// Reads what a server said by itself behind ReadyForQuery, if it came along: settings (kept), notices and
+/// notifications (dropped). Nothing is left unread then; an error there means that the server is giving up.
+pub(super) async fn drain_asynchronous(
+    stream: &mut Stream,
+    inbox: &mut Inbox,
+    parameters: &mut Vec<(String, String)>,
+) -> io::Result<()> {
+    while !inbox.unread().is_empty() {
+        let (tag, body) = inbox.frame(stream, ANSWER_MAX).await?;
+        match tag {
+            b'S' => {
+                let (name, value) = decode_parameter_status(body).map_err(invalid)?;
+                set_parameter(parameters, name, value);
+            }
+            b'N' | b'A' => {}
+            b'E' => return Err(io::Error::other(decode_error(body)?)),
+            _ => return Err(unexpected(tag)),
+        }
+    }
+    Ok(())
+}
+
+enum Taken {
+    More,
+    Error(ServerError),
+    Ready,
+}
+
+fn take(answer: &mut Answer, tag: u8, body: &[u8]) -> io::Result<Taken> {
+    match tag {
+        b'D' => {
+            let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+            let values = decode_data_row(body).map_err(invalid)?;
+            answer.rows.push(values.into_iter().map(|value| value.map(text)).collect());
+        }
+        b'S' => {
+            let (name, value) = decode_parameter_status(body).map_err(invalid)?;
+            set_parameter(&mut answer.parameters, name, value);
+        }
+        b'E' => return decode_error(body).map(Taken::Error),
+        b'Z' => {
+            answer.status = decode_ready_for_query(body).map_err(invalid)?;
+            return Ok(Taken::Ready);
+        }
+        // Columns, a statement's end, an empty statement, notices and notifications.
+        b'T' | b'C' | b'I' | b'N' | b'A' => {}
+        _ => return Err(unexpected(tag)),
+    }
+    Ok(Taken::More)
+}
+
+/// The error to report when the connection ended: the server's own word, if it said that it would.
+fn last_word(said: Option<ServerError>, error: io::Error) -> io::Error {
+    match said {
+        Some(said) if matches!(said.severity, Severity::Fatal | Severity::Panic) => io::Error::other(said),
+        _ => error,
+    }
+}
+
+fn decode_error(body: &[u8]) -> io::Result<ServerError> {
+    ServerError::decode(body).ok_or_else(|| invalid(Malformed("ErrorResponse")))
+}
+
+fn invalid(malformed: Malformed) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, malformed)
+}
+
+fn unexpected(tag: u8) -> io::Error {
+    let text = format!("unexpected message {:?} in the answer to a query", char::from(tag));
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
