@@ -592,6 +592,7 @@ fn hosts_fail_over_to_the_highest_timeline() {
         5    probe n2 1 r 3 1000
         5    probe n3 1 r 3 1000
         = open n1 3 1
+        10   probe n2 6 r 3 1000
         1000 probe n1 999 refused
         1000 probe n2 999 r 3 1000 gone
         1000 probe n3 999 r 3 1000 gone
@@ -648,6 +649,9 @@ fn hosts_of_another_cluster_do_not_count() {
         2  probe n3 0 r 3 1000
         = open n2 3 1
         = standing n1 Unusable
+        # n3 answered before there was a leader to compare it with
+        = reads -
+        4  probe n3 3 r 3 1000
         = reads n3
         ",
     );
