@@ -7,6 +7,7 @@ pub mod fact;
 pub mod fence;
 pub mod ids;
 pub mod observer;
+pub mod orders;
 pub mod policy;
 pub mod probe;
 pub mod store;

@@ -1,1 +1,388 @@
-//! The pure fold.
+//! The fold: from what was learnt to what is so. Pure: no sockets, no clock.
+//!
+//! [`Observer::observe`] takes in one [`Fact`] and concludes anew, in a fixed order, from everything reported so
+//! far: who is named ([`hosts`] or the store's key), whether the term in force ends and whether the named one may
+//! begin ([`office`]), up to when there is a right to write ([`right`]), who serves reads ([`reads`], [`lag`]). What
+//! is concluded is never patched, so that the order in which facts arrive matters only where it must.
+
+mod changes;
+mod hosts;
+mod lag;
+mod office;
+#[cfg(test)]
+mod properties;
+mod reads;
+mod right;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod script;
+mod views;
+mod writes;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use self::{
+    hosts::Verdict,
+    lag::Trail,
+    office::{End, Hearing, InOffice},
+    reads::{Judge, Leaderless},
+    views::{MemberView, Members, StoreView},
+};
+use super::{
+    fact::Fact,
+    ids::{MemberName, Term},
+    policy::{Authority, ObserverPolicy},
+    topology::{
+        Deposed, LastProbe, Member, Reads, Right, Standing, StoreStatus, Suspicion, Topology, Vacancy,
+        WriteState,
+    },
+};
+use crate::clock::Moment;
+
+/// Folds facts into topologies.
+#[derive(Debug)]
+pub struct Observer {
+    policy: ObserverPolicy,
+    store: StoreView,
+    members: Members,
+    /// The verdict of the hosts, where they are the authority.
+    verdict: Option<Verdict>,
+    office: Option<InOffice>,
+    /// Leaders that were deposed and have not come back.
+    deposed: Vec<Deposed>,
+    /// Terms begun so far.
+    epochs: u64,
+    trail: Trail,
+    /// Since when there is no leader that takes writes; `None` while there is one.
+    leaderless: Option<Leaderless>,
+    topology: Arc<Topology>,
+}
+
+impl Observer {
+    /// An observer that has learnt nothing yet, beginning at `now`.
+    pub fn new(policy: ObserverPolicy, now: Moment) -> Self {
+        let (status, members) = match &policy.authority {
+            Authority::Store => (StoreStatus::NeverAnswered(None), Members::new()),
+            Authority::Hosts(hosts) => {
+                let view = |address: &crate::net::Address| {
+                    let name = MemberName::from(address.to_string().as_str());
+                    (name, MemberView::new(address.clone(), None, now))
+                };
+                (StoreStatus::Absent, hosts.iter().map(view).collect())
+            }
+        };
+        let mut observer = Self {
+            store: StoreView::new(status.clone()),
+            members,
+            verdict: None,
+            office: None,
+            deposed: Vec::new(),
+            epochs: 0,
+            trail: Trail::new(policy.reads.lag_time_max),
+            leaderless: Some(Leaderless { since: now, served: BTreeSet::new() }),
+            topology: Arc::new(Topology::unknown(status, now)),
+            policy,
+        };
+        observer.conclude("start", now);
+        observer
+    }
+
+    /// What is known now.
+    pub const fn topology(&self) -> &Arc<Topology> {
+        &self.topology
+    }
+
+    /// Takes in a fact. Returns the new topology if it changed anything.
+    pub fn observe(&mut self, fact: &Fact, now: Moment) -> Option<Arc<Topology>> {
+        self.absorb(fact, now);
+        self.conclude(&changes::describe(fact), now)
+    }
+
+    /// When, at the latest, a [`Fact::Tick`] is due, because something known runs out then.
+    pub fn wake_at(&self, now: Moment) -> Option<Moment> {
+        let fresh_for = self.policy.fresh_for();
+        let answers = self.members.values().filter_map(|view| view.answer.as_ref());
+        let graces = self.topology.members.values().filter_map(|member| match member.reads {
+            Reads::Grace(until) => Some(until),
+            Reads::Qualifies | Reads::Excluded(_) => None,
+        });
+        answers
+            .map(|answer| answer.asked_at + fresh_for)
+            .chain(graces)
+            .chain([self.topology.right.deadline])
+            .filter(|moment| *moment > now)
+            .min()
+    }
+
+    /// Takes in what was reported, without a conclusion yet.
+    fn absorb(&mut self, fact: &Fact, now: Moment) {
+        match fact {
+            Fact::Store(event) => {
+                if let Some(listed) = self.store.absorb(event, now) {
+                    views::list_members(&mut self.members, listed, now);
+                }
+            }
+            Fact::Probed { member, address, asked_at, at, outcome } => {
+                let Some(view) = self.members.get_mut(member) else { return };
+                let probe = LastProbe { asked_at: *asked_at, at: *at, outcome: outcome.clone() };
+                if view.absorb(probe, address) {
+                    self.measure(member);
+                }
+            }
+            Fact::Suspected { member, why } => {
+                if let Some(view) = self.members.get_mut(member) {
+                    view.suspected = Some(Suspicion { since: now, why: why.clone() });
+                }
+            }
+            Fact::Tick => {}
+        }
+    }
+
+    /// Compares a standby that has just answered with the leader, if there is one.
+    fn measure(&mut self, member: &MemberName) {
+        let Some(view) = self.members.get_mut(member) else { return };
+        let Some((at, answer)) = view.last.as_ref().map(|last| last.at).zip(view.answering().cloned()) else {
+            return;
+        };
+        if let Some(standby) = answer.standby() {
+            let epoch = self.office.as_ref().map(|office| office.term.epoch);
+            let lag = match (&self.leaderless, epoch) {
+                (None, Some(epoch)) => self.trail.lag(epoch, standby, at),
+                _ => None,
+            };
+            view.reads.answered(standby, lag, at, &self.policy.reads);
+        }
+    }
+
+    /// Concludes anew from everything reported.
+    fn conclude(&mut self, evidence: &str, now: Moment) -> Option<Arc<Topology>> {
+        let served: BTreeSet<MemberName> = self.serving().cloned().collect();
+        self.decide_named(now);
+        self.decide_office(now);
+        self.readmit();
+        self.follow_leader(&served, now);
+        let (right, write) = self.decide_writes(now);
+        let reads = self.decide_reads(&served, now);
+        views::forget_members(&mut self.members, self.office.as_ref().map(|o| &o.term.member), now);
+        self.deposed.retain(|deposed| self.members.contains_key(&deposed.term.member));
+
+        let next = self.assemble(right, write, reads, now);
+        if next.same_as(&self.topology) {
+            return None;
+        }
+        let changes = changes::between(&self.topology, &next, evidence);
+        self.topology = Arc::new(Topology { seq: self.topology.seq + 1, changes, ..next });
+        Some(Arc::clone(&self.topology))
+    }
+
+    /// Without a store, the hosts' answers name the leader.
+    fn decide_named(&mut self, now: Moment) {
+        if let Authority::Hosts(_) = self.policy.authority {
+            let term = self.office.as_ref().map(|office| &office.term);
+            let verdict = hosts::elect(&self.members, &self.policy, self.store.named.as_ref(), term, now);
+            self.store.named = match &verdict {
+                Verdict::Named(named) => Some(named.clone()),
+                Verdict::Nobody(_) | Verdict::Refused(_) => None,
+            };
+            self.store.system_id = hosts::system_id(&self.members);
+            self.verdict = Some(verdict);
+        }
+    }
+
+    /// Ends the term in force if it is over, and begins the next if it may begin.
+    fn decide_office(&mut self, now: Moment) {
+        let (right, _) = self.right(now);
+        if let Some(office) = self.office.take() {
+            match self.hearing(now).end(&office, right.deadline) {
+                None => self.office = Some(office),
+                Some(End::Deposed(reason)) => {
+                    self.deposed.retain(|deposed| deposed.term.member != office.term.member);
+                    let InOffice { term, address } = office;
+                    self.deposed.push(Deposed { term, address, at: now, reason });
+                }
+                Some(End::Renewed(_)) => {}
+            }
+        }
+        let Some(named) = self.store.named.as_ref().filter(|_| self.office.is_none()) else { return };
+        if let Ok((timeline, address)) = self.hearing(now).gate(named, &self.deposed) {
+            self.epochs += 1;
+            let term = Term { member: named.member.clone(), timeline, epoch: self.epochs };
+            self.deposed.retain(|deposed| deposed.term.member != term.member);
+            self.office = Some(InOffice { term, address });
+            self.members.values_mut().for_each(|view| view.reads.new_term());
+        }
+    }
+
+    /// A deposed leader that has answered as a replica since is one.
+    fn readmit(&mut self) {
+        let (members, system_id) = (&self.members, self.store.system_id);
+        self.deposed.retain(|deposed| {
+            let answer = members.get(&deposed.term.member).and_then(MemberView::answering);
+            let back = answer.is_some_and(|answer| {
+                answer.asked_at > deposed.at
+                    && answer.standby().is_some()
+                    && system_id == Some(answer.reading.system_id)
+            });
+            !back
+        });
+    }
+
+    /// Notes where the leader is, or since when there is none.
+    fn follow_leader(&mut self, served: &BTreeSet<MemberName>, now: Moment) {
+        let sample =
+            self.leader_at_work(now).map(|(term, asked_at)| (term.epoch, asked_at, term.member.clone()));
+        let Some((epoch, asked_at, member)) = sample else {
+            let served = || Leaderless { since: now, served: served.clone() };
+            self.leaderless.get_or_insert_with(served);
+            return;
+        };
+        self.leaderless = None;
+        let lsn = self.members.get(&member).and_then(|view| view.answer.as_ref()?.writable());
+        if let Some((_, lsn)) = lsn {
+            self.trail.sample(epoch, lsn, asked_at);
+        }
+    }
+
+    /// The term whose leader has freshly answered that it takes writes, and when that was asked for.
+    fn leader_at_work(&self, now: Moment) -> Option<(&Term, Moment)> {
+        let term = &self.office.as_ref()?.term;
+        let answer = self.members.get(&term.member)?.answering()?;
+        let at_work = answer.is_fresh(self.policy.fresh_for(), now) && answer.writable().is_some();
+        at_work.then_some((term, answer.asked_at))
+    }
+
+    fn right(&self, now: Moment) -> (Right, String) {
+        let refused = match &self.verdict {
+            Some(Verdict::Refused(why)) => Some(why.as_str()),
+            _ => None,
+        };
+        match &self.office {
+            Some(o) => right::judge(&self.policy, &self.store, &self.members, &o.term, refused, now),
+            None => (right::NONE, String::new()),
+        }
+    }
+
+    const fn hearing(&self, now: Moment) -> Hearing<'_> {
+        Hearing {
+            policy: &self.policy,
+            store: &self.store,
+            members: &self.members,
+            system_id: self.store.system_id,
+            now,
+        }
+    }
+
+    /// Who serves reads by the newest topology.
+    fn serving(&self) -> impl Iterator<Item = &MemberName> {
+        self.topology.members.iter().filter(|(_, member)| member.reads.serves()).map(|(name, _)| name)
+    }
+
+    fn decide_reads(&self, served: &BTreeSet<MemberName>, now: Moment) -> Vec<(MemberName, Reads)> {
+        let nobody = Leaderless { since: now, served: BTreeSet::new() };
+        let judge = Judge {
+            policy: &self.policy,
+            now,
+            leader: self.leader_at_work(now).ok_or(self.leaderless.as_ref().unwrap_or(&nobody)),
+            named: self.store.named.as_ref().map(|named| &named.member),
+            system_id: self.store.system_id,
+            deposed: &|name| self.deposed.iter().any(|deposed| deposed.term.member == *name),
+            served: &|name| served.contains(name),
+        };
+        judge.all(&self.members)
+    }
+
+    fn assemble(
+        &self,
+        right: Right,
+        write: WriteState,
+        reads: Vec<(MemberName, Reads)>,
+        now: Moment,
+    ) -> Topology {
+        let members = reads.into_iter().filter_map(|(name, reads)| {
+            let view = self.members.get(&name)?;
+            let member = Member {
+                address: view.address.clone(),
+                record: view.record.clone(),
+                probe: view.last.clone(),
+                suspected: view.suspected.clone(),
+                standing: self.standing(&name, view),
+                reads,
+                lag: view.reads.lag,
+                parameters: view.parameters().cloned(),
+            };
+            Some((name, member))
+        });
+        Topology {
+            seq: self.topology.seq,
+            at: now,
+            write,
+            right,
+            named: self.store.named.clone(),
+            members: members.collect(),
+            deposed: self.deposed.clone(),
+            store: self.store.status.clone(),
+            system_id: self.store.system_id,
+            settings: self.store.settings.clone(),
+            sync_standbys: self.store.sync_standbys.clone(),
+            changes: Vec::new(),
+        }
+    }
+
+    fn standing(&self, name: &MemberName, view: &MemberView) -> Standing {
+        if self.office.as_ref().is_some_and(|office| office.term.member == *name) {
+            return Standing::Leading;
+        }
+        if self.deposed.iter().any(|deposed| deposed.term.member == *name) {
+            return Standing::Deposed;
+        }
+        if view.gone_since.is_some() {
+            return Standing::Unusable("its record is gone from the store".to_owned());
+        }
+        let Some(answer) = view.answering() else {
+            let why = view.failure().unwrap_or_else(|| "it has not been asked yet".to_owned());
+            return Standing::Unusable(why);
+        };
+        if let Some(expected) = self.store.system_id.filter(|expected| *expected != answer.reading.system_id)
+        {
+            let has = answer.reading.system_id;
+            return Standing::Unusable(format!("its system identifier is {has}, the cluster's {expected}"));
+        }
+        let named = self.store.named.as_ref().is_some_and(|named| named.member == *name);
+        if answer.standby().is_none() && !named {
+            return Standing::Unusable("it takes writes but is not the leader".to_owned());
+        }
+        Standing::Following
+    }
+}
+
+impl Topology {
+    /// What is known before anything was learnt.
+    pub fn unknown(store: StoreStatus, now: Moment) -> Self {
+        let why = Vacancy::StoreNeverAnswered("it has just been asked".to_owned());
+        Self {
+            seq: 0,
+            at: now,
+            write: WriteState::Vacant { since: now, why },
+            right: right::NONE,
+            named: None,
+            members: std::collections::BTreeMap::new(),
+            deposed: Vec::new(),
+            store,
+            system_id: None,
+            settings: super::store::ClusterSettings::default(),
+            sync_standbys: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// Whether both say the same, apart from their number, when they were built and what changed.
+    fn same_as(&self, other: &Self) -> bool {
+        let Self { seq: _, at: _, changes: _, write, right, named, members, deposed, store, .. } = self;
+        (write, right, named, members, deposed, store)
+            == (&other.write, &other.right, &other.named, &other.members, &other.deposed, &other.store)
+            && self.system_id == other.system_id
+            && self.settings == other.settings
+            && self.sync_standbys == other.sync_standbys
+    }
+}

@@ -1,8 +1,44 @@
 //! How a cluster is watched: small values made from the configuration by whoever starts the watcher.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use crate::net::Address;
+use crate::{net::Address, server::ServerLogin};
+
+/// How a cluster is watched.
+#[derive(Clone, Debug)]
+pub struct ClusterPolicy {
+    /// The cluster's name, for the log.
+    pub name: Arc<str>,
+    /// Who says which member leads.
+    pub authority: Authority,
+    /// How members are asked.
+    pub probe: ProbePolicy,
+    /// When a replica may serve reads.
+    pub reads: ReadPolicy,
+}
+
+impl ClusterPolicy {
+    /// The part the observer's rules depend on.
+    pub fn observer(&self) -> ObserverPolicy {
+        ObserverPolicy {
+            authority: self.authority.clone(),
+            probe_interval: self.probe.interval,
+            probe_timeout: self.probe.timeout,
+            reads: self.reads,
+        }
+    }
+}
+
+/// How members are asked.
+#[derive(Clone, Debug)]
+pub struct ProbePolicy {
+    /// How often (`probe_interval`).
+    pub interval: Duration,
+    /// How long an answer may take, the connection included (`probe_timeout`).
+    pub timeout: Duration,
+    /// As whom; needs `pg_monitor`.
+    pub login: Arc<ServerLogin>,
+}
 
 /// What the observer's rules depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use super::ids::{Lsn, MemberName, Timeline};
 use crate::{clock::Moment, net::Address};
 
 pub mod etcd;
+pub mod keys;
 
 /// Everything the store says of one cluster, read at one revision.
 #[derive(Clone, Debug, PartialEq, Eq)]

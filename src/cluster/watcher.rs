@@ -1,19 +1,46 @@
 //! Runs the store and the probes, folds what they tell, and publishes.
+//!
+//! One task folds: fact by fact, each with its fence and its publication in one go. The store and each member's
+//! prober are tasks of their own, which only send facts.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::sync::mpsc;
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::sleep,
+};
 
-use super::{fact::Fact, fence::Fence, ids::MemberName, topology::Topology};
+use super::{
+    fact::Fact,
+    fence::Fence,
+    ids::MemberName,
+    observer::Observer,
+    orders::Orders,
+    policy::ClusterPolicy,
+    probe::{Pace, Prober},
+    store::{Store, StoreEvent},
+    topology::Topology,
+};
+use crate::{
+    clock::{Clock, Moment},
+    net::{Address, Dial},
+};
 
-/// What is called with each new topology, in order, right after the fence was written.
+/// What is called with each new topology, in order, right after the fence was written. Must not block.
 pub type Publish = Box<dyn Fn(&Arc<Topology>) + Send>;
 
-/// A running watcher, for everybody else.
+/// Facts of one kind that may wait to be folded; whoever sends more waits.
+const QUEUE: usize = 64;
+/// Suspicions that may wait to be folded; more are dropped.
+const SUSPICIONS: usize = 256;
+
+/// A running watcher, for everybody else. It runs until the last handle is dropped.
 #[derive(Clone, Debug)]
 pub struct WatcherHandle {
-    facts: mpsc::Sender<Fact>,
+    suspicions: mpsc::Sender<Fact>,
     topology: Arc<ArcSwap<Topology>>,
     fence: Arc<Fence>,
 }
@@ -23,7 +50,7 @@ impl WatcherHandle {
     /// Never a refused password, which any client could provoke. Never waits; one report more or less does not
     /// matter while the queue is full, since the member is being asked then.
     pub fn suspect(&self, member: MemberName, why: &str) {
-        let _ = self.facts.try_send(Fact::Suspected { member, why: why.to_owned() });
+        let _ = self.suspicions.try_send(Fact::Suspected { member, why: why.to_owned() });
     }
 
     /// What is known now.
@@ -34,5 +61,198 @@ impl WatcherHandle {
     /// The fence this watcher writes.
     pub fn fence(&self) -> Arc<Fence> {
         Arc::clone(&self.fence)
+    }
+}
+
+/// Folds what the store and the probes of one cluster tell.
+pub struct Watcher {
+    runtime: Handle,
+    clock: Clock,
+    dial: Arc<dyn Dial>,
+    policy: ClusterPolicy,
+    observer: Observer,
+    fence: Arc<Fence>,
+    published: Arc<ArcSwap<Topology>>,
+    publish: Publish,
+    probers: BTreeMap<MemberName, RunningProber>,
+    probed: mpsc::Sender<Fact>,
+    hurry: watch::Sender<u64>,
+}
+
+/// A task that ends with its owner.
+struct Running(JoinHandle<()>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct RunningProber {
+    address: Address,
+    pace: watch::Sender<Pace>,
+    _task: Running,
+}
+
+/// What the fold reads from.
+struct Sources {
+    /// `None` without a store.
+    store: Option<mpsc::Receiver<StoreEvent>>,
+    probes: mpsc::Receiver<Fact>,
+    suspicions: mpsc::Receiver<Fact>,
+    _store_task: Option<Running>,
+}
+
+impl Sources {
+    /// What the store says next; for ever pending without one. A store that ended by itself is a lost store.
+    async fn store_event(store: &mut Option<mpsc::Receiver<StoreEvent>>) -> StoreEvent {
+        let Some(events) = store else { return std::future::pending().await };
+        let event = events.recv().await;
+        event.unwrap_or_else(|| {
+            *store = None;
+            StoreEvent::Lost { reason: "it is not watched any more".to_owned() }
+        })
+    }
+}
+
+impl Watcher {
+    /// Starts to watch a cluster on `runtime`. `publish` is called from there, for the first time before this
+    /// returns. `store` is `None` exactly if the policy's authority are the hosts.
+    pub fn spawn(
+        runtime: Handle,
+        clock: Clock,
+        dial: Arc<dyn Dial>,
+        store: Option<Box<dyn Store>>,
+        policy: ClusterPolicy,
+        publish: Publish,
+    ) -> WatcherHandle {
+        let observer = Observer::new(policy.observer(), clock.now());
+        let published = Arc::new(ArcSwap::new(Arc::clone(observer.topology())));
+        let fence = Arc::new(Fence::closed());
+        let (probed, probes) = mpsc::channel(QUEUE);
+        let (suspicions, suspected) = mpsc::channel(SUSPICIONS);
+        let (hurry, hurried) = watch::channel(0);
+        let (store, store_task) = store
+            .map(|store| {
+                let (events, received) = mpsc::channel(QUEUE);
+                (received, Running(runtime.spawn(store.watch(events, hurried))))
+            })
+            .unzip();
+        let sources = Sources { store, probes, suspicions: suspected, _store_task: store_task };
+        let handle =
+            WatcherHandle { suspicions, topology: Arc::clone(&published), fence: Arc::clone(&fence) };
+        let mut watcher = Self {
+            runtime: runtime.clone(),
+            clock,
+            dial,
+            policy,
+            observer,
+            fence,
+            published,
+            publish,
+            probers: BTreeMap::new(),
+            probed,
+            hurry,
+        };
+        let first = Arc::clone(watcher.observer.topology());
+        watcher.put_in_force(&first);
+        runtime.spawn(watcher.run(sources));
+        handle
+    }
+
+    async fn run(mut self, mut from: Sources) {
+        loop {
+            let wait = self.until_due();
+            let fact = tokio::select! {
+                biased;
+                event = Sources::store_event(&mut from.store) => Fact::Store(event),
+                Some(fact) = from.probes.recv() => fact,
+                suspicion = from.suspicions.recv() => match suspicion {
+                    Some(suspicion) => suspicion,
+                    None => return,
+                },
+                () = sleep(wait) => Fact::Tick,
+            };
+            self.fold(&fact);
+        }
+    }
+
+    /// How long until something known runs out. Never longer than a probe's interval: the runtime's clock stands
+    /// still while the machine is suspended, ours does not.
+    fn until_due(&self) -> Duration {
+        let now = self.clock.now();
+        let longest = self.policy.probe.interval;
+        let due = self.observer.wake_at(now).map_or(longest, |due| due.since(now)).min(longest);
+        // The runtime's timers count milliseconds.
+        due.max(Duration::from_millis(1))
+    }
+
+    /// Folds one fact. The fence is written before anybody hears of the new topology, and all of it happens before
+    /// the next fact is looked at.
+    fn fold(&mut self, fact: &Fact) {
+        if let Some(topology) = self.observer.observe(fact, self.clock.now()) {
+            self.put_in_force(&topology);
+        }
+    }
+
+    fn put_in_force(&mut self, topology: &Arc<Topology>) {
+        let epoch = topology.term().map_or(0, |term| term.epoch);
+        self.fence.set(epoch, topology.right.deadline);
+        self.published.store(Arc::clone(topology));
+        (self.publish)(topology);
+        self.log(topology);
+        self.order(topology);
+    }
+
+    fn log(&self, topology: &Topology) {
+        for change in &topology.changes {
+            tracing::info!(
+                cluster = &*self.policy.name,
+                subject = change.subject,
+                from = change.from,
+                to = change.to,
+                evidence = change.evidence,
+                "topology changed"
+            );
+        }
+    }
+
+    /// Has members asked as often, and the store as soon, as the topology wants it.
+    fn order(&mut self, topology: &Topology) {
+        let orders = Orders::derive(topology, &self.policy.authority);
+        let doubt = orders.doubt.map_or(0, Moment::nanos);
+        self.hurry.send_if_modified(|hurry| {
+            let newer = doubt > *hurry;
+            *hurry = doubt.max(*hurry);
+            newer
+        });
+        self.probers.retain(|name, _| topology.members.contains_key(name));
+        for (name, member) in &topology.members {
+            let pace = orders.pace(name);
+            match self.probers.get(name) {
+                Some(prober) if prober.address == member.address => {
+                    prober.pace.send_if_modified(|before| std::mem::replace(before, pace) != pace);
+                }
+                _ => {
+                    let prober = self.prober(name, &member.address, pace);
+                    self.probers.insert(name.clone(), prober);
+                }
+            }
+        }
+    }
+
+    fn prober(&self, name: &MemberName, address: &Address, pace: Pace) -> RunningProber {
+        let (pace, urged) = watch::channel(pace);
+        let prober = Prober {
+            member: name.clone(),
+            address: address.clone(),
+            dial: Arc::clone(&self.dial),
+            clock: self.clock,
+            policy: self.policy.probe.clone(),
+            pace: urged,
+            facts: self.probed.clone(),
+        };
+        let task = Running(self.runtime.spawn(prober.run()));
+        RunningProber { address: address.clone(), pace, _task: task }
     }
 }

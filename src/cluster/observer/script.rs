@@ -1,0 +1,245 @@
+//! Scripts for the observer: facts with their times in milliseconds, and what must follow from them.
+//!
+//! ```text
+//! 0    store n1@5 20000           n1 holds the key written at revision 5; right to write until 20000
+//! 0    store n1@5                 the same by a watch event: no lease was asked for
+//! 0    store -                    nobody holds the key
+//! 0    list n1 n2 n3:stopped      the members of every later reading (n4:!lb is tagged, n5:@x moved to host x)
+//! 10   probe n1 5 w 1 1000        asked at 5: takes writes, timeline 1, position 1000
+//! 10   probe n2 5 r 1 900 gone    asked at 5: in recovery, timeline 1, has replayed 900, WAL receiver gone | idle
+//! 10   probe n3 5 refused         or timeout, starting, auth; `sys=8` at the end: another system identifier
+//! 12   suspect n1
+//! 13   lost | nothing | tick
+//! = open n1 1 1                   timeline, epoch
+//! = held n1 KeyAbsent             the doubt's name
+//! = vacant NotWritable
+//! = right 20000 Lease             = deposed n1 Replaced | = deposed -
+//! = reads n2 n3 | = reads -       = standing n3 Following
+//! ```
+
+use std::time::Duration;
+
+use super::Observer;
+use crate::{
+    clock::Moment,
+    cluster::{
+        fact::{Fact, ProbeFailure, ProbeOutcome, ProbeReading, ProbedRole, Receiver, Standby},
+        ids::{Lsn, MemberName},
+        policy::{Authority, ObserverPolicy, ReadPolicy},
+        store::{ClusterSettings, LeaderKey, MemberRecord, StoreEvent, StoreSnapshot},
+        topology::{Topology, WriteState},
+    },
+    net::Address,
+};
+
+pub(super) fn ms(ms: u64) -> Moment {
+    Moment::from_nanos(1_000_000_000 + ms * 1_000_000)
+}
+
+/// Interval 500 ms, timeout 1 s (an answer counts for 1750 ms), bounds 1000 bytes and 1 s, grace 10 s.
+pub(super) fn policy(authority: Authority) -> ObserverPolicy {
+    ObserverPolicy {
+        authority,
+        probe_interval: Duration::from_millis(500),
+        probe_timeout: Duration::from_secs(1),
+        reads: ReadPolicy {
+            lag_bytes_max: 1000,
+            lag_time_max: Duration::from_secs(1),
+            no_leader_grace: Duration::from_secs(10),
+        },
+    }
+}
+
+pub(super) fn hosts(names: &[&str]) -> Authority {
+    Authority::Hosts(names.iter().map(|name| Address::tcp(name, 5432)).collect())
+}
+
+/// A run of a script.
+pub(super) struct Script {
+    pub(super) observer: Observer,
+    listed: Vec<MemberRecord>,
+    revision: u64,
+    by_hosts: bool,
+}
+
+impl Script {
+    pub(super) fn new(authority: Authority) -> Self {
+        let by_hosts = authority != Authority::Store;
+        let observer = Observer::new(policy(authority), ms(0));
+        let listed = ["n1", "n2", "n3"].map(record).to_vec();
+        Self { observer, listed, revision: 100, by_hosts }
+    }
+
+    /// Runs a script, line by line.
+    pub(super) fn run(&mut self, script: &str) {
+        for line in script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words.as_slice() {
+                ["=", rest @ ..] => self.expect(rest, line),
+                [at, rest @ ..] => {
+                    let now = ms(at.parse().unwrap());
+                    if let Some(fact) = self.fact(now, rest) {
+                        self.observer.observe(&fact, now);
+                    }
+                }
+                [] => {}
+            }
+        }
+    }
+
+    fn fact(&mut self, now: Moment, words: &[&str]) -> Option<Fact> {
+        Some(match words {
+            ["list", members @ ..] => {
+                self.listed = members.iter().map(|word| record(word)).collect();
+                return None;
+            }
+            ["store", leader, right @ ..] => {
+                self.revision += 1;
+                let right = right.first().map(|until| ms(until.parse().unwrap()));
+                Fact::Store(StoreEvent::Read(self.snapshot(now, leader, right)))
+            }
+            ["stale", revision, leader] => {
+                let revision = revision.parse().unwrap();
+                let snapshot = StoreSnapshot { revision, ..self.snapshot(now, leader, None) };
+                Fact::Store(StoreEvent::Read(snapshot))
+            }
+            ["lost"] => Fact::Store(StoreEvent::Lost { reason: "no answer".into() }),
+            ["nothing"] => Fact::Store(StoreEvent::Nothing { found: "nothing under /service/x/".into() }),
+            ["tick"] => Fact::Tick,
+            ["suspect", member] => Fact::Suspected { member: self.name(member), why: "broken".into() },
+            ["probe", member, asked_at, outcome @ ..] => {
+                let host = member.split(':').next().unwrap();
+                Fact::Probed {
+                    member: self.name(host),
+                    address: Address::tcp(member.split(':').nth(1).unwrap_or(host), 5432),
+                    asked_at: ms(asked_at.parse().unwrap()),
+                    at: now,
+                    outcome: outcome_of(outcome),
+                }
+            }
+            other => panic!("no such step: {other:?}"),
+        })
+    }
+
+    fn snapshot(&self, asked_at: Moment, leader: &str, right_until: Option<Moment>) -> StoreSnapshot {
+        StoreSnapshot {
+            asked_at,
+            revision: self.revision,
+            system_id: Some(7),
+            leader: leader.split_once('@').map(|(member, elected_at)| LeaderKey {
+                member: member.into(),
+                elected_at: elected_at.parse().unwrap(),
+                right_until,
+            }),
+            members: self.listed.clone(),
+            settings: ClusterSettings::default(),
+            sync_standbys: Vec::new(),
+            switchover_pending: false,
+        }
+    }
+
+    /// A member's name: with hosts, its address.
+    fn name(&self, word: &str) -> MemberName {
+        if self.by_hosts { format!("{word}:5432").as_str().into() } else { word.into() }
+    }
+
+    fn short(&self, name: &MemberName) -> String {
+        name.as_str().trim_end_matches(":5432").to_owned()
+    }
+
+    fn expect(&self, words: &[&str], line: &str) {
+        let topology = self.observer.topology();
+        let found = match words.first().copied() {
+            Some("open" | "held" | "vacant") => self.write_in_words(topology),
+            Some("right") => {
+                let millis = topology.right.deadline.since(ms(0)).as_millis();
+                format!("right {millis} {:?}", topology.right.source)
+            }
+            Some("deposed") => {
+                let entry = |d: &crate::cluster::topology::Deposed| {
+                    format!("{} {}", self.short(&d.term.member), variant(&d.reason))
+                };
+                list("deposed", topology.deposed.iter().map(entry))
+            }
+            Some("reads") => {
+                let serving = topology.members.iter().filter(|(_, member)| member.reads.serves());
+                list("reads", serving.map(|(name, _)| self.short(name)))
+            }
+            Some("standing") => {
+                let member = &topology.members[&self.name(words[1])];
+                format!("standing {} {}", words[1], variant(&member.standing))
+            }
+            other => panic!("no such expectation: {other:?}"),
+        };
+        assert_eq!(found, words.join(" "), "at `{line}`; {topology:#?}");
+    }
+
+    fn write_in_words(&self, topology: &Topology) -> String {
+        match &topology.write {
+            WriteState::Open(t) => format!("open {} {} {}", self.short(&t.member), t.timeline, t.epoch),
+            WriteState::Held { term, why, .. } => {
+                format!("held {} {}", self.short(&term.member), variant(why))
+            }
+            WriteState::Vacant { why, .. } => format!("vacant {}", variant(why)),
+        }
+    }
+}
+
+/// The name of an enum's variant.
+fn variant(value: &impl std::fmt::Debug) -> String {
+    let text = format!("{value:?}");
+    text.split(['(', ' ', '{']).next().unwrap_or_default().to_owned()
+}
+
+fn list(head: &str, items: impl Iterator<Item = String>) -> String {
+    let items: Vec<String> = items.collect();
+    format!("{head} {}", if items.is_empty() { "-".to_owned() } else { items.join(" ") })
+}
+
+fn record(word: &str) -> MemberRecord {
+    let (name, rest) = word.split_once(':').unwrap_or((word, "running"));
+    let host = rest.strip_prefix('@').unwrap_or(name);
+    MemberRecord {
+        name: name.into(),
+        address: Address::tcp(host, 5432),
+        state: if rest.starts_with(['@', '!']) { "running" } else { rest }.to_owned(),
+        role: "replica".to_owned(),
+        timeline: None,
+        xlog_location: None,
+        noloadbalance: rest == "!lb",
+        api_url: None,
+    }
+}
+
+fn outcome_of(words: &[&str]) -> ProbeOutcome {
+    let (words, system_id) = match words.split_last() {
+        Some((last, rest)) if last.starts_with("sys=") => (rest, last[4..].parse().unwrap()),
+        _ => (words, 7),
+    };
+    let role = match words {
+        ["w", timeline, lsn] => {
+            ProbedRole::Writable { timeline: timeline.parse().unwrap(), lsn: Lsn(lsn.parse().unwrap()) }
+        }
+        ["r", timeline, replayed, receiver @ ..] => ProbedRole::Standby(Standby {
+            timeline: timeline.parse().ok(),
+            replayed: replayed.parse().ok().map(Lsn),
+            known: None,
+            receiver: match receiver.first() {
+                None => Receiver::Streaming,
+                Some(&"idle") => Receiver::Idle,
+                Some(_) => Receiver::Gone,
+            },
+        }),
+        ["refused"] => return ProbeOutcome::Failed(ProbeFailure::Refused),
+        ["timeout"] => return ProbeOutcome::Failed(ProbeFailure::Timeout(Duration::from_secs(1))),
+        ["starting"] => return ProbeOutcome::Failed(ProbeFailure::Starting("starting up".into())),
+        ["auth"] => return ProbeOutcome::Failed(ProbeFailure::AuthFailed("no".into())),
+        other => panic!("no such outcome: {other:?}"),
+    };
+    ProbeOutcome::Answered(ProbeReading {
+        role,
+        system_id,
+        server_version: 150_004,
+        parameters: std::sync::Arc::new(Vec::new()),
+    })
+}
