@@ -219,6 +219,15 @@ pub struct AuthFileError {
 }
 
 impl Users {
+    /// These users and their secrets.
+    pub fn new<'a>(entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let entry = |(user, secret): (&str, &str)| (user.into(), Arc::new(UserSecret::parse(secret)));
+        let mut users =
+            Self { secrets: entries.into_iter().map(entry).collect(), typical: Typical::default() };
+        users.typical = users.most_common();
+        users
+    }
+
     /// Reads PgBouncer's format: a line `"user" "secret"` for each user, a quote within quotes doubled, what
     /// follows ignored; lines that begin with `;` and empty lines are comments. The last line of a user counts.
     pub fn parse(text: &str) -> Result<Self, AuthFileError> {

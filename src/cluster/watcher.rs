@@ -116,19 +116,19 @@ impl Sources {
 }
 
 impl Watcher {
-    /// Starts to watch a cluster on `runtime`. `publish` is called from there, for the first time before this
-    /// returns. `store` is `None` exactly if the policy's authority are the hosts.
+    /// Starts to watch a cluster on `runtime`. `fence` is written and `publish` called from there, for the first time
+    /// before this returns. `store` is `None` exactly if the policy's authority are the hosts.
     pub fn spawn(
         runtime: Handle,
         clock: Clock,
         dial: Arc<dyn Dial>,
         store: Option<Box<dyn Store>>,
         policy: ClusterPolicy,
+        fence: Arc<Fence>,
         publish: Publish,
     ) -> WatcherHandle {
         let observer = Observer::new(policy.observer(), clock.now());
         let published = Arc::new(ArcSwap::new(Arc::clone(observer.topology())));
-        let fence = Arc::new(Fence::closed());
         let (probed, probes) = mpsc::channel(QUEUE);
         let (suspicions, suspected) = mpsc::channel(SUSPICIONS);
         let (hurry, hurried) = watch::channel(0);

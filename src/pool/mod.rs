@@ -4,6 +4,7 @@ pub mod account;
 pub mod janitor;
 pub mod lease;
 pub mod opening;
+#[expect(clippy::module_inception, reason = "a pool, in the room of pools")]
 pub mod pool;
 pub mod pools;
 pub mod quota;

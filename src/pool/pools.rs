@@ -96,8 +96,11 @@ enum QuotaOf {
 /// Start-up settings that servers were opened with, by number; 0 means none.
 #[derive(Debug, Default)]
 pub struct Flavours {
-    known: Mutex<Vec<Arc<[(String, String)]>>>,
+    known: Mutex<Vec<StartUp>>,
 }
+
+/// Names and values, as a client sent them at its start.
+type StartUp = Arc<[(String, String)]>;
 
 /// Different start-up settings that are told apart at most.
 const FLAVOURS_MAX: usize = 10_000;

@@ -26,6 +26,7 @@ pub struct Worker {
     pub clients: AtomicUsize,
     /// Where bytes are read to and written anew. Only this worker's thread takes it, so it is always free.
     pub(super) scratch: Mutex<Scratch>,
+    #[expect(clippy::vec_box, reason = "the boxes themselves are what is kept")]
     spare: Mutex<Vec<Box<Exchange>>>,
 }
 

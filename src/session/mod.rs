@@ -10,4 +10,5 @@ pub mod outbox;
 pub mod reading;
 pub mod relay;
 pub mod routes;
+#[expect(clippy::module_inception, reason = "a session, in the room of sessions")]
 pub mod session;

@@ -70,14 +70,14 @@ impl Session {
             {
                 return Relayed::Cut(Cut::Revoked(self.entry.tether.revocation()));
             }
-            let came = match self.from_server(x, scratch, now, cx) {
+            let came = match self.read_server(x, scratch, now, cx) {
                 Ok(came) => came,
                 Err(cut) => return Relayed::Cut(cut),
             };
             if self.is_settled(x) {
                 return Relayed::Settled;
             }
-            let went = match self.from_client(x, scratch, now, cx) {
+            let went = match self.read_client(x, scratch, now, cx) {
                 Ok(went) => went,
                 Err(cut) => return Relayed::Cut(cut),
             };
@@ -123,7 +123,7 @@ impl Session {
     }
 
     /// Reads from the server and passes it on; whether anything came.
-    fn from_server(
+    fn read_server(
         &mut self,
         x: &mut Exchange,
         scratch: &mut Scratch,
@@ -200,7 +200,7 @@ impl Session {
     }
 
     /// Reads from the client and passes it on; whether anything went.
-    fn from_client(
+    fn read_client(
         &mut self,
         x: &mut Exchange,
         scratch: &mut Scratch,
@@ -216,7 +216,7 @@ impl Session {
         let Scratch { input, output } = scratch;
         if self.resume && !self.inbox.is_empty() {
             let inbox = std::mem::take(&mut self.inbox);
-            let taken = self.to_server(x, &inbox, output, now, cx)?;
+            let taken = self.send_on(x, &inbox, output, now, cx)?;
             self.keep(inbox, taken);
             return Ok(taken > 0);
         }
@@ -234,14 +234,14 @@ impl Session {
         };
         self.context.worker.counters.client_bytes.add(bytes as u64);
         if self.inbox.is_empty() {
-            let taken = self.to_server(x, &input[..bytes], output, now, cx)?;
+            let taken = self.send_on(x, &input[..bytes], output, now, cx)?;
             if taken < bytes {
                 self.inbox.extend_from_slice(&input[taken..bytes]);
             }
         } else {
             let mut inbox = std::mem::take(&mut self.inbox);
             inbox.extend_from_slice(&input[..bytes]);
-            let taken = self.to_server(x, &inbox, output, now, cx)?;
+            let taken = self.send_on(x, &inbox, output, now, cx)?;
             self.keep(inbox, taken);
         }
         Ok(true)
@@ -255,7 +255,7 @@ impl Session {
     }
 
     /// Passes bytes of the client's on to the server as far as they are understood; how far.
-    pub(super) fn to_server(
+    pub(super) fn send_on(
         &mut self,
         x: &mut Exchange,
         bytes: &[u8],

@@ -242,7 +242,7 @@ impl Session {
         match self.needs().attempt(now, cx) {
             Attempt::Ready(granted) => {
                 let mut exchange = self.begin(granted, now);
-                match self.to_server(&mut exchange, bytes, output, now, cx) {
+                match self.send_on(&mut exchange, bytes, output, now, cx) {
                     Ok(taken) => {
                         self.inbox.extend_from_slice(&bytes[taken..]);
                         self.phase = Phase::Relaying(exchange);

@@ -1,0 +1,166 @@
+//! The clusters that are watched, and what follows from each new topology.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::settings::keepalive;
+use crate::{
+    auth::secrets::{Credential, Password},
+    clock::Clock,
+    cluster::{
+        fence::Fence,
+        policy::{Authority, ClusterPolicy, ProbePolicy, ReadPolicy},
+        store::{
+            Store,
+            etcd::{EtcdPolicy, EtcdStore, EtcdTls},
+        },
+        topology::Topology,
+        watcher::{Watcher, WatcherHandle},
+    },
+    config::{Cluster, Config, Etcd3, Fallback, StoreSource, StoreTls},
+    net::{Address, Dial, NetDialer},
+    pool::{pools::Pools, tether::Revoked},
+    route::{
+        router::Router,
+        table::{ReadFallback, RoutePolicy, RoutingTable},
+    },
+    server::ServerLogin,
+};
+
+/// A cluster that is watched.
+pub(super) struct RunningCluster {
+    pub(super) router: Arc<Router>,
+    pub(super) watcher: WatcherHandle,
+}
+
+/// Why a cluster cannot be watched: a sentence that names it.
+pub(super) type Unwatchable = Box<dyn std::error::Error + Send + Sync>;
+
+/// Starts to watch every cluster of the configuration, on `runtime`.
+pub(super) fn start(
+    config: &Config,
+    pools: &Pools,
+    clock: Clock,
+    runtime: &tokio::runtime::Handle,
+) -> Result<BTreeMap<String, RunningCluster>, Unwatchable> {
+    let dial: Arc<dyn Dial> = Arc::new(NetDialer::new(keepalive(config)));
+    let mut running = BTreeMap::new();
+    for (name, cluster) in &config.clusters {
+        let (authority, store) = authority(cluster, clock)?;
+        let fence = Arc::new(Fence::closed());
+        let router = Arc::new(Router::new(fence.clone()));
+        let publish = publisher(name, cluster, router.clone(), pools.clone());
+        let policy = ClusterPolicy {
+            name: name.as_str().into(),
+            authority,
+            probe: probe_policy(cluster),
+            reads: read_policy(cluster),
+        };
+        let watcher =
+            Watcher::spawn(runtime.clone(), clock, dial.clone(), store, policy, fence, Box::new(publish));
+        running.insert(name.clone(), RunningCluster { router, watcher });
+    }
+    Ok(running)
+}
+
+/// What is done with each new topology: the routing table that follows from it is put in force, and the pools are
+/// brought in line. All of it before the next fact is looked at.
+fn publisher(
+    name: &str,
+    cluster: &Cluster,
+    router: Arc<Router>,
+    pools: Pools,
+) -> impl Fn(&Arc<Topology>) + Send + use<> {
+    let (name, policy) = (name.to_owned(), route_policy(cluster));
+    move |topology| {
+        if !router.publish(RoutingTable::derive(topology, policy)) {
+            return;
+        }
+        let why = Revoked { reason: why(topology).into() };
+        let cut = pools.apply(&name, &router.load(), &why);
+        if cut > 0 {
+            tracing::warn!(cluster = name, leases = cut, "cut off what was under way: {}", why.reason);
+        }
+    }
+}
+
+/// What ended the last term, for those who are cut off by it.
+fn why(topology: &Topology) -> String {
+    let newest = topology.deposed.values().max_by_key(|deposed| deposed.at);
+    newest.map_or_else(
+        || "the cluster has another leader".to_owned(),
+        |deposed| format!("{} does not lead any more: {}", deposed.term.member, deposed.reason),
+    )
+}
+
+fn route_policy(cluster: &Cluster) -> RoutePolicy {
+    RoutePolicy {
+        fallback: match cluster.replicas.fallback {
+            Fallback::Wait => ReadFallback::Wait,
+            Fallback::Leader => ReadFallback::Leader,
+            Fallback::Error => ReadFallback::Error,
+        },
+    }
+}
+
+fn read_policy(cluster: &Cluster) -> ReadPolicy {
+    let replicas = &cluster.replicas;
+    ReadPolicy {
+        lag_bytes_max: replicas.lag_bytes_max.0.map_or(u64::MAX, |size| size.0),
+        lag_time_max: replicas.lag_time_max.0.unwrap_or(std::time::Duration::MAX),
+        no_leader_grace: replicas.no_leader_grace.0,
+    }
+}
+
+fn probe_policy(cluster: &Cluster) -> ProbePolicy {
+    let probe = &cluster.probe;
+    let password = |secret: &crate::config::Secret| Credential::Password(Password::new(secret.expose().as_bytes()));
+    ProbePolicy {
+        interval: probe.interval,
+        timeout: probe.timeout,
+        login: Arc::new(ServerLogin {
+            user: probe.user.clone(),
+            database: probe.database.clone(),
+            parameters: vec![("application_name".to_owned(), "pgsteer".to_owned())],
+            credential: probe.password.as_ref().map_or(Credential::None, password),
+        }),
+    }
+}
+
+type AuthorityAndStore = (Authority, Option<Box<dyn Store>>);
+
+fn authority(cluster: &Cluster, clock: Clock) -> Result<AuthorityAndStore, Unwatchable> {
+    match &cluster.source {
+        StoreSource::Etcd3(etcd) => {
+            let store = EtcdStore::new(etcd_policy(etcd, &cluster.name)?, clock);
+            Ok((Authority::Store, Some(Box::new(store))))
+        }
+        StoreSource::None { hosts } => {
+            let hosts: Result<Vec<Address>, _> = hosts.iter().map(|host| host.as_str().parse()).collect();
+            Ok((Authority::Hosts(hosts?), None))
+        }
+    }
+}
+
+fn etcd_policy(etcd: &Etcd3, cluster: &str) -> Result<EtcdPolicy, Unwatchable> {
+    Ok(EtcdPolicy {
+        endpoints: etcd.endpoints.clone(),
+        namespace: etcd.namespace.clone(),
+        scope: etcd.scope.clone(),
+        tls: etcd.tls.as_ref().map(|tls| etcd_tls(tls, cluster)).transpose()?,
+        login: etcd.login.as_ref().map(|(user, password)| (user.clone(), password.expose().to_owned())),
+        reread_interval: etcd.reread_interval,
+    })
+}
+
+fn etcd_tls(tls: &StoreTls, cluster: &str) -> Result<EtcdTls, Unwatchable> {
+    let read = |path: &std::path::Path| {
+        std::fs::read(path).map_err(|error| format!("cluster {cluster}: cannot read {}: {error}", path.display()))
+    };
+    let identity = |(certificate, key): &(std::path::PathBuf, std::path::PathBuf)| {
+        Ok::<_, String>((read(certificate)?, read(key)?))
+    };
+    Ok(EtcdTls {
+        ca: tls.ca_file.as_deref().map(read).transpose()?,
+        identity: tls.client.as_ref().map(identity).transpose()?,
+    })
+}

@@ -1,0 +1,97 @@
+//! From the configuration's words to the values that pools, probes and sessions go by.
+
+use std::time::Duration;
+
+use crate::{
+    auth::secrets::{Credential, Password, UserSecret},
+    config::{self, Config, Credentials, words},
+    net::KeepAlive,
+    pool::{
+        account::{PoolMode, PoolSettings},
+        pools::SharedLimits,
+        slots::SlotLimits,
+    },
+};
+
+/// How much longer a client of another worker may wait than one of a free server's own worker.
+const HANDOVER_SLACK: Duration = Duration::from_millis(2);
+
+const fn count(number: u32) -> usize {
+    number as usize
+}
+
+fn limit(number: Option<u32>) -> usize {
+    number.map_or(0, count)
+}
+
+/// What the pool of this user and database, as the client named them, goes by on this cluster.
+pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user: &str) -> PoolSettings {
+    let pool = config.pool_settings(database, user);
+    let replicas = config.clusters.get(cluster).map_or(&config.keys.replicas, |cluster| &cluster.replicas);
+    PoolSettings {
+        mode: match pool.pool_mode {
+            words::PoolMode::Transaction => PoolMode::Transaction,
+            words::PoolMode::Session => PoolMode::Session,
+            words::PoolMode::Statement => PoolMode::Statement,
+        },
+        limits: SlotLimits {
+            size: count(pool.pool_size),
+            min_size: count(pool.min_pool_size),
+            reserve_size: if pool.reserve_pool_timeout.is_some() { count(pool.reserve_pool_size) } else { 0 },
+            reserve_after: pool.reserve_pool_timeout.unwrap_or_default(),
+            lifetime: pool.server_lifetime,
+            idle_timeout: pool.server_idle_timeout,
+            opening_max: count(pool.connect_burst_max),
+            handover_slack: HANDOVER_SLACK,
+        },
+        fallback_size: count(replicas.fallback_connections_max.get()),
+        connect_timeout: pool.server_connect_timeout,
+        login_retry: pool.server_login_retry,
+        check_delay: pool.server_check_delay,
+        query_wait_timeout: pool.query_wait_timeout,
+        leader_wait_timeout: pool.leader_wait_timeout,
+        replica_wait_timeout: Some(replicas.replica_wait_timeout),
+        max_prepared_statements: limit(pool.max_prepared_statements),
+        client_idle_timeout: pool.client_idle_timeout,
+        idle_transaction_timeout: pool.idle_transaction_timeout,
+        query_timeout: pool.query_timeout,
+        transaction_timeout: pool.transaction_timeout,
+    }
+}
+
+/// The limits that the pools of this user and database share.
+pub(super) fn shared_limits(config: &Config, database: &str, user: &str) -> SharedLimits {
+    let pool = config.pool_settings(database, user);
+    SharedLimits {
+        member: limit(pool.max_member_connections),
+        database: limit(pool.max_db_connections),
+        user: limit(pool.max_user_connections),
+        opening: count(pool.connect_burst_max),
+    }
+}
+
+/// What logs in to servers according to the configuration; `None`: what the client showed at its own login.
+pub(super) fn server_credential(login: &config::ServerLogin) -> Option<Credential> {
+    match &login.credentials {
+        Credentials::Forced(secret) => Some(Credential::Password(Password::new(secret.expose().as_bytes()))),
+        Credentials::Listed(secret) => match UserSecret::parse(secret.expose()) {
+            UserSecret::Password(password) => Some(Credential::Password(password)),
+            UserSecret::Md5(hash) => Some(Credential::Md5Hash(hash)),
+            // A verifier cannot log in; the client's keys can.
+            UserSecret::Scram(_) | UserSecret::NoPassword => None,
+        },
+        Credentials::Nothing => None,
+    }
+}
+
+/// How TCP sockets are set up.
+pub(super) fn keepalive(config: &Config) -> KeepAlive {
+    let tcp = config.tcp();
+    KeepAlive {
+        enabled: tcp.keepalive,
+        idle: tcp.idle,
+        interval: tcp.interval,
+        count: tcp.count,
+        user_timeout: tcp.user_timeout,
+    }
+}
