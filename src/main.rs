@@ -1,10 +1,14 @@
 //! The command line.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeSet, fmt::Write as _, io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use pgsteer::{
-    config::{self, ServerAddress, Source},
+    auth::{
+        self,
+        feeds::{ServerMethod, feeds},
+    },
+    config::{self, Config, SecretKind, ServerAddress, Source},
     proxy,
 };
 
@@ -112,13 +116,58 @@ fn check(source: &Source) -> ExitCode {
             for warning in config.warnings() {
                 complain(&format!("{}\n", warning.render()));
             }
-            print(&format!("{} is valid.\n\n{}", config.name, config.describe()))
+            print(&format!("{} is valid.\n\n{}\n{}", config.name, config.describe(), server_logins(&config)))
         }
         Err(invalid) => {
             complain(&invalid.to_string());
             ExitCode::FAILURE
         }
     }
+}
+
+/// Which servers the users can be logged in to, by what is known of them. A forced `password` of a database, and a
+/// database's forced `user`, stand apart.
+fn server_logins(config: &Config) -> String {
+    let client = match config.auth.kind {
+        config::AuthType::ScramSha256 => auth::AuthType::ScramSha256,
+        config::AuthType::Md5 => auth::AuthType::Md5,
+        config::AuthType::Plain => auth::AuthType::Plain,
+        config::AuthType::Trust => auth::AuthType::Trust,
+    };
+    let mut kinds: BTreeSet<_> = config.auth.users.iter().map(|(_, secret)| SecretKind::of(secret)).collect();
+    if kinds.is_empty() {
+        kinds.insert(SecretKind::Empty);
+    }
+    let mut text =
+        "Servers that users can be logged in to, by their secret here and the server's pg_hba.conf\n"
+            .to_owned();
+    let servers = [
+        ("scram-sha-256", ServerMethod::Scram),
+        ("md5", ServerMethod::Md5),
+        ("password", ServerMethod::Plain),
+        ("trust", ServerMethod::Trust),
+    ];
+    for kind in kinds {
+        let (name, secret) = match kind {
+            SecretKind::Scram => ("SCRAM verifier", auth::secrets::SecretKind::Scram),
+            SecretKind::Md5 => ("md5", auth::secrets::SecretKind::Md5),
+            SecretKind::Plain => ("plain password", auth::secrets::SecretKind::Password),
+            SecretKind::Empty => ("no secret", auth::secrets::SecretKind::Missing),
+        };
+        let mut why = BTreeSet::new();
+        let able = servers.map(|(server, method)| match feeds(client, secret, method) {
+            Ok(()) => format!("{server}: yes"),
+            Err(sentence) => {
+                why.insert(sentence);
+                format!("{server}: no")
+            }
+        });
+        let _ = writeln!(text, "  {name:<16}{}", able.join("   "));
+        for sentence in why {
+            let _ = writeln!(text, "{:18}{sentence}", "");
+        }
+    }
+    text
 }
 
 /// A closed pipe (`| head`) is no failure worth a message, but it is no success either.

@@ -6,10 +6,13 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+
 use super::{
     error::{Finding, Place},
     secret::Secret,
     secret_file::{Guarded, Readers, read_guarded},
+    value::article,
 };
 
 /// PgBouncer's own limits, in bytes: the lengths must be below them.
@@ -26,7 +29,7 @@ pub struct AuthFile {
     users: BTreeMap<String, Secret>,
 }
 
-/// What kind of secret a user has, from its first characters alone.
+/// What kind of secret a user has, from its form alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SecretKind {
     /// `SCRAM-SHA-256$…`.
@@ -40,16 +43,43 @@ pub enum SecretKind {
 }
 
 impl SecretKind {
-    /// What a secret looks like, as PgBouncer and PostgreSQL tell them apart.
+    /// What a secret is, as PgBouncer and PostgreSQL tell them apart (`get_password_type`).
     pub fn of(secret: &Secret) -> Self {
         let text = secret.expose();
-        let hex = |digits: &str| digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        let hex = |digits: &str| {
+            digits.len() == 32 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        };
         match text {
             "" => Self::Empty,
-            text if text.starts_with("SCRAM-SHA-256$") => Self::Scram,
+            text if is_verifier(text) => Self::Scram,
             text if text.strip_prefix("md5").is_some_and(hex) => Self::Md5,
             _ => Self::Plain,
         }
+    }
+}
+
+/// `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`, as `pg_authid.rolpassword` has it.
+fn is_verifier(text: &str) -> bool {
+    let parts = || {
+        let (iterations, rest) = text.strip_prefix("SCRAM-SHA-256$")?.split_once(':')?;
+        let (salt, keys) = rest.split_once('$')?;
+        let (stored, server) = keys.split_once(':')?;
+        let key = |text: &str| STANDARD.decode(text).is_ok_and(|key| key.len() == 32);
+        let rounds = iterations.parse::<u32>().is_ok_and(|n| n > 0);
+        Some(rounds && STANDARD.decode(salt).is_ok() && key(stored) && key(server))
+    };
+    parts().unwrap_or(false)
+}
+
+/// A copy that lost something on its way counts as a plain password, which is hardly meant.
+fn damaged(secret: &Secret) -> Option<&'static str> {
+    let text = secret.expose();
+    if SecretKind::of(secret) != SecretKind::Plain {
+        None
+    } else if text.starts_with("SCRAM-SHA-256$") {
+        Some("SCRAM verifier")
+    } else {
+        (text.starts_with("md5") && text.len() == 35).then_some("md5 hash")
     }
 }
 
@@ -82,6 +112,12 @@ impl AuthFile {
             match entry(line) {
                 Ok(None) => {}
                 Ok(Some((user, secret))) => {
+                    if let Some(kind) = damaged(&secret) {
+                        let what =
+                            format!("the secret of {user:?} begins like {} but is none", article(kind));
+                        let finding = Finding::warning(place(Some(number)), what);
+                        findings.push(finding.help("it counts as a plain password; copy it again"));
+                    }
                     if users.insert(user.clone(), secret).is_some() {
                         let what = format!("the user {user:?} is listed twice: the last entry counts");
                         findings.push(Finding::warning(place(Some(number)), what));
@@ -197,6 +233,11 @@ mod tests {
                 &[("a", "2")],
                 &["u.txt:2: the user \"a\" is listed twice: the last entry counts"],
             ),
+            (
+                "\"a\" \"SCRAM-SHA-256$4096:c2FsdA==$x:y\"",
+                &[("a", "SCRAM-SHA-256$4096:c2FsdA==$x:y")],
+                &["u.txt:1: the secret of \"a\" begins like a SCRAM verifier but is none"],
+            ),
             ("# x", &[], &["u.txt:1: a comment begins with "]),
             ("a b", &[], &["u.txt:1: the user is not in double quotes"]),
             ("\n\"a\" b\n\"c\" \"d\"", &[("c", "d")], &["u.txt:2: the secret is not in double quotes"]),
@@ -219,9 +260,14 @@ mod tests {
     #[test]
     fn kinds() {
         let md5 = format!("md5{}", "0".repeat(32));
+        let key = format!("{}=", "A".repeat(43));
+        let verifier = format!("SCRAM-SHA-256$4096:c2FsdA==${key}:{key}");
         for (text, kind) in [
-            ("SCRAM-SHA-256$4096:c2FsdA==$a:b", SecretKind::Scram),
+            (&*verifier, SecretKind::Scram),
+            (&verifier[..verifier.len() - 1], SecretKind::Plain),
+            (&*verifier.replace("4096", "0"), SecretKind::Plain),
             (&*md5, SecretKind::Md5),
+            (&*md5.replace('0', "F"), SecretKind::Plain),
             ("md5", SecretKind::Plain),
             ("hunter2", SecretKind::Plain),
             ("", SecretKind::Empty),

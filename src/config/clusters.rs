@@ -1,6 +1,11 @@
 //! What the keys of a cluster say together.
 
-use std::{collections::BTreeMap, fs::File, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    path::Path,
+    time::Duration,
+};
 
 use super::{
     auth_file::{AuthFile, SecretKind},
@@ -177,13 +182,12 @@ fn hosts(path: &str, keys: &ClusterKeys, reading: &mut Reading<'_>) -> Option<St
 }
 
 fn no_duplicates(path: &str, texts: impl Iterator<Item = String>, reading: &mut Reading<'_>) {
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     for text in texts {
-        if seen.contains(&text) {
+        if let Some(text) = seen.replace(text) {
             reading.error(path, format!("`{text}` is listed twice"), "remove one");
             return;
         }
-        seen.push(text);
     }
 }
 

@@ -155,6 +155,9 @@ macro_rules! section {
 }
 pub(super) use section;
 
+/// After so many findings no more advice is given.
+const ADVISED: usize = 100;
+
 /// Where a key stands in the file.
 #[derive(Clone, Debug)]
 struct Mark {
@@ -251,7 +254,9 @@ impl<'c> Reading<'c> {
         let text = name.get_ref().as_ref();
         let place = Place::Excerpt { source: Arc::clone(&self.source), at: name.span() };
         let mut finding = Finding::error(place, format!("unknown key {} in {around}", shown_name(text)));
-        if let Some(meant) = nearest(text, known.iter().copied()) {
+        if self.findings.len() >= ADVISED {
+            // No advice: this is no configuration.
+        } else if let Some(meant) = nearest(text, known.iter().copied()) {
             finding = finding.label(format!("did you mean `{meant}`?"));
             self.told.push(format!("{path}.{meant}").trim_start_matches('.').to_owned());
         } else if let Some(section) = super::keys::section_with(text) {

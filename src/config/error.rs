@@ -8,6 +8,8 @@ use super::mask::mask;
 
 /// How many findings are shown at once; more would only scroll the first ones away.
 const SHOWN_AT_ONCE: usize = 20;
+/// How many findings are kept.
+const KEPT: usize = 100;
 
 /// A file's name and its text with the secrets hidden.
 #[derive(Debug)]
@@ -33,12 +35,15 @@ impl SourceText {
         (before.matches('\n').count() + 1, column + 1)
     }
 
-    /// The range moved onto character boundaries, so that no excerpt can be cut within a character.
+    /// The range moved onto character boundaries, so that no excerpt can be cut within a character, and without
+    /// blanks at its end, so that a hidden secret's length does not show.
     fn clamp(&self, range: &Range<usize>) -> Range<usize> {
         let floor =
             |i: usize| (0..=i.min(self.masked.len())).rev().find(|i| self.masked.is_char_boundary(*i));
         let start = floor(range.start).unwrap_or(0);
-        start..floor(range.end).unwrap_or(start).max(start)
+        let end = floor(range.end).unwrap_or(start).max(start);
+        let shown = self.masked.get(start..end).map_or(0, |text| text.trim_end().len());
+        start..start + shown
     }
 }
 
@@ -162,7 +167,9 @@ impl fmt::Display for Finding {
 /// Why a configuration cannot be used: everything that was found, in the order of the file.
 #[derive(Clone, Debug)]
 pub struct Invalid {
+    /// At most [`KEPT`].
     findings: Vec<Finding>,
+    total: usize,
 }
 
 impl Invalid {
@@ -171,10 +178,12 @@ impl Invalid {
         let mut findings: Vec<_> =
             findings.iter().filter(|f| f.severity == Severity::Error).cloned().collect();
         findings.sort_by_key(Finding::order);
-        (!findings.is_empty()).then_some(Self { findings })
+        let total = findings.len();
+        findings.truncate(KEPT);
+        (total > 0).then_some(Self { findings, total })
     }
 
-    /// What was found.
+    /// What was found; the first hundred.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
@@ -182,7 +191,7 @@ impl Invalid {
 
 impl From<Finding> for Invalid {
     fn from(finding: Finding) -> Self {
-        Self { findings: vec![finding] }
+        Self { findings: vec![finding], total: 1 }
     }
 }
 
@@ -192,7 +201,7 @@ impl fmt::Display for Invalid {
         for finding in self.findings.iter().take(SHOWN_AT_ONCE) {
             writeln!(f, "{}\n", finding.render())?;
         }
-        match self.findings.len() {
+        match self.total {
             1 => f.write_str("1 error in the configuration"),
             n if n > SHOWN_AT_ONCE => write!(f, "{n} errors in the configuration, {SHOWN_AT_ONCE} shown"),
             n => write!(f, "{n} errors in the configuration"),

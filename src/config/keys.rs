@@ -198,7 +198,9 @@ section! {
 }
 
 section! {
-    /// Overrides for one user, named as clients log in. They go before those of the database, as with PgBouncer.
+    /// Overrides for one user, named as clients log in. They go before those of the database, as with PgBouncer. Where
+    /// a database forces a `user`, the pool follows that user's `pool_mode`, `pool_size`, `reserve_pool_size` and
+    /// `max_user_connections`.
     UserKeys "[users.NAME]" {
         /// As `pool_mode` in `[pool]`.
         NewConnections pool_mode: Option<PoolMode>;

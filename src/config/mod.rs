@@ -1,6 +1,6 @@
 //! The configuration: from a file to values that have been checked.
 //!
-//! Every key is declared once, in `keys.rs`, with its documentation, type, default and reload rule; [`reference`]
+//! Every key is declared once, in `keys.rs`, with its documentation, type, default and reload rule; [`reference()`]
 //! is made from that. A file is read strictly: an unknown key, a wrong unit or a name that does not exist is an error
 //! that says where and what to do, and all of them are told at once.
 

@@ -166,16 +166,20 @@ pub struct PoolSettings {
 }
 
 impl PoolSettings {
-    /// The settings for a user and a database: the user's override, else the database's, else `[pool]`.
+    /// The settings for a user and a database: the user's override, else the database's, else `[pool]`. A pool belongs
+    /// to the user on the servers, so where the database forces one, that user's overrides hold for the pool, and the
+    /// client's own only for its timeouts (as with PgBouncer).
     pub(super) fn resolve(keys: &Keys, database: &str, user: &str) -> Self {
         let pool = &keys.pool;
         let database = keys.databases.get(database);
+        let forced = database.and_then(|d| d.user.as_deref());
+        let owner = forced.map_or_else(|| keys.users.get(user), |forced| keys.users.get(forced));
         let user = keys.users.get(user);
         let number = |n: OrOff<NonZeroU32>| n.0.map(NonZeroU32::get);
-        let size = user.and_then(|u| u.pool_size).or_else(|| database.and_then(|d| d.pool_size));
+        let size = owner.and_then(|u| u.pool_size).or_else(|| database.and_then(|d| d.pool_size));
         let reserve =
-            user.and_then(|u| u.reserve_pool_size).or_else(|| database.and_then(|d| d.reserve_pool_size));
-        let mode = user.and_then(|u| u.pool_mode).or_else(|| database.and_then(|d| d.pool_mode));
+            owner.and_then(|u| u.reserve_pool_size).or_else(|| database.and_then(|d| d.reserve_pool_size));
+        let mode = owner.and_then(|u| u.pool_mode).or_else(|| database.and_then(|d| d.pool_mode));
         let query = user.and_then(|u| u.query_timeout).or_else(|| database.and_then(|d| d.query_timeout));
         let pool_size = size.unwrap_or(pool.default_pool_size).get();
         Self {
@@ -191,7 +195,7 @@ impl PoolSettings {
                 database.and_then(|d| d.max_db_connections).unwrap_or(pool.max_db_connections),
             ),
             max_user_connections: number(
-                user.and_then(|u| u.max_user_connections).unwrap_or(pool.max_user_connections),
+                owner.and_then(|u| u.max_user_connections).unwrap_or(pool.max_user_connections),
             ),
             max_member_connections: number(pool.max_member_connections),
             connect_burst_max: pool.connect_burst_max.get(),

@@ -61,7 +61,8 @@ fn a_file_of_secrets_that_everybody_may_read_is_a_warning() {
 
 #[test]
 fn secrets_that_cannot_serve_are_told() {
-    let scram = "\"s\" \"SCRAM-SHA-256$4096:c2FsdA==$a:b\"\n";
+    let key = format!("{}=", "A".repeat(43));
+    let scram = &*format!("\"s\" \"SCRAM-SHA-256$4096:c2FsdA==${key}:{key}\"\n");
     let md5 = format!("\"m\" \"md5{}\"\n", "0".repeat(32));
     let forced = "[databases.d]\nuser='s'\n";
     for (users, kind, more, told) in [

@@ -127,6 +127,7 @@ fn a_user_goes_before_a_database_and_both_before_the_pool() {
     let config = good(&with(
         "[pool]\npool_mode='session'\nquery_timeout=9\n\
          [databases.d]\npool_mode='statement'\npool_size=3\nquery_timeout=8\nmax_db_connections=7\nserver_lifetime=0\n\
+         [databases.f]\nuser='u'\n\
          [users.u]\npool_mode='transaction'\nquery_timeout=0\nmax_user_connections=6",
     ));
     for (database, user, mode, size, timeout, db_max, user_max, lifetime) in [
@@ -134,6 +135,8 @@ fn a_user_goes_before_a_database_and_both_before_the_pool() {
         ("d", "y", PoolMode::Statement, 3, Some(8), Some(7), None, None),
         ("x", "u", PoolMode::Transaction, 25, None, None, Some(6), Some(3600)),
         ("d", "u", PoolMode::Transaction, 3, None, Some(7), Some(6), None),
+        // The pool is the forced user's, the timeouts are the client's.
+        ("f", "y", PoolMode::Transaction, 25, Some(9), None, Some(6), Some(3600)),
     ] {
         let s = config.pool_settings(database, user);
         let seconds = |n: Option<u64>| n.map(Duration::from_secs);
