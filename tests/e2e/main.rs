@@ -1,0 +1,6 @@
+//! pgsteer in front of a real Patroni cluster, while things break.
+//!
+//! Each test has a cluster of its own (8 s) and the machine to itself (`.config/nextest.toml`), because what is
+//! asserted are times.
+
+mod witnesses;
