@@ -1,5 +1,8 @@
 # What people type. Everything installs what it needs first (deploy/install.sh) and is quiet about what is there.
 
+# An error already says what was attempted; its stack of futures only hides that.
+export RUST_LIB_BACKTRACE = 0
+
 .PHONY: help demo test bench build lint tools
 
 help: ## this list

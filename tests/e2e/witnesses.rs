@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgsteer_testkit::{Cluster, Login, Options, Plan, Poller, Result, Verdict, Workload, now};
+use pgsteer_testkit::{Cluster, Kind, Login, Options, Plan, Poller, Result, Verdict, Workload, now};
 use tokio_postgres::config::TargetSessionAttrs;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -22,8 +22,7 @@ async fn clients_that_go_straight_to_the_leader_survive_its_crash() -> Result {
     let load = Workload::start(&leaders, &anywhere, Plan::default()).await?;
 
     let old = cluster.leader().await?.name.clone();
-    let killed = now();
-    cluster.node(&old)?.kill9().await?;
+    let killed = cluster.node(&old)?.kill9().await?;
     println!("killing took {:?}", killed.elapsed());
     let (new, writable) = poller.new_leader(&old, killed, Duration::from_secs(60)).await?;
     for (at, leader) in key.changes() {
@@ -35,7 +34,12 @@ async fn clients_that_go_straight_to_the_leader_survive_its_crash() -> Result {
     });
     println!("first write {:?} after", report.await? - writable);
     let report = load.finish().await?;
-    println!("{} acked {:?} {:?}", report.acknowledged.len(), report.by_sqlstate(), report.reconnects);
+    println!(
+        "{} acked {:?} {:?}",
+        report.acknowledged.len(),
+        report.by_sqlstate(Kind::Write),
+        report.reconnects
+    );
     let leader = Login::TRADER;
     let leader =
         pgsteer_testkit::Client::connect(&cluster.node(&new)?.config(leader, Cluster::DATABASE)).await?;

@@ -55,31 +55,31 @@ impl Etcd {
         .await
     }
 
-    /// Kills it; the data stays.
+    /// Kills it; the data stays. The answer is when.
     ///
     /// # Errors
     /// It escaped.
-    pub async fn stop(&mut self) -> Result {
-        self.part.signal("KILL").await?;
+    pub async fn stop(&mut self) -> Result<Moment> {
+        let at = self.part.signal("KILL").await?;
         if let Some(mut child) = self.running.take() {
             child.wait().await?;
         }
-        Ok(())
+        Ok(at)
     }
 
-    /// Stops it where it stands; connections stay open and nothing answers.
+    /// Stops it where it stands; connections stay open and nothing answers. The answer is when.
     ///
     /// # Errors
     /// It escaped.
-    pub async fn freeze(&self) -> Result {
+    pub async fn freeze(&self) -> Result<Moment> {
         self.part.signal("STOP").await
     }
 
-    /// Lets it go on.
+    /// Lets it go on. The answer is when.
     ///
     /// # Errors
     /// It cannot be reached.
-    pub async fn thaw(&self) -> Result {
+    pub async fn thaw(&self) -> Result<Moment> {
         self.part.signal("CONT").await
     }
 }

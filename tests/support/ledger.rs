@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Client, Report, Result};
+use crate::{Acknowledged, Client, Report, Result};
 
 /// What a leader's table says about a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub struct Verdict {
     pub acknowledged: usize,
     /// Of those, the ones the leader does not have.
     pub lost: usize,
-    /// Of the lost ones, those acknowledged with a warning that no standby had confirmed them: PostgreSQL said so.
+    /// More that it does not have, acknowledged with PostgreSQL's warning that no standby had confirmed them.
     pub lost_with_warning: usize,
     /// Writes the leader has more than once: replayed behind the client's back.
     pub duplicated: usize,
@@ -29,13 +29,14 @@ impl Verdict {
         for row in leader.query("SELECT id FROM ledger", &[]).await? {
             *there.entry(row.try_get(0)?).or_default() += 1;
         }
-        let lost: Vec<_> =
-            report.acknowledged.iter().filter(|write| !there.contains_key(&write.id)).collect();
+        let missing = report.acknowledged.iter().filter(|write| !there.contains_key(&write.id));
+        let (lost_with_warning, lost): (Vec<&Acknowledged>, Vec<&Acknowledged>) =
+            missing.partition(|write| write.unconfirmed);
         let failed = report.failures.iter().filter_map(|failure| failure.id);
         Ok(Self {
             acknowledged: report.acknowledged.len(),
             lost: lost.len(),
-            lost_with_warning: lost.iter().filter(|write| write.unconfirmed).count(),
+            lost_with_warning: lost_with_warning.len(),
             duplicated: there.values().filter(|count| **count > 1).count(),
             unacknowledged_but_there: failed.filter(|id| there.contains_key(id)).count(),
         })

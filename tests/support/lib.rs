@@ -27,12 +27,12 @@ pub use http::Answer;
 pub use ledger::Verdict;
 pub use machine::Machine;
 pub use node::{Login, Node};
-pub use poller::Poller;
+pub use poller::{Poller, Seen};
 pub use proxy::Proxy;
 pub use sandbox::{Part, Sandbox};
 pub use stage::{Stage, scenario};
 pub use timing::{Moment, eventually, now};
-pub use workload::{Failure, Plan, Progress, Report, Workload};
+pub use workload::{Acknowledged, Failure, Kind, Plan, Progress, Report, Workload};
 
 /// A result whose error says what was being attempted.
 pub type Result<T = ()> = anyhow::Result<T>;

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use tokio::process::Child;
 
-use crate::{Answer, Client, Options, Part, Result, Sandbox, connection_string, http};
+use crate::{Answer, Client, Moment, Options, Part, Result, Sandbox, connection_string, http};
 
 /// A user of the cluster and its password.
 #[derive(Clone, Copy, Debug)]
@@ -111,30 +111,31 @@ impl Node {
     }
 
     /// kill -9 of Patroni and of every PostgreSQL process, as if the machine had lost power (its disk survives).
+    /// The answer is when.
     ///
     /// # Errors
     /// A process escaped.
-    pub async fn kill9(&mut self) -> Result {
-        self.part.signal("KILL").await?;
+    pub async fn kill9(&mut self) -> Result<Moment> {
+        let at = self.part.signal("KILL").await?;
         if let Some(mut child) = self.running.take() {
             child.wait().await?;
         }
-        Ok(())
+        Ok(at)
     }
 
-    /// Stops all of it where it stands: connections stay open, nothing answers.
+    /// Stops all of it where it stands: connections stay open, nothing answers. The answer is when.
     ///
     /// # Errors
     /// A process escaped.
-    pub async fn freeze(&self) -> Result {
+    pub async fn freeze(&self) -> Result<Moment> {
         self.part.signal("STOP").await
     }
 
-    /// Lets it go on.
+    /// Lets it go on. The answer is when.
     ///
     /// # Errors
     /// It cannot be reached.
-    pub async fn thaw(&self) -> Result {
+    pub async fn thaw(&self) -> Result<Moment> {
         self.part.signal("CONT").await
     }
 

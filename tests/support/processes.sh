@@ -2,7 +2,7 @@
 # included (they change to the data directory). So "the processes of node2" are those whose working directory lies
 # below .../node2: exact, whatever daemonized or was orphaned, and nothing is ever killed by name.
 #
-#   signal FOLDER SIGNAL   to all of them, until it has taken hold of every one
+#   signal FOLDER SIGNAL   to all of them, until it has taken hold of every one; says "now" before the first round
 #   sweep FOLDER           waits until standard input ends, which it does however its starter dies; then kills
 #                          all of them and removes the folder
 #
@@ -19,13 +19,14 @@ alive() { for pid; do grep -q '^State:[[:space:]]*[^ZX]' "/proc/$pid/status" 2>/
 running() { for pid; do grep -q '^State:[[:space:]]*[^ZXTt]' "/proc/$pid/status" 2>/dev/null && echo "$pid"; done; }
 
 signal() {
-    for _ in $(seq 100); do
+    for round in $(seq 100); do
         found=$(pids "$1")
         case $2 in
             KILL) found=$(alive $found) ;;
             STOP) found=$(running $found) ;;
         esac
         [ -n "$found" ] || return 0
+        [ "$round" -gt 1 ] || echo now
         kill -"$2" $found 2>/dev/null
         case $2 in KILL | STOP) ;; *) return 0 ;; esac
     done

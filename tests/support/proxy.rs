@@ -9,7 +9,7 @@ use tokio::process::Child;
 use toml::Table;
 
 use crate::toml_merge::merge;
-use crate::{Answer, Cluster, Login, Part, Result, connection_string, eventually, http};
+use crate::{Answer, Cluster, Login, Moment, Part, Result, connection_string, eventually, http};
 
 /// A running pgsteer.
 #[derive(Debug)]
@@ -124,20 +124,28 @@ impl Proxy {
         std::fs::read_to_string(self.part.log()).unwrap_or_default()
     }
 
-    /// Stops it where it stands.
+    /// Stops it where it stands. The answer is when.
     ///
     /// # Errors
     /// It escaped.
-    pub async fn freeze(&self) -> Result {
+    pub async fn freeze(&self) -> Result<Moment> {
         self.part.signal("STOP").await
     }
 
-    /// Lets it go on.
+    /// Lets it go on. The answer is when.
     ///
     /// # Errors
     /// It cannot be reached.
-    pub async fn thaw(&self) -> Result {
+    pub async fn thaw(&self) -> Result<Moment> {
         self.part.signal("CONT").await
+    }
+
+    /// Waits until it ends, which it does only when stopped or broken.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn ended(&mut self) -> Result<std::process::ExitStatus> {
+        Ok(self.running.wait().await?)
     }
 
     /// Asks it to drain and end, and waits for that; the answer is its exit code.

@@ -6,10 +6,11 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::{Machine, Result};
+use crate::{Machine, Moment, Result, now};
 
 const PROCESSES: &str = include_str!("processes.sh");
 
@@ -134,18 +135,21 @@ impl Part {
     }
 
     /// Sends a signal (`KILL`, `STOP`, `CONT`, `TERM` …) to every process of this part; returns when `KILL` or `STOP`
-    /// has taken hold of each.
+    /// has taken hold of each. The answer is when it was sent.
     ///
     /// # Errors
     /// They escaped it.
-    pub async fn signal(&self, signal: &str) -> Result {
+    pub async fn signal(&self, signal: &str) -> Result<Moment> {
         let folder = path_text(&self.folder)?;
         let mut command = tokio::process::Command::from(shell(&self.machine, &["signal", folder, signal]));
-        let said = command.output().await?;
-        if !said.status.success() {
-            bail!("{}", String::from_utf8_lossy(&said.stderr));
-        }
-        Ok(())
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut now_text = String::new();
+        let said = child.stdout.take().context("no output")?;
+        BufReader::new(said).read_line(&mut now_text).await?;
+        let at = now();
+        let end = child.wait_with_output().await?;
+        ensure!(end.status.success(), "{}", String::from_utf8_lossy(&end.stderr));
+        Ok(at)
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Acknowledged {
 pub struct Failure {
     /// Whose.
     pub client: u16,
+    /// What that client does.
+    pub kind: Kind,
     /// When the error came.
     pub at: Moment,
     /// When what failed had been sent.
@@ -79,10 +81,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// Failures by SQLSTATE.
-    pub fn by_sqlstate(&self) -> BTreeMap<String, usize> {
+    /// What clients of a kind were refused, by SQLSTATE.
+    pub fn by_sqlstate(&self, kind: Kind) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
-        for failure in &self.failures {
+        for failure in self.failures.iter().filter(|failure| failure.kind == kind) {
             *counts.entry(failure.sqlstate.clone()).or_default() += 1;
         }
         counts
@@ -99,17 +101,25 @@ impl Report {
     }
 
     /// The longest time between two acknowledged writes after `from`.
-    pub fn longest_gap(&self, from: Moment) -> Duration {
-        let mut times: Vec<_> =
-            self.acknowledged.iter().map(|write| write.at).filter(|at| *at >= from).collect();
-        times.sort();
-        times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(Duration::MAX)
+    pub fn longest_write_gap(&self, from: Moment) -> Duration {
+        longest_gap(self.acknowledged.iter().map(|write| write.at), from)
+    }
+
+    /// The longest time between two answered reads after `from`.
+    pub fn longest_read_gap(&self, from: Moment) -> Duration {
+        longest_gap(self.reads.iter().map(|read| read.0), from)
     }
 
     /// Clients that never lost their connection.
     pub fn stayed_connected(&self) -> usize {
         usize::from(self.clients) - self.reconnects.len()
     }
+}
+
+fn longest_gap(times: impl Iterator<Item = Moment>, from: Moment) -> Duration {
+    let mut times: Vec<_> = times.filter(|at| *at >= from).collect();
+    times.sort();
+    times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(Duration::MAX)
 }
 
 /// Clients at work.
@@ -209,10 +219,14 @@ pub struct Progress {
     pub failures: usize,
 }
 
+/// What a client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
+    /// Inserts.
     Write,
+    /// Reads on the read route.
     Read,
+    /// Has asked once and will ask once more at the end.
     Idle,
 }
 
@@ -260,7 +274,12 @@ impl One {
             Ok(Ok(())) => {
                 self.first.send_replace(true);
             }
-            Ok(Err(error)) => self.failed(sent, id, sqlstate(&error), cause(&error)),
+            Ok(Err(error)) => {
+                self.failed(sent, id, sqlstate(&error), cause(&error));
+                if !client.is_closed() && !self.number.is_multiple_of(2) {
+                    let _ = timeout(PATIENCE, client.batch_execute("ROLLBACK")).await;
+                }
+            }
             Err(_) => {
                 self.failed(sent, id, "timeout".to_owned(), format!("no answer for {PATIENCE:?}"));
                 return self.lost_connection();
@@ -309,7 +328,7 @@ impl One {
     }
 
     fn failed(&self, sent: Moment, id: Option<i64>, sqlstate: String, cause: String) {
-        let failure = Failure { client: self.number, at: now(), sent, id, sqlstate, cause };
+        let failure = Failure { client: self.number, kind: self.kind, at: now(), sent, id, sqlstate, cause };
         self.record(|report| report.failures.push(failure));
     }
 
