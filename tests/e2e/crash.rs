@@ -1,0 +1,96 @@
+//! Processes die.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use pgsteer_testkit::{Client, Kind, Options, Result, Stage, cause, now, scenario, sqlstate};
+
+use crate::outcome::{told_the_truth, watch};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leaders_node_dies() -> Result {
+    scenario(Options::default(), async |stage| {
+        let watched = watch(stage).await?;
+        let old = watched.old.clone();
+        let killed = stage.cluster.node(&old)?.kill9().await?;
+        let outcome = watched.fails_over(stage, killed).await?;
+        outcome.only_writes_in_flight_were_cut()?;
+
+        // It comes back as a standby and takes part in the reads.
+        stage.cluster.node(&old)?.start()?;
+        stage.cluster.healthy(Duration::from_secs(60)).await?;
+        let node = stage.cluster.node(&old)?.address.ip().to_string();
+        crate::reads::eventually_reads_from(stage, &node).await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_backend_is_terminated_and_nobody_else_notices() -> Result {
+    scenario(Options::default(), async |stage| {
+        let watched = watch(stage).await?;
+        let (victim, pid) = client_in_transaction(stage).await?;
+        let leader = stage.cluster.leader().await?;
+        let at = now();
+        leader.superuser().await?.text(&format!("SELECT pg_terminate_backend({pid})")).await?;
+        let Err(told) = victim.batch_execute("SELECT 1").await else {
+            anyhow::bail!("the victim noticed nothing")
+        };
+        ensure!(sqlstate(&told) == "57P01", "the victim was told: {}", cause(&told));
+
+        watched.writes_resume(now()).await?;
+        let leader = watched.old.clone();
+        let report = watched.end(stage, &leader).await?;
+        ensure!(report.failures.is_empty(), "others were told: {:?}", report.failures.first());
+        ensure!(report.reconnects.is_empty(), "others lost their connection: {:?}", report.reconnects);
+        let gap = report.longest_write_gap(at);
+        ensure!(gap < Duration::from_millis(250), "writes stood still for {gap:?}");
+        Ok(())
+    })
+    .await
+}
+
+/// PostgreSQL itself ends every other backend when one is killed by a signal, and recovers: that is not a failover.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_backend_is_killed_and_the_leader_stays() -> Result {
+    scenario(Options::default(), async |stage| {
+        let watched = watch(stage).await?;
+        let (_victim, pid) = client_in_transaction(stage).await?;
+        let leader = stage.cluster.leader().await?;
+        let killed = now();
+        leader.kill_backend(pid)?;
+        // Down first, then up again: the poller sees both.
+        pgsteer_testkit::eventually("PostgreSQL has recovered", Duration::from_secs(30), async || {
+            let mut seen = watched.poller.seen().into_iter().filter(|seen| seen.at > killed);
+            (seen.any(|seen| !seen.writable) && seen.any(|seen| seen.writable)).then_some(())
+        })
+        .await?;
+        let writable = watched.poller.seen().last().map_or(killed, |seen| seen.at);
+        let first = watched.writes_resume(writable).await?;
+        println!("recovered after {:?}, first write {:?} later", writable - killed, first - writable);
+        ensure!(
+            first - writable <= crate::outcome::ADDED,
+            "the first write came {:?} late",
+            first - writable
+        );
+        ensure!(stage.cluster.leader().await?.name == watched.old, "another node leads");
+        let leader = watched.old.clone();
+        let mut report = watched.end(stage, &leader).await?;
+        // 57P02 is what PostgreSQL says to the backends it ends.
+        report.failures.retain(|failure| failure.sqlstate != "57P02");
+        report.reconnects.clear();
+        told_the_truth(&report)?;
+        let others = report.failures.iter().find(|failure| failure.kind != Kind::Write);
+        ensure!(others.is_none(), "a client that was not writing was told: {others:?}");
+        Ok(())
+    })
+    .await
+}
+
+/// A client that has begun a transaction, and the backend that runs it.
+async fn client_in_transaction(stage: &Stage) -> Result<(Client, i32)> {
+    let client = Client::connect(&stage.proxy.write_config()).await?;
+    client.batch_execute("BEGIN").await?;
+    let pid = client.text("SELECT pg_backend_pid()").await?.parse()?;
+    Ok((client, pid))
+}

@@ -1,0 +1,14 @@
+//! pgsteer in front of a real Patroni cluster, while things break.
+//!
+//! Each test has a cluster of its own (8 s) and the machine to itself (`.config/nextest.toml`), because what is
+//! asserted are times.
+
+mod crash;
+mod drivers;
+mod freeze;
+mod outcome;
+mod reads;
+mod stopping;
+mod store;
+mod switchover;
+mod witnesses;

@@ -1,0 +1,135 @@
+//! The store is away, at the beginning or later.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use pgsteer_testkit::{Client, Cluster, Options, Poller, Proxy, Result, eventually, now, scenario};
+
+use crate::outcome::{ADDED, PATRONI, told_the_truth, watch};
+
+/// Longer than Patroni's ttl, after which no right to write can be left from the store.
+const LONGER_THAN_TTL: Duration = Duration::from_secs(25);
+
+/// Without failsafe mode the leader must demote itself; it is promoted again when the store is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn etcd_stops_and_starts() -> Result {
+    scenario(Options::default(), async |stage| {
+        let watched = watch(stage).await?;
+        let stopped = stage.cluster.etcd.stop().await?;
+        eventually("the leader has demoted itself", PATRONI, async || {
+            watched.poller.seen().iter().any(|seen| seen.at > stopped && !seen.writable).then_some(())
+        })
+        .await?;
+        stage.cluster.etcd.start().await?;
+        let started = now();
+        let (new, writable) = watched.poller.new_leader("", started, PATRONI).await?;
+        let first = watched.writes_resume(writable).await?;
+        println!(
+            "{new} took writes {:?} after etcd's start, pgsteer {:?} later",
+            writable - started,
+            first - writable
+        );
+        stage.cluster.healthy(Duration::from_secs(90)).await?;
+        let report = watched.end(stage, &new).await?;
+        told_the_truth(&report)?;
+        ensure!(
+            first - writable <= ADDED,
+            "{:?} from the leader being writable to the first write",
+            first - writable
+        );
+        let gap = report.longest_read_gap(stopped);
+        ensure!(gap < Duration::from_secs(2), "no read was answered for {gap:?} while there was no leader");
+        Ok(())
+    })
+    .await
+}
+
+/// With failsafe mode the leader goes on, and so must we: nobody notices.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn etcd_stops_and_starts_in_failsafe_mode() -> Result {
+    scenario(Options::default().with_failsafe(), async |stage| {
+        let watched = watch(stage).await?;
+        let stopped = stage.cluster.etcd.stop().await?;
+        eventually("writes go on without a store", 2 * LONGER_THAN_TTL, async || {
+            watched.load.first_write_after(stopped + LONGER_THAN_TTL)
+        })
+        .await?;
+        stage.cluster.etcd.start().await?;
+        stage.cluster.healthy(Duration::from_secs(90)).await?;
+        watched.writes_resume(now()).await?;
+        let leader = watched.old.clone();
+        let report = watched.end(stage, &leader).await?;
+        ensure!(report.failures.is_empty(), "a client was told: {:?}", report.failures.first());
+        let gap = report.longest_write_gap(stopped);
+        ensure!(gap < Duration::from_secs(2), "writes stood still for {gap:?}");
+        Ok(())
+    })
+    .await
+}
+
+/// A store that is only slow to answer, for less than the right to write lasts, is no reason for anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn etcd_freezes_for_a_moment() -> Result {
+    scenario(Options::default(), async |stage| {
+        let watched = watch(stage).await?;
+        let frozen = stage.cluster.etcd.freeze().await?;
+        eventually("writes go on", PATRONI, async || {
+            watched.load.first_write_after(frozen + Duration::from_secs(2))
+        })
+        .await?;
+        let thawed = stage.cluster.etcd.thaw().await?;
+        watched.writes_resume(thawed).await?;
+        let leader = watched.old.clone();
+        let report = watched.end(stage, &leader).await?;
+        ensure!(report.failures.is_empty(), "a client was told: {:?}", report.failures.first());
+        let gap = report.longest_write_gap(frozen);
+        ensure!(gap < Duration::from_secs(1), "writes stood still for {gap:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pgsteer_starts_before_the_cluster() -> Result {
+    let mut cluster = Cluster::start(Options::default()).await?;
+    for node in &mut cluster.nodes {
+        node.kill9().await?;
+    }
+    cluster.etcd.stop().await?;
+    let proxy = Proxy::launch(&cluster, "pgsteer", "")?;
+    let told = before_the_cluster(&mut cluster, &proxy).await;
+    told.inspect_err(|_| eprintln!("{}", cluster.sandbox.logs(40)))
+}
+
+async fn before_the_cluster(cluster: &mut Cluster, proxy: &Proxy) -> Result {
+    eventually("pgsteer is alive", Duration::from_secs(10), async || {
+        (proxy.get("/health").await.ok()?.status == 200).then_some(())
+    })
+    .await?;
+    ensure!(proxy.get("/ready").await?.status == 503, "ready without a cluster");
+
+    let config = proxy.write_config();
+    let waiting = tokio::spawn(async move {
+        // A login while nothing is known of any server may be refused, but only by saying that there is no leader.
+        loop {
+            match Client::try_connect(&config, Duration::from_secs(90)).await {
+                Ok(client) => return client.text("SELECT pg_is_in_recovery()").await,
+                Err(state) => ensure!(state == "57P03", "a login before the cluster: {state}"),
+            }
+        }
+    });
+    let poller = Poller::start(cluster);
+    let begun = now();
+    cluster.etcd.start().await?;
+    for node in &mut cluster.nodes {
+        node.start()?;
+    }
+    let (_, writable) = poller.new_leader("", begun, PATRONI).await?;
+    let answer = tokio::time::timeout(Duration::from_secs(10), waiting).await???;
+    println!("answered {:?} after the leader took writes", now() - writable);
+    ensure!(answer == "f", "the write route led to a standby");
+    eventually("pgsteer is ready", Duration::from_secs(10), async || {
+        (proxy.get("/ready").await.ok()?.status == 200).then_some(())
+    })
+    .await
+}

@@ -1,0 +1,128 @@
+//! A real etcd of one member.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::process::Child;
+use tokio::task::JoinHandle;
+
+use crate::{Moment, Part, Result, Sandbox, eventually, http, now};
+
+/// The store.
+#[derive(Debug)]
+pub struct Etcd {
+    part: Part,
+    /// Where clients find it.
+    pub address: SocketAddr,
+    peers: SocketAddr,
+    running: Option<Child>,
+}
+
+impl Etcd {
+    pub(crate) fn prepare(sandbox: &Sandbox) -> Result<Self> {
+        Ok(Self {
+            part: sandbox.part("etcd")?,
+            address: sandbox.address(1, 2379)?,
+            peers: sandbox.address(1, 2380)?,
+            running: None,
+        })
+    }
+
+    /// Starts it, with the data it had, and waits until it answers.
+    ///
+    /// # Errors
+    /// It does not answer in time.
+    pub async fn start(&mut self) -> Result {
+        let client = format!("http://{}", self.address);
+        let peer = format!("http://{}", self.peers);
+        let arguments = [
+            "--name=etcd".to_owned(),
+            format!("--data-dir={}", self.part.folder().join("data").display()),
+            format!("--listen-client-urls={client}"),
+            format!("--advertise-client-urls={client}"),
+            format!("--listen-peer-urls={peer}"),
+            format!("--initial-advertise-peer-urls={peer}"),
+            format!("--initial-cluster=etcd={peer}"),
+        ];
+        self.running = Some(self.part.start(Path::new("etcd"), &arguments)?);
+        let address = self.address;
+        eventually("etcd is healthy", Duration::from_secs(20), async || {
+            let answer = http::request(address, "GET", "/health", "", Duration::from_secs(1)).await.ok()?;
+            (answer.status == 200).then_some(())
+        })
+        .await
+    }
+
+    /// Kills it; the data stays. The answer is when.
+    ///
+    /// # Errors
+    /// It escaped.
+    pub async fn stop(&mut self) -> Result<Moment> {
+        let at = self.part.signal("KILL").await?;
+        if let Some(mut child) = self.running.take() {
+            child.wait().await?;
+        }
+        Ok(at)
+    }
+
+    /// Stops it where it stands; connections stay open and nothing answers. The answer is when.
+    ///
+    /// # Errors
+    /// It escaped.
+    pub async fn freeze(&self) -> Result<Moment> {
+        self.part.signal("STOP").await
+    }
+
+    /// Lets it go on. The answer is when.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub async fn thaw(&self) -> Result<Moment> {
+        self.part.signal("CONT").await
+    }
+}
+
+/// The leader key changed at a moment, to a member or to nothing.
+pub type LeaderChange = (Moment, Option<String>);
+
+/// A witness of the leader key: it watches the store directly.
+#[derive(Debug)]
+pub struct LeaderKey {
+    changes: Arc<Mutex<Vec<LeaderChange>>>,
+    watching: JoinHandle<()>,
+}
+
+impl LeaderKey {
+    pub(crate) async fn watch(etcd: SocketAddr, key: String) -> Result<Self> {
+        let mut client = etcd_client::Client::connect([etcd.to_string()], None).await?;
+        let mut stream = client.watch(key, None).await?;
+        let changes = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&changes);
+        let watching = tokio::spawn(async move {
+            while let Ok(Some(answer)) = stream.message().await {
+                let at = now();
+                let events = answer.events().iter().map(|event| match event.event_type() {
+                    etcd_client::EventType::Put => {
+                        (at, event.kv().map(|pair| String::from_utf8_lossy(pair.value()).into_owned()))
+                    }
+                    etcd_client::EventType::Delete => (at, None),
+                });
+                seen.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
+            }
+        });
+        Ok(Self { changes, watching })
+    }
+
+    /// What changed so far, in order.
+    pub fn changes(&self) -> Vec<LeaderChange> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for LeaderKey {
+    fn drop(&mut self) {
+        self.watching.abort();
+    }
+}

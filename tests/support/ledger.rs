@@ -1,0 +1,44 @@
+//! Whether what was acknowledged is there.
+
+use std::collections::BTreeMap;
+
+use crate::{Acknowledged, Client, Report, Result};
+
+/// What a leader's table says about a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Writes acknowledged to a client.
+    pub acknowledged: usize,
+    /// Of those, the ones the leader does not have.
+    pub lost: usize,
+    /// More that it does not have, acknowledged with PostgreSQL's warning that no standby had confirmed them.
+    pub lost_with_warning: usize,
+    /// Writes the leader has more than once: replayed behind the client's back.
+    pub duplicated: usize,
+    /// Writes that were not acknowledged and are there: the client was told that it cannot know.
+    pub unacknowledged_but_there: usize,
+}
+
+impl Verdict {
+    /// Compares a report with the `ledger` table on the leader, asked directly.
+    ///
+    /// # Errors
+    /// The leader does not answer.
+    pub async fn of(report: &Report, leader: &Client) -> Result<Self> {
+        let mut there: BTreeMap<i64, usize> = BTreeMap::new();
+        for row in leader.query("SELECT id FROM ledger", &[]).await? {
+            *there.entry(row.try_get(0)?).or_default() += 1;
+        }
+        let missing = report.acknowledged.iter().filter(|write| !there.contains_key(&write.id));
+        let (lost_with_warning, lost): (Vec<&Acknowledged>, Vec<&Acknowledged>) =
+            missing.partition(|write| write.unconfirmed);
+        let failed = report.failures.iter().filter_map(|failure| failure.id);
+        Ok(Self {
+            acknowledged: report.acknowledged.len(),
+            lost: lost.len(),
+            lost_with_warning: lost_with_warning.len(),
+            duplicated: there.values().filter(|count| **count > 1).count(),
+            unacknowledged_but_there: failed.filter(|id| there.contains_key(id)).count(),
+        })
+    }
+}

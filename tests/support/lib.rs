@@ -1,0 +1,38 @@
+//! The nouns of the end-to-end tests and of the demo.
+//!
+//! [`Cluster`] is a real Patroni cluster (etcd and three PostgreSQL nodes) on loopback, [`Proxy`] a pgsteer in front
+//! of it, [`Client`] one connection, [`Workload`] many of them writing and reading with a ledger of what was
+//! acknowledged, [`Poller`] and [`LeaderKey`] witnesses that ask the nodes and the store directly. Everything lives
+//! in a [`Sandbox`], which leaves nothing behind however the test ends.
+
+mod client;
+mod cluster;
+mod etcd;
+mod http;
+mod ledger;
+mod machine;
+mod node;
+mod poller;
+mod proxy;
+mod sandbox;
+mod stage;
+mod timing;
+mod toml_merge;
+mod workload;
+
+pub use client::{Client, cause, connection_string, sqlstate};
+pub use cluster::{Cluster, Options};
+pub use etcd::{Etcd, LeaderChange, LeaderKey};
+pub use http::Answer;
+pub use ledger::Verdict;
+pub use machine::Machine;
+pub use node::{Login, Node};
+pub use poller::{Poller, Seen};
+pub use proxy::Proxy;
+pub use sandbox::{Part, Sandbox};
+pub use stage::{Stage, scenario};
+pub use timing::{Moment, eventually, now};
+pub use workload::{Acknowledged, Failure, Kind, Plan, Progress, Report, Workload};
+
+/// A result whose error says what was being attempted.
+pub type Result<T = ()> = anyhow::Result<T>;

@@ -1,0 +1,199 @@
+//! A pgsteer in front of the cluster.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::process::Child;
+use toml::Table;
+
+use crate::toml_merge::merge;
+use crate::{Answer, Cluster, Login, Moment, Part, Result, connection_string, eventually, http};
+
+/// A running pgsteer.
+#[derive(Debug)]
+pub struct Proxy {
+    /// The listener whose route is `write`.
+    pub write: SocketAddr,
+    /// The listener whose route is `read`.
+    pub read: SocketAddr,
+    /// Metrics, health and the topology.
+    pub http: SocketAddr,
+    part: Part,
+    running: Child,
+}
+
+impl Proxy {
+    /// Starts one with the shipped defaults and waits until it is ready.
+    ///
+    /// # Errors
+    /// It ended, or is not ready within 20 s.
+    pub async fn start(cluster: &Cluster) -> Result<Self> {
+        Self::start_with(cluster, "").await
+    }
+
+    /// The same with some keys of its configuration changed, as TOML.
+    ///
+    /// # Errors
+    /// It ended, or is not ready within 20 s.
+    pub async fn start_with(cluster: &Cluster, overrides: &str) -> Result<Self> {
+        let mut proxy = Self::launch(cluster, "pgsteer", overrides)?;
+        proxy.ready(Duration::from_secs(20)).await?;
+        Ok(proxy)
+    }
+
+    /// Starts one and returns at once; `part` names its folder.
+    ///
+    /// # Errors
+    /// There is no program, or the overrides are no TOML.
+    pub fn launch(cluster: &Cluster, part: &str, overrides: &str) -> Result<Self> {
+        let part = cluster.sandbox.part(part)?;
+        let [write, read] = [cluster.sandbox.address(2, 6432)?, cluster.sandbox.address(2, 6433)?];
+        let http = cluster.sandbox.address(2, 9930)?;
+        let trader = Login::TRADER;
+        part.write("userlist.txt", &format!("\"{}\" \"{}\"\n", trader.user, trader.password))?;
+        let mut config: Table = configuration(cluster, [write, read, http]).parse()?;
+        merge(&mut config, overrides.parse::<Table>().context("overrides")?);
+        let file = part.write("pgsteer.toml", &toml::to_string(&config)?)?;
+        // The build folder may be closed to the user that runs it.
+        let program = part.folder().join("pgsteer");
+        let built = binary()?;
+        std::fs::copy(&built, &program).with_context(|| format!("{}", built.display()))?;
+        let arguments = ["run".to_owned(), "--config".to_owned(), file.display().to_string()];
+        let running = part.start(&program, &arguments)?;
+        Ok(Self { write, read, http, part, running })
+    }
+
+    /// Waits until it says that it can serve.
+    ///
+    /// # Errors
+    /// It ended, or not in time.
+    pub async fn ready(&mut self, within: Duration) -> Result {
+        let http = self.http;
+        let part = self.part.clone();
+        let running = &mut self.running;
+        let outcome = eventually("pgsteer is ready", within, async || {
+            if let Ok(Some(status)) = running.try_wait() {
+                return Some(Err(status));
+            }
+            let answer = http::request(http, "GET", "/ready", "", Duration::from_secs(1)).await.ok()?;
+            (answer.status == 200).then_some(Ok(()))
+        });
+        let said = || std::fs::read_to_string(part.log()).unwrap_or_default();
+        match outcome.await.with_context(said)? {
+            Ok(()) => Ok(()),
+            Err(status) => bail!("pgsteer ended with {status}: {}", said()),
+        }
+    }
+
+    /// How the application reaches the leader through it.
+    pub fn write_config(&self) -> tokio_postgres::Config {
+        connection_string(self.write, Login::TRADER, Cluster::DATABASE)
+    }
+
+    /// How the application reaches replicas through it.
+    pub fn read_config(&self) -> tokio_postgres::Config {
+        connection_string(self.read, Login::TRADER, Cluster::DATABASE)
+    }
+
+    /// One request to its HTTP address.
+    ///
+    /// # Errors
+    /// No answer within 2 s.
+    pub async fn get(&self, path: &str) -> Result<Answer> {
+        http::request(self.http, "GET", path, "", Duration::from_secs(2)).await
+    }
+
+    /// The sum of a metric over all its label sets that contain `label` (as `name="value"`, or empty for all).
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn metric(&self, name: &str, label: &str) -> Result<f64> {
+        let page = self.get("/metrics").await?.body;
+        let of_this = |line: &&str| {
+            let rest = line.strip_prefix(name).unwrap_or("-");
+            (rest.starts_with(' ') || rest.starts_with('{')) && line.contains(label)
+        };
+        let value = |line: &str| line.rsplit(' ').next().and_then(|number| number.parse::<f64>().ok());
+        Ok(page.lines().filter(of_this).filter_map(value).sum())
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.part.log()).unwrap_or_default()
+    }
+
+    /// Stops it where it stands. The answer is when.
+    ///
+    /// # Errors
+    /// It escaped.
+    pub async fn freeze(&self) -> Result<Moment> {
+        self.part.signal("STOP").await
+    }
+
+    /// Lets it go on. The answer is when.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub async fn thaw(&self) -> Result<Moment> {
+        self.part.signal("CONT").await
+    }
+
+    /// Waits until it ends, which it does only when stopped or broken.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn ended(&mut self) -> Result<std::process::ExitStatus> {
+        Ok(self.running.wait().await?)
+    }
+
+    /// Asks it to drain and end, and waits for that; the answer is its exit code.
+    ///
+    /// # Errors
+    /// It goes on.
+    pub async fn stop(&mut self, within: Duration) -> Result<Option<i32>> {
+        self.part.signal("TERM").await?;
+        let ended = tokio::time::timeout(within, self.running.wait()).await;
+        Ok(ended.context("pgsteer goes on after SIGTERM")??.code())
+    }
+}
+
+/// The pgsteer that was built with this test or demo: beside it, or named by `PGSTEER`.
+fn binary() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("PGSTEER") {
+        return Ok(named.into());
+    }
+    let own = std::env::current_exe()?; // target/PROFILE/deps/e2e-… or target/PROFILE/examples/demo
+    let profile = own.parent().and_then(Path::parent).context("where is the build folder?")?;
+    Ok(profile.join("pgsteer"))
+}
+
+fn configuration(cluster: &Cluster, [write, read, http]: [SocketAddr; 3]) -> String {
+    let monitoring = Login::MONITORING;
+    format!(
+        r#"
+        [clusters.trading]
+        scope = "{scope}"
+        store = "etcd3"
+        endpoints = ["{etcd}"]
+        probe_user = "{user}"
+        probe_password = "{password}"
+        [[listen]]
+        address = "{write}"
+        route = "write"
+        [[listen]]
+        address = "{read}"
+        route = "read"
+        [auth]
+        auth_type = "scram-sha-256"
+        auth_file = "userlist.txt"
+        [http]
+        address = "{http}"
+        "#,
+        scope = cluster.options.scope,
+        etcd = cluster.etcd.address,
+        user = monitoring.user,
+        password = monitoring.password,
+    )
+}
