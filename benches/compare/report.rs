@@ -86,6 +86,9 @@ fn scenario_table(text: &mut String, scenario: &Scenario, records: &[Record]) ->
     let rounds = records.iter().map(|record| record.round).collect::<BTreeSet<_>>().len();
     let foreign = median(records.iter().map(|record| record.measurement.foreign).collect()).unwrap_or(0.0);
     writeln!(text, "\n{}: {}", scenario.id, scenario.title)?;
+    if records.is_empty() {
+        return writeln!(text, "nothing was measured");
+    }
     write!(text, "medians of {rounds} rounds; × {BASE} of the same round (least–most); ")?;
     writeln!(text, "other processes took {:.0} % of the machine", foreign * 100.0)?;
     if foreign > FOREIGN_MAX {
