@@ -7,45 +7,97 @@ use std::time::Duration;
 use pgsteer::clock::{Clock, Moment};
 
 use crate::Result;
+use crate::calls::Count;
+use crate::scenario::{Measurement, Metric};
 
 /// Linux counts a process's CPU time for user space in hundredths of a second (`USER_HZ`, part of its ABI).
 const TICK: Duration = Duration::from_millis(10);
 
-/// A stretch of time over which a proxy's CPU time, and everybody else's, is taken.
+/// What is asked about a proxy while it works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    /// Nothing: there is no proxy.
+    Nothing,
+    /// The CPU time of the process tree under this process.
+    Cpu(u32),
+    /// The system calls of this process.
+    Calls(u32),
+}
+
+/// A stretch of time over which that, and everybody else's CPU time, is taken.
 #[derive(Debug)]
 pub(crate) struct Window {
     opened: Moment,
-    proxy: Option<(u32, Cpu)>,
+    proxy: Proxy,
     machine: Machine,
 }
 
+#[derive(Debug)]
+enum Proxy {
+    None,
+    Cpu(u32, Cpu),
+    Calls(Count),
+}
+
 /// What went by in a [`Window`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Spent {
     /// How long the window was open.
-    pub(crate) elapsed: Duration,
-    /// CPU time of the proxy's process tree; none without a proxy.
-    pub(crate) cpu: Option<Duration>,
+    elapsed: Duration,
+    /// What the proxy did: microseconds of CPU time, or calls under each head.
+    proxy: Vec<(Metric, f64)>,
     /// The share of the machine's processors that processes not started by this benchmark took, 0 to 1.
-    pub(crate) foreign: f64,
+    foreign: f64,
+}
+
+impl Spent {
+    /// The figures of a window in which so many units of work were done; the latencies are in milliseconds.
+    pub(crate) fn over(self, units: f64, mut latencies: Vec<f64>) -> Measurement {
+        let mut figures = vec![(Metric::Rate, units / self.elapsed.as_secs_f64())];
+        figures.extend(self.proxy.iter().map(|(metric, value)| (*metric, value / units)));
+        if figures.iter().any(|(metric, _)| *metric == Metric::Calls) {
+            // Counting slows the proxy down: its latency would be that of perf.
+            latencies.clear();
+        }
+        latencies.sort_by(f64::total_cmp);
+        for (metric, per_mille) in [(Metric::P50, 500), (Metric::P99, 990)] {
+            figures.extend(latencies.get(latencies.len() * per_mille / 1000).map(|value| (metric, *value)));
+        }
+        Measurement { figures, foreign: self.foreign }
+    }
+
+    /// The figures of a window in which only this one was asked for.
+    pub(crate) fn only(&self, metric: Metric, value: f64) -> Measurement {
+        Measurement { figures: vec![(metric, value)], foreign: self.foreign }
+    }
 }
 
 impl Window {
-    /// Opens a window on the proxy with this process id, if there is one.
-    pub(crate) fn open(proxy: Option<u32>) -> Result<Self> {
+    /// Opens a window.
+    pub(crate) fn open(watch: Watch) -> Result<Self> {
         let opened = Clock::boot().now();
-        let proxy = proxy.map(|pid| Cpu::of_tree(pid).map(|cpu| (pid, cpu))).transpose()?;
+        let proxy = match watch {
+            Watch::Nothing => Proxy::None,
+            Watch::Cpu(pid) => Proxy::Cpu(pid, Cpu::of_tree(pid)?),
+            Watch::Calls(pid) => Proxy::Calls(Count::begin(pid)?),
+        };
         Ok(Self { opened, proxy, machine: Machine::read()? })
     }
 
     /// What went by until now. The proxy is read first at both ends, so that the scan of the others cancels out.
     pub(crate) fn close(self) -> Result<Spent> {
         let elapsed = Clock::boot().now().since(self.opened);
-        let cpu = match self.proxy {
-            Some((pid, before)) => Some(Cpu::of_tree(pid)?.since(&before)),
-            None => None,
+        let proxy = match self.proxy {
+            Proxy::None => Vec::new(),
+            Proxy::Cpu(pid, before) => {
+                vec![(Metric::Cpu, Cpu::of_tree(pid)?.since(&before).as_secs_f64() * 1e6)]
+            }
+            Proxy::Calls(count) => {
+                let rates = count.end()?.into_iter();
+                rates.map(|(metric, rate)| (metric, rate * elapsed.as_secs_f64())).collect()
+            }
         };
-        Ok(Spent { elapsed, cpu, foreign: Machine::read()?.foreign_since(&self.machine) })
+        Ok(Spent { elapsed, proxy, foreign: Machine::read()?.foreign_since(&self.machine) })
     }
 }
 

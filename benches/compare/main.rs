@@ -9,6 +9,7 @@
 //! transaction mode, everything else as shipped.
 
 mod accounting;
+mod calls;
 mod child;
 mod client;
 mod forwarder;
@@ -52,6 +53,9 @@ struct Options {
     /// Targets, separated by commas [default: all].
     #[arg(long, value_delimiter = ',')]
     targets: Vec<Target>,
+    /// Count system calls (with perf) instead of CPU time.
+    #[arg(long)]
+    calls: bool,
     /// A file for all figures as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -104,7 +108,10 @@ async fn compare(mut options: Options) -> Result<()> {
     let mut running = Vec::new();
     for target in &options.targets {
         match target.start(&postgres, &target.to_string().replace('/', "-")).await {
-            Ok(started) => {
+            Ok(mut started) => {
+                if options.calls {
+                    started.count_calls();
+                }
                 report.versions.insert(*target, started.version.clone());
                 running.push(started);
             }
@@ -188,9 +195,9 @@ fn order(round: u32, targets: usize) -> Vec<usize> {
 /// A measurement in one line, for whoever is waiting.
 fn brief(scenario: &Scenario, measurement: &Measurement) -> String {
     let words = measurement.figures.iter().map(|(metric, value)| match metric {
-        Metric::Cpu => format!("{value:.2} {}", scenario.cpu_unit),
-        Metric::Rate => format!("{value:.0} {}", scenario.rate_unit),
-        Metric::P50 | Metric::P99 | Metric::Memory => format!("{} {value:.3}", metric.key()),
+        Metric::Cpu => format!("{value:.2} µs/{}", scenario.unit),
+        Metric::Rate => format!("{value:.0} {}/s", scenario.unit),
+        _ => format!("{} {value:.3}", metric.key()),
     });
     words.collect::<Vec<_>>().join("  ")
 }

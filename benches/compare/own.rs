@@ -8,9 +8,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::Result;
-use crate::accounting::{Window, resident_kib};
+use crate::accounting::{Watch, Window, resident_kib};
 use crate::client::Client;
-use crate::pgbench::percentiles;
 use crate::postgres::Postgres;
 use crate::scenario::{Measurement, Metric};
 use crate::scram::Account;
@@ -67,7 +66,7 @@ pub(crate) async fn stream(
     while clock.now() < warm {
         stream.once(&mut client).await?;
     }
-    let window = Window::open(running.pid())?;
+    let window = Window::open(running.watch)?;
     let end = clock.now() + Duration::from_secs(seconds.into());
     let (mut bytes, mut latencies) = (0_u64, Vec::new());
     let mut before = clock.now();
@@ -81,12 +80,7 @@ pub(crate) async fn stream(
     client.close().await?;
 
     let megabytes = f64::from(u32::try_from(bytes / 1024)?) * 1024.0 / MEGABYTE;
-    let mut figures = vec![(Metric::Rate, megabytes / spent.elapsed.as_secs_f64())];
-    if let Some(cpu) = spent.cpu {
-        figures.push((Metric::Cpu, cpu.as_secs_f64() * 1e3 / megabytes));
-    }
-    figures.extend(percentiles(&mut latencies));
-    Ok(Measurement { figures, foreign: spent.foreign })
+    Ok(spent.over(megabytes, latencies))
 }
 
 /// A few clients that connect, log in, ask once and close, again and again.
@@ -100,7 +94,7 @@ pub(crate) async fn logins(postgres: &Postgres, running: &Running, seconds: u32)
     }
     tokio::time::sleep(WARM_UP).await;
     let opened = Clock::boot().now();
-    let window = Window::open(running.pid())?;
+    let window = Window::open(running.watch)?;
     let mut logins = Vec::new();
     tokio::time::sleep(end.since(Clock::boot().now())).await;
     let spent = window.close()?;
@@ -111,13 +105,8 @@ pub(crate) async fn logins(postgres: &Postgres, running: &Running, seconds: u32)
 
     logins.retain(|(done, _)| opened <= *done && *done <= closed);
     let count = f64::from(u32::try_from(logins.len())?);
-    let mut latencies: Vec<f64> = logins.iter().map(|(_, took)| took.as_secs_f64() * 1e3).collect();
-    let mut figures = vec![(Metric::Rate, count / spent.elapsed.as_secs_f64())];
-    if let Some(cpu) = spent.cpu {
-        figures.push((Metric::Cpu, cpu.as_secs_f64() * 1e6 / count));
-    }
-    figures.extend(percentiles(&mut latencies));
-    Ok(Measurement { figures, foreign: spent.foreign })
+    let latencies = logins.iter().map(|(_, took)| took.as_secs_f64() * 1e3).collect();
+    Ok(spent.over(count, latencies))
 }
 
 /// When each login was over, and how long it took.
@@ -146,7 +135,7 @@ pub(crate) async fn idle(postgres: &Postgres, target: Target) -> Result<Measurem
     let place = format!("idle-{}", Clock::boot().now().nanos());
     let running = target.start(postgres, &place).await?;
     let pid = running.pid().ok_or("there is no proxy to measure")?;
-    let window = Window::open(Some(pid))?;
+    let window = Window::open(Watch::Nothing)?;
     // A few clients first: pools, caches and the allocator's own growth are not what a client costs.
     let mut clients = arrive(64, &running, &postgres.account).await?;
     let before = settled(pid).await?;
@@ -154,9 +143,8 @@ pub(crate) async fn idle(postgres: &Postgres, target: Target) -> Result<Measurem
     let after = settled(pid).await?;
     let spent = window.close()?;
     let growth = f64::from(u32::try_from(after.saturating_sub(before))?);
-    let figures = vec![(Metric::Memory, growth / f64::from(IDLE_CLIENTS))];
     drop(clients);
-    Ok(Measurement { figures, foreign: spent.foreign })
+    Ok(spent.only(Metric::Memory, growth / f64::from(IDLE_CLIENTS)))
 }
 
 /// Connects that many clients, each of which prepares and runs one statement.

@@ -9,7 +9,7 @@ use tokio::process::{ChildStderr, Command};
 use crate::Result;
 use crate::accounting::Window;
 use crate::postgres::Postgres;
-use crate::scenario::{Measurement, Metric};
+use crate::scenario::Measurement;
 use crate::target::Running;
 
 /// How pgbench sends its queries.
@@ -84,7 +84,7 @@ pub(crate) async fn measure(
     let mut lines = BufReader::new(pgbench.stderr.take().ok_or("pgbench has no output")?).lines();
 
     let first = progress(&mut lines).await?;
-    let window = Window::open(running.pid())?;
+    let window = Window::open(running.watch)?;
     let (mut last, mut queries) = (first, 0.0);
     for _ in 0..seconds {
         let next = progress(&mut lines).await?;
@@ -100,13 +100,7 @@ pub(crate) async fn measure(
         return Err(format!("pgbench: {complaint}").into());
     }
 
-    let mut latencies = latencies(log.path(), first.at, last.at)?;
-    let mut figures = vec![(Metric::Rate, queries / (last.at - first.at))];
-    if let Some(cpu) = spent.cpu {
-        figures.push((Metric::Cpu, cpu.as_secs_f64() * 1e6 / queries));
-    }
-    figures.extend(percentiles(&mut latencies));
-    Ok(Measurement { figures, foreign: spent.foreign })
+    Ok(spent.over(queries, latencies(log.path(), first.at, last.at)?))
 }
 
 /// The next progress line; anything else pgbench may say is only of interest if it was the last.
@@ -137,13 +131,4 @@ fn latencies(folder: &Path, from: f64, to: f64) -> Result<Vec<f64>> {
         }
     }
     Ok(found)
-}
-
-/// Median and 99th percentile, if there is anything to take them of.
-pub(crate) fn percentiles(values: &mut [f64]) -> Vec<(Metric, f64)> {
-    values.sort_by(f64::total_cmp);
-    let at =
-        |per_mille: usize| values.get((values.len() * per_mille / 1000).min(values.len().saturating_sub(1)));
-    let pairs = [(Metric::P50, at(500)), (Metric::P99, at(990))];
-    pairs.into_iter().filter_map(|(metric, value)| value.map(|value| (metric, *value))).collect()
 }

@@ -120,11 +120,14 @@ fn scenario_table(text: &mut String, scenario: &Scenario, records: &[Record]) ->
 
 fn heading(metric: Metric, scenario: &Scenario) -> String {
     match metric {
-        Metric::Cpu => format!("CPU {}", scenario.cpu_unit),
-        Metric::Rate => scenario.rate_unit.to_owned(),
+        Metric::Cpu => format!("CPU µs/{}", scenario.unit),
+        Metric::Rate => format!("{}/s", scenario.unit),
         Metric::P50 => "p50 ms".to_owned(),
         Metric::P99 => "p99 ms".to_owned(),
         Metric::Memory => "KiB/client".to_owned(),
+        Metric::Calls | Metric::Sends | Metric::Receives | Metric::Waits | Metric::Futexes => {
+            format!("{}/{}", metric.key(), scenario.unit)
+        }
     }
 }
 
@@ -165,7 +168,7 @@ fn scenario_json(scenario: &Scenario, records: &[Record]) -> Value {
     let mut found = Map::new();
     for target in targets(records) {
         let mut figures = Map::new();
-        for metric in [Metric::Cpu, Metric::Rate, Metric::P50, Metric::P99, Metric::Memory] {
+        for metric in Metric::ALL {
             let Some(summary) = summary(records, target, metric) else { continue };
             let ratio = summary
                 .ratio
@@ -184,7 +187,7 @@ fn scenario_json(scenario: &Scenario, records: &[Record]) -> Value {
         .map(|goal| json!({ "metric": goal.metric().key(), "bound": goal.to_string(), "verdict": verdict(records, *goal) }))
         .collect();
     json!({
-        "title": scenario.title, "cpu_unit": scenario.cpu_unit, "rate_unit": scenario.rate_unit,
+        "title": scenario.title, "unit": scenario.unit,
         "targets": found, "goals": goals, "foreign_cpu_share": median(foreign),
     })
 }
@@ -199,8 +202,10 @@ fn summary(records: &[Record], target: Target, metric: Metric) -> Option<Summary
         of_target.filter_map(|record| Some((record.round, record.measurement.get(metric)?))).collect()
     };
     let (values, base) = (by_round(target), by_round(BASE));
-    let ratios: Vec<f64> =
-        values.iter().filter_map(|(round, value)| base.get(round).map(|base| value / base)).collect();
+    let ratios: Vec<f64> = values
+        .iter()
+        .filter_map(|(round, value)| Some(value / base.get(round).filter(|base| **base > 0.0)?))
+        .collect();
     let ratio = median(ratios.clone()).filter(|_| target != BASE).map(|median| Ratio {
         median,
         least: ratios.iter().copied().fold(f64::INFINITY, f64::min),

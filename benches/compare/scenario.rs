@@ -22,9 +22,33 @@ pub(crate) enum Metric {
     P99,
     /// Resident memory for each idle client, in KiB.
     Memory,
+    /// System calls for one unit of work.
+    Calls,
+    /// Of these: send and write in their forms.
+    Sends,
+    /// Of these: receive and read in their forms.
+    Receives,
+    /// Of these: waits for readiness.
+    Waits,
+    /// Of these: futex, which is threads waking each other.
+    Futexes,
 }
 
 impl Metric {
+    /// Every one, in the order of the tables.
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Cpu,
+        Self::Rate,
+        Self::P50,
+        Self::P99,
+        Self::Memory,
+        Self::Calls,
+        Self::Sends,
+        Self::Receives,
+        Self::Waits,
+        Self::Futexes,
+    ];
+
     /// Its key in JSON.
     pub(crate) fn key(self) -> &'static str {
         match self {
@@ -33,6 +57,11 @@ impl Metric {
             Self::P50 => "p50_ms",
             Self::P99 => "p99_ms",
             Self::Memory => "kib_per_client",
+            Self::Calls => "calls",
+            Self::Sends => "sends",
+            Self::Receives => "receives",
+            Self::Waits => "epoll_waits",
+            Self::Futexes => "futexes",
         }
     }
 }
@@ -108,17 +137,12 @@ pub(crate) struct Scenario {
     pub(crate) id: &'static str,
     /// What it is.
     pub(crate) title: &'static str,
-    /// The unit of [`Metric::Cpu`].
-    pub(crate) cpu_unit: &'static str,
-    /// The unit of [`Metric::Rate`].
-    pub(crate) rate_unit: &'static str,
+    /// The unit of work.
+    pub(crate) unit: &'static str,
     /// What pgsteer's figures should come to.
     pub(crate) goals: &'static [Goal],
     load: Load,
 }
-
-const QUERIES: (&str, &str) = ("µs/query", "queries/s");
-const BYTES: (&str, &str) = ("ms/MB", "MB/s");
 
 use Goal::{AtMost, RatioAtLeast, RatioAtMost};
 use Metric::{Cpu, Memory, Rate};
@@ -169,16 +193,14 @@ pub(crate) const ALL: [Scenario; 12] = [
     Scenario {
         id: "login",
         title: "connect, SCRAM-SHA-256, SELECT 1, close; four clients",
-        cpu_unit: "µs/login",
-        rate_unit: "logins/s",
+        unit: "login",
         goals: &[RatioAtMost(Cpu, 1.1)],
         load: Load::Login,
     },
     Scenario {
         id: "idle",
         title: "idle clients that have each run one prepared query",
-        cpu_unit: "",
-        rate_unit: "",
+        unit: "client",
         goals: &[AtMost(Memory, 2.0)],
         load: Load::Idle,
     },
@@ -191,18 +213,11 @@ const fn pgbench(
     clients: u32,
     goals: &'static [Goal],
 ) -> Scenario {
-    Scenario {
-        id,
-        title,
-        cpu_unit: QUERIES.0,
-        rate_unit: QUERIES.1,
-        goals,
-        load: Load::Pgbench(protocol, clients),
-    }
+    Scenario { id, title, unit: "query", goals, load: Load::Pgbench(protocol, clients) }
 }
 
 const fn stream(id: &'static str, title: &'static str, load: Stream, goals: &'static [Goal]) -> Scenario {
-    Scenario { id, title, cpu_unit: BYTES.0, rate_unit: BYTES.1, goals, load: Load::Stream(load) }
+    Scenario { id, title, unit: "MB", goals, load: Load::Stream(load) }
 }
 
 impl Scenario {

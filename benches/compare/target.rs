@@ -9,6 +9,7 @@ use std::str::FromStr;
 use rustix::process::Signal;
 
 use crate::Result;
+use crate::accounting::Watch;
 use crate::child::Child;
 use crate::forwarder;
 use crate::postgres::{Postgres, free_address, output_of, wait_until_ready};
@@ -79,7 +80,13 @@ impl Target {
     pub(crate) async fn start(self, postgres: &Postgres, place: &str) -> Result<Running> {
         let version = self.version(postgres)?;
         if self == Self::Direct {
-            return Ok(Running { target: self, version, address: postgres.address, process: None });
+            return Ok(Running {
+                target: self,
+                version,
+                address: postgres.address,
+                watch: Watch::Nothing,
+                process: None,
+            });
         }
         let address = free_address()?;
         let folder = postgres.folder().join(place);
@@ -98,7 +105,13 @@ impl Target {
         }
         let mut process = Child::start(command, postgres.user, &folder.join("log"), Signal::KILL)?;
         wait_until_ready(&mut process, address, &postgres.account).await?;
-        Ok(Running { target: self, version, address, process: Some(process) })
+        Ok(Running {
+            target: self,
+            version,
+            address,
+            watch: Watch::Cpu(process.id()),
+            process: Some(process),
+        })
     }
 }
 
@@ -132,6 +145,8 @@ pub(crate) struct Running {
     pub(crate) version: String,
     /// Where clients connect.
     pub(crate) address: SocketAddr,
+    /// What is asked about it while it works.
+    pub(crate) watch: Watch,
     process: Option<Child>,
 }
 
@@ -139,6 +154,13 @@ impl Running {
     /// The process whose tree is accounted for; none for the server itself.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Child::id)
+    }
+
+    /// Counts its system calls from now on, instead of its CPU time.
+    pub(crate) fn count_calls(&mut self) {
+        if let Some(pid) = self.pid() {
+            self.watch = Watch::Calls(pid);
+        }
     }
 
     /// Why it cannot run prepared statements in transaction mode, if it cannot.
