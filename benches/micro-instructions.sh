@@ -19,7 +19,7 @@ count() {
         sed -n 's/.*Collected *: *\([0-9]*\).*/\1/p'
 }
 
-"$program" --list | grep -e "${1-}" | while read -r name; do
+"$program" --names | grep -e "${1-}" | while read -r name; do
     a=$(count "$name" "$few")
     b=$(count "$name" "$many")
     if [ -z "$a" ] || [ -z "$b" ]; then

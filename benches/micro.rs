@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pgsteer::clock::{Clock, Moment};
 use pgsteer::pool::slots::{Action, Event, Return, SlotLimits, Slots};
+use pgsteer::sql::{Session, classify};
 use pgsteer::wire::frame::{Header, put};
 use pgsteer::wire::pipeline::{Block, Owed, Pipeline};
 use pgsteer::wire::splice::Splice;
@@ -19,38 +20,44 @@ use pgsteer::wire::statements::{Prepare, ServerStatements};
 type Operation = fn(u64) -> u64;
 
 /// Every benchmark: its name, what one operation is, and how to do that so many times.
-const ALL: [(&str, &str, Operation); 9] = [
+const ALL: [(&str, &str, Operation); 10] = [
     ("frame/query", "one Query message of 60 bytes passed on", frame_query),
     ("frame/rows-110", "16 KiB of rows of 110 bytes passed on", |times| frame_rows(110, times)),
     ("frame/rows-1000", "16 KiB of rows of 1000 bytes passed on", |times| frame_rows(1000, times)),
     ("pipeline/simple", "a simple query of one row, both ways", pipeline_simple),
     ("pipeline/prepared", "Bind, Execute, Sync and their answers", pipeline_prepared),
+    ("sql/select", "what pgbench's SELECT does, read from its text", sql_select),
     ("statements/ready", "a statement the server has, of 200 it holds", statements_ready),
     ("lease/idle-1", "a lease taken and given back, servers idle, 1 worker", |times| lease_idle(1, times)),
     ("lease/idle-2", "a lease taken and given back, servers idle, 2 workers", |times| lease_idle(2, times)),
     ("lease/waiting-48", "a lease given back and handed over, 48 clients waiting", lease_waiting),
 ];
 
-/// `--repeat NAME TIMES` does one benchmark so many times and prints nothing: that is for callgrind. `--list` prints
-/// the names.
+/// `--repeat NAME TIMES` does one benchmark so many times and prints nothing: that is for callgrind. `--names` prints
+/// the names. Anything else measures, if it is cargo that benches (`--bench`): a test run does nothing.
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--bench")).collect();
+    let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--list", ..] => ALL.iter().for_each(|(name, ..)| println!("{name}")),
+        ["--names"] => ALL.iter().for_each(|(name, ..)| println!("{name}")),
         ["--repeat", wanted, times] => {
             let operation = ALL.iter().find(|(name, ..)| *name == wanted).map(|(.., operation)| operation);
             let (Some(operation), Ok(times)) = (operation, times.parse()) else { return ExitCode::FAILURE };
             black_box(operation(times));
         }
-        ref wanted => {
-            for (name, what, operation) in ALL {
-                if wanted.is_empty() || wanted.iter().any(|part| name.contains(part)) {
-                    println!("{name:<18} {:>8.1} ns  {what}", nanoseconds(operation));
-                }
-            }
-        }
+        ref words if words.contains(&"--bench") => measure(words),
+        _ => {}
     }
     ExitCode::SUCCESS
+}
+
+/// Measures the benchmarks whose name holds one of the words; all of them without any.
+fn measure(words: &[&str]) {
+    let wanted: Vec<&&str> = words.iter().filter(|word| !word.starts_with("--")).collect();
+    for (name, what, operation) in ALL {
+        if wanted.is_empty() || wanted.iter().any(|part| name.contains(**part)) {
+            println!("{name:<18} {:>8.1} ns  {what}", nanoseconds(operation));
+        }
+    }
 }
 
 /// The least of several batches: whatever else happens on the machine only ever adds.
@@ -122,6 +129,12 @@ fn exchange(pipeline: &mut Pipeline, times: u64, send: impl Fn(&mut Pipeline), a
     }
     assert_eq!(released, times, "every exchange ends with the server free");
     released
+}
+
+fn sql_select(times: u64) -> u64 {
+    let text = b"SELECT abalance FROM pgbench_accounts WHERE aid = 123456;";
+    let leaves_nothing = |_: &u64| classify(black_box(text), true).session() == Session::Clean;
+    (0..times).filter(leaves_nothing).count() as u64
 }
 
 fn statements_ready(times: u64) -> u64 {
