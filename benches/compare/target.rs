@@ -229,11 +229,13 @@ fn pgsteer(
         "[clusters.bench]\nstore = \"none\"\nhosts = [\"{}\"]\nprobe_user = \"{}\"\nprobe_password = \"{}\"\n\
          [[listen]]\naddress = \"{address}\"\nroute = \"write\"\n\
          [pool]\npool_mode = \"transaction\"\ndefault_pool_size = {POOL_SIZE}\nmax_client_conn = {CLIENTS_MAX}\n\
-         [auth]\nauth_type = \"scram-sha-256\"\nauth_file = \"{}\"\n[runtime]\nworkers = {workers}\n",
+         [auth]\nauth_type = \"scram-sha-256\"\nauth_file = \"{}\"\n[http]\naddress = \"{}\"\n[runtime]\nworkers = {workers}\n",
         postgres.address,
         postgres.superuser.user,
         postgres.superuser.password,
         user_list(postgres, folder)?,
+        // Several run side by side.
+        free_address()?,
     );
     let file = folder.join("pgsteer.toml");
     postgres.user.write(&file, &text)?;
