@@ -85,7 +85,7 @@ fn publisher(
 
 /// What ended the last term, for those who are cut off by it.
 fn why(topology: &Topology) -> String {
-    let newest = topology.deposed.values().max_by_key(|deposed| deposed.at);
+    let newest = topology.deposed.iter().max_by_key(|deposed| deposed.at);
     newest.map_or_else(
         || "the cluster has another leader".to_owned(),
         |deposed| format!("{} does not lead any more: {}", deposed.term.member, deposed.reason),

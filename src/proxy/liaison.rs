@@ -1,13 +1,15 @@
 //! What pools tell the rest of the program.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::mpsc;
+use arc_swap::ArcSwap;
 
-use super::{settings::shared_limits, welcome::Welcomes};
+use super::{clusters::RunningCluster, settings::shared_limits, welcome::Welcomes};
 use crate::{
-    cluster::{ids::MemberName, watcher::WatcherHandle},
+    cluster::ids::MemberName,
     config::Config,
     pool::{
         account::Account,
@@ -17,7 +19,36 @@ use crate::{
 
 /// Passes on what pools have to tell: suspicions to the watchers, what servers say of themselves to the welcomes.
 pub(super) struct Liaison {
-    watchers: ArcSwapOption<BTreeMap<String, WatcherHandle>>,
+    clusters: OnceLock<Arc<BTreeMap<String, RunningCluster>>>,
     welcomes: Arc<Welcomes>,
     config: Arc<ArcSwap<Config>>,
+}
+
+impl Liaison {
+    /// A liaison that will know the clusters when they are watched, which needs the pools first.
+    pub(super) const fn new(welcomes: Arc<Welcomes>, config: Arc<ArcSwap<Config>>) -> Self {
+        Self { clusters: OnceLock::new(), welcomes, config }
+    }
+
+    /// These are the clusters, once and for all.
+    pub(super) fn introduce(&self, clusters: Arc<BTreeMap<String, RunningCluster>>) {
+        // Called once, at the start.
+        let _ = self.clusters.set(clusters);
+    }
+}
+
+impl Report for Liaison {
+    fn suspect(&self, cluster: &str, member: &MemberName, why: &str) {
+        if let Some(cluster) = self.clusters.get().and_then(|clusters| clusters.get(cluster)) {
+            cluster.watcher.suspect(member.clone(), why);
+        }
+    }
+
+    fn learn(&self, account: &Account, parameters: &[(String, String)]) {
+        self.welcomes.learn(account, parameters);
+    }
+
+    fn shared_limits(&self, account: &Account) -> SharedLimits {
+        shared_limits(&self.config.load(), &account.database, &account.user)
+    }
 }

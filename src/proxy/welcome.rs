@@ -1,0 +1,295 @@
+//! What a client is told at its login: the settings of a server, as if it were alone with it.
+//!
+//! The first client with certain start-up settings gets a server for a moment, which says what it makes of them (and
+//! whether the database exists). Later ones are answered from memory, and during an outage from whatever is known.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+
+use super::app::App;
+use crate::{
+    client::LoggedIn,
+    pool::{account::Account, lease::Finish, slots::Flavour, tether::Tether},
+    session::{
+        acquire::{Needs, Start},
+        context::Context,
+        routes::{Purpose, Tenant},
+    },
+    wire::{
+        error::{PgError, SqlState},
+        parameters::{Parameters, TRACKED, tracked},
+    },
+};
+
+/// Welcomes that are remembered; when there are more, all are forgotten and learnt anew.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// What a client asks for at its start, sorted out.
+pub(super) struct StartupSettings {
+    /// Settings that follow the client, as it wrote them.
+    tracked: Vec<(String, String)>,
+    /// Its name for itself.
+    application_name: Option<String>,
+    /// Settings with which its servers must be opened.
+    others: Vec<(String, String)>,
+}
+
+/// What a client is told.
+#[derive(Clone)]
+pub(super) struct Welcome {
+    /// Every setting that a server reports.
+    pub(super) reported: Arc<[(String, String)]>,
+    /// The tracked ones, with the client's own values.
+    pub(super) parameters: Arc<Parameters>,
+    /// The start-up settings its servers are opened with.
+    pub(super) flavour: Flavour,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    cluster: Arc<str>,
+    database: Arc<str>,
+    user: Arc<str>,
+    flavour: Flavour,
+    tracked: Vec<(String, String)>,
+    application_name: Option<String>,
+}
+
+/// What is known of servers, for those who log in.
+#[derive(Default)]
+pub(super) struct Welcomes {
+    known: DashMap<Key, Welcome>,
+    /// What servers reported last, by cluster, database and user.
+    reported: DashMap<(Arc<str>, Arc<str>, Arc<str>), Arc<[(String, String)]>>,
+    /// The newest of any.
+    newest: Mutex<Option<Arc<[(String, String)]>>>,
+}
+
+impl Welcomes {
+    /// A server said this of itself.
+    pub(super) fn learn(&self, account: &Account, parameters: &[(String, String)]) {
+        let key = (account.cluster.clone(), account.database.clone(), account.user.clone());
+        let reported: Arc<[(String, String)]> = parameters.into();
+        *self.newest.lock() = Some(reported.clone());
+        if self.reported.len() >= REMEMBERED_MAX {
+            self.reported.clear();
+        }
+        self.reported.insert(key, reported);
+    }
+
+    fn of(&self, account: &Account) -> Option<Arc<[(String, String)]>> {
+        let key = (account.cluster.clone(), account.database.clone(), account.user.clone());
+        self.reported.get(&key).map(|known| known.clone())
+    }
+}
+
+impl StartupSettings {
+    /// Sorts out what a client asks for.
+    pub(super) fn of(login: &LoggedIn) -> Result<Self, PgError> {
+        let mut settings = Self { tracked: Vec::new(), application_name: None, others: Vec::new() };
+        for (name, value) in login.startup.parameters() {
+            let (name, value) = (text(name)?, text(value)?);
+            match name.as_str() {
+                "user" | "database" | "replication" => {}
+                "options" => {
+                    for (name, value) in options(&value)? {
+                        settings.add(name, value);
+                    }
+                }
+                _ => settings.add(name, value),
+            }
+        }
+        settings.others.sort();
+        settings.tracked.sort();
+        Ok(settings)
+    }
+
+    fn add(&mut self, name: String, value: String) {
+        if name.eq_ignore_ascii_case("application_name") {
+            self.application_name = Some(printable(&value));
+        } else if let Some(place) = tracked(&name)
+            && TRACKED[place] != "search_path"
+        {
+            self.tracked.retain(|(known, _)| known != TRACKED[place]);
+            self.tracked.push((TRACKED[place].to_owned(), value));
+        } else {
+            self.others.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
+            self.others.push((name, value));
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<String, PgError> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| {
+        PgError::fatal(SqlState::CHARACTER_NOT_IN_REPERTOIRE, "a start-up parameter is not valid UTF-8")
+    })
+}
+
+/// As PostgreSQL keeps an application_name: printable ASCII, at most 63 bytes.
+fn printable(name: &str) -> String {
+    name.bytes().take(63).map(|byte| if (32..127).contains(&byte) { char::from(byte) } else { '?' }).collect()
+}
+
+/// The settings in `options`: `-c name=value` and `--name=value`, a backslash taking the next character as it is
+/// (documentation, "Connection Settings", and `pg_split_opts`).
+fn options(text: &str) -> Result<Vec<(String, String)>, PgError> {
+    let mut settings = Vec::new();
+    let mut words = words(text).into_iter();
+    while let Some(word) = words.next() {
+        let setting = match word.strip_prefix("-c").or_else(|| word.strip_prefix("--")) {
+            Some("") => words.next().unwrap_or_default(),
+            Some(setting) => setting.to_owned(),
+            None => {
+                let message = format!("invalid command-line argument for server process: {word}");
+                return Err(PgError::fatal(SqlState::SYNTAX_ERROR, message)
+                    .hint("pgsteer takes settings in options: -c name=value or --name=value."));
+            }
+        };
+        let Some((name, value)) = setting.split_once('=') else {
+            let message = format!("-c {setting} requires a value");
+            return Err(PgError::fatal(SqlState::SYNTAX_ERROR, message));
+        };
+        settings.push((name.trim().replace('-', "_"), value.to_owned()));
+    }
+    Ok(settings)
+}
+
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => word.get_or_insert_default().extend(chars.next()),
+            c if c.is_ascii_whitespace() => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// What to tell a client, learnt from a server where it is not known.
+pub(super) async fn welcome(
+    app: &App,
+    context: &Arc<Context>,
+    tenant: &Arc<Tenant>,
+    settings: StartupSettings,
+) -> Result<Welcome, PgError> {
+    let account = &tenant.account;
+    let StartupSettings { tracked, application_name, others } = settings;
+    let flavour = app.pools.flavours().number(&others).ok_or_else(|| {
+        PgError::fatal(SqlState::CONFIGURATION_LIMIT_EXCEEDED, "too many different start-up settings are in use")
+    })?;
+    let key = Key {
+        cluster: account.cluster.clone(),
+        database: account.database.clone(),
+        user: account.user.clone(),
+        flavour,
+        tracked,
+        application_name,
+    };
+    if let Some(known) = app.welcomes.known.get(&key) {
+        return Ok(known.clone());
+    }
+    let nameless = Key { application_name: None, ..key.clone() };
+    let known = app.welcomes.known.get(&nameless).map(|known| known.clone());
+    let base = match known {
+        Some(known) => known,
+        None => match outage(app, context, tenant) {
+            // Nothing that is remembered: it is only what is known of servers in general.
+            Some(reported) => return Ok(named(&key, assumed(reported, &key))),
+            None => {
+                let learnt = learn(app, context, tenant, &nameless).await?;
+                remember(app, nameless, &learnt);
+                learnt
+            }
+        },
+    };
+    let welcome = named(&key, base);
+    remember(app, key, &welcome);
+    Ok(welcome)
+}
+
+fn remember(app: &App, key: Key, welcome: &Welcome) {
+    if app.welcomes.known.len() >= REMEMBERED_MAX {
+        app.welcomes.known.clear();
+    }
+    app.welcomes.known.insert(key, welcome.clone());
+}
+
+/// With the client's name for itself.
+fn named(key: &Key, mut welcome: Welcome) -> Welcome {
+    let name = key.application_name.as_deref().unwrap_or_default();
+    Arc::make_mut(&mut welcome.parameters).set("application_name", name);
+    welcome
+}
+
+/// While there is no server to ask: what others have said.
+fn outage(app: &App, context: &Context, tenant: &Tenant) -> Option<Arc<[(String, String)]>> {
+    let way = tenant.way(context.purpose, &context.router, &context.pools);
+    let reachable = way.is_ok() || context.purpose == Purpose::Read;
+    if reachable {
+        return None;
+    }
+    app.welcomes.of(&tenant.account).or_else(|| app.welcomes.newest.lock().clone())
+}
+
+/// What a server would probably say.
+fn assumed(reported: Arc<[(String, String)]>, key: &Key) -> Welcome {
+    let mut parameters = from_reported(&reported);
+    for (name, value) in &key.tracked {
+        parameters.set(name, value);
+    }
+    Welcome { reported, parameters: Arc::new(parameters), flavour: key.flavour }
+}
+
+fn from_reported(reported: &[(String, String)]) -> Parameters {
+    Parameters::from_reported(reported.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+/// Asks a server.
+async fn learn(app: &App, context: &Arc<Context>, tenant: &Arc<Tenant>, key: &Key) -> Result<Welcome, PgError> {
+    let wanted = key.tracked.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let needs = Needs {
+        context,
+        tenant,
+        tether: &Arc::new(Tether::default()),
+        parameters: &Arc::new(Parameters::from_reported(wanted)),
+        flavour: key.flavour,
+    };
+    let request = needs.request();
+    let mut granted = request.acquire(Start::Route).await.map_err(|error| PgError {
+        severity: crate::wire::error::Severity::Fatal,
+        ..error
+    })?;
+    let parameters = granted.lease.server().map(|server| server.conn.parameters.clone()).unwrap_or_default();
+    granted.lease.finish(Finish::Settled, app.clock.now());
+    let reported = app.welcomes.of(&tenant.account).unwrap_or_else(|| Arc::from([]));
+    Ok(Welcome { reported, parameters, flavour: key.flavour })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_split_as_postgresql_splits_them() {
+        for (text, expected) in [
+            ("", vec![]),
+            ("-c a=b", vec![("a", "b")]),
+            ("-ca=b --c-d=e", vec![("a", "b"), ("c_d", "e")]),
+            (r"-c search_path=a\ b\\", vec![("search_path", r"a b\")]),
+            ("  -c   a=   ", vec![("a", "")]),
+        ] {
+            let expected: Vec<_> =
+                expected.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            assert_eq!(options(text), Ok(expected), "{text}");
+        }
+        for text in ["-c a", "-d 5", "a=b", "--"] {
+            assert!(options(text).is_err(), "{text}");
+        }
+    }
+}
