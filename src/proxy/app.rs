@@ -29,7 +29,7 @@ const TENANTS_MAX: usize = 100_000;
 
 /// The running program.
 pub(super) struct App {
-    pub(super) config: ArcSwap<Config>,
+    pub(super) config: Arc<ArcSwap<Config>>,
     pub(super) clock: Clock,
     pub(super) clusters: Arc<BTreeMap<String, RunningCluster>>,
     pub(super) pools: Pools,
@@ -43,6 +43,10 @@ pub(super) struct App {
     /// Client connections (`max_client_conn`).
     pub(super) connections: Arc<Quota>,
     pub(super) tenants: DashMap<TenantKey, Arc<Tenant>>,
+    /// Whether it is about to end.
+    pub(super) stopping: tokio::sync::watch::Sender<bool>,
+    /// Logins that were refused.
+    pub(super) failed_logins: std::sync::atomic::AtomicU64,
 }
 
 /// A user and database as clients name them, on one cluster.

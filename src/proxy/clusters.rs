@@ -113,7 +113,8 @@ fn read_policy(cluster: &Cluster) -> ReadPolicy {
 
 fn probe_policy(cluster: &Cluster) -> ProbePolicy {
     let probe = &cluster.probe;
-    let password = |secret: &crate::config::Secret| Credential::Password(Password::new(secret.expose().as_bytes()));
+    let password =
+        |secret: &crate::config::Secret| Credential::Password(Password::new(secret.expose().as_bytes()));
     ProbePolicy {
         interval: probe.interval,
         timeout: probe.timeout,
@@ -154,7 +155,8 @@ fn etcd_policy(etcd: &Etcd3, cluster: &str) -> Result<EtcdPolicy, Unwatchable> {
 
 fn etcd_tls(tls: &StoreTls, cluster: &str) -> Result<EtcdTls, Unwatchable> {
     let read = |path: &std::path::Path| {
-        std::fs::read(path).map_err(|error| format!("cluster {cluster}: cannot read {}: {error}", path.display()))
+        std::fs::read(path)
+            .map_err(|error| format!("cluster {cluster}: cannot read {}: {error}", path.display()))
     };
     let identity = |(certificate, key): &(std::path::PathBuf, std::path::PathBuf)| {
         Ok::<_, String>((read(certificate)?, read(key)?))

@@ -3,9 +3,11 @@
 mod app;
 mod clusters;
 mod drain;
+mod http;
+mod liaison;
 mod limits;
 mod listen;
-mod liaison;
+mod logging;
 mod reload;
 mod run;
 mod serve;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     auth::secrets::{Credential, Password, UserSecret},
-    config::{self, Config, Credentials, words},
+    config::{self, Config, Credentials},
     net::KeepAlive,
     pool::{
         account::{PoolMode, PoolSettings},
@@ -30,9 +30,9 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
     let replicas = config.clusters.get(cluster).map_or(&config.keys.replicas, |cluster| &cluster.replicas);
     PoolSettings {
         mode: match pool.pool_mode {
-            words::PoolMode::Transaction => PoolMode::Transaction,
-            words::PoolMode::Session => PoolMode::Session,
-            words::PoolMode::Statement => PoolMode::Statement,
+            config::PoolMode::Transaction => PoolMode::Transaction,
+            config::PoolMode::Session => PoolMode::Session,
+            config::PoolMode::Statement => PoolMode::Statement,
         },
         limits: SlotLimits {
             size: count(pool.pool_size),

@@ -181,7 +181,10 @@ pub(super) async fn welcome(
     let account = &tenant.account;
     let StartupSettings { tracked, application_name, others } = settings;
     let flavour = app.pools.flavours().number(&others).ok_or_else(|| {
-        PgError::fatal(SqlState::CONFIGURATION_LIMIT_EXCEEDED, "too many different start-up settings are in use")
+        PgError::fatal(
+            SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+            "too many different start-up settings are in use",
+        )
     })?;
     let key = Key {
         cluster: account.cluster.clone(),
@@ -251,7 +254,12 @@ fn from_reported(reported: &[(String, String)]) -> Parameters {
 }
 
 /// Asks a server.
-async fn learn(app: &App, context: &Arc<Context>, tenant: &Arc<Tenant>, key: &Key) -> Result<Welcome, PgError> {
+async fn learn(
+    app: &App,
+    context: &Arc<Context>,
+    tenant: &Arc<Tenant>,
+    key: &Key,
+) -> Result<Welcome, PgError> {
     let wanted = key.tracked.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let needs = Needs {
         context,
@@ -261,10 +269,10 @@ async fn learn(app: &App, context: &Arc<Context>, tenant: &Arc<Tenant>, key: &Ke
         flavour: key.flavour,
     };
     let request = needs.request();
-    let mut granted = request.acquire(Start::Route).await.map_err(|error| PgError {
-        severity: crate::wire::error::Severity::Fatal,
-        ..error
-    })?;
+    let mut granted = request
+        .acquire(Start::Route)
+        .await
+        .map_err(|error| PgError { severity: crate::wire::error::Severity::Fatal, ..error })?;
     let parameters = granted.lease.server().map(|server| server.conn.parameters.clone()).unwrap_or_default();
     granted.lease.finish(Finish::Settled, app.clock.now());
     let reported = app.welcomes.of(&tenant.account).unwrap_or_else(|| Arc::from([]));

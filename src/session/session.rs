@@ -183,6 +183,11 @@ impl Session {
         self.lexicon = Lexicon::of(&self.parameters);
     }
 
+    /// User and database, for the log.
+    pub fn names(&self) -> (&str, &str) {
+        (&self.tenant.account.user, &self.tenant.account.database)
+    }
+
     /// The client's connection, once the session has ended, with what it has not taken yet.
     pub fn into_stream(self) -> (Stream, Outbox) {
         (self.stream, self.outbox)

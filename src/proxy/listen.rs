@@ -1,0 +1,149 @@
+//! Accepting connections and dealing them to the workers.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::net::TcpStream;
+
+use super::{app::App, serve::serve, settings::keepalive};
+use crate::{
+    config::{Listener, RouteKind},
+    net::{KeepAlive, Stream},
+    session::{context::Context, routes::Purpose},
+    wire::error::{PgError, SqlState},
+};
+
+/// The worker that accepts.
+pub(super) const ACCEPTOR: usize = 0;
+
+/// How long nothing is accepted after an attempt failed for want of something (files, memory).
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// One listener, as one worker has it.
+pub(super) struct Door {
+    pub(super) listener: Listener,
+    /// For the listener's own cluster.
+    pub(super) context: Arc<Context>,
+    /// For each cluster, since a database may lead to another than the listener's.
+    contexts: BTreeMap<String, ClusterDoor>,
+}
+
+/// A listener's way to one cluster.
+pub(super) struct ClusterDoor {
+    pub(super) cluster: String,
+    pub(super) context: Arc<Context>,
+}
+
+impl Door {
+    /// The doors of a listener, one for each worker.
+    fn all(app: &App, listener: &Listener) -> Result<Vec<Arc<Self>>, String> {
+        let purpose = match listener.route {
+            RouteKind::Write => Purpose::Write,
+            RouteKind::Read => Purpose::Read,
+        };
+        let door = |worker: &Arc<crate::session::context::Worker>| {
+            let mut contexts = BTreeMap::new();
+            for (name, cluster) in &*app.clusters {
+                let context = Arc::new(Context {
+                    worker: worker.clone(),
+                    purpose,
+                    router: cluster.router.clone(),
+                    pools: app.pools.clone(),
+                    catalog: app.catalog.clone(),
+                    registry: app.registry.clone(),
+                    clock: app.clock,
+                });
+                contexts.insert(name.clone(), ClusterDoor { cluster: name.clone(), context });
+            }
+            let own = contexts.get(&listener.cluster).map(|door| door.context.clone());
+            let context =
+                own.ok_or_else(|| format!("listener {}: no cluster {}", listener.address, listener.cluster))?;
+            Ok(Arc::new(Self { listener: listener.clone(), context, contexts }))
+        };
+        app.workers.iter().map(|(worker, _)| door(worker)).collect()
+    }
+
+    /// The way to a cluster.
+    pub(super) fn context_of(&self, cluster: &str, _app: &App) -> Result<&ClusterDoor, PgError> {
+        self.contexts.get(cluster).ok_or_else(|| {
+            PgError::fatal(SqlState::INTERNAL_ERROR, format!("cluster \"{cluster}\" is not running"))
+                .hint("A cluster that was added to the configuration is served after a restart.")
+        })
+    }
+}
+
+/// A socket that listens.
+pub(super) struct Bound {
+    socket: TcpListener,
+    listener: Listener,
+}
+
+/// Binds a listener, so that a second instance or a missing privilege is noticed before anything is served.
+pub(super) fn bind(listener: &Listener) -> Result<Bound, String> {
+    let bound = || {
+        let domain = socket2::Domain::for_address(listener.address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&listener.address.into())?;
+        socket.listen(i32::try_from(listener.backlog).unwrap_or(i32::MAX))?;
+        io::Result::Ok(TcpListener::from(socket))
+    };
+    let socket = bound().map_err(|error| format!("cannot listen on {}: {error}", listener.address))?;
+    Ok(Bound { socket, listener: listener.clone() })
+}
+
+impl Bound {
+    /// Accepts until the program stops. To be run on a worker: what it deals to itself costs no wake-up.
+    pub(super) async fn accept(self, app: Arc<App>) -> Result<(), String> {
+        let doors = Door::all(&app, &self.listener)?;
+        let address = self.socket.local_addr().unwrap_or(self.listener.address);
+        tracing::info!(%address, route = self.listener.route.word(), cluster = self.listener.cluster, "listening");
+        let socket = tokio::net::TcpListener::from_std(self.socket).map_err(|error| error.to_string())?;
+        let mut stopping = app.stopping.subscribe();
+        let keepalive = keepalive(&app.config.load());
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => deal(&app, &doors, stream, peer, keepalive),
+                Err(error) => {
+                    tracing::warn!(%address, "cannot accept a connection: {error}");
+                    tokio::time::sleep(BACK_OFF).await;
+                }
+            }
+        }
+    }
+}
+
+/// Gives a connection to the worker with the fewest clients. The worker that accepts it has it registered already;
+/// another registers it anew, once.
+fn deal(app: &Arc<App>, doors: &[Arc<Door>], stream: TcpStream, peer: SocketAddr, keepalive: KeepAlive) {
+    let load = |place: &usize| app.workers[*place].0.clients.load(Ordering::Relaxed);
+    let Some(place) = (0..doors.len()).min_by_key(load) else { return };
+    let (app, door) = (app.clone(), doors[place].clone());
+    if let Err(error) = keepalive.apply(&stream) {
+        tracing::debug!(client = %peer, "gone before it was served: {error}");
+        return;
+    }
+    if place == ACCEPTOR {
+        tokio::spawn(serve(app, door, Stream::Tcp(stream), peer));
+        return;
+    }
+    let Ok(stream) = stream.into_std() else { return };
+    let runtime = app.workers[place].1.clone();
+    runtime.spawn(async move {
+        match TcpStream::from_std(stream) {
+            Ok(stream) => serve(app, door, Stream::Tcp(stream), peer).await,
+            Err(error) => tracing::warn!(client = %peer, "cannot serve a connection: {error}"),
+        }
+    });
+}

@@ -1,0 +1,56 @@
+//! SIGHUP: the configuration is read again. A file with an error changes nothing.
+
+use std::sync::Arc;
+
+use super::{
+    app::{App, authenticator, users},
+    settings::{pool_settings, server_credential},
+};
+use crate::config::{Config, Reload, Source};
+
+/// Reads the configuration again and applies what can be applied.
+pub(super) fn reload(app: &App, source: &Source) {
+    let new = match source.load() {
+        Ok(new) => new,
+        Err(invalid) => {
+            for finding in invalid.findings() {
+                tracing::error!("configuration not reloaded, nothing has changed: {}", finding.what());
+            }
+            return;
+        }
+    };
+    let old = app.config.load_full();
+    let changes = old.reload_report(&new);
+    let new = match old.reloaded(new) {
+        Ok(new) => new,
+        Err(error) => {
+            tracing::error!("configuration not reloaded, nothing has changed: {error}");
+            return;
+        }
+    };
+    for change in &changes {
+        if change.applied == Reload::Restart {
+            tracing::warn!("configuration: {change}");
+        } else {
+            tracing::info!("configuration: {change}");
+        }
+    }
+    apply(app, Arc::new(new));
+    tracing::info!(changes = changes.len(), "configuration reloaded");
+}
+
+fn apply(app: &App, new: Arc<Config>) {
+    let users = users(&new, Some(&app.users.load()), &app.mock);
+    app.authenticator.store(Arc::new(authenticator(&new, &users, &app.mock)));
+    app.users.store(users);
+    app.connections.set_max(new.limits().max_client_conn as usize);
+    app.config.store(new.clone());
+    for entry in &app.tenants {
+        let (key, account) = (entry.key(), &entry.value().account);
+        account.settings.store(Arc::new(pool_settings(&new, &key.cluster, &key.database, &key.user)));
+        if let Some(credential) = server_credential(&new.server_login(&key.database, &key.user)) {
+            account.credential.store(Some(Arc::new(credential)));
+        }
+    }
+    app.pools.settings_changed();
+}

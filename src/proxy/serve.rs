@@ -1,0 +1,249 @@
+//! The story of a connection: hello, login, welcome, requests, end.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{
+    app::{App, TenantKey},
+    listen::Door,
+    welcome::{StartupSettings, Welcome, welcome},
+};
+use crate::{
+    auth::secrets::Credential,
+    client::{self, Greeting, Hello, LoggedIn, LoginError},
+    config::Listener,
+    net::Stream,
+    pool::quota::Permit,
+    session::{
+        cancel,
+        outbox::Outbox,
+        session::{Ended, Newcomer, Session},
+    },
+    wire::{
+        error::{PgError, SqlState},
+        message::{encode_backend_key, encode_parameter_status, encode_ready_for_query},
+    },
+};
+
+/// How long a client that is told why it is cut off may take to read it.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+
+/// Serves one connection, from its first byte to its last.
+pub(super) async fn serve(app: Arc<App>, door: Arc<Door>, stream: Stream, peer: SocketAddr) {
+    door.context.worker.clients.fetch_add(1, Ordering::Relaxed);
+    // The login is boxed, so that its memory is gone when the client is in.
+    if let Some((mut session, permit)) = Box::pin(enter(&app, &door, stream, peer)).await {
+        let ended = (&mut session).await;
+        log_end(&door.listener, peer, &session, &ended);
+        Box::pin(farewell(session, ended)).await;
+        drop(permit);
+    }
+    door.context.worker.clients.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Hello, login and welcome; `None` if the connection was for something else, or is not let in.
+async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) -> Option<(Session, Permit)> {
+    let limit = app.config.load().limits().client_login_timeout;
+    let logged_in = match tokio::time::timeout(limit, log_in(app, stream, peer)).await {
+        Ok(logged_in) => logged_in?,
+        Err(_) => {
+            tracing::info!(client = %peer, "login took longer than client_login_timeout");
+            return None;
+        }
+    };
+    let applicant = Applicant::of(&logged_in);
+    match admit(app, door, applicant, peer).await {
+        Ok((newcomer, permit)) => greet(logged_in, newcomer, permit).await,
+        Err(error) => {
+            tracing::info!(
+                client = %peer, user = logged_in.user, database = logged_in.database,
+                sqlstate = error.code.as_str(), "client not served: {}", error.message
+            );
+            logged_in.refuse(&error).await;
+            None
+        }
+    }
+}
+
+async fn log_in(app: &Arc<App>, stream: Stream, peer: SocketAddr) -> Option<LoggedIn> {
+    let arrival = match Hello::read(stream).await {
+        Ok(Greeting::Startup(arrival)) => arrival,
+        Ok(Greeting::Cancel { stream, key }) => {
+            cancel::cancel(&key, &app.registry, &*app.pools.dial()).await;
+            // Closed only now: the client may take the end of this connection for the request's arrival.
+            drop(stream);
+            return None;
+        }
+        Err(error) => {
+            tracing::debug!(client = %peer, "no login: {error}");
+            return None;
+        }
+    };
+    let authenticator = app.authenticator.load_full();
+    match client::login(arrival, &authenticator).await {
+        Ok(logged_in) => Some(logged_in),
+        Err(LoginError::Gone(error)) => {
+            tracing::debug!(client = %peer, "left during login: {error}");
+            None
+        }
+        Err(LoginError::Refused { error, user, reason }) => {
+            app.failed_logins.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(
+                client = %peer, user, sqlstate = error.code.as_str(),
+                "login refused: {}{}{}", error.message,
+                if reason.is_some() { ": " } else { "" }, reason.unwrap_or_default()
+            );
+            None
+        }
+    }
+}
+
+/// What is needed of a client that has proved who it is.
+struct Applicant {
+    user: String,
+    database: String,
+    credential: Credential,
+    settings: Result<StartupSettings, PgError>,
+    /// What tells it that its login succeeded.
+    ok: Vec<u8>,
+}
+
+impl Applicant {
+    fn of(login: &LoggedIn) -> Self {
+        let mut ok = Vec::with_capacity(512);
+        login.encode_authentication_ok(&mut ok);
+        Self {
+            user: login.user.clone(),
+            database: login.database.clone(),
+            credential: login.credential.clone(),
+            settings: StartupSettings::of(login),
+            ok,
+        }
+    }
+}
+
+/// What a client that is in starts with.
+struct Admitted {
+    newcomer: Box<dyn FnOnce(Stream, Vec<u8>) -> Newcomer + Send>,
+    greeting: Vec<u8>,
+}
+
+/// Whether there is room for this client, and what it is told.
+async fn admit(
+    app: &Arc<App>,
+    door: &Door,
+    login: Applicant,
+    peer: SocketAddr,
+) -> Result<(Admitted, Permit), PgError> {
+    let permit = app.connections.take().ok_or_else(|| {
+        PgError::fatal(SqlState::TOO_MANY_CONNECTIONS, "no more connections allowed (max_client_conn)")
+    })?;
+    let config = app.config.load_full();
+    if !config.may_ask_for(&login.database) {
+        let message = format!("database \"{}\" does not exist", login.database);
+        return Err(PgError::fatal(SqlState::INVALID_CATALOG_NAME, message)
+            .hint("Only databases under [databases] may be asked for here (databases_only)."));
+    }
+    let context = door.context_of(config.cluster_of(&door.listener, &login.database), app)?;
+    let key = TenantKey {
+        cluster: context.cluster.clone(),
+        database: login.database.clone(),
+        user: login.user.clone(),
+    };
+    let tenant = app.tenant(key, login.credential).map_err(|_| {
+        PgError::fatal(
+            SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+            "too many different users and databases are in use",
+        )
+    })?;
+    let context = context.context.clone();
+    let welcome = welcome(app, &context, &tenant, login.settings?).await?;
+    let mut random = [0; 4];
+    let entry = getrandom::fill(&mut random)
+        .ok()
+        .and_then(|()| app.registry.register(tenant.account.clone(), Some(peer), app.clock.now(), random))
+        .ok_or_else(|| PgError::fatal(SqlState::INTERNAL_ERROR, "no random numbers for a cancel key"))?;
+    if *app.stopping.borrow() {
+        return Err(PgError::fatal(SqlState::ADMIN_SHUTDOWN, "pgsteer is shutting down"));
+    }
+    let mut greeting = login.ok;
+    encode_settings(&welcome, &mut greeting);
+    encode_backend_key(&mut greeting, &entry.key);
+    encode_ready_for_query(&mut greeting, b'I');
+    let Welcome { parameters, flavour, .. } = welcome;
+    let newcomer = Box::new(move |stream, unread| Newcomer {
+        stream,
+        context,
+        tenant,
+        entry,
+        parameters,
+        flavour,
+        unread,
+    });
+    if config.keys.log.connections {
+        tracing::info!(client = %peer, user = login.user, database = login.database, "client connected");
+    }
+    Ok((Admitted { newcomer, greeting }, permit))
+}
+
+/// ParameterStatus for each setting: the client's own value where it has one, else the server's.
+fn encode_settings(welcome: &Welcome, out: &mut Vec<u8>) {
+    for (name, value) in welcome.reported.iter() {
+        let own = crate::wire::parameters::tracked(name).and_then(|place| welcome.parameters.get(place));
+        let value = own.map_or(value.as_str(), |own| own);
+        encode_parameter_status(out, name.as_bytes(), value.as_bytes());
+    }
+}
+
+async fn greet(mut login: LoggedIn, admitted: Admitted, permit: Permit) -> Option<(Session, Permit)> {
+    login.stream.write_all(&admitted.greeting).await.ok()?;
+    let newcomer = (admitted.newcomer)(login.stream, login.unread);
+    Some((Session::new(newcomer), permit))
+}
+
+fn log_end(listener: &Listener, peer: SocketAddr, session: &Session, ended: &Ended) {
+    let (user, database) = session.names();
+    match ended {
+        Ended::ByClient => tracing::debug!(client = %peer, user, database, "client left"),
+        Ended::Garbled(why) => {
+            tracing::info!(client = %peer, user, database, "client cut off without an error: {why}");
+        }
+        Ended::WithError(error) => tracing::info!(
+            client = %peer, user, database, listener = %listener.address,
+            sqlstate = error.code.as_str(), "client cut off: {}", error.message
+        ),
+    }
+}
+
+/// Tells a client why its session has ended, and gives it a moment to read that: a socket that is closed with bytes
+/// unread resets the connection, and the last message would be lost.
+async fn farewell(session: Session, ended: Ended) {
+    let (mut stream, outbox) = session.into_stream();
+    let last_words = match ended {
+        Ended::ByClient | Ended::Garbled(_) => return,
+        Ended::WithError(error) => {
+            let mut message = Vec::new();
+            error.encode(&mut message);
+            message
+        }
+    };
+    let say = async {
+        say(&mut stream, outbox, &last_words).await?;
+        let mut ignored = [0; 1024];
+        while stream.read(&mut ignored).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // Whether it was read makes no difference any more.
+    let _ = tokio::time::timeout(FAREWELL_MAX, say).await;
+}
+
+async fn say(stream: &mut Stream, mut outbox: Outbox, last_words: &[u8]) -> std::io::Result<()> {
+    std::future::poll_fn(|cx| outbox.poll_flush(stream, cx)).await?;
+    stream.write_all(last_words).await?;
+    stream.shutdown().await
+}

@@ -1,0 +1,73 @@
+//! Time limits of clients, looked at by one task instead of a timer for each.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::app::App;
+use crate::{
+    client::registry::{Activity, ClientEntry, Order},
+    clock::Moment,
+    session::{cancel::cancel_client, session::WAIT_NOTICE_AFTER},
+};
+
+/// How often the limits are looked at: a time-out comes at most so much late.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long a query that was cancelled may take to end before its client is cut off.
+const CANCEL_GRACE: Duration = Duration::from_secs(5);
+
+/// Watches over the clients' time limits and lets the pools look at the clock, until the program ends.
+pub(super) async fn watch(app: Arc<App>) {
+    let mut cancelled: BTreeMap<u32, Moment> = BTreeMap::new();
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        app.pools.tick();
+        let now = app.clock.now();
+        let stopping = *app.stopping.borrow();
+        let mut running = BTreeMap::new();
+        app.registry.for_each(|entry| {
+            if stopping {
+                entry.tell(Order::Drain);
+            }
+            if let Some(began) = look(&app, entry, now, cancelled.get(&entry.key.pid).copied()) {
+                running.insert(entry.key.pid, began);
+            }
+        });
+        cancelled = running;
+    }
+}
+
+/// Looks at one client. Returns when its query began, if that was cancelled for running too long.
+fn look(app: &Arc<App>, entry: &Arc<ClientEntry>, now: Moment, cancelled: Option<Moment>) -> Option<Moment> {
+    let settings = entry.account.settings.load();
+    let (activity, since) = entry.activity();
+    let over = |limit: Option<Duration>| limit.is_some_and(|limit| now.since(since) >= limit);
+    if let (Some(limit), Some(began)) = (settings.transaction_timeout, entry.transaction_since())
+        && now.since(began) >= limit
+    {
+        entry.tell(Order::TransactionTimeout);
+    }
+    match activity {
+        Activity::Idle if over(settings.client_idle_timeout) => entry.tell(Order::IdleTimeout),
+        Activity::IdleInTransaction if over(settings.idle_transaction_timeout) => {
+            entry.tell(Order::IdleInTransactionTimeout);
+        }
+        // It looks at its own limits, and says that it waits.
+        Activity::Waiting if over(settings.query_wait_timeout) || over(Some(WAIT_NOTICE_AFTER)) => {
+            entry.tether.wake();
+        }
+        Activity::Running if over(settings.query_timeout) => {
+            if cancelled == Some(since) {
+                let grace = settings.query_timeout.unwrap_or_default() + CANCEL_GRACE;
+                if now.since(since) >= grace {
+                    entry.tell(Order::QueryTimeout);
+                }
+            } else {
+                let (app, entry) = (app.clone(), entry.clone());
+                tokio::spawn(async move { cancel_client(&entry, &*app.pools.dial()).await });
+            }
+            return Some(since);
+        }
+        _ => {}
+    }
+    None
+}
