@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Why the program could not start, or stopped: a sentence for whoever started it.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Serves clients until told to stop.
 ///
