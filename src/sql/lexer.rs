@@ -156,10 +156,7 @@ impl<'a> Lexer<'a> {
         let start = self.at;
         match (letter | 0x20, self.peek(1), self.peek(2)) {
             (b'e', Some(b'\''), _) => self.string(start + 2, true),
-            (b'b' | b'x', Some(b'\''), _) => match self.string(start + 2, false) {
-                Token::Literal(_) => Token::Literal(Literal::Bits),
-                other => other,
-            },
+            (b'b' | b'x', Some(b'\''), _) => self.bits(start + 2),
             // PostgreSQL refuses the whole text while backslashes escape in ordinary strings.
             (b'u', Some(b'&'), Some(b'\'')) => match self.string(start + 3, false) {
                 Token::Literal(_) => Token::Literal(Literal::Encoded),
@@ -200,6 +197,22 @@ impl<'a> Lexer<'a> {
                 return Token::Literal(if encoded { Literal::Encoded } else { Literal::Plain(content) });
             }
         }
+    }
+
+    /// The rest of a bit string, in which a doubled quote is no quote: it ends the bit string and begins a string.
+    fn bits(&mut self, start: usize) -> Token<'a> {
+        let mut at = start;
+        while let Some(found) = memchr(b'\'', self.text.get(at..).unwrap_or_default()) {
+            let end = at + found + 1;
+            match self.continuation(end) {
+                Some(next) => at = next,
+                None => {
+                    self.at = end;
+                    return Token::Literal(Literal::Bits);
+                }
+            }
+        }
+        self.unterminated()
     }
 
     /// Where the next piece of a string begins whose last piece ended before `at`: behind blanks and line comments with
