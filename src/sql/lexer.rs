@@ -11,6 +11,8 @@
 
 use memchr::{memchr, memchr2, memmem};
 
+use super::bytes::{Class, class, name_length};
+
 /// One token. Slices are the text as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token<'a> {
@@ -87,19 +89,27 @@ impl<'a> Lexer<'a> {
         Token::Invalid
     }
 
-    fn skip_while(&mut self, wanted: impl Fn(Class) -> bool) {
-        while self.text.get(self.at).is_some_and(|&byte| wanted(class(byte))) {
+    fn skip_digits(&mut self) {
+        while self.peek(0).is_some_and(|byte| byte.is_ascii_digit()) {
             self.at += 1;
         }
     }
 
-    /// `-- …` up to, not including, the end of the line.
-    fn skip_line_comment(&mut self) {
-        self.at = line_end(self.text, self.at);
+    /// Skips the comment that begins here, if one does: `-- …` up to, not including, the end of the line, or `/* … */`,
+    /// which nests.
+    fn comment(&mut self, first: u8) -> Comment {
+        match (first, self.peek(1)) {
+            (b'-', Some(b'-')) => {
+                self.at = line_end(self.text, self.at);
+                Comment::Skipped
+            }
+            (b'/', Some(b'*')) => self.block_comment(),
+            _ => Comment::None,
+        }
     }
 
-    /// `/* … */`, which nests. False if it does not end.
-    fn skip_block_comment(&mut self) -> bool {
+    #[inline(never)]
+    fn block_comment(&mut self) -> Comment {
         let mut depth = 0_usize;
         let mut at = self.at;
         while let Some(found) = memchr2(b'/', b'*', self.text.get(at..).unwrap_or_default()) {
@@ -115,44 +125,56 @@ impl<'a> Lexer<'a> {
             at += 2;
             if depth == 0 {
                 self.at = at;
-                return true;
+                return Comment::Skipped;
             }
         }
-        false
+        Comment::Unterminated
     }
 
-    /// A name or keyword, or the literal or name whose prefix (`E'`, `B'`, `X'`, `U&'`, `U&"`) this letter is.
-    /// `N'…'` is the word `N` and a literal, as in PostgreSQL.
-    fn word(&mut self, first: u8) -> Token<'a> {
-        let start = self.at;
-        match (first | 0x20, self.peek(1), self.peek(2)) {
-            (b'e', Some(b'\''), _) => return self.string(start + 2, true),
-            (b'b' | b'x', Some(b'\''), _) => {
-                return match self.string(start + 2, false) {
-                    Token::Literal(_) => Token::Literal(Literal::Bits),
-                    other => other,
-                };
-            }
-            (b'u', Some(b'&'), Some(b'\'')) => {
-                // PostgreSQL refuses the whole text while backslashes escape in ordinary strings.
-                return match self.string(start + 3, false) {
-                    Token::Literal(_) => Token::Literal(Literal::Encoded),
-                    other => other,
-                };
-            }
-            (b'u', Some(b'&'), Some(b'"')) => {
-                return match self.quoted(start + 3) {
-                    Token::Quoted(_) => Token::Encoded,
-                    other => other,
-                };
-            }
-            _ => {}
+    /// The next token if it is a word; else nothing is taken, blanks apart.
+    ///
+    /// Most tokens are words, and one that is returned like this, inlined, need not go through memory.
+    #[inline(always)]
+    pub(super) fn word(&mut self) -> Option<&'a [u8]> {
+        // One blank between two tokens is too common to branch on.
+        self.at += usize::from(self.peek(0) == Some(b' '));
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        if class(*rest.first()?) != Class::Letter {
+            return None;
         }
-        self.skip_while(|class| matches!(class, Class::Letter | Class::Digit | Class::Dollar));
-        Token::Word(&self.text[start..self.at])
+        let (word, behind) = rest.split_at(name_length(rest));
+        if word.len() == 1 && matches!(behind, [b'\'' | b'&', ..]) {
+            return None;
+        }
+        self.at += word.len();
+        Some(word)
+    }
+
+    /// What a single letter before a quote or `&` is the beginning of: `E'…'`, `B'…'`, `X'…'`, `U&'…'`, `U&"…"`, or just a
+    /// word. `N'…'` is the word `N` and a literal, as in PostgreSQL.
+    fn prefixed(&mut self, letter: u8) -> Token<'a> {
+        let start = self.at;
+        match (letter | 0x20, self.peek(1), self.peek(2)) {
+            (b'e', Some(b'\''), _) => self.string(start + 2, true),
+            (b'b' | b'x', Some(b'\''), _) => self.bits(start + 2),
+            // PostgreSQL refuses the whole text while backslashes escape in ordinary strings.
+            (b'u', Some(b'&'), Some(b'\'')) => match self.string(start + 3, false) {
+                Token::Literal(_) => Token::Literal(Literal::Encoded),
+                other => other,
+            },
+            (b'u', Some(b'&'), Some(b'"')) => match self.quoted(start + 3) {
+                Token::Quoted(_) => Token::Encoded,
+                other => other,
+            },
+            _ => {
+                self.at += 1;
+                Token::Word(&self.text[start..=start])
+            }
+        }
     }
 
     /// The rest of a string whose first byte is at `start`, further pieces on later lines included.
+    #[inline(never)]
     fn string(&mut self, start: usize, escapes: bool) -> Token<'a> {
         let mut at = start;
         let mut encoded = false;
@@ -177,6 +199,22 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// The rest of a bit string, in which a doubled quote is no quote: it ends the bit string and begins a string.
+    fn bits(&mut self, start: usize) -> Token<'a> {
+        let mut at = start;
+        while let Some(found) = memchr(b'\'', self.text.get(at..).unwrap_or_default()) {
+            let end = at + found + 1;
+            match self.continuation(end) {
+                Some(next) => at = next,
+                None => {
+                    self.at = end;
+                    return Token::Literal(Literal::Bits);
+                }
+            }
+        }
+        self.unterminated()
+    }
+
     /// Where the next piece of a string begins whose last piece ended before `at`: behind blanks and line comments with
     /// at least one line end among them, and a quote.
     fn continuation(&self, mut at: usize) -> Option<usize> {
@@ -197,6 +235,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// The rest of a quoted name whose first byte is at `start`.
+    #[inline(never)]
     fn quoted(&mut self, start: usize) -> Token<'a> {
         let mut at = start;
         while let Some(found) = memchr(b'"', self.text.get(at..).unwrap_or_default()) {
@@ -212,14 +251,17 @@ impl<'a> Lexer<'a> {
     }
 
     /// `$1`, `$tag$…$tag$` or a stray dollar.
+    #[inline(never)]
     fn dollar(&mut self) -> Token<'a> {
         let start = self.at;
         self.at += 1;
         if self.peek(0).is_some_and(|byte| byte.is_ascii_digit()) {
-            self.skip_while(|class| class == Class::Digit);
+            self.skip_digits();
             return Token::Parameter;
         }
-        self.skip_while(|class| matches!(class, Class::Letter | Class::Digit));
+        while self.peek(0).is_some_and(|byte| matches!(class(byte), Class::Digit | Class::Letter)) {
+            self.at += 1;
+        }
         if self.peek(0) != Some(b'$') {
             self.at = start + 1;
             return Token::Invalid;
@@ -237,16 +279,16 @@ impl<'a> Lexer<'a> {
 
     /// Digits, a fraction, an exponent. Hexadecimal digits and the like come as a word behind it, which is as good.
     fn number(&mut self) -> Token<'a> {
-        self.skip_while(|class| class == Class::Digit);
+        self.skip_digits();
         if self.peek(0) == Some(b'.') && self.peek(1) != Some(b'.') {
             self.at += 1;
-            self.skip_while(|class| class == Class::Digit);
+            self.skip_digits();
         }
         if matches!(self.peek(0), Some(b'e' | b'E')) {
             let sign = usize::from(matches!(self.peek(1), Some(b'+' | b'-')));
             if self.peek(1 + sign).is_some_and(|byte| byte.is_ascii_digit()) {
                 self.at += 1 + sign;
-                self.skip_while(|class| class == Class::Digit);
+                self.skip_digits();
             }
         }
         Token::Number
@@ -258,29 +300,24 @@ impl<'a> Iterator for Lexer<'a> {
 
     fn next(&mut self) -> Option<Token<'a>> {
         loop {
-            let first = *self.text.get(self.at)?;
+            if let Some(word) = self.word() {
+                return Some(Token::Word(word));
+            }
+            let first = self.peek(0)?;
             return Some(match class(first) {
                 Class::Blank => {
                     self.at += 1;
                     continue;
                 }
-                Class::Letter => self.word(first),
+                Class::Letter => self.prefixed(first),
                 Class::Digit => self.number(),
                 Class::Quote => self.string(self.at + 1, !self.standard_conforming_strings),
                 Class::DoubleQuote => self.quoted(self.at + 1),
                 Class::Dollar => self.dollar(),
-                Class::Symbol => match (first, self.peek(1)) {
-                    (b'-', Some(b'-')) => {
-                        self.skip_line_comment();
-                        continue;
-                    }
-                    (b'/', Some(b'*')) => {
-                        if self.skip_block_comment() {
-                            continue;
-                        }
-                        self.unterminated()
-                    }
-                    _ => {
+                Class::Symbol => match self.comment(first) {
+                    Comment::Skipped => continue,
+                    Comment::Unterminated => self.unterminated(),
+                    Comment::None => {
                         self.at += 1;
                         Token::Symbol(first)
                     }
@@ -294,50 +331,16 @@ impl<'a> Iterator for Lexer<'a> {
     }
 }
 
+/// What a minus, a slash or another symbol began.
+enum Comment {
+    None,
+    Skipped,
+    Unterminated,
+}
+
 /// The first line end at or behind `at`, or the end of the text.
 fn line_end(text: &[u8], at: usize) -> usize {
     memchr2(b'\n', b'\r', text.get(at..).unwrap_or_default()).map_or(text.len(), |found| at + found)
-}
-
-/// What a byte can begin.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Other,
-    Blank,
-    Letter,
-    Digit,
-    Quote,
-    DoubleQuote,
-    Dollar,
-    Symbol,
-}
-
-const fn class(byte: u8) -> Class {
-    const CLASSES: &[Class; 256] = &classes();
-    CLASSES[byte as usize]
-}
-
-const fn classes() -> [Class; 256] {
-    let mut classes = [Class::Other; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
-        let letter = byte as u8;
-        classes[byte] = match letter {
-            b' ' | b'\t' | b'\n' | b'\r' | b'\x0b' | b'\x0c' => Class::Blank,
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => Class::Letter,
-            b'0'..=b'9' => Class::Digit,
-            b'\'' => Class::Quote,
-            b'"' => Class::DoubleQuote,
-            b'$' => Class::Dollar,
-            b',' | b'(' | b')' | b'[' | b']' | b'.' | b';' | b':' | b'+' | b'-' | b'*' | b'/' | b'%'
-            | b'^' => Class::Symbol,
-            b'<' | b'>' | b'=' | b'~' | b'!' | b'@' | b'#' | b'&' | b'|' | b'`' | b'?' => Class::Symbol,
-            _ => Class::Other,
-        };
-        byte += 1;
-    }
-    classes
 }
 
 #[cfg(test)]

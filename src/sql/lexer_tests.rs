@@ -76,6 +76,7 @@ fn reads_as_postgresql_does() {
         ("E'a'\n'\\';b'", "encoded"),
         ("'a'\n E'b'", "s:a s:b"),
         ("b'0'\n'1'", "bits"),
+        ("x'1''a'", "bits s:a"),
         ("'a'\n'", "!"),
         // Dollar quotes.
         ("$$a'b$$", "d:a'b"),
@@ -106,6 +107,7 @@ fn backslashes_escape_without_standard_conforming_strings() {
         ("N'\\''", "w:N encoded"),
         ("'a'\n'\\''", "encoded"),
         ("b'0\\' x'\\'", "bits bits"),
+        ("x'1''a\\'", "bits !"),
         ("$$\\$$ \"\\\"", "d:\\ q:\\"),
         ("U&'a' U&\"a\"", "encoded u"),
     ];

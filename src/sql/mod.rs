@@ -3,6 +3,7 @@
 //! [`effects::classify`] says in one pass what running a text can leave behind in the session, whether it can end a
 //! transaction, and whether its parse result may be shared. Whatever is not understood counts as the most dangerous.
 
+mod bytes;
 mod commands;
 pub mod effects;
 pub mod encoding;

@@ -12,10 +12,16 @@ use super::words::{self, Keyword, Mark, Table};
 pub(super) fn statement(first: Token<'_>, tokens: &mut Lexer<'_>) -> Effects {
     let head = commands::head(first, tokens);
     let mut scan = Scan { flags: head.flags, literals: head.literals, previous: None };
-    let mut next = Some(first);
-    while let Some(token) = next.filter(|token| *token != Token::Symbol(b';')) {
-        scan.see(token, tokens);
-        next = tokens.next();
+    scan.see(first, tokens);
+    loop {
+        if let Some(word) = tokens.word() {
+            scan.word(word, tokens);
+            continue;
+        }
+        match tokens.next() {
+            None | Some(Token::Symbol(b';')) => break,
+            Some(token) => scan.see(token, tokens),
+        }
     }
     Effects::of_statement(scan.flags.concluded(), head.control)
 }
@@ -31,23 +37,39 @@ struct Scan {
 impl Scan {
     /// Takes in one token; `rest` stands behind it and is only looked ahead on.
     fn see(&mut self, token: Token<'_>, rest: &Lexer<'_>) {
-        let previous = self.previous.take();
         match token {
-            Token::Word(word) => match words::mark(word) {
-                None => self.language(previous, word),
-                Some(Mark::Keyword(keyword)) => self.keyword(previous, keyword),
-                Some(Mark::Name(flags)) => self.flags |= flags,
-                Some(Mark::SetConfig) => self.flags |= set_config(rest.clone()),
-            },
-            Token::Quoted(name) => match words::mark(name) {
-                None | Some(Mark::Keyword(_)) => self.language(previous, name),
-                Some(Mark::Name(flags)) => self.flags |= flags,
-                Some(Mark::SetConfig) => self.flags |= set_config(rest.clone()),
-            },
+            Token::Word(word) => self.word(word, rest),
+            Token::Number | Token::Parameter | Token::Symbol(_) => self.previous = None,
+            Token::Quoted(name) => {
+                let mark = words::mark(name).filter(|mark| !matches!(mark, Mark::Keyword(_)));
+                self.marked(mark, name, rest);
+            }
+            Token::Literal(literal) => {
+                let previous = self.previous.take();
+                self.literal(previous, literal, rest);
+            }
             Token::Encoded => self.flags |= Flags::UNSEEN_CODE,
-            Token::Literal(literal) => self.literal(previous, literal, rest),
             Token::Invalid => self.flags |= Flags::OPAQUE,
-            Token::Number | Token::Parameter | Token::Symbol(_) => {}
+        }
+    }
+
+    /// The case of most tokens: a word that means nothing, behind one that means nothing.
+    #[inline(always)]
+    fn word(&mut self, word: &[u8], rest: &Lexer<'_>) {
+        let mark = words::mark(word);
+        if mark.is_some() || self.previous.is_some() {
+            self.marked(mark, word, rest);
+        }
+    }
+
+    #[inline(never)]
+    fn marked(&mut self, mark: Option<Mark>, word: &[u8], rest: &Lexer<'_>) {
+        let previous = self.previous.take();
+        match mark {
+            None => self.language(previous, word),
+            Some(Mark::Keyword(keyword)) => self.keyword(previous, keyword),
+            Some(Mark::Name(flags)) => self.flags |= flags,
+            Some(Mark::SetConfig) => self.flags |= set_config(rest.clone()),
         }
     }
 

@@ -2,59 +2,66 @@
 
 use super::flags::Flags;
 
-/// Words with what they mean; most other words are told apart from them by one look at a bit.
+/// Words with what they mean: a hash table, built at compile time, of first letter, last letter and length. Most words
+/// that are not in it are known by an empty bucket.
 pub(super) struct Table<V: 'static> {
-    /// Ordered by first letter.
     entries: &'static [(&'static str, V)],
-    /// For each first letter, a bit for each length that occurs; bit 31 stands for 31 and more.
-    lengths: [u32; 32],
-    /// For each first letter, where its entries begin.
-    starts: [u8; 33],
+    /// For each hash, the place of its first entry; [`END`] if there is none.
+    buckets: [u8; BUCKETS],
+    /// For each entry, the place of the next one with the same hash.
+    chain: [u8; MAX_WORDS],
 }
 
+const BUCKETS: usize = 256;
+const MAX_WORDS: usize = 64;
+const END: u8 = u8::MAX;
+
 impl<V: Copy> Table<V> {
-    /// Built at compile time, and refused there if the entries are not in order of their first letter.
+    /// The words must be in lower case.
     pub(super) const fn new(entries: &'static [(&'static str, V)]) -> Self {
-        let mut lengths = [0; 32];
-        let mut starts = [0; 33];
-        let mut slot = 0;
+        let mut buckets = [END; BUCKETS];
+        let mut chain = [END; MAX_WORDS];
         let mut at = 0;
         while at < entries.len() {
-            let name = entries[at].0.as_bytes();
-            let own = slot_of(name[0]);
-            assert!(own >= slot, "words must be ordered by first letter");
-            while slot < own {
-                slot += 1;
-                starts[slot] = at as u8;
-            }
-            lengths[own] |= 1 << length_bit(name.len());
+            let bucket = hash(entries[at].0.as_bytes());
+            chain[at] = buckets[bucket];
+            buckets[bucket] = at as u8;
             at += 1;
-            assert!(at < 256);
         }
-        while slot < 32 {
-            slot += 1;
-            starts[slot] = at as u8;
-        }
-        Self { entries, lengths, starts }
+        Self { entries, buckets, chain }
     }
 
     /// What `word` means, case ignored.
+    #[inline(always)]
     pub(super) fn find(&self, word: &[u8]) -> Option<V> {
-        let slot = slot_of(fold(*word.first()?));
-        if (self.lengths[slot] >> length_bit(word.len())) & 1 == 0 {
-            return None;
+        match self.buckets[hash(word)] {
+            END => None,
+            first => self.compare(first, word),
         }
-        let entries = &self.entries[usize::from(self.starts[slot])..usize::from(self.starts[slot + 1])];
-        entries.iter().find(|(name, _)| equal(word, name)).map(|&(_, value)| value)
+    }
+
+    #[inline(never)]
+    fn compare(&self, first: u8, word: &[u8]) -> Option<V> {
+        let mut at = first;
+        while let Some((name, value)) = self.entries.get(usize::from(at)) {
+            if equal(word, name) {
+                return Some(*value);
+            }
+            at = self.chain[usize::from(at)];
+        }
+        None
     }
 }
 
-const fn slot_of(letter: u8) -> usize {
-    (letter & 31) as usize
-}
-
-const fn length_bit(length: usize) -> usize {
-    if length < 31 { length } else { 31 }
+/// The lowest five bits of a letter do not tell its case.
+const fn hash(word: &[u8]) -> usize {
+    match word {
+        [first, .., last] => {
+            let letters = (*first as usize & 31) | ((*last as usize & 31) << 5);
+            (letters * 7 + word.len() * 29) % BUCKETS
+        }
+        _ => 0,
+    }
 }
 
 /// PostgreSQL folds names with the C library where the server's encoding is single-byte; in the Turkish ones 0xDD (a dotted
@@ -96,14 +103,23 @@ pub(super) enum Keyword {
 }
 
 /// What a word or quoted name means, wherever it stands.
+#[inline(always)]
 pub(super) fn mark(word: &[u8]) -> Option<Mark> {
-    if let Some(mark) = MARKS.find(word) {
-        return Some(mark);
+    match MARKS.find(word) {
+        None if word.len() > PG_TEMP.len() && fold(word[0]) == b'p' && is_numbered_schema(word) => {
+            Some(DIRTY)
+        }
+        found => found,
     }
-    // The schemas of the sessions' temporary relations: pg_temp_3 and so on.
-    let numbered = word.get(..8).is_some_and(|head| fold(head[0]) == b'p' && equal(head, "pg_temp_"));
-    numbered.then_some(Mark::Name(Flags::DIRTY))
 }
+
+/// The schemas of the sessions' temporary relations: `pg_temp_3` and so on.
+#[inline(never)]
+fn is_numbered_schema(word: &[u8]) -> bool {
+    word.get(..PG_TEMP.len()).is_some_and(|head| equal(head, PG_TEMP))
+}
+
+const PG_TEMP: &str = "pg_temp_";
 
 /// Leaves something behind in the session.
 const DIRTY: Mark = Mark::Name(Flags::DIRTY);
@@ -178,10 +194,7 @@ mod tests {
         for (name, expected) in MARKS.entries {
             assert!(mark(name.as_bytes()) == Some(*expected), "{name}");
             assert!(mark(name.to_ascii_uppercase().as_bytes()) == Some(*expected), "{name} in capitals");
-            assert!(
-                mark(&name.as_bytes()[..name.len() - 1])
-                    .is_none_or(|found| found != *expected || *name != "temp")
-            );
+            assert!(mark(format!("x{name}").as_bytes()).is_none(), "x{name}");
         }
         for other in
             ["", "x", "pg_tem", "pg_temporal", "set_confi", "set_configs", "intp", "\u{e9}", "updatf"]
