@@ -11,7 +11,7 @@ use pgsteer::{
     clock::Clock,
     cluster::store::{
         Store, StoreEvent, StoreSnapshot,
-        etcd::{EtcdPolicy, EtcdStore},
+        etcd::{EtcdPolicy, EtcdStore, EtcdTls},
     },
 };
 use tempfile::TempDir;
@@ -101,6 +101,17 @@ fn spawn(folder: &TempDir, client_port: u16, peer_port: u16) -> Child {
         .expect("the binary `etcd` (Debian: etcd-server)")
 }
 
+fn policy(endpoints: &[String], reread_interval: Duration) -> EtcdPolicy {
+    EtcdPolicy {
+        endpoints: endpoints.to_vec(),
+        namespace: "/service/".to_owned(),
+        scope: "demo".to_owned(),
+        tls: None,
+        login: None,
+        reread_interval,
+    }
+}
+
 /// A watched store.
 struct Watched {
     events: mpsc::Receiver<StoreEvent>,
@@ -110,14 +121,10 @@ struct Watched {
 
 impl Watched {
     fn start(endpoints: &[String], reread_interval: Duration) -> Self {
-        let policy = EtcdPolicy {
-            endpoints: endpoints.to_vec(),
-            namespace: "/service/".to_owned(),
-            scope: "demo".to_owned(),
-            tls: None,
-            login: None,
-            reread_interval,
-        };
+        Self::with(policy(endpoints, reread_interval))
+    }
+
+    fn with(policy: EtcdPolicy) -> Self {
         let clock = Clock::boot();
         let (sender, events) = mpsc::channel(64);
         let (hurry, hurried) = watch::channel(0);
@@ -328,4 +335,89 @@ async fn nobody_listens_where_etcd_should_be() {
     println!("refused: {reason}");
     assert!(store.clock.now().since(asked) < Duration::from_secs(1), "{reason}");
     assert!(reason.to_lowercase().contains("refused"), "{reason}");
+}
+
+/// An authority and a certificate for 127.0.0.1 signed by it, as PEM files in `folder`.
+fn certificates(folder: &std::path::Path) {
+    let run = |arguments: &str| {
+        let status = Command::new("openssl")
+            .args(arguments.split_whitespace())
+            .current_dir(folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        assert!(status.expect("the binary `openssl`").success(), "openssl {arguments}");
+    };
+    run("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority");
+    run("req -newkey rsa:2048 -nodes -keyout node.key -out node.csr -subj /CN=etcd");
+    let extensions = "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n";
+    std::fs::write(folder.join("extensions"), extensions).unwrap();
+    run(
+        "x509 -req -in node.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out node.pem -days 2 -extfile extensions",
+    );
+}
+
+#[tokio::test]
+async fn tls_with_certificates_on_both_sides() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let [port, peer_port] = free_ports();
+    let (client, peer) = (format!("https://127.0.0.1:{port}"), format!("http://127.0.0.1:{peer_port}"));
+    let file = |name: &str| folder.path().join(name);
+    let child = Command::new("etcd")
+        .arg("--data-dir")
+        .arg(file("data"))
+        .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+        .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+        .args(["--initial-cluster", &format!("default={peer}"), "--client-cert-auth"])
+        .arg("--trusted-ca-file")
+        .arg(file("ca.pem"))
+        .arg("--cert-file")
+        .arg(file("node.pem"))
+        .arg("--key-file")
+        .arg(file("node.key"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let pem = |name: &str| std::fs::read(file(name)).unwrap();
+    let tls = EtcdTls { ca: Some(pem("ca.pem")), identity: Some((pem("node.pem"), pem("node.key"))) };
+    let endpoint = format!("127.0.0.1:{port}");
+    let etcd = Etcd { child, folder, client_port: port, peer_port };
+
+    let mut policy = policy(std::slice::from_ref(&endpoint), Duration::from_millis(100));
+    policy.tls = Some(tls.clone());
+    let mut store = Watched::with(policy.clone());
+    let nothing = |event: &StoreEvent| matches!(event, StoreEvent::Nothing { .. }).then_some(());
+    store.next("answer over TLS", nothing).await;
+
+    // Without our certificate etcd does not talk to us.
+    policy.tls = Some(EtcdTls { identity: None, ..tls });
+    let mut store = Watched::with(policy);
+    let reason = store.lost().await;
+    println!("no certificate: {reason}");
+    drop(etcd);
+}
+
+#[tokio::test]
+async fn a_user_and_a_password() {
+    let etcd = Etcd::start().await;
+    let mut client = etcd.client().await;
+    populate(&mut client, "n1", 60).await;
+    client.user_add("root", "secret", None).await.unwrap();
+    client.role_add("root").await.ok();
+    client.user_grant_role("root", "root").await.unwrap();
+    client.auth_enable().await.unwrap();
+
+    let mut policy = policy(&[etcd.endpoint()], Duration::from_millis(100));
+    policy.login = Some(("root".into(), "wrong".into()));
+    let reason = Watched::with(policy.clone()).lost().await;
+    assert!(reason.contains("authentication failed"), "{reason}");
+
+    policy.login = None;
+    let reason = Watched::with(policy.clone()).lost().await;
+    assert!(reason.contains("user name is empty"), "{reason}");
+
+    policy.login = Some(("root".into(), "secret".into()));
+    Watched::with(policy).read("reading as root", with_right("n1")).await;
 }
