@@ -258,3 +258,22 @@ fn a_member_moves() {
         ",
     );
 }
+
+#[test]
+fn a_released_key_and_a_successor_before_the_store_names_it() {
+    check(
+        "
+        200 store -
+        = held n1 KeyAbsent
+        # the right given by the lease is not over, but it was given up
+        300 probe n2 299 w 2 1000
+        = vacant NobodyNamed
+        = deposed n1 Outranked
+        = right 0 None
+        310 store n2@9 20310
+        = vacant NotWritable
+        315 probe n2 312 w 2 1000
+        = open n2 2 2
+        ",
+    );
+}

@@ -77,6 +77,9 @@ fn a_lost_store_and_a_contradiction() {
         20000 tick
         = vacant NotWritable
         = deposed n1 Outranked
+        # what n1 said before it was deposed does not bring it back
+        20003 probe n2 20001 refused
+        = vacant NotWritable
         # nobody but the store can name n2
         20010 probe n2 20005 w 2 1000
         = vacant NotWritable
