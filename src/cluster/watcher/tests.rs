@@ -181,7 +181,8 @@ impl Bench {
         let sink = Arc::clone(&published);
         let publish: Publish = Box::new(move |topology| sink.lock().push(Arc::clone(topology)));
         let network = Arc::new(Network(Arc::clone(&servers)));
-        let watcher = Watcher::spawn(Handle::current(), clock, network, scripted, policy, publish);
+        let fence = Arc::new(Fence::closed());
+        let watcher = Watcher::spawn(Handle::current(), clock, network, scripted, policy, fence, publish);
         Self { servers, store, hurried, watcher, published, clock, revision: 0 }
     }
 
