@@ -1,5 +1,7 @@
 //! The etcd store against a real etcd.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+
 use std::{
     net::TcpListener,
     process::{Child, Command, Stdio},
