@@ -261,6 +261,3 @@ fn of_server(error: &ServerError) -> ProbeFailure {
         _ => ProbeFailure::Failed(error.to_string()),
     }
 }
-
-#[cfg(test)]
-mod tests;

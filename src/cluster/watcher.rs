@@ -256,3 +256,6 @@ impl Watcher {
         RunningProber { address: address.clone(), pace, _task: task }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -228,3 +228,6 @@ impl From<&Member> for MemberRoute {
         Self { standing, address: member.address.clone() }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,8 @@ use crate::{
 const HORIZON: u32 = 4;
 /// Samples for each bound's length: a sample less than this part of the bound after the one before is left out.
 const RESOLUTION: u32 = 64;
+/// What stands in for the bound where there is none.
+const SHOWN: Duration = Duration::from_secs(10);
 
 /// Positions of one term's leader and when each was asked for; grows only when the position does, so an idle
 /// leader makes nobody lag. At most `HORIZON * RESOLUTION` samples and a few.
@@ -23,8 +25,10 @@ pub(super) struct Trail {
 }
 
 impl Trail {
-    /// An empty trail that can tell lags around `bound`.
-    pub(super) const fn new(bound: Duration) -> Self {
+    /// An empty trail that can tell lags around `bound`. Where there is no bound ([`Duration::MAX`]) lags are only
+    /// shown.
+    pub(super) fn new(bound: Duration) -> Self {
+        let bound = if bound == Duration::MAX { SHOWN } else { bound };
         Self { epoch: 0, bound, newest: Lsn(0), samples: VecDeque::new() }
     }
 
@@ -42,7 +46,11 @@ impl Trail {
             _ => self.samples.push_back((lsn, asked_at)),
         }
         // One sample beyond the horizon stays: whoever lacks a dropped one lacks that one too.
-        while self.samples.get(1).is_some_and(|(_, at)| asked_at.since(*at) > self.bound * HORIZON) {
+        while self
+            .samples
+            .get(1)
+            .is_some_and(|(_, at)| asked_at.since(*at) > self.bound.saturating_mul(HORIZON))
+        {
             self.samples.pop_front();
         }
     }
@@ -115,6 +123,22 @@ mod tests {
         assert_eq!(trail.lag(2, &standby, ms(1)), None, "another term's samples do not count");
         assert!(trail.lag(1, &standby, ms(1)).is_some());
         assert_eq!(trail.lag(1, &Standby { replayed: None, ..standby }, ms(1)), None);
+    }
+
+    #[test]
+    fn without_a_bound_lags_are_still_told() {
+        let mut trail = Trail::new(Duration::MAX);
+        for i in 1..1000 {
+            trail.sample(1, Lsn(i), ms(i * 500));
+        }
+        let standby = Standby {
+            timeline: Some(1),
+            replayed: Some(Lsn(990)),
+            known: None,
+            receiver: Receiver::Streaming,
+        };
+        let lag = trail.lag(1, &standby, ms(999 * 500));
+        assert_eq!(lag, Some(Lag { bytes: 9, time: Duration::from_secs(4) }));
     }
 
     #[test]

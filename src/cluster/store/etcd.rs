@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, fmt, future::Future, pin::Pin, time::Duration};
 
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
 use tokio::{
+    net::TcpStream,
     sync::{mpsc, watch},
     time::{sleep, timeout},
 };
@@ -171,6 +172,9 @@ impl EtcdStore {
         reporter: &mut Reporter,
         hurry: &mut watch::Receiver<u64>,
     ) -> Ended {
+        if let Err(reason) = knock(endpoint).await {
+            return Ended::Failed { reason, worked: false };
+        }
         // Authenticates at once if there is a user, so it may take as long as a request.
         let connected =
             timeout(REQUEST_TIMEOUT, Client::connect([endpoint], Some(self.policy.options()))).await;
@@ -221,19 +225,28 @@ impl Reporter {
     }
 }
 
-/// An error of the client without the words around it.
+/// An error of the client without the words around it, and what is behind it.
 fn in_words(error: &etcd_client::Error) -> String {
-    match error {
-        etcd_client::Error::GRpcStatus(status) => {
-            let source = std::error::Error::source(status).map(ToString::to_string);
-            match source {
-                Some(source) if !status.message().contains(&source) => {
-                    format!("{}: {source}", status.message())
-                }
-                _ => status.message().to_owned(),
-            }
+    let etcd_client::Error::GRpcStatus(status) = error else { return error.to_string() };
+    let mut words = status.message().to_owned();
+    let mut behind = std::error::Error::source(status);
+    while let Some(cause) = behind {
+        let said = cause.to_string();
+        if !words.contains(&said) {
+            words = format!("{words}: {said}");
         }
-        other => other.to_string(),
+        behind = cause.source();
+    }
+    words
+}
+
+/// Whether anybody listens at an endpoint: the client itself goes on trying in silence.
+async fn knock(endpoint: &str) -> Result<(), String> {
+    let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+    match timeout(CONNECT_TIMEOUT, TcpStream::connect(host.trim_end_matches('/'))).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no connection within {CONNECT_TIMEOUT:?}")),
     }
 }
 

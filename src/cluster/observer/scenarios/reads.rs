@@ -1,0 +1,148 @@
+//! Who serves reads.
+
+use super::check;
+
+#[test]
+fn who_may_not_serve_reads() {
+    check(
+        "
+        200 list n1 n2:!lb n3:starting
+        200 store n1@5 20200
+        = reads -
+        300 list n1 n2 n3
+        300 store n1@5 20300
+        = reads n2 n3
+        # off the timeline; no timeline; no position; not streaming while behind
+        500 probe n2 499 r 2 1000
+        = reads n3
+        501 probe n2 500 r ? 1000
+        502 probe n3 500 r 1 ?
+        = reads n3
+        510 probe n1 509 w 1 1500
+        520 probe n2 519 r 1 1500 idle
+        = reads n2 n3
+        530 probe n2 529 r 1 1400 idle
+        = reads n3
+        # the member the store names leaves at once
+        600 store n3@9
+        = reads -
+        ",
+    );
+}
+
+#[test]
+fn a_lost_wal_receiver_is_the_replicas_fault_only_if_the_leader_lives() {
+    check(
+        "
+        200 probe n2 199 r 1 1000 gone
+        = reads n2 n3
+        300 probe n1 299 w 1 1000
+        = reads n3
+        400 probe n2 399 r 1 1000 gone
+        = reads n3
+        500 probe n2 499 r 1 1000
+        = reads n2 n3
+        ",
+    );
+}
+
+#[test]
+fn lag_with_hysteresis() {
+    check(
+        "
+        # bytes: out beyond 1000, back after two answers within 500
+        500  probe n1 490 w 1 3000
+        510  probe n2 500 r 1 2000
+        = reads n2 n3
+        520  probe n2 510 r 1 1999
+        = reads n3
+        530  probe n2 520 r 1 2400
+        540  probe n2 530 r 1 2600
+        550  probe n2 540 r 1 2400
+        560  probe n2 550 r 1 2600
+        = reads n3
+        570  probe n2 560 r 1 2600
+        = reads n2 n3
+        # time: a few bytes, but for longer than a second
+        1000 probe n1 995 w 1 3100
+        1400 probe n2 1390 r 1 3000
+        1400 probe n3 1390 r 1 3100
+        = reads n2 n3
+        1990 probe n1 1985 w 1 3200
+        1996 probe n2 1992 r 1 3000
+        1996 probe n3 1992 r 1 3100
+        = reads n3
+        ",
+    );
+}
+
+#[test]
+fn an_idle_leader_makes_nobody_lag() {
+    check(
+        "
+        5000 probe n1 4995 w 1 1000
+        5000 probe n2 4995 r 1 1000
+        5000 probe n3 4995 r 1 999
+        = reads n2
+        9000 probe n1 8995 w 1 1000
+        9000 probe n2 8995 r 1 1000
+        9000 probe n3 8995 r 1 1000
+        = reads n2
+        9500 probe n3 9495 r 1 1000
+        = reads n2 n3
+        ",
+    );
+}
+
+#[test]
+fn an_answer_that_is_too_old_serves_nobody() {
+    check(
+        "
+        1700 probe n1 1699 w 1 1000
+        1845 tick
+        = reads -
+        = open n1 1 1
+        3449 tick
+        = held n1 Silent
+        ",
+    );
+}
+
+#[test]
+fn reads_go_on_for_a_while_without_a_leader() {
+    check(
+        "
+        # n3 lags out before the leader is lost, so it is not among those that go on
+        200  probe n1 199 w 1 5000
+        210  probe n2 209 r 1 5000
+        210  probe n3 209 r 1 1000
+        = reads n2
+        300  probe n1 299 refused
+        = reads n2
+        400  probe n3 399 r 1 5000 gone
+        400  probe n2 399 r 1 5000 gone
+        = reads n2
+        10200 probe n2 10199 r 1 5000 gone
+        = reads n2
+        10300 tick
+        = reads -
+        ",
+    );
+}
+
+#[test]
+fn a_cascading_replica_follows_later() {
+    check(
+        "
+        200 store n2@9 20200
+        210 probe n2 205 w 2 1100
+        = open n2 2 2
+        300 probe n1 299 r 2 1100
+        310 probe n3 309 r 1 1000
+        = reads n1
+        # n3 streams from n1, which has switched
+        800 probe n3 799 r 2 1100
+        = reads n1 n3
+        ",
+    );
+}

@@ -1,0 +1,351 @@
+//! The watcher with a scripted store and servers that exist in memory only, in paused time.
+
+use std::{collections::BTreeMap, future::Future, io, pin::Pin, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+use super::*;
+use crate::{
+    auth::secrets::Credential,
+    cluster::{
+        policy::{Authority, ProbePolicy, ReadPolicy},
+        store::{ClusterSettings, LeaderKey, MemberRecord, StoreSnapshot},
+        topology::WriteState,
+    },
+    net::Stream,
+    server::ServerLogin,
+};
+
+/// How a server behaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mode {
+    Writable(u32),
+    Standby(u32),
+    /// Accepts nothing.
+    Refused,
+    /// Accepts, and then says nothing.
+    Hangs,
+}
+
+/// Servers by host name, and how often each was asked.
+#[derive(Default)]
+struct Servers {
+    modes: Mutex<BTreeMap<String, Mode>>,
+    asked: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Servers {
+    fn set(&self, host: &str, mode: Mode) {
+        self.modes.lock().insert(host.to_owned(), mode);
+    }
+
+    fn mode(&self, host: &str) -> Mode {
+        self.modes.lock().get(host).copied().unwrap_or(Mode::Refused)
+    }
+
+    fn asked(&self, host: &str) -> u64 {
+        self.asked.lock().get(host).copied().unwrap_or(0)
+    }
+}
+
+struct Network(Arc<Servers>);
+
+impl Dial for Network {
+    fn dial<'a>(
+        &'a self,
+        address: &'a Address,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Stream>> + Send + 'a>> {
+        let Address::Tcp { host, .. } = address else { unreachable!("all are TCP") };
+        let (servers, host) = (Arc::clone(&self.0), host.to_string());
+        Box::pin(async move {
+            if servers.mode(&host) == Mode::Refused {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            let (ours, theirs) = duplex(4096);
+            tokio::spawn(serve(theirs, servers, host));
+            Ok(Stream::Boxed(Box::new(ours)))
+        })
+    }
+}
+
+/// Serves one connection until the server behaves in a way that ends it.
+async fn serve(mut stream: DuplexStream, servers: Arc<Servers>, host: String) -> io::Result<()> {
+    let length = stream.read_u32().await?;
+    stream.read_exact(&mut vec![0; length as usize - 4]).await?;
+    let mut hello = message(b'R', &0u32.to_be_bytes());
+    hello.extend(message(b'S', b"server_version\x0015.4\x00"));
+    hello.extend(message(b'K', &[0, 0, 0, 1, 0, 0, 0, 2]));
+    hello.extend(message(b'Z', b"I"));
+    stream.write_all(&hello).await?;
+    loop {
+        let _tag = stream.read_u8().await?;
+        let length = stream.read_u32().await?;
+        stream.read_exact(&mut vec![0; length as usize - 4]).await?;
+        let row = match servers.mode(&host) {
+            Mode::Writable(timeline) => {
+                format!("f|7|150004|0/1000|{timeline:08X}|||f||")
+            }
+            Mode::Standby(timeline) => format!("t|7|150004|||0/1000|0/1000|t|streaming|{timeline}"),
+            Mode::Refused => return Ok(()),
+            Mode::Hangs => std::future::pending().await,
+        };
+        *servers.asked.lock().entry(host.clone()).or_default() += 1;
+        let columns: Vec<&str> = row.split('|').collect();
+        let mut data = u16::try_from(columns.len()).unwrap().to_be_bytes().to_vec();
+        for column in columns {
+            let length = if column.is_empty() { -1 } else { i32::try_from(column.len()).unwrap() };
+            data.extend(length.to_be_bytes());
+            data.extend(column.as_bytes());
+        }
+        let mut answer = message(b'D', &data);
+        answer.extend(message(b'C', b"SELECT 1\x00"));
+        answer.extend(message(b'Z', b"I"));
+        stream.write_all(&answer).await?;
+    }
+}
+
+fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut message = vec![tag];
+    message.extend(u32::try_from(body.len() + 4).unwrap().to_be_bytes());
+    message.extend(body);
+    message
+}
+
+/// A store that says what the test says.
+struct Scripted(mpsc::Receiver<StoreEvent>, Arc<Mutex<u64>>);
+
+impl Store for Scripted {
+    fn watch(
+        mut self: Box<Self>,
+        events: mpsc::Sender<StoreEvent>,
+        mut hurry: watch::Receiver<u64>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    event = self.0.recv() => match event {
+                        None => return,
+                        Some(event) => {
+                            if events.send(event).await.is_err() {
+                                return;
+                            }
+                        }
+                    },
+                    Ok(()) = hurry.changed() => *self.1.lock() += 1,
+                }
+            }
+        })
+    }
+}
+
+struct Bench {
+    servers: Arc<Servers>,
+    store: mpsc::Sender<StoreEvent>,
+    hurried: Arc<Mutex<u64>>,
+    watcher: WatcherHandle,
+    published: Arc<Mutex<Vec<Arc<Topology>>>>,
+    clock: Clock,
+    revision: u64,
+}
+
+impl Bench {
+    fn new(authority: Authority) -> Self {
+        let clock = Clock::of_runtime();
+        let servers = Arc::new(Servers::default());
+        let published = Arc::new(Mutex::new(Vec::new()));
+        let hurried = Arc::new(Mutex::new(0));
+        let (store, script) = mpsc::channel(8);
+        let login = ServerLogin {
+            user: "monitoring".into(),
+            database: "postgres".into(),
+            parameters: Vec::new(),
+            credential: Credential::None,
+        };
+        let probe = ProbePolicy {
+            interval: Duration::from_millis(500),
+            timeout: Duration::from_secs(1),
+            login: Arc::new(login),
+        };
+        let reads = ReadPolicy {
+            lag_bytes_max: 1 << 25,
+            lag_time_max: Duration::from_secs(1),
+            no_leader_grace: Duration::from_secs(60),
+        };
+        let scripted: Option<Box<dyn Store>> = match authority {
+            Authority::Store => Some(Box::new(Scripted(script, Arc::clone(&hurried)))),
+            Authority::Hosts(_) => None,
+        };
+        let policy = ClusterPolicy { name: "test".into(), authority, probe, reads };
+        let sink = Arc::clone(&published);
+        let publish: Publish = Box::new(move |topology| sink.lock().push(Arc::clone(topology)));
+        let network = Arc::new(Network(Arc::clone(&servers)));
+        let fence = Arc::new(Fence::closed());
+        let watcher = Watcher::spawn(Handle::current(), clock, network, scripted, policy, fence, publish);
+        Self { servers, store, hurried, watcher, published, clock, revision: 0 }
+    }
+
+    /// A reading: who holds the key, and for how long from now.
+    async fn key(&mut self, leader: &str, ttl: Duration) {
+        self.revision += 1;
+        let record = |name: &str| MemberRecord {
+            name: name.into(),
+            address: Address::tcp(name, 5432),
+            state: "running".into(),
+            role: "replica".into(),
+            timeline: None,
+            xlog_location: None,
+            noloadbalance: false,
+            api_url: None,
+        };
+        let snapshot = StoreSnapshot {
+            asked_at: self.clock.now(),
+            revision: self.revision,
+            system_id: Some(7),
+            leader: Some(LeaderKey {
+                member: leader.into(),
+                elected_at: leader.len() as u64,
+                right_until: Some(self.clock.now() + ttl),
+            }),
+            members: ["n1", "n2"].map(record).to_vec(),
+            settings: ClusterSettings::default(),
+            sync_standbys: Vec::new(),
+            switchover_pending: false,
+        };
+        self.store.send(StoreEvent::Read(snapshot)).await.unwrap();
+    }
+
+    /// Waits until writes are as `wanted`, and says how long that took.
+    async fn until(&self, what: &str, wanted: impl Fn(&WriteState) -> bool) -> Duration {
+        let began = self.clock.now();
+        for _ in 0..100_000 {
+            if wanted(&self.watcher.topology().write) {
+                return self.clock.now().since(began);
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        panic!("not {what}: {:#?}", self.watcher.topology());
+    }
+
+    async fn open(&self, member: &str) -> Duration {
+        self.until(member, |write| matches!(write, WriteState::Open(term) if term.member.as_str() == member))
+            .await
+    }
+
+    fn may_write(&self) -> bool {
+        let fence = self.watcher.fence();
+        fence.may_send(fence.epoch(), self.clock.now())
+    }
+}
+
+const TTL: Duration = Duration::from_secs(20);
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_is_found_and_a_new_one_within_milliseconds() {
+    let mut bench = Bench::new(Authority::Store);
+    bench.servers.set("n1", Mode::Writable(1));
+    bench.servers.set("n2", Mode::Standby(1));
+    assert!(!bench.may_write());
+    bench.key("n1", TTL).await;
+    assert!(bench.open("n1").await < Duration::from_millis(10));
+    assert!(bench.may_write());
+    sleep(Duration::from_secs(3)).await;
+    let steady = bench.servers.asked("n2");
+    assert!((5..=9).contains(&steady), "{steady} questions in 3 s at 500 ms");
+    let epoch = bench.watcher.fence().epoch();
+
+    // The store names n2, which needs 300 ms more.
+    bench.servers.set("n1", Mode::Hangs);
+    bench.key("n2", TTL).await;
+    bench.until("vacant", |write| matches!(write, WriteState::Vacant { .. })).await;
+    assert!(!bench.may_write() && bench.watcher.fence().epoch() == 0);
+    sleep(Duration::from_millis(300)).await;
+    assert!(!bench.may_write());
+    bench.servers.set("n2", Mode::Writable(2));
+    let took = bench.open("n2").await;
+    assert!(took < Duration::from_millis(15), "{took:?}");
+    assert!(bench.watcher.fence().epoch() > epoch && bench.may_write());
+
+    // Every snapshot was published, in order, and none but the first is like the one before.
+    let published = bench.published.lock();
+    let seqs: Vec<u64> = published.iter().map(|topology| topology.seq).collect();
+    assert!(seqs.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seqs:?}");
+    assert!(published.iter().any(|topology| !topology.deposed.is_empty()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_broken_connection_holds_writes_for_a_moment() {
+    let mut bench = Bench::new(Authority::Store);
+    bench.servers.set("n1", Mode::Writable(1));
+    bench.servers.set("n2", Mode::Standby(1));
+    bench.key("n1", TTL).await;
+    bench.open("n1").await;
+    sleep(Duration::from_millis(700)).await;
+    let hurried = *bench.hurried.lock();
+
+    bench.watcher.suspect("n1".into(), "connection reset by peer");
+    sleep(Duration::from_millis(10)).await;
+    assert!(matches!(bench.watcher.topology().write, WriteState::Open(_)), "it was asked and has answered");
+    let published = bench.published.lock();
+    let held: Vec<_> = published.iter().filter(|t| matches!(t.write, WriteState::Held { .. })).collect();
+    assert_eq!(held.len(), 1, "held for one question");
+    assert!(held[0].right.deadline > bench.clock.now(), "what is under way goes on");
+    assert_eq!(held[0].term().map(|term| term.epoch), Some(bench.watcher.fence().epoch()));
+    assert!(*bench.hurried.lock() > hurried, "the store was asked too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_leader_is_held_and_the_right_runs_out() {
+    let mut bench = Bench::new(Authority::Store);
+    bench.servers.set("n1", Mode::Writable(1));
+    bench.servers.set("n2", Mode::Standby(1));
+    bench.key("n1", TTL).await;
+    bench.open("n1").await;
+    bench.servers.set("n1", Mode::Hangs);
+    let took = bench.until("held", |write| matches!(write, WriteState::Held { .. })).await;
+    assert!(took <= Duration::from_millis(1600), "{took:?}");
+    assert!(bench.may_write());
+    sleep(TTL).await;
+    assert!(!bench.may_write(), "nobody renewed the right");
+    assert_ne!(bench.watcher.fence().epoch(), 0, "nobody was deposed");
+    // It thaws and is seen at once, also by the store.
+    bench.servers.set("n1", Mode::Writable(1));
+    bench.key("n1", TTL).await;
+    assert!(bench.open("n1").await < Duration::from_millis(1200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn hosts_without_a_store() {
+    let hosts = ["n1", "n2", "n3"].map(|host| Address::tcp(host, 5432)).to_vec();
+    let bench = Bench::new(Authority::Hosts(hosts));
+    bench.servers.set("n1", Mode::Writable(1));
+    bench.servers.set("n2", Mode::Standby(1));
+    bench.servers.set("n3", Mode::Standby(1));
+    bench.open("n1:5432").await;
+    sleep(Duration::from_secs(30)).await;
+    assert!(bench.may_write(), "fresh answers go on giving the right");
+
+    bench.servers.set("n1", Mode::Refused);
+    bench.until("held", |write| matches!(write, WriteState::Held { .. })).await;
+    sleep(Duration::from_secs(4)).await;
+    assert!(!bench.may_write());
+    bench.servers.set("n2", Mode::Writable(2));
+    let took = bench.open("n2:5432").await;
+    assert!(took <= Duration::from_millis(20), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_with_its_last_handle() {
+    let mut bench = Bench::new(Authority::Store);
+    bench.servers.set("n1", Mode::Writable(1));
+    bench.key("n1", TTL).await;
+    bench.open("n1").await;
+    let Bench { servers, watcher, store, .. } = bench;
+    drop(watcher);
+    sleep(Duration::from_secs(1)).await;
+    let asked = servers.asked("n1");
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(servers.asked("n1"), asked, "nobody asks any more");
+    assert!(store.is_closed());
+}
