@@ -16,9 +16,10 @@ test: tools lint ## everything that must hold: lints, unit and integration tests
 	@deploy/install.sh nextest
 	cargo nextest run --workspace --profile all
 
-bench: tools ## pgsteer beside PgBouncer, HAProxy and no proxy, as ratios
-	@cargo build --quiet --release --bin pgsteer
-	benches/compare
+bench: tools ## pgsteer beside current PgBouncer and HAProxy, as ratios (90 minutes; BENCH='--rounds 1' for a look)
+	@[ -x target/peers/pgbouncer ] || benches/fetch-peers.sh target/peers
+	@cargo build --quiet --release
+	PGBOUNCER=$(CURDIR)/target/peers/pgbouncer HAPROXY=$(CURDIR)/target/peers/haproxy cargo bench --bench compare -- $(BENCH)
 
 build: ## target/release/pgsteer
 	@deploy/install.sh build

@@ -11,4 +11,5 @@ mod reads;
 mod stopping;
 mod store;
 mod switchover;
+mod without_store;
 mod witnesses;

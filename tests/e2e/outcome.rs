@@ -54,6 +54,16 @@ impl Watched {
     /// Waits until writes succeed on a leader other than the old one, lets the clients work on, ends them, and checks
     /// what must hold of every failover.
     pub(crate) async fn fails_over(self, stage: &mut Stage, since: Moment) -> Result<Outcome> {
+        self.fails_over_within(stage, since, ADDED).await
+    }
+
+    /// The same with a bound of its own.
+    pub(crate) async fn fails_over_within(
+        self,
+        stage: &mut Stage,
+        since: Moment,
+        bound: Duration,
+    ) -> Result<Outcome> {
         let (new, writable) = self.poller.new_leader(&self.old, since, PATRONI).await?;
         let first = self.writes_resume(writable).await?;
         let added = first - writable;
@@ -61,7 +71,7 @@ impl Watched {
         let named = self.key.changes().into_iter().find(|(_, leader)| leader.as_deref() == Some(&*new));
         let named = named.map_or(writable, |(at, _)| at);
         let report = self.end(stage, &new).await?;
-        ensure!(added <= ADDED, "{added:?} from the new leader being writable to the first write");
+        ensure!(added <= bound, "{added:?} from the new leader being writable to the first write");
         let waited_on_the_old = report.failures.iter().filter(|failure| failure.sent < named);
         if let Some(worst) =
             waited_on_the_old.map(|failure| failure.at.saturating_duration_since(named)).max()

@@ -30,7 +30,7 @@ pub use node::{Login, Node};
 pub use poller::{Poller, Seen};
 pub use proxy::Proxy;
 pub use sandbox::{Part, Sandbox};
-pub use stage::{Stage, scenario};
+pub use stage::{Stage, scenario, scenario_with};
 pub use timing::{Moment, eventually, now};
 pub use workload::{Acknowledged, Failure, Kind, Plan, Progress, Report, Workload};
 

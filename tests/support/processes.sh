@@ -15,8 +15,8 @@ pids() {
 }
 
 # Those among the pids given that run or could run again.
-alive() { for pid; do grep -q '^State:[[:space:]]*[^ZX]' "/proc/$pid/status" 2>/dev/null && echo "$pid"; done; }
-running() { for pid; do grep -q '^State:[[:space:]]*[^ZXTt]' "/proc/$pid/status" 2>/dev/null && echo "$pid"; done; }
+alive() { for pid; do grep -q '^State:[[:space:]]*[^[:space:]ZX]' "/proc/$pid/status" 2>/dev/null && echo "$pid"; done; }
+running() { for pid; do grep -q '^State:[[:space:]]*[^[:space:]ZXTt]' "/proc/$pid/status" 2>/dev/null && echo "$pid"; done; }
 
 signal() {
     for round in $(seq 100); do

@@ -55,6 +55,7 @@ impl Proxy {
         part.write("userlist.txt", &format!("\"{}\" \"{}\"\n", trader.user, trader.password))?;
         let mut config: Table = configuration(cluster, [write, read, http]).parse()?;
         merge(&mut config, overrides.parse::<Table>().context("overrides")?);
+        without_store(&mut config, cluster);
         let file = part.write("pgsteer.toml", &toml::to_string(&config)?)?;
         // The build folder may be closed to the user that runs it.
         let program = part.folder().join("pgsteer");
@@ -167,6 +168,17 @@ fn binary() -> Result<PathBuf> {
     let own = std::env::current_exe()?; // target/PROFILE/deps/e2e-… or target/PROFILE/examples/demo
     let profile = own.parent().and_then(Path::parent).context("where is the build folder?")?;
     Ok(profile.join("pgsteer"))
+}
+
+/// Where the overrides say `store = "none"`: the servers to ask, instead of where the store is.
+fn without_store(config: &mut Table, cluster: &Cluster) {
+    let trading = config.get_mut("clusters").and_then(|all| all.get_mut("trading"));
+    let Some(trading) = trading.and_then(toml::Value::as_table_mut) else { return };
+    if trading.get("store").and_then(toml::Value::as_str) == Some("none") {
+        trading.retain(|key, _| key != "endpoints" && key != "scope");
+        let hosts: Vec<_> = cluster.nodes.iter().map(|node| node.address.to_string()).collect();
+        trading.entry("hosts").or_insert_with(|| hosts.into());
+    }
 }
 
 fn configuration(cluster: &Cluster, [write, read, http]: [SocketAddr; 3]) -> String {

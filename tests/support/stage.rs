@@ -16,8 +16,20 @@ pub struct Stage {
 /// # Errors
 /// The scenario's.
 pub async fn scenario(options: Options, play: impl AsyncFnOnce(&mut Stage) -> Result) -> Result {
+    scenario_with(options, "", play).await
+}
+
+/// The same with some keys of pgsteer's configuration changed, as TOML.
+///
+/// # Errors
+/// The scenario's.
+pub async fn scenario_with(
+    options: Options,
+    overrides: &str,
+    play: impl AsyncFnOnce(&mut Stage) -> Result,
+) -> Result {
     let cluster = Cluster::start(options).await?;
-    let proxy = Proxy::start(&cluster).await?;
+    let proxy = Proxy::start_with(&cluster, overrides).await?;
     let mut stage = Stage { proxy, cluster };
     play(&mut stage).await.inspect_err(|_| eprintln!("{}", stage.cluster.sandbox.logs(40)))
 }
