@@ -392,6 +392,11 @@ impl Passage<'_, '_> {
                 self.conn.hygiene = Hygiene::Dirty;
                 self.tenancy.awaited = Awaited::Tag;
             }
+            Residue::DirtAndDiscards => {
+                self.conn.hygiene = Hygiene::Dirty;
+                self.tenancy.settings = Settings::Changed;
+                self.tenancy.awaited = Awaited::Tag;
+            }
         }
     }
 

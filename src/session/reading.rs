@@ -3,7 +3,7 @@
 use crate::{
     sql::{self, Effects, Session, TransactionControl},
     wire::{
-        parameters::{Parameters, hides_ascii},
+        parameters::Parameters,
         pipeline::{Block, Conduct, Residue},
         statements::Sharing,
     },
@@ -18,20 +18,21 @@ pub enum Lexicon {
     /// `standard_conforming_strings = off`: a backslash escapes.
     Backslash,
     /// In this encoding a byte that looks like a quote need not be one.
-    Opaque,
+    Opaque {
+        /// Whether a backslash escapes.
+        backslash: bool,
+    },
 }
 
 impl Lexicon {
     /// The rules that hold under these settings.
     pub fn of(parameters: &Parameters) -> Self {
         let value = |name| crate::wire::parameters::tracked(name).and_then(|place| parameters.get(place));
-        if value("client_encoding").is_some_and(|encoding| hides_ascii(encoding)) {
-            return Self::Opaque;
+        let backslash = value("standard_conforming_strings").is_some_and(|value| &**value == "off");
+        if value("client_encoding").is_some_and(|encoding| !sql::encoding::is_transparent(encoding.as_bytes())) {
+            return Self::Opaque { backslash };
         }
-        match value("standard_conforming_strings").map(|value| &**value) {
-            Some("off") => Self::Backslash,
-            _ => Self::Standard,
-        }
+        if backslash { Self::Backslash } else { Self::Standard }
     }
 }
 
@@ -53,13 +54,13 @@ impl Reading {
         Self::from(match lexicon {
             Lexicon::Standard => sql::classify(text, true),
             Lexicon::Backslash => sql::classify(text, false),
-            Lexicon::Opaque => sql::classify_unsure(text),
+            Lexicon::Opaque { backslash } => sql::classify_opaque(text, !backslash),
         })
     }
 
     /// Reads the beginning of a text that is too long to hold.
     pub fn of_prefix(text: &[u8], lexicon: Lexicon) -> Self {
-        Self::from(sql::classify_prefix(text, lexicon != Lexicon::Backslash))
+        Self::from(sql::classify_prefix(text, lexicon == Lexicon::Standard))
     }
 }
 
@@ -72,10 +73,10 @@ impl From<Effects> for Reading {
             _ if effects.may_commit() => Block::MayCommit,
             _ => Block::Stays,
         };
-        let residue = if effects.discards_all() || effects.deallocates_all() {
+        let residue = if effects.session() == Session::Dirty {
+            if effects.discards_all() || effects.deallocates_all() { Residue::DirtAndDiscards } else { Residue::Dirt }
+        } else if effects.discards_all() || effects.deallocates_all() {
             Residue::Discards
-        } else if effects.session() == Session::Dirty {
-            Residue::Dirt
         } else if effects.resets() {
             Residue::Resets
         } else {

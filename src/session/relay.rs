@@ -114,7 +114,9 @@ impl Session {
 
     /// Whether everything is answered and the client may do without its server.
     fn is_settled(&self, x: &Exchange) -> bool {
+        let request_waits = self.resume && !self.inbox.is_empty();
         x.pipeline.may_release()
+            && !request_waits
             && x.to_server.is_empty()
             && x.server_in.is_empty()
             && !x.backend.is_inside_message()

@@ -126,14 +126,6 @@ pub fn quote_literal(text: &str) -> String {
     quoted
 }
 
-/// `client_encoding` values in which a quote or backslash byte can be the second byte of a character
-/// (documentation, "Character Set Support": the encodings that are not for servers).
-pub fn hides_ascii(client_encoding: &str) -> bool {
-    ["BIG5", "GBK", "GB18030", "JOHAB", "SJIS", "UHC", "SHIFT_JIS_2004"]
-        .iter()
-        .any(|encoding| encoding.eq_ignore_ascii_case(client_encoding))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

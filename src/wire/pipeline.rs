@@ -43,6 +43,8 @@ pub enum Residue {
     Resets,
     /// Statements or the whole session are discarded (`DEALLOCATE ALL`, `DISCARD ALL`); the command tag tells.
     Discards,
+    /// The same, beside a statement that leaves state.
+    DirtAndDiscards,
 }
 
 /// Undoes what was noted for a message that the server then did not carry out.
