@@ -40,7 +40,7 @@ pub(super) struct StartupSettings {
 #[derive(Clone)]
 pub(super) struct Welcome {
     /// Every setting that a server reports.
-    pub(super) reported: Arc<[(String, String)]>,
+    pub(super) reported: Reported,
     /// The tracked ones, with the client's own values.
     pub(super) parameters: Arc<Parameters>,
     /// The start-up settings its servers are opened with.
@@ -62,16 +62,22 @@ struct Key {
 pub(super) struct Welcomes {
     known: DashMap<Key, Welcome>,
     /// What servers reported last, by cluster, database and user.
-    reported: DashMap<(Arc<str>, Arc<str>, Arc<str>), Arc<[(String, String)]>>,
+    reported: DashMap<Origin, Reported>,
     /// The newest of any.
-    newest: Mutex<Option<Arc<[(String, String)]>>>,
+    newest: Mutex<Option<Reported>>,
 }
+
+/// The settings that a server reported, in its order.
+type Reported = Arc<[(String, String)]>;
+
+/// Cluster, database and user.
+type Origin = (Arc<str>, Arc<str>, Arc<str>);
 
 impl Welcomes {
     /// A server said this of itself.
     pub(super) fn learn(&self, account: &Account, parameters: &[(String, String)]) {
         let key = (account.cluster.clone(), account.database.clone(), account.user.clone());
-        let reported: Arc<[(String, String)]> = parameters.into();
+        let reported: Reported = parameters.into();
         *self.newest.lock() = Some(reported.clone());
         if self.reported.len() >= REMEMBERED_MAX {
             self.reported.clear();
@@ -79,7 +85,7 @@ impl Welcomes {
         self.reported.insert(key, reported);
     }
 
-    fn of(&self, account: &Account) -> Option<Arc<[(String, String)]>> {
+    fn of(&self, account: &Account) -> Option<Reported> {
         let key = (account.cluster.clone(), account.database.clone(), account.user.clone());
         self.reported.get(&key).map(|known| known.clone())
     }
@@ -231,7 +237,7 @@ fn named(key: &Key, mut welcome: Welcome) -> Welcome {
 }
 
 /// While there is no server to ask: what others have said.
-fn outage(app: &App, context: &Context, tenant: &Tenant) -> Option<Arc<[(String, String)]>> {
+fn outage(app: &App, context: &Context, tenant: &Tenant) -> Option<Reported> {
     let way = tenant.way(context.purpose, &context.router, &context.pools);
     let reachable = way.is_ok() || context.purpose == Purpose::Read;
     if reachable {
@@ -241,7 +247,7 @@ fn outage(app: &App, context: &Context, tenant: &Tenant) -> Option<Arc<[(String,
 }
 
 /// What a server would probably say.
-fn assumed(reported: Arc<[(String, String)]>, key: &Key) -> Welcome {
+fn assumed(reported: Reported, key: &Key) -> Welcome {
     let mut parameters = from_reported(&reported);
     for (name, value) in &key.tracked {
         parameters.set(name, value);

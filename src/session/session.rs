@@ -212,7 +212,7 @@ impl Session {
             Poll::Ready(Err(_)) => return Flow::End(Ended::ByClient),
             Poll::Pending => return Flow::Wait,
         }
-        if !(std::mem::take(&mut self.resume) && !self.inbox.is_empty()) {
+        if !std::mem::take(&mut self.resume) || self.inbox.is_empty() {
             let bytes = match self.stream.poll_receive(cx, &mut scratch.input) {
                 Poll::Pending => return Flow::Wait,
                 Poll::Ready(Ok(0) | Err(_)) => return Flow::End(Ended::ByClient),
@@ -424,7 +424,7 @@ impl Session {
         }
     }
 
-    fn give_back(&mut self, mut exchange: Box<Exchange>, how: Finish, now: Moment) {
+    fn give_back(&self, mut exchange: Box<Exchange>, how: Finish, now: Moment) {
         self.entry.released();
         self.entry.enter(Activity::Idle, now);
         self.entry.in_transaction(None);

@@ -26,10 +26,10 @@ const OWN: Owed = Owed::Own(OwnAnswer::ParseComplete, None);
 fn answers_settle_what_is_owed() {
     let query = Owed::Query(Block::Stays);
     let execute = Owed::Execute(Block::Stays);
-    check(&[query.clone()], b"TDDCZI", 0, true);
-    check(&[query.clone()], b"CZT", 0, false);
-    check(&[query.clone()], b"EZI", 0, true);
-    check(&[query.clone()], b"TD", 1, false);
+    check(std::slice::from_ref(&query), b"TDDCZI", 0, true);
+    check(std::slice::from_ref(&query), b"CZT", 0, false);
+    check(std::slice::from_ref(&query), b"EZI", 0, true);
+    check(std::slice::from_ref(&query), b"TD", 1, false);
     check(&[query.clone(), query.clone()], b"CZI", 1, false);
     check(&[PARSE, Owed::Bind, Owed::Describe, execute.clone(), Owed::Sync], b"12TDCZI", 0, true);
     check(&[OWN, Owed::Bind, execute.clone(), Owed::Sync], b"2CZI", 0, true);
