@@ -62,7 +62,7 @@ impl Session {
     }
 
     /// A lease ends early.
-    pub(super) fn cut(&mut self, exchange: Box<Exchange>, cut: Cut, now: Moment) -> Flow {
+    pub(super) fn cut(&self, exchange: Box<Exchange>, cut: Cut, now: Moment) -> Flow {
         let open = exchange.pipeline.may_have_committed();
         let garbled = exchange.backend.is_inside_message() || !self.outbox.is_empty();
         let said = exchange.backend.last_word() == LastWord::Said;
