@@ -1,4 +1,47 @@
 //! pgsteer: one connection string in front of a replicated PostgreSQL cluster.
+//!
+//! A connection pool and a router that follows the leader, in one process. Two flows make it up, each readable in
+//! one place.
+//!
+//! # Data: what happens to a connection
+//!
+//! [`proxy`] accepts it and tells its story: hello (encryption refused, cancel request, start-up) and login
+//! ([`client`]), welcome (the settings of a server, learnt once), then requests until it ends. A
+//! [`session`] is the story of requests: idle → a request → [`route`]d → a server leased from a [`pool`] → relayed →
+//! given back → idle. While its client is idle a session holds neither a server nor a buffer.
+//!
+//! The relay passes slices on untouched wherever it can. What it must know of the protocol is in [`wire`], as values:
+//! which replies a server owes ([`wire::pipeline`]), whose prepared statement is whose ([`wire::statements`]), which
+//! settings follow the client ([`wire::parameters`]). What a statement may do to its session is read from its text by
+//! [`sql`].
+//!
+//! # Knowledge: what is true of the cluster
+//!
+//! The store and a prober for each member send facts; [`cluster::observer`] folds them, one by one and without a
+//! clock of its own, into an immutable [`cluster::topology::Topology`]; from each topology the whole
+//! [`route::table::RoutingTable`] is derived anew; the pools are brought in line with it, which closes what idles on
+//! a deposed member and revokes the leases there. A session learns of it through its lease alone. Nothing flows
+//! backwards, except that pools report what looks like a failure as a suspicion.
+//!
+//! # The fence
+//!
+//! A lease query that showed a leader gives the right to send writes to it until the query's sending time plus the
+//! lease's remaining time to live, on a clock that also runs while the machine is suspended. Before every slice that
+//! goes out on a write route two comparisons are made ([`cluster::fence::Fence`]): is the lease's term still the one
+//! in force, and is now before that deadline. So a process that slept through a failover wakes up without the right.
+//!
+//! # Threads
+//!
+//! Workers are threads with a single-threaded runtime each; a client and the servers opened for it stay on theirs. A
+//! pool is shared by all workers under one short lock, so that its limits are exact and nobody waits while a server
+//! idles elsewhere; a free server goes to a waiting client of its own worker first, within a bound of fairness. One
+//! more thread, the control thread, runs store, probes, HTTP, time limits and signals.
+//!
+//! # Rooms
+//!
+//! A module imports only from those above it; a test holds that:
+//! [`clock`], [`metrics`], [`config`] → [`wire`] → [`sql`] → [`auth`] → [`net`] → [`server`] → [`cluster`] → [`route`]
+//! → [`pool`] → [`client`] → [`session`] → [`admin`] → [`proxy`].
 
 pub mod admin;
 pub mod auth;
