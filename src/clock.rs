@@ -3,7 +3,10 @@
 //! Everything else takes `now` as an argument or asks a [`Clock`]. The real clock is `CLOCK_BOOTTIME`: it never
 //! jumps and it goes on while the machine is suspended, so a process that slept through a lease knows it.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 /// A point in time: nanoseconds on a [`Clock`]. Only differences mean anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +52,7 @@ pub struct Clock(Source);
 enum Source {
     Boot,
     Runtime(tokio::time::Instant),
+    Suspendable(tokio::time::Instant, &'static AtomicU64),
 }
 
 impl Clock {
@@ -63,6 +67,13 @@ impl Clock {
         Self(Source::Runtime(tokio::time::Instant::now()))
     }
 
+    /// The runtime's own clock, and the nanoseconds in `slept` on top of it: what passed while the machine was
+    /// suspended, during which the runtime's timers stand still. For simulations. Must be called inside a runtime.
+    #[allow(clippy::disallowed_methods)] // this is the one file that may
+    pub fn suspendable(slept: &'static AtomicU64) -> Self {
+        Self(Source::Suspendable(tokio::time::Instant::now(), slept))
+    }
+
     /// What time it is.
     #[allow(clippy::disallowed_methods)] // this is the one file that may
     pub fn now(&self) -> Moment {
@@ -74,9 +85,26 @@ impl Clock {
                 Moment(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
             }
             // One second in, so that a moment before the start can still be told from the start.
-            Source::Runtime(base) => {
-                Moment(1_000_000_000) + tokio::time::Instant::now().saturating_duration_since(base)
+            Source::Runtime(base) => Moment(1_000_000_000) + base.elapsed(),
+            Source::Suspendable(base, slept) => {
+                let slept = Duration::from_nanos(slept.load(Ordering::Acquire));
+                Moment(1_000_000_000) + base.elapsed() + slept
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_suspended_clock_runs_on_while_timers_stand_still() {
+        let slept: &'static AtomicU64 = Box::leak(Box::default());
+        let clock = Clock::suspendable(slept);
+        let began = clock.now();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        slept.store(Duration::from_secs(30).as_nanos() as u64, Ordering::Release);
+        assert_eq!(clock.now().since(began), Duration::from_secs(32));
     }
 }

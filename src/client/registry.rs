@@ -161,7 +161,8 @@ impl ClientEntry {
 /// All clients.
 #[derive(Debug, Default)]
 pub struct Registry {
-    clients: DashMap<u32, Arc<ClientEntry>, foldhash::fast::RandomState>,
+    /// Numbers of our own need no secret hash; with a fixed one clients are always gone through in the same order.
+    clients: DashMap<u32, Arc<ClientEntry>, foldhash::fast::FixedState>,
     count: AtomicUsize,
     next_pid: AtomicU64,
 }

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::settings::keepalive;
 use crate::{
     auth::secrets::{Credential, Password},
     clock::Clock,
@@ -17,7 +16,7 @@ use crate::{
         watcher::{Watcher, WatcherHandle},
     },
     config::{Cluster, Config, Etcd3, Fallback, StoreSource, StoreTls},
-    net::{Address, Dial, NetDialer},
+    net::Address,
     pool::{pools::Pools, tether::Revoked},
     route::{
         router::Router,
@@ -33,7 +32,7 @@ pub(super) struct RunningCluster {
 }
 
 /// Why a cluster cannot be watched: a sentence that names it.
-pub(super) type Unwatchable = Box<dyn std::error::Error + Send + Sync>;
+pub type Unwatchable = Box<dyn std::error::Error + Send + Sync>;
 
 /// Starts to watch every cluster of the configuration, on `runtime`.
 pub(super) fn start(
@@ -41,11 +40,11 @@ pub(super) fn start(
     pools: &Pools,
     clock: Clock,
     runtime: &tokio::runtime::Handle,
+    open_store: &dyn Fn(&Cluster, Clock) -> Result<WatchedBy, Unwatchable>,
 ) -> Result<BTreeMap<String, RunningCluster>, Unwatchable> {
-    let dial: Arc<dyn Dial> = Arc::new(NetDialer::new(keepalive(config)));
     let mut running = BTreeMap::new();
     for (name, cluster) in &config.clusters {
-        let (authority, store) = authority(cluster, clock)?;
+        let (authority, store) = open_store(cluster, clock)?;
         let fence = Arc::new(Fence::closed());
         let router = Arc::new(Router::new(fence.clone()));
         let publish = publisher(name, cluster, router.clone(), pools.clone());
@@ -56,7 +55,7 @@ pub(super) fn start(
             reads: read_policy(cluster),
         };
         let watcher =
-            Watcher::spawn(runtime.clone(), clock, dial.clone(), store, policy, fence, Box::new(publish));
+            Watcher::spawn(runtime.clone(), clock, pools.dial(), store, policy, fence, Box::new(publish));
         running.insert(name.clone(), RunningCluster { router, watcher });
     }
     Ok(running)
@@ -127,9 +126,11 @@ fn probe_policy(cluster: &Cluster) -> ProbePolicy {
     }
 }
 
-type AuthorityAndStore = (Authority, Option<Box<dyn Store>>);
+/// Who says which member of a cluster leads, and the store if it is one.
+pub type WatchedBy = (Authority, Option<Box<dyn Store>>);
 
-fn authority(cluster: &Cluster, clock: Clock) -> Result<AuthorityAndStore, Unwatchable> {
+/// What the configuration says of it.
+pub(super) fn watched_by(cluster: &Cluster, clock: Clock) -> Result<WatchedBy, Unwatchable> {
     match &cluster.source {
         StoreSource::Etcd3(etcd) => {
             let store = EtcdStore::new(etcd_policy(etcd, &cluster.name)?, clock);

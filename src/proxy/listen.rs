@@ -41,7 +41,7 @@ pub(super) struct ClusterDoor {
 
 impl Door {
     /// The doors of a listener, one for each worker.
-    fn all(app: &App, listener: &Listener) -> Result<Vec<Arc<Self>>, String> {
+    pub(super) fn all(app: &App, listener: &Listener) -> Result<Vec<Arc<Self>>, String> {
         let purpose = match listener.route {
             RouteKind::Write => Purpose::Write,
             RouteKind::Read => Purpose::Read,

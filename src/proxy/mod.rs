@@ -1,6 +1,7 @@
 //! The whole: listeners, workers, clusters, and how it starts, serves, reloads and stops.
 
 mod app;
+mod assembly;
 mod clusters;
 mod drain;
 mod http;
@@ -16,4 +17,6 @@ mod timeouts;
 mod welcome;
 mod workers;
 
-pub use run::run;
+pub use assembly::{Embedded, OpenStore, Surroundings};
+pub use clusters::{Unwatchable, WatchedBy};
+pub use run::{Failure, run};

@@ -2,38 +2,21 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    app::{App, authenticator, users},
-    clusters,
+    app::App,
+    assembly::{Surroundings, assemble, attend},
     drain::{Haste, drain},
-    liaison::Liaison,
     limits::raise_open_files,
     listen::{self, Bound},
     reload::reload,
-    settings::keepalive,
-    timeouts,
-    welcome::Welcomes,
     workers::{self, Threads},
 };
-use crate::{
-    auth::mock::Mock,
-    client::registry::Registry,
-    clock::Clock,
-    config::{Config, Source},
-    net::NetDialer,
-    pool::{pools::Pools, quota::Quota},
-    session::context::Worker,
-    wire::statements::Catalog,
-};
+use crate::config::{Config, Source};
 
 /// Why the program could not start, or stopped: a sentence for whoever started it.
-pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Serves clients until told to stop.
 ///
@@ -64,10 +47,9 @@ async fn serve(
 ) -> Result<(), Failure> {
     let bound = config.listeners.iter().map(listen::bind).collect::<Result<Vec<Bound>, String>>()?;
     let http = super::http::bind(&config).await?;
-    let app = assemble(config, threads)?;
-    for (index, (_, runtime)) in app.workers.iter().enumerate() {
-        runtime.spawn(app.pools.clone().watch_idle(index));
-    }
+    let surroundings = Surroundings::real(&config, threads.handles.clone());
+    let app = assemble(config, surroundings)?;
+    attend(&app);
     for listener in bound {
         let acceptor = listener.accept(app.clone());
         app.workers[listen::ACCEPTOR].1.spawn(async move {
@@ -76,50 +58,12 @@ async fn serve(
             }
         });
     }
-    tokio::spawn(timeouts::watch(app.clone()));
     if let Some(http) = http {
         tokio::spawn(super::http::serve(http, app.clone()));
     }
     until_stopped(&app, &source, &log).await?;
     tracing::info!("stopped");
     Ok(())
-}
-
-fn assemble(config: Config, threads: &Threads) -> Result<Arc<App>, Failure> {
-    let clock = Clock::boot();
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|error| format!("no random numbers: {error}"))?;
-    let mock = Mock::new(secret);
-    let users = users(&config, None, &mock);
-    let authenticator = authenticator(&config, &users, &mock);
-    let dial = Arc::new(NetDialer::new(keepalive(&config)));
-    let connections = Quota::new(config.limits().max_client_conn as usize);
-    let config = Arc::new(ArcSwap::from_pointee(config));
-    let welcomes = Arc::new(Welcomes::default());
-    let liaison = Arc::new(Liaison::new(welcomes.clone(), config.clone()));
-    let pools = Pools::new(dial, clock, threads.handles.clone(), liaison.clone());
-    let runtime = tokio::runtime::Handle::current();
-    let clusters = Arc::new(clusters::start(&config.load(), &pools, clock, &runtime)?);
-    liaison.introduce(clusters.clone());
-    let worker =
-        |(index, handle): (usize, &tokio::runtime::Handle)| (Arc::new(Worker::new(index)), handle.clone());
-    Ok(Arc::new(App {
-        config,
-        clock,
-        clusters,
-        pools,
-        registry: Arc::new(Registry::default()),
-        catalog: Arc::new(Catalog::default()),
-        workers: threads.handles.iter().enumerate().map(worker).collect(),
-        welcomes,
-        authenticator: ArcSwap::from_pointee(authenticator),
-        users: ArcSwap::new(users),
-        mock,
-        connections,
-        tenants: dashmap::DashMap::new(),
-        stopping: watch::Sender::new(false),
-        failed_logins: std::sync::atomic::AtomicU64::new(0),
-    }))
 }
 
 /// Waits for signals: HUP reads the configuration again, TERM and INT end the program; a second one ends it at once.
