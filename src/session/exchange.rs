@@ -20,7 +20,7 @@ pub struct Exchange {
     /// What the server has not taken yet, or may not be given yet.
     pub(super) to_server: Outbox,
     pub(super) client: ClientEnd,
-    /// When the exchange must be looked at again without anything having come.
+    /// When the exchange must be looked at again without anything having come. Says nothing by itself.
     pub(super) alarm: Option<Pin<Box<Sleep>>>,
     /// Since when bytes have waited for the right to write.
     pub(super) fenced_since: Option<Moment>,
@@ -44,8 +44,8 @@ pub(super) enum ClientEnd {
     Open,
     /// It has said goodbye: what it sent before runs to its end, as it would with PostgreSQL.
     Terminated,
-    /// It has ended its side without a word: what runs gets a grace.
-    HalfClosed,
+    /// It has ended its side without a word, then: what runs gets a grace.
+    HalfClosed(Moment),
 }
 
 impl Exchange {
@@ -56,14 +56,12 @@ impl Exchange {
         *self = Self { pipeline, ..Self::default() };
     }
 
-    /// Wakes the session after `pause`, unless an earlier alarm is set.
+    /// Wakes the session after `pause`.
     pub(super) fn set_alarm(&mut self, pause: std::time::Duration) {
-        if self.alarm.is_none() {
-            self.alarm = Some(Box::pin(tokio::time::sleep(pause)));
-        }
+        self.alarm = Some(Box::pin(tokio::time::sleep(pause)));
     }
 
-    /// Whether an alarm has gone off.
+    /// Whether an alarm has gone off, so that it must be looked again.
     pub(super) fn alarmed(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(alarm) = &mut self.alarm else { return false };
         let gone_off = alarm.as_mut().poll(cx).is_ready();

@@ -136,8 +136,9 @@ pub enum Opening {
 }
 
 impl Frontend {
-    /// Looks at what a client without a server sends: is a server needed?
-    pub fn opening(&mut self, input: &[u8]) -> Result<Opening, PgError> {
+    /// Looks at what a client without a server sends: is a server needed? One is asked for only when the first
+    /// message can be dealt with, so that no server is held for a client that is slow to say what it wants.
+    pub fn opening(&mut self, input: &[u8], max_prepared_statements: usize) -> Result<Opening, PgError> {
         match self.rest {
             Rest::Pass(_) => return Ok(Opening::Request),
             Rest::Skip(left) => {
@@ -157,7 +158,9 @@ impl Frontend {
                 Ok(Opening::Noise(dropped))
             }
             tag if !is_request(tag) => Err(invalid_type(tag)),
-            _ if input.len() < header.total.min(WHOLE_BYTES_MAX) => Ok(Opening::Incomplete),
+            _ if input.len() < bytes_needed(header, input, max_prepared_statements) => {
+                Ok(Opening::Incomplete)
+            }
             _ => Ok(Opening::Request),
         }
     }
@@ -255,7 +258,7 @@ impl Frontend {
                 terminated = true;
                 break;
             }
-            if left.len() < bytes_needed(header, left, terms) {
+            if left.len() < bytes_needed(header, left, terms.max_prepared_statements) {
                 break;
             }
             let message = &left[..header.total.min(left.len())];
@@ -427,17 +430,17 @@ impl Passage<'_, '_> {
 mod extended;
 
 /// The bytes a message needs before it can be dealt with.
-fn bytes_needed(header: Header, left: &[u8], terms: &Terms<'_>) -> usize {
+fn bytes_needed(header: Header, left: &[u8], max_prepared_statements: usize) -> usize {
     match header.tag {
-        // Passed on as it comes.
-        b'd' => HEADER_BYTES,
-        // A named statement is kept, so it must be whole.
-        b'P' if terms.max_prepared_statements > 0
-            && left.get(HEADER_BYTES).is_some_and(|first| *first != 0) =>
-        {
-            header.total.min(STATEMENT_BYTES_MAX)
-        }
-        _ => header.total.min(WHOLE_BYTES_MAX),
+        // A named statement is kept, so it must be whole; until its name is there that is not known.
+        b'P' if max_prepared_statements > 0 => match left.get(HEADER_BYTES) {
+            Some(0) => header.total.min(WHOLE_BYTES_MAX),
+            Some(_) => header.total.min(STATEMENT_BYTES_MAX),
+            None => header.total.min(HEADER_BYTES + 1),
+        },
+        tag if is_request(tag) => header.total.min(WHOLE_BYTES_MAX),
+        // Passed on as it comes, or refused.
+        _ => HEADER_BYTES,
     }
 }
 

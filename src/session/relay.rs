@@ -88,26 +88,38 @@ impl Session {
         Relayed::Yield
     }
 
-    /// Nothing moves. Is anybody still waited for?
+    /// Nothing moves. Is anybody still waited for, and for how long?
     fn blocked(&self, x: &mut Exchange, now: Moment, cx: &mut Context<'_>) -> Relayed {
         let running = !x.pipeline.is_empty();
+        let mut look_again = None;
         match x.client {
             ClientEnd::Open => {}
-            ClientEnd::Terminated | ClientEnd::HalfClosed if !running => {
+            ClientEnd::Terminated | ClientEnd::HalfClosed(_) if !running => {
                 return Relayed::Cut(Cut::ClientGone);
             }
             ClientEnd::Terminated => {}
-            ClientEnd::HalfClosed => x.set_alarm(HALF_CLOSED_GRACE),
+            ClientEnd::HalfClosed(since) => match HALF_CLOSED_GRACE.checked_sub(now.since(since)) {
+                Some(left) if !left.is_zero() => look_again = Some(left),
+                _ => return Relayed::Cut(Cut::ClientGone),
+            },
         }
         if let Some(since) = x.fenced_since {
             let limit = self.tenant.account.settings.load().leader_wait_timeout;
             if limit.is_some_and(|limit| now.since(since) >= limit) {
                 return Relayed::Cut(Cut::NoRight);
             }
-            x.set_alarm(FENCE_RECHECK);
+            look_again = Some(FENCE_RECHECK);
         }
-        if x.alarmed(cx) {
-            return if x.fenced_since.is_some() { Relayed::Yield } else { Relayed::Cut(Cut::ClientGone) };
+        match look_again {
+            None => x.alarm = None,
+            Some(pause) => {
+                if x.alarm.is_none() {
+                    x.set_alarm(pause);
+                }
+                if x.alarmed(cx) {
+                    return Relayed::Yield;
+                }
+            }
         }
         Relayed::Blocked
     }
@@ -228,7 +240,7 @@ impl Session {
         let bytes = match self.stream.poll_receive(cx, input) {
             Poll::Pending => return Ok(false),
             Poll::Ready(Ok(0)) => {
-                x.client = ClientEnd::HalfClosed;
+                x.client = ClientEnd::HalfClosed(now);
                 return Ok(true);
             }
             Poll::Ready(Ok(bytes)) => bytes,
@@ -298,6 +310,7 @@ impl Session {
             if term != 0 && !self.context.router.may_send(term, now) {
                 x.to_server.push(forwarded.bytes);
                 x.fenced_since = Some(now);
+                x.alarm = None;
             } else {
                 let sent = x.to_server.send(&mut conn.stream, cx, forwarded.bytes);
                 sent.map_err(|error| Cut::ServerGone(error.to_string()))?;

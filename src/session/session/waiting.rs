@@ -1,0 +1,126 @@
+//! A client that waits for a server: in a pool's line, or for whatever must come before it.
+
+use std::task::Poll;
+
+use super::{
+    Attempt, Ended, Flow, Granted, INBOX_BYTES_MAX, Line, Moment, Needs, Notice, PgError, Phase, Refusal,
+    Session, SqlState, Start, TaskContext, WAIT_NOTICE_AFTER, Waiting, query_wait_timeout,
+};
+use crate::client::registry::Activity;
+
+impl Session {
+    pub(super) fn wait(&mut self, start: Start, now: Moment) {
+        self.entry.enter(Activity::Waiting, now);
+        self.phase = match start {
+            Start::Line(guard, way) => {
+                Phase::Line(Box::new(Line { guard, way, since: now, notice: Notice::Due }))
+            }
+            start => self.wait_for(start, now, Notice::Due),
+        };
+    }
+
+    pub(super) fn needs(&self) -> Needs<'_> {
+        Needs {
+            context: &self.context,
+            tenant: &self.tenant,
+            tether: &self.entry.tether,
+            parameters: &self.parameters,
+            flavour: self.flavour,
+        }
+    }
+
+    fn wait_for(&self, start: Start, since: Moment, notice: Notice) -> Phase {
+        Phase::Waiting(Box::new(Waiting {
+            granted: Box::pin(self.needs().request().acquire(start)),
+            since,
+            notice,
+        }))
+    }
+
+    pub(super) fn line(&mut self, mut line: Box<Line>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+        let start = match line.guard.poll(cx) {
+            Poll::Ready(Ok(lease)) => {
+                let counters = &self.context.worker.counters;
+                counters.waits.add(1);
+                let waited = now.since(line.since).as_micros();
+                counters.wait_us.add(u64::try_from(waited).unwrap_or(u64::MAX));
+                let way = line.way.clone();
+                match self.needs().ready_at_once(lease, way, now, cx) {
+                    Attempt::Ready(granted) => return self.start_waited(granted, now, cx),
+                    Attempt::Slow(start) => start,
+                }
+            }
+            Poll::Ready(Err(Refusal::Rerouted)) => Start::Route,
+            Poll::Ready(Err(Refusal::Error(error))) => Start::Refused(error),
+            Poll::Pending => {
+                let settings = self.tenant.account.settings.load();
+                if settings.query_wait_timeout.is_some_and(|limit| now.since(line.since) >= limit) {
+                    let error = query_wait_timeout(&line.way);
+                    drop(line);
+                    return self.reject(&error, now);
+                }
+                self.give_notice(line.since, &mut line.notice, now, cx);
+                let notice_or_gone = self.listen_while_waiting(cx);
+                self.phase = Phase::Line(line);
+                return notice_or_gone;
+            }
+        };
+        self.phase = self.wait_for(start, line.since, line.notice);
+        Flow::Again
+    }
+
+    pub(super) fn waiting(
+        &mut self,
+        mut waiting: Box<Waiting>,
+        now: Moment,
+        cx: &mut TaskContext<'_>,
+    ) -> Flow {
+        match waiting.granted.as_mut().poll(cx) {
+            Poll::Ready(Ok(granted)) => self.start_waited(granted, now, cx),
+            Poll::Ready(Err(error)) => self.reject(&error, now),
+            Poll::Pending => {
+                self.give_notice(waiting.since, &mut waiting.notice, now, cx);
+                let flow = self.listen_while_waiting(cx);
+                self.phase = Phase::Waiting(waiting);
+                flow
+            }
+        }
+    }
+
+    /// The server that was waited for is there.
+    fn start_waited(&mut self, granted: Granted, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+        let worker = self.context.worker.clone();
+        let inbox = std::mem::take(&mut self.inbox);
+        self.start(granted, &inbox, &mut worker.scratch.lock().output, now, cx)
+    }
+
+    /// A client that waits long is told so.
+    fn give_notice(&mut self, since: Moment, notice: &mut Notice, now: Moment, cx: &mut TaskContext<'_>) {
+        if *notice == Notice::Given || now.since(since) < WAIT_NOTICE_AFTER {
+            return;
+        }
+        *notice = Notice::Given;
+        let mut message = Vec::new();
+        PgError::notice(SqlState::WARNING, "waiting for a server connection").encode(&mut message);
+        self.outbox.push(&message);
+        // Should the client be gone, reading from it tells.
+        let _flushed = self.outbox.poll_flush(&mut self.stream, cx);
+    }
+
+    /// While a client waits, what it sends is kept, up to a bound; that it has gone is noticed.
+    fn listen_while_waiting(&mut self, cx: &mut TaskContext<'_>) -> Flow {
+        let worker = self.context.worker.clone();
+        let scratch = &mut *worker.scratch.lock();
+        while self.inbox.len() < INBOX_BYTES_MAX {
+            match self.stream.poll_receive(cx, &mut scratch.input) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0) | Err(_)) => return Flow::End(Ended::ByClient),
+                Poll::Ready(Ok(bytes)) => {
+                    worker.counters.client_bytes.add(bytes as u64);
+                    self.inbox.extend_from_slice(&scratch.input[..bytes]);
+                }
+            }
+        }
+        Flow::Wait
+    }
+}
