@@ -18,7 +18,7 @@ pub(crate) async fn print(screen: &Screen, stage: &Stage, failover: &Failover) -
     let verdict = Verdict::of(&failover.report, &leader).await?;
     clients(screen, failover, &verdict);
 
-    let good = verdict.lost == 0 && verdict.duplicated == 0;
+    let good = verdict.is_good();
     let added = added(failover).map_or_else(String::new, |added| {
         format!("pgsteer added {} to what Patroni itself needed, and ", milliseconds(added))
     });

@@ -37,6 +37,7 @@ pub fn cause(error: &tokio_postgres::Error) -> String {
 pub struct Client {
     client: tokio_postgres::Client,
     notices: Arc<Mutex<Vec<String>>>,
+    farewell: Arc<Mutex<Option<(String, String)>>>,
     driving: JoinHandle<()>,
 }
 
@@ -65,16 +66,26 @@ impl Client {
             Err(_) => return Err("timeout".to_owned()),
         };
         let notices = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&notices);
+        let farewell = Arc::new(Mutex::new(None));
+        let (heard, last) = (Arc::clone(&notices), Arc::clone(&farewell));
         let driving = tokio::spawn(async move {
-            while let Some(Ok(message)) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
-                if let AsyncMessage::Notice(notice) = message {
-                    let text = format!("{}: {}", notice.severity(), notice.message());
-                    heard.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+            loop {
+                match std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+                    Some(Ok(AsyncMessage::Notice(notice))) => {
+                        let text = format!("{}: {}", notice.severity(), notice.message());
+                        heard.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => {
+                        let words = (sqlstate(&error), cause(&error));
+                        *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+                        return;
+                    }
+                    None => return,
                 }
             }
         });
-        Ok(Self { client, notices, driving })
+        Ok(Self { client, notices, farewell, driving })
     }
 
     /// The notices since the last call, as `SEVERITY: message`.
@@ -82,12 +93,21 @@ impl Client {
         std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The SQLSTATE and the words of an error. A connection that was ended between two statements heard why before the
+    /// second one failed, as psql and libpq show it.
+    pub fn words(&self, error: &tokio_postgres::Error) -> (String, String) {
+        let farewell = self.farewell.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let own = (sqlstate(error), cause(error));
+        if error.as_db_error().is_some() { own } else { farewell.unwrap_or(own) }
+    }
+
     /// The one value that a query yields, as text.
     ///
     /// # Errors
     /// The server's, with its SQLSTATE; no row.
     pub async fn text(&self, sql: &str) -> Result<String> {
-        let messages = self.simple_query(sql).await.map_err(|error| anyhow!("{sql}: {}", cause(&error)))?;
+        let messages =
+            self.simple_query(sql).await.map_err(|error| anyhow!("{sql}: {}", self.words(&error).1))?;
         let rows = messages.iter().filter_map(|message| match message {
             tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
             _ => None,

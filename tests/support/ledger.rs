@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Acknowledged, Client, Report, Result};
+use crate::{Acknowledged, Client, Failure, Report, Result};
 
 /// What a leader's table says about a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,11 +15,18 @@ pub struct Verdict {
     pub lost_with_warning: usize,
     /// Writes the leader has more than once: replayed behind the client's back.
     pub duplicated: usize,
-    /// Writes that were not acknowledged and are there: the client was told that it cannot know.
-    pub unacknowledged_but_there: usize,
+    /// Writes whose client was told that it cannot know (08007, or nothing), and that are there.
+    pub unknown_and_there: usize,
+    /// Writes that are there although their client was told that they failed.
+    pub denied_but_there: usize,
 }
 
 impl Verdict {
+    /// Nothing lost, nothing doubled, nothing denied.
+    pub const fn is_good(&self) -> bool {
+        self.lost == 0 && self.duplicated == 0 && self.denied_but_there == 0
+    }
+
     /// Compares a report with the `ledger` table on the leader, asked directly.
     ///
     /// # Errors
@@ -32,13 +39,17 @@ impl Verdict {
         let missing = report.acknowledged.iter().filter(|write| !there.contains_key(&write.id));
         let (lost_with_warning, lost): (Vec<&Acknowledged>, Vec<&Acknowledged>) =
             missing.partition(|write| write.unconfirmed);
-        let failed = report.failures.iter().filter_map(|failure| failure.id);
+        let failed =
+            report.failures.iter().filter(|failure| failure.id.is_some_and(|id| there.contains_key(&id)));
+        let (unknown, denied): (Vec<&Failure>, Vec<&Failure>) =
+            failed.partition(|failure| failure.is_unknown());
         Ok(Self {
             acknowledged: report.acknowledged.len(),
             lost: lost.len(),
             lost_with_warning: lost_with_warning.len(),
             duplicated: there.values().filter(|count| **count > 1).count(),
-            unacknowledged_but_there: failed.filter(|id| there.contains_key(id)).count(),
+            unknown_and_there: unknown.len(),
+            denied_but_there: denied.len(),
         })
     }
 }

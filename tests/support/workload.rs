@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
 use tokio_postgres::{Config, Error};
 
-use crate::{Client, Moment, Result, cause, now, sqlstate};
+use crate::{Client, Moment, Result, now};
 
 /// Longer than any wait that pgsteer may impose; a client that waits longer hangs.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -63,6 +63,13 @@ pub struct Failure {
     pub sqlstate: String,
     /// In words.
     pub cause: String,
+}
+
+impl Failure {
+    /// Whether the client was left in doubt: told so (08007), or told nothing at all.
+    pub fn is_unknown(&self) -> bool {
+        ["08007", "closed", "timeout"].contains(&self.sqlstate.as_str())
+    }
 }
 
 /// Everything the clients were told.
@@ -275,7 +282,8 @@ impl One {
                 self.first.send_replace(true);
             }
             Ok(Err(error)) => {
-                self.failed(sent, id, sqlstate(&error), cause(&error));
+                let (sqlstate, cause) = client.words(&error);
+                self.failed(sent, id, sqlstate, cause);
                 if !client.is_closed() && !self.number.is_multiple_of(2) {
                     let _ = timeout(PATIENCE, client.batch_execute("ROLLBACK")).await;
                 }
