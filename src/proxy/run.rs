@@ -118,7 +118,7 @@ fn assemble(config: Config, threads: &Threads) -> Result<Arc<App>, Failure> {
         connections,
         tenants: dashmap::DashMap::new(),
         stopping: watch::Sender::new(false),
-        failed_logins: std::sync::atomic::AtomicU64::new(0),
+        events: Arc::default(),
     }))
 }
 

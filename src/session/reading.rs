@@ -29,7 +29,9 @@ impl Lexicon {
     pub fn of(parameters: &Parameters) -> Self {
         let value = |name| crate::wire::parameters::tracked(name).and_then(|place| parameters.get(place));
         let backslash = value("standard_conforming_strings").is_some_and(|value| &**value == "off");
-        if value("client_encoding").is_some_and(|encoding| !sql::encoding::is_transparent(encoding.as_bytes())) {
+        if value("client_encoding")
+            .is_some_and(|encoding| !sql::encoding::is_transparent(encoding.as_bytes()))
+        {
             return Self::Opaque { backslash };
         }
         if backslash { Self::Backslash } else { Self::Standard }
@@ -74,7 +76,11 @@ impl From<Effects> for Reading {
             _ => Block::Stays,
         };
         let residue = if effects.session() == Session::Dirty {
-            if effects.discards_all() || effects.deallocates_all() { Residue::DirtAndDiscards } else { Residue::Dirt }
+            if effects.discards_all() || effects.deallocates_all() {
+                Residue::DirtAndDiscards
+            } else {
+                Residue::Dirt
+            }
         } else if effects.discards_all() || effects.deallocates_all() {
             Residue::Discards
         } else if effects.resets() {

@@ -62,6 +62,8 @@ pub struct Session {
     pub(super) lexicon: Lexicon,
     pub(super) mode: PoolMode,
     pub(super) max_prepared_statements: usize,
+    /// ReadyForQuery messages it has got.
+    pub(super) queries: u64,
     flavour: Flavour,
     /// Bytes of the client's that could not be dealt with so far.
     pub(super) inbox: Vec<u8>,
@@ -162,6 +164,7 @@ impl Session {
             lexicon: Lexicon::default(),
             mode,
             max_prepared_statements,
+            queries: 0,
             flavour,
             resume: !unread.is_empty(),
             inbox: unread,
@@ -186,6 +189,11 @@ impl Session {
     /// User and database, for the log.
     pub fn names(&self) -> (&str, &str) {
         (&self.tenant.account.user, &self.tenant.account.database)
+    }
+
+    /// The process id that it was told, and how many queries it has run, for the log.
+    pub fn account_of(&self) -> (u32, u64) {
+        (self.entry.key.pid, self.queries)
     }
 
     /// The client's connection, once the session has ended, with what it has not taken yet.
@@ -231,7 +239,7 @@ impl Session {
     /// Bytes have come, and no server is leased.
     fn request(&mut self, bytes: &[u8], output: &mut Vec<u8>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
         match self.frontend.opening(bytes) {
-            Err(error) => return Flow::End(Ended::WithError(error)),
+            Err(error) => return self.end("client_fault", error),
             Ok(Opening::Goodbye) => return Flow::End(Ended::ByClient),
             Ok(Opening::Incomplete) => {
                 self.inbox.extend_from_slice(bytes);
@@ -295,10 +303,7 @@ impl Session {
     fn line(&mut self, mut line: Box<Line>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
         let start = match line.guard.poll(cx) {
             Poll::Ready(Ok(lease)) => {
-                let counters = &self.context.worker.counters;
-                counters.waits.add(1);
-                let waited = now.since(line.since).as_micros();
-                counters.wait_us.add(u64::try_from(waited).unwrap_or(u64::MAX));
+                self.context.worker.counters.server_waits.record(now.since(line.since));
                 let way = line.way.clone();
                 match self.needs().ready_at_once(lease, way, now, cx) {
                     Attempt::Ready(granted) => {
@@ -313,6 +318,7 @@ impl Session {
             Poll::Pending => {
                 let settings = self.tenant.account.settings.load();
                 if settings.query_wait_timeout.is_some_and(|limit| now.since(line.since) >= limit) {
+                    self.context.worker.counters.server_waits.record(now.since(line.since));
                     let error = query_wait_timeout(&line.way);
                     drop(line);
                     return self.reject(&error, now);
