@@ -93,6 +93,7 @@ impl Pool {
         let reported = connected.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let parameters = Arc::new(Parameters::from_reported(reported));
         self.shared.learn(self, &connected.parameters);
+        self.shared.events.opened.count(self.labels());
         let cancel = CancelTarget::new(self.address.clone(), connected.key, id);
         let conn = ServerConn::new(connected.stream, parameters, now);
         let server = Box::new(Server { conn, cancel: Arc::new(cancel), flavour, worker, permits });
@@ -106,6 +107,8 @@ impl Pool {
     fn open_failed(self: &Arc<Self>, id: ServerId, error: &ConnectError) {
         let now = self.shared.clock.now();
         let told = error.to_client(self.member.as_str());
+        let [cluster, member] = self.labels();
+        self.shared.events.failed.count([cluster, member, error.kind(), told.code.as_str()]);
         tracing::warn!(
             member = %self.member, user = %self.account.user, database = %self.account.database,
             sqlstate = told.code.as_str(), "cannot open a server connection: {}", told.message

@@ -155,6 +155,11 @@ impl Pool {
         self.shared.suspect(self, why);
     }
 
+    /// Cluster and member, to count by.
+    pub(super) fn labels(&self) -> [&str; 2] {
+        [&self.account.cluster, self.member.as_str()]
+    }
+
     pub(super) fn now(&self) -> Moment {
         self.shared.clock.now()
     }
@@ -284,6 +289,7 @@ impl Pool {
     pub(super) fn follow_up(self: &Arc<Self>, afterwards: Afterwards, now: Moment) {
         let closed = !afterwards.close.is_empty();
         for server in afterwards.close {
+            self.shared.events.closed.count(self.labels());
             let Server { conn, permits, .. } = *server;
             conn.close();
             drop(permits);

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     clock::{Clock, Moment},
     cluster::ids::MemberName,
+    metrics::PoolEvents,
     net::{Address, Dial},
     route::table::{MemberStanding, RoutingTable, WriteRoute},
 };
@@ -75,6 +76,7 @@ pub struct Shared {
     pub(super) clock: Clock,
     pub(super) workers: Vec<tokio::runtime::Handle>,
     pub(super) flavours: Flavours,
+    pub(super) events: PoolEvents,
     report: Arc<dyn Report>,
     idle_watches: Vec<(Arc<IdleWatch>, Waker)>,
     pools: DashMap<PoolKey, Arc<Pool>>,
@@ -151,6 +153,7 @@ impl Pools {
             idle_watches: workers.iter().map(|_| watch()).collect(),
             workers,
             flavours: Flavours::default(),
+            events: PoolEvents::default(),
             report,
             pools: DashMap::new(),
             quotas: DashMap::new(),
@@ -163,6 +166,11 @@ impl Pools {
     /// The number of start-up settings.
     pub fn flavours(&self) -> &Flavours {
         &self.0.flavours
+    }
+
+    /// What happened to server connections so far.
+    pub fn events(&self) -> &PoolEvents {
+        &self.0.events
     }
 
     /// The clock the pools go by.

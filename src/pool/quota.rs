@@ -24,6 +24,11 @@ impl Quota {
         self.max.store(max, Ordering::Relaxed);
     }
 
+    /// How many may exist; 0: as many as there are.
+    pub fn max(&self) -> usize {
+        self.max.load(Ordering::Relaxed)
+    }
+
     /// How many exist.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)

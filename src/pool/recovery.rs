@@ -50,6 +50,7 @@ impl Pool {
             if !matches!(tokio::time::timeout(CANCEL_MAX, cancel).await, Ok(Ok(()))) {
                 tracing::info!(member = %pool.member, "could not cancel what a client left running");
             }
+            pool.shared.events.closed.count(pool.labels());
             server.conn.close();
         });
     }

@@ -19,6 +19,7 @@ use crate::{
     client::{Authenticator, registry::Registry},
     clock::Clock,
     config::{AuthType, Config},
+    metrics::Events,
     pool::{account::Account, pools::Pools, quota::Quota},
     session::{context::Worker, routes::Tenant},
     wire::statements::Catalog,
@@ -45,8 +46,8 @@ pub(super) struct App {
     pub(super) tenants: DashMap<TenantKey, Arc<Tenant>>,
     /// Whether it is about to end.
     pub(super) stopping: tokio::sync::watch::Sender<bool>,
-    /// Logins that were refused.
-    pub(super) failed_logins: std::sync::atomic::AtomicU64,
+    /// What is counted for the whole process.
+    pub(super) events: Arc<Events>,
 }
 
 /// A user and database as clients name them, on one cluster.

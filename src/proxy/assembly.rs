@@ -90,7 +90,7 @@ pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>,
         connections,
         tenants: dashmap::DashMap::new(),
         stopping: watch::Sender::new(false),
-        failed_logins: std::sync::atomic::AtomicU64::new(0),
+        events: Arc::default(),
     }))
 }
 

@@ -10,13 +10,18 @@ use crate::config::{Config, Reload, Source};
 
 /// Reads the configuration again and applies what can be applied.
 pub(super) fn reload(app: &App, source: &Source) {
+    app.events.reloads.count([if reload_from(app, source) { "ok" } else { "failed" }]);
+}
+
+/// Whether the configuration could be used.
+fn reload_from(app: &App, source: &Source) -> bool {
     let new = match source.load() {
         Ok(new) => new,
         Err(invalid) => {
             for finding in invalid.findings() {
                 tracing::error!("configuration not reloaded, nothing has changed: {}", finding.what());
             }
-            return;
+            return false;
         }
     };
     let old = app.config.load_full();
@@ -25,7 +30,7 @@ pub(super) fn reload(app: &App, source: &Source) {
         Ok(new) => new,
         Err(error) => {
             tracing::error!("configuration not reloaded, nothing has changed: {error}");
-            return;
+            return false;
         }
     };
     for change in &changes {
@@ -37,6 +42,7 @@ pub(super) fn reload(app: &App, source: &Source) {
     }
     apply(app, Arc::new(new));
     tracing::info!(changes = changes.len(), "configuration reloaded");
+    true
 }
 
 fn apply(app: &App, new: Arc<Config>) {

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     auth::secrets::Credential,
     client::{self, Greeting, Hello, LoggedIn, LoginError},
+    clock::Moment,
     config::Listener,
     net::Stream,
     pool::quota::Permit,
@@ -38,8 +39,9 @@ pub(super) async fn serve(app: Arc<App>, door: Arc<Door>, stream: Stream, peer: 
     door.context.worker.clients.fetch_add(1, Ordering::Relaxed);
     // The login is boxed, so that its memory is gone when the client is in.
     if let Some((mut session, permit)) = Box::pin(enter(&app, &door, stream, peer)).await {
+        let since = app.clock.now();
         let ended = (&mut session).await;
-        log_end(&door.listener, peer, &session, &ended);
+        log_end(&app, &door.listener, (peer, since), &session, &ended);
         Box::pin(farewell(session, ended)).await;
         drop(permit);
     }
@@ -52,14 +54,19 @@ async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) ->
     let logged_in = match tokio::time::timeout(limit, log_in(app, stream, peer)).await {
         Ok(logged_in) => logged_in?,
         Err(_) => {
+            app.events.login_failures.count(["timeout", "none"]);
             tracing::info!(client = %peer, "login took longer than client_login_timeout");
             return None;
         }
     };
     let applicant = Applicant::of(&logged_in);
     match admit(app, door, applicant, peer).await {
-        Ok((newcomer, permit)) => greet(logged_in, newcomer, permit).await,
+        Ok((newcomer, permit)) => {
+            app.events.logins.count([]);
+            greet(logged_in, newcomer, permit).await
+        }
         Err(error) => {
+            app.events.login_failures.count(["admission", error.code.as_str()]);
             tracing::info!(
                 client = %peer, user = logged_in.user, database = logged_in.database,
                 sqlstate = error.code.as_str(), "client not served: {}", error.message
@@ -74,12 +81,14 @@ async fn log_in(app: &Arc<App>, stream: Stream, peer: SocketAddr) -> Option<Logg
     let arrival = match Hello::read(stream).await {
         Ok(Greeting::Startup(arrival)) => arrival,
         Ok(Greeting::Cancel { stream, key }) => {
-            cancel::cancel(&key, &app.registry, &*app.pools.dial()).await;
+            let outcome = cancel::cancel(&key, &app.registry, &*app.pools.dial()).await;
+            app.events.cancels.count(["client", outcome.word()]);
             // Closed only now: the client may take the end of this connection for the request's arrival.
             drop(stream);
             return None;
         }
         Err(error) => {
+            app.events.login_failures.count(["left", "none"]);
             tracing::debug!(client = %peer, "no login: {error}");
             return None;
         }
@@ -88,11 +97,12 @@ async fn log_in(app: &Arc<App>, stream: Stream, peer: SocketAddr) -> Option<Logg
     match client::login(arrival, &authenticator).await {
         Ok(logged_in) => Some(logged_in),
         Err(LoginError::Gone(error)) => {
+            app.events.login_failures.count(["left", "none"]);
             tracing::debug!(client = %peer, "left during login: {error}");
             None
         }
         Err(LoginError::Refused { error, user, reason }) => {
-            app.failed_logins.fetch_add(1, Ordering::Relaxed);
+            app.events.login_failures.count(["authentication", error.code.as_str()]);
             tracing::info!(
                 client = %peer, user, sqlstate = error.code.as_str(),
                 "login refused: {}{}{}", error.message,
@@ -171,7 +181,7 @@ async fn admit(
     if *app.stopping.borrow() {
         return Err(PgError::fatal(SqlState::ADMIN_SHUTDOWN, "pgsteer is shutting down"));
     }
-    let mut greeting = login.ok;
+    let (pid, mut greeting) = (entry.key.pid, login.ok);
     encode_settings(&welcome, &mut greeting);
     encode_backend_key(&mut greeting, &entry.key);
     encode_ready_for_query(&mut greeting, b'I');
@@ -186,7 +196,7 @@ async fn admit(
         unread,
     });
     if config.keys.log.connections {
-        tracing::info!(client = %peer, user = login.user, database = login.database, "client connected");
+        tracing::info!(client = %peer, user = login.user, database = login.database, pid, "client connected");
     }
     Ok((Admitted { newcomer, greeting }, permit))
 }
@@ -206,15 +216,26 @@ async fn greet(mut login: LoggedIn, admitted: Admitted, permit: Permit) -> Optio
     Some((Session::new(newcomer), permit))
 }
 
-fn log_end(listener: &Listener, peer: SocketAddr, session: &Session, ended: &Ended) {
+fn log_end(
+    app: &App,
+    listener: &Listener,
+    (peer, since): (SocketAddr, Moment),
+    session: &Session,
+    ended: &Ended,
+) {
     let (user, database) = session.names();
+    let (pid, queries) = session.account_of();
+    let seconds = app.clock.now().since(since).as_secs_f64();
     match ended {
-        Ended::ByClient => tracing::debug!(client = %peer, user, database, "client left"),
-        Ended::Garbled(why) => {
-            tracing::info!(client = %peer, user, database, "client cut off without an error: {why}");
+        Ended::ByClient if app.config.load().keys.log.connections => {
+            tracing::info!(client = %peer, user, database, pid, queries, seconds, "client disconnected");
         }
+        Ended::ByClient => {}
+        Ended::Garbled(why) => tracing::info!(
+            client = %peer, user, database, pid, queries, seconds, "client cut off without an error: {why}"
+        ),
         Ended::WithError(error) => tracing::info!(
-            client = %peer, user, database, listener = %listener.address,
+            client = %peer, user, database, pid, queries, seconds, listener = %listener.address,
             sqlstate = error.code.as_str(), "client cut off: {}", error.message
         ),
     }

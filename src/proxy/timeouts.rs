@@ -63,7 +63,10 @@ fn look(app: &Arc<App>, entry: &Arc<ClientEntry>, now: Moment, cancelled: Option
                 }
             } else {
                 let (app, entry) = (app.clone(), entry.clone());
-                tokio::spawn(async move { cancel_client(&entry, &*app.pools.dial()).await });
+                tokio::spawn(async move {
+                    let outcome = cancel_client(&entry, &*app.pools.dial()).await;
+                    app.events.cancels.count(["query_timeout", outcome.word()]);
+                });
             }
             return Some(since);
         }

@@ -86,6 +86,16 @@ impl ConnectError {
         }
     }
 
+    /// Whose fault it is, in a word, to count by.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "unreachable",
+            Self::Refused(_) => "refused",
+            Self::Protocol(_) => "protocol",
+            Self::Credential(_) => "credential",
+        }
+    }
+
     /// Whether the member may be down, so that the cluster should look.
     pub fn is_suspicious(&self) -> bool {
         match self {

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     clock::Moment,
+    metrics::WorkerCounters,
     pool::{
         account::PoolSettings,
         lease::{Finish, Lease, Refusal},
@@ -147,12 +148,23 @@ impl Request {
     pub async fn acquire(self, start: Start) -> Result<Granted, PgError> {
         let settings = self.tenant.account.settings.load_full();
         let mut patience = Budget::of(&settings);
+        let outcome = self.seek(start, &settings, &mut patience).await;
+        patience.count(&self.context.worker.counters);
+        outcome
+    }
+
+    async fn seek(
+        &self,
+        start: Start,
+        settings: &PoolSettings,
+        patience: &mut Budget,
+    ) -> Result<Granted, PgError> {
         let mut next = start;
         loop {
             next = match next {
-                Start::Route => self.route(&mut patience).await?,
-                Start::Line(guard, way) => self.wait_in_line(guard, way, &mut patience).await?,
-                Start::Unready(lease, way) => match self.make_ready(lease, &way, &settings).await? {
+                Start::Route => self.route(patience).await?,
+                Start::Line(guard, way) => self.wait_in_line(guard, way, patience).await?,
+                Start::Unready(lease, way) => match self.make_ready(lease, &way, settings).await? {
                     Some(lease) => return Ok(Granted { lease, read_only: way.read_only }),
                     None => Start::Route,
                 },
@@ -212,8 +224,7 @@ impl Request {
         let since = clock.now();
         let waited = tokio::time::timeout(patience.line.unwrap_or(Duration::MAX), guard.wait()).await;
         let spent = clock.now().since(since);
-        self.context.worker.counters.waits.add(1);
-        self.context.worker.counters.wait_us.add(u64::try_from(spent.as_micros()).unwrap_or(u64::MAX));
+        self.context.worker.counters.server_waits.record(spent);
         patience.line = patience.line.map(|left| left.saturating_sub(spent));
         Ok(match waited {
             Ok(Ok(lease)) => Start::Unready(lease, way),
@@ -273,6 +284,8 @@ struct Budget {
     line: Option<Duration>,
     leader: Option<Duration>,
     replica: Option<Duration>,
+    /// What was waited for a leader and for a replica so far.
+    waited: [Duration; 2],
 }
 
 impl Budget {
@@ -281,6 +294,7 @@ impl Budget {
             line: settings.query_wait_timeout,
             leader: settings.leader_wait_timeout,
             replica: settings.replica_wait_timeout,
+            waited: [Duration::ZERO; 2],
         }
     }
 
@@ -293,12 +307,22 @@ impl Budget {
     }
 
     fn spend_without_way(&mut self, what: Patience, spent: Duration) {
-        let left = match what {
-            Patience::ForLeader => &mut self.leader,
-            Patience::ForReplica => &mut self.replica,
+        let (left, waited) = match what {
+            Patience::ForLeader => (&mut self.leader, &mut self.waited[0]),
+            Patience::ForReplica => (&mut self.replica, &mut self.waited[1]),
             Patience::None => return,
         };
         *left = left.map(|left| left.saturating_sub(spent));
+        *waited += spent;
+    }
+
+    /// Counts what was waited for, once for each request.
+    fn count(&self, counters: &WorkerCounters) {
+        for (waited, waits) in self.waited.iter().zip([&counters.leader_waits, &counters.replica_waits]) {
+            if !waited.is_zero() {
+                waits.record(*waited);
+            }
+        }
     }
 }
 

@@ -11,28 +11,55 @@ use crate::{
 /// A cancel request to a server takes no longer.
 const CANCEL_MAX: Duration = Duration::from_secs(5);
 
-/// Carries out a cancel request. As with PostgreSQL, the client that sends it learns nothing of the outcome.
-pub async fn cancel(key: &BackendKey, registry: &Registry, dial: &dyn Dial) {
-    match registry.find(key) {
-        Some(entry) => {
-            if !cancel_client(&entry, dial).await {
-                tracing::debug!("a cancel request found nothing running");
-            }
+/// What came of a cancel request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It reached the server.
+    Forwarded,
+    /// It ended the client's waiting.
+    StoppedWaiting,
+    /// The client runs nothing and waits for nothing.
+    NothingToCancel,
+    /// Nobody has this key.
+    UnknownKey,
+    /// The server could not be reached.
+    Failed,
+}
+
+impl Outcome {
+    /// What it is counted under.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Forwarded => "forwarded",
+            Self::StoppedWaiting => "stopped_waiting",
+            Self::NothingToCancel => "nothing_to_cancel",
+            Self::UnknownKey => "unknown_key",
+            Self::Failed => "failed",
         }
-        None => tracing::debug!("a cancel request with an unknown key"),
     }
 }
 
-/// Cancels what a client runs, or ends its waiting. Whether the request reached a server.
-pub async fn cancel_client(entry: &Arc<ClientEntry>, dial: &dyn Dial) -> bool {
+/// Carries out a cancel request. As with PostgreSQL, the client that sends it learns nothing of the outcome.
+pub async fn cancel(key: &BackendKey, registry: &Registry, dial: &dyn Dial) -> Outcome {
+    let outcome = match registry.find(key) {
+        Some(entry) => cancel_client(&entry, dial).await,
+        None => Outcome::UnknownKey,
+    };
+    tracing::debug!(outcome = outcome.word(), "a cancel request");
+    outcome
+}
+
+/// Cancels what a client runs, or ends its waiting.
+pub async fn cancel_client(entry: &Arc<ClientEntry>, dial: &dyn Dial) -> Outcome {
     let Some((target, on_its_way)) = entry.begin_cancel() else {
         if entry.activity().0 == Activity::Waiting {
             entry.tell(Order::StopWaiting);
+            return Outcome::StoppedWaiting;
         }
-        return false;
+        return Outcome::NothingToCancel;
     };
     let sent =
         tokio::time::timeout(CANCEL_MAX, crate::server::cancel(dial, &target.address, &target.key)).await;
     drop(on_its_way);
-    matches!(sent, Ok(Ok(())))
+    if matches!(sent, Ok(Ok(()))) { Outcome::Forwarded } else { Outcome::Failed }
 }

@@ -14,7 +14,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    client::registry::Activity,
+    client::registry::{Activity, Order},
     clock::Moment,
     pool::{account::PoolMode, tether::Revoked},
     wire::{
@@ -57,6 +57,8 @@ pub(super) enum Cut {
     ClientGone,
     /// The client did something that ends its connection.
     ClientFault(PgError),
+    /// It was told to end, by a time limit or because the program stops.
+    Ordered(Order, PgError),
 }
 
 impl Session {
@@ -200,6 +202,7 @@ impl Session {
         let counters = &self.context.worker.counters;
         counters.queries.add(u64::from(progress.queries));
         counters.transactions.add(u64::from(progress.transactions));
+        self.queries += u64::from(progress.queries);
         if status == TransactionStatus::Idle {
             return Ok(());
         }

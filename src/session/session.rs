@@ -62,6 +62,8 @@ pub struct Session {
     pub(super) lexicon: Lexicon,
     pub(super) mode: PoolMode,
     pub(super) max_prepared_statements: usize,
+    /// ReadyForQuery messages it has got.
+    pub(super) queries: u64,
     flavour: Flavour,
     /// Bytes of the client's that could not be dealt with so far.
     pub(super) inbox: Vec<u8>,
@@ -162,6 +164,7 @@ impl Session {
             lexicon: Lexicon::default(),
             mode,
             max_prepared_statements,
+            queries: 0,
             flavour,
             resume: !unread.is_empty(),
             inbox: unread,
@@ -186,6 +189,11 @@ impl Session {
     /// User and database, for the log.
     pub fn names(&self) -> (&str, &str) {
         (&self.tenant.account.user, &self.tenant.account.database)
+    }
+
+    /// The process id that it was told, and how many queries it has run, for the log.
+    pub fn account_of(&self) -> (u32, u64) {
+        (self.entry.key.pid, self.queries)
     }
 
     /// The client's connection, once the session has ended, with what it has not taken yet.
@@ -231,7 +239,7 @@ impl Session {
     /// Bytes have come, and no server is leased.
     fn request(&mut self, bytes: &[u8], output: &mut Vec<u8>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
         match self.frontend.opening(bytes, self.max_prepared_statements) {
-            Err(error) => return Flow::End(Ended::WithError(error)),
+            Err(error) => return self.end("client_fault", error),
             Ok(Opening::Goodbye) => return Flow::End(Ended::ByClient),
             Ok(Opening::Incomplete) => {
                 self.inbox.extend_from_slice(bytes);

@@ -76,10 +76,7 @@ fn clients(screen: &Screen, failover: &Failover, verdict: &Verdict) {
         count("lost, as PostgreSQL warned", verdict.lost_with_warning.to_string());
     }
     count("writes done twice", verdict.duplicated.to_string());
-    count(
-        "aborted but committed",
-        format!("{} (the client was told: unknown)", verdict.unacknowledged_but_there),
-    );
+    count("aborted but committed", format!("{} (the client was told: unknown)", verdict.unknown_and_there));
 }
 
 fn by_sqlstate(counts: &BTreeMap<String, usize>) -> String {

@@ -17,6 +17,7 @@ impl Session {
         let mut message = Vec::new();
         error.encode(&mut message);
         self.outbox.push(&message);
+        self.context.worker.counters.rejected.count([error.code.as_str()]);
         self.entry.enter(Activity::Idle, now);
         self.resume = true;
         self.phase = Phase::Rejecting(false);
@@ -29,7 +30,7 @@ impl Session {
             let dropped = self.frontend.reject(&self.inbox, &mut sequence);
             let (taken, done) = match dropped {
                 Ok(dropped) => dropped,
-                Err(error) => return Flow::End(Ended::WithError(error)),
+                Err(error) => return self.end("client_fault", error),
             };
             self.inbox.drain(..taken);
             if done {
@@ -64,6 +65,8 @@ impl Session {
     /// A lease ends early.
     pub(super) fn cut(&self, exchange: Box<Exchange>, cut: Cut, now: Moment) -> Flow {
         let open = exchange.pipeline.may_have_committed();
+        let cause = cut.cause();
+        let unfinished = !exchange.pipeline.may_release();
         let garbled = exchange.backend.is_inside_message() || !self.outbox.is_empty();
         let said = exchange.backend.last_word() == LastWord::Said;
         let member =
@@ -73,11 +76,23 @@ impl Session {
             lease.pool().suspect(&format!("a connection in use broke: {why}"));
         }
         self.give_back(exchange, how, now);
+        let counters = &self.context.worker.counters;
         let error = match cut {
-            Cut::ClientGone => return Flow::End(Ended::ByClient),
             // The client has it from the server.
-            Cut::ServerGone(_) if said => return Flow::End(Ended::ByClient),
-            Cut::ClientFault(error) => error,
+            Cut::ServerGone(_) if said => {
+                counters.cutoffs.count([cause, "relayed"]);
+                if unfinished {
+                    counters.aborted.count([cause, "relayed"]);
+                }
+                return Flow::End(Ended::ByClient);
+            }
+            Cut::ClientGone => {
+                if unfinished {
+                    counters.aborted.count([cause, "none"]);
+                }
+                return Flow::End(Ended::ByClient);
+            }
+            Cut::ClientFault(error) | Cut::Ordered(_, error) => error,
             Cut::ServerGone(why) => {
                 lost(open, SqlState::CONNECTION_FAILURE, &format!("the connection to {member} broke: {why}"))
             }
@@ -88,6 +103,10 @@ impl Session {
                 &format!("the right to write to {member} expired and was not renewed in time"),
             ),
         };
+        counters.cutoffs.count([cause, error.code.as_str()]);
+        if unfinished {
+            counters.aborted.count([cause, error.code.as_str()]);
+        }
         tracing::info!(
             user = %self.tenant.account.user, database = %self.tenant.account.database, member,
             sqlstate = error.code.as_str(), "cut off: {}", error.detail.as_deref().unwrap_or_default()
@@ -102,7 +121,7 @@ impl Session {
     fn leaves(&self, exchange: &Exchange, cut: &Cut) -> Finish {
         match cut {
             Cut::Revoked(_) | Cut::NoRight | Cut::ServerGone(_) => Finish::Broken,
-            Cut::ClientGone | Cut::ClientFault(_) => {
+            Cut::ClientGone | Cut::ClientFault(_) | Cut::Ordered(..) => {
                 let settled = exchange.pipeline.may_release();
                 let midway = self.frontend.is_inside_message()
                     || !exchange.to_server.is_empty()
@@ -158,15 +177,48 @@ impl Session {
             Phase::Relaying(exchange) => {
                 let open = exchange.pipeline.may_have_committed();
                 let error = if open { lost(true, error.code, &error.message) } else { error };
-                self.cut(exchange, Cut::ClientFault(error), now)
+                self.cut(exchange, Cut::Ordered(order, error), now)
             }
-            _ => Flow::End(Ended::WithError(error)),
+            _ => self.end(word(order), error),
         }
+    }
+
+    /// Ends the session of a client that has no server.
+    pub(super) fn end(&self, cause: &str, error: PgError) -> Flow {
+        self.context.worker.counters.cutoffs.count([cause, error.code.as_str()]);
+        Flow::End(Ended::WithError(error))
     }
 
     /// Whether a server is held with nothing open on it: session pooling.
     fn is_resting(&self) -> bool {
         matches!(&self.phase, Phase::Relaying(exchange) if exchange.pipeline.may_release() && self.inbox.is_empty())
+    }
+}
+
+impl Cut {
+    /// What it is counted under.
+    const fn cause(&self) -> &'static str {
+        match self {
+            Self::Revoked(_) => "deposed",
+            Self::NoRight => "no_right",
+            Self::ServerGone(_) => "server_gone",
+            Self::ClientGone => "client_gone",
+            Self::ClientFault(_) => "client_fault",
+            Self::Ordered(order, _) => word(*order),
+        }
+    }
+}
+
+/// What the end by an order is counted under.
+const fn word(order: Order) -> &'static str {
+    match order {
+        Order::None => "none",
+        Order::StopWaiting => "cancelled",
+        Order::Drain | Order::Terminate => "shutdown",
+        Order::IdleTimeout => "client_idle_timeout",
+        Order::IdleInTransactionTimeout => "idle_transaction_timeout",
+        Order::TransactionTimeout => "transaction_timeout",
+        Order::QueryTimeout => "query_timeout",
     }
 }
 

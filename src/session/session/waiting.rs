@@ -40,10 +40,7 @@ impl Session {
     pub(super) fn line(&mut self, mut line: Box<Line>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
         let start = match line.guard.poll(cx) {
             Poll::Ready(Ok(lease)) => {
-                let counters = &self.context.worker.counters;
-                counters.waits.add(1);
-                let waited = now.since(line.since).as_micros();
-                counters.wait_us.add(u64::try_from(waited).unwrap_or(u64::MAX));
+                self.context.worker.counters.server_waits.record(now.since(line.since));
                 let way = line.way.clone();
                 match self.needs().ready_at_once(lease, way, now, cx) {
                     Attempt::Ready(granted) => return self.start_waited(granted, now, cx),
@@ -55,6 +52,7 @@ impl Session {
             Poll::Pending => {
                 let settings = self.tenant.account.settings.load();
                 if settings.query_wait_timeout.is_some_and(|limit| now.since(line.since) >= limit) {
+                    self.context.worker.counters.server_waits.record(now.since(line.since));
                     let error = query_wait_timeout(&line.way);
                     drop(line);
                     return self.reject(&error, now);

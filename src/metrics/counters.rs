@@ -1,6 +1,8 @@
-//! What is counted on the data path: plain numbers, each written by one worker alone and summed when asked for.
+//! What one worker counts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Histogram, Tally};
 
 /// A number that one thread adds to and others read.
 #[derive(Debug, Default)]
@@ -33,8 +35,29 @@ pub struct WorkerCounters {
     pub server_bytes: Counter,
     /// Leases granted.
     pub leases: Counter,
-    /// Leases that had to be waited for.
-    pub waits: Counter,
-    /// Microseconds spent waiting for a server.
-    pub wait_us: Counter,
+    /// Waits for a server of a pool that had none free.
+    pub server_waits: Histogram,
+    /// Waits for a leader, or for the right to write to it.
+    pub leader_waits: Histogram,
+    /// Waits for a replica that qualifies.
+    pub replica_waits: Histogram,
+    /// Clients that were cut off, by cause and SQLSTATE.
+    pub cutoffs: Tally<2>,
+    /// Work under way that was lost, by cause and SQLSTATE.
+    pub aborted: Tally<2>,
+    /// Requests refused with an error while their client went on, by SQLSTATE.
+    pub rejected: Tally<1>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_adds() {
+        let counter = Counter::default();
+        counter.add(2);
+        counter.add(40);
+        assert_eq!(counter.get(), 42);
+    }
 }

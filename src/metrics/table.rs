@@ -1,0 +1,207 @@
+//! Every metric: its name, type, labels and what it means. `/metrics` and `config/METRICS.md` come from here.
+
+/// How a metric moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only upwards, from 0 at the start of the process.
+    Counter,
+    /// Up and down.
+    Gauge,
+    /// Durations in buckets.
+    Histogram,
+}
+
+impl Kind {
+    /// Prometheus' word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// A metric with `N` labels.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric<const N: usize> {
+    /// Its name.
+    pub name: &'static str,
+    /// How it moves.
+    pub kind: Kind,
+    /// The names of its labels.
+    pub labels: [&'static str; N],
+}
+
+/// A metric, for those who list them.
+#[derive(Clone, Copy, Debug)]
+pub struct Described {
+    /// Its name.
+    pub name: &'static str,
+    /// How it moves.
+    pub kind: Kind,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it means.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $metric:ident: $kind:ident $name:literal [$($label:literal),*];)*) => {
+        $(
+            $(#[doc = $help])+
+            pub const $metric: Metric<{ <[&str]>::len(&[$($label),*]) }> =
+                Metric { name: $name, kind: Kind::$kind, labels: [$($label),*] };
+        )*
+        /// All of them, in the order in which they are listed and printed.
+        pub const TABLE: &[Described] = &[$(Described {
+            name: $name,
+            kind: Kind::$kind,
+            labels: &[$($label),*],
+            help: concat!($($help),+).trim_ascii_start(),
+        }),*];
+    };
+}
+
+metrics! {
+    /// 1, with the version.
+    BUILD_INFO: Gauge "pgsteer_build_info" ["version"];
+    /// When the process started, in seconds since 1970.
+    START_TIME: Gauge "pgsteer_start_time_seconds" [];
+    /// CPU time of the process, user and system.
+    CPU: Counter "pgsteer_cpu_seconds_total" [];
+    /// Resident memory of the process.
+    RESIDENT_MEMORY: Gauge "pgsteer_resident_memory_bytes" [];
+    /// Open file descriptors.
+    OPEN_FDS: Gauge "pgsteer_open_fds" [];
+    /// File descriptors that may be open.
+    MAX_FDS: Gauge "pgsteer_max_fds" [];
+    /// Threads that serve clients.
+    WORKERS: Gauge "pgsteer_workers" [];
+    /// Connections that each of these threads serves, those that log in included.
+    WORKER_CLIENTS: Gauge "pgsteer_worker_clients" ["worker"];
+    /// How often the configuration was read again, by outcome (ok, failed).
+    RELOADS: Counter "pgsteer_config_reloads_total" ["outcome"];
+
+    /// 1 for the leader of the term in force; nothing while there is none.
+    LEADER: Gauge "pgsteer_leader" ["cluster", "member"];
+    /// Number of the term in force, counted from the start of the process; 0 while there is none.
+    TERM_EPOCH: Gauge "pgsteer_term_epoch" ["cluster"];
+    /// Timeline of the term in force; 0 while there is none.
+    TERM_TIMELINE: Gauge "pgsteer_term_timeline" ["cluster"];
+    /// 1 for what holds of writes: open, held (a leader is in doubt) or vacant (there is none), and why in a word.
+    WRITE_STATE: Gauge "pgsteer_write_state" ["cluster", "state", "reason"];
+    /// How long the right to write still lasts; 0 or less: there is none.
+    RIGHT_REMAINING: Gauge "pgsteer_right_to_write_seconds" ["cluster"];
+    /// 1 for where the right to write comes from: lease (the store), probes or none.
+    RIGHT_SOURCE: Gauge "pgsteer_right_to_write_source" ["cluster", "source"];
+    /// 1 for what holds of the store: absent (`store = "none"`), never_answered, answering, nothing (under the scope) or lost.
+    STORE_STATUS: Gauge "pgsteer_store_status" ["cluster", "status"];
+    /// How long ago the store's newest answer was asked for, while it answers; how long it has been lost, if it is.
+    STORE_AGE: Gauge "pgsteer_store_age_seconds" ["cluster"];
+    /// Changes of what is known of the cluster.
+    TOPOLOGY_CHANGES: Counter "pgsteer_topology_changes_total" ["cluster"];
+    /// Whether a write can be served now (1) or waits (0); what `/ready` says.
+    WRITE_SERVED: Gauge "pgsteer_write_served" ["cluster"];
+    /// Whether a read can be served now (1) or waits (0); what `/ready` says.
+    READ_SERVED: Gauge "pgsteer_read_served" ["cluster"];
+
+    /// 1 for what a member is to pgsteer: leading, following, deposed or unusable.
+    MEMBER_STANDING: Gauge "pgsteer_member_standing" ["cluster", "member", "standing"];
+    /// 1 for what a member said it is when asked last: primary, standby, or unknown if it did not answer.
+    MEMBER_ROLE: Gauge "pgsteer_member_role" ["cluster", "member", "role"];
+    /// Timeline that a member named when asked last.
+    MEMBER_TIMELINE: Gauge "pgsteer_member_timeline" ["cluster", "member"];
+    /// WAL that a replica had not replayed when asked last, compared with the leader.
+    MEMBER_LAG_BYTES: Gauge "pgsteer_member_lag_bytes" ["cluster", "member"];
+    /// Age of the oldest position of the leader that a replica had not replayed when asked last.
+    MEMBER_LAG_SECONDS: Gauge "pgsteer_member_lag_seconds" ["cluster", "member"];
+    /// Whether a member serves reads.
+    MEMBER_QUALIFIES: Gauge "pgsteer_member_qualifies" ["cluster", "member"];
+    /// 1 for the reason why a member serves no reads, in a word; `/leader` has the sentence.
+    MEMBER_EXCLUDED: Gauge "pgsteer_member_excluded" ["cluster", "member", "reason"];
+    /// 1 for what came of asking a member last: answered, refused, unreachable, timeout, starting, auth_failed or failed.
+    MEMBER_PROBE: Gauge "pgsteer_member_probe" ["cluster", "member", "outcome"];
+    /// How long ago the newest question to a member that has an outcome was sent.
+    MEMBER_PROBE_AGE: Gauge "pgsteer_member_probe_age_seconds" ["cluster", "member"];
+    /// How long that outcome took.
+    MEMBER_PROBE_TOOK: Gauge "pgsteer_member_probe_duration_seconds" ["cluster", "member"];
+    /// Whether a member is suspected to have failed and has not answered since.
+    MEMBER_SUSPECTED: Gauge "pgsteer_member_suspected" ["cluster", "member"];
+
+    /// Server connections of all pools of a member by state (opening, idle, leased, recovering).
+    SERVERS: Gauge "pgsteer_server_connections" ["cluster", "member", "state"];
+    /// Clients that wait for a server connection to a member.
+    SERVERS_WAITING: Gauge "pgsteer_server_waiting_clients" ["cluster", "member"];
+    /// Server connections opened.
+    SERVERS_OPENED: Counter "pgsteer_server_connections_opened_total" ["cluster", "member"];
+    /// Server connections closed, for whatever reason.
+    SERVERS_CLOSED: Counter "pgsteer_server_connections_closed_total" ["cluster", "member"];
+    /// Server connections that could not be opened, by cause (unreachable, refused, protocol, credential) and SQLSTATE.
+    SERVERS_FAILED: Counter "pgsteer_server_connection_failures_total" ["cluster", "member", "cause", "sqlstate"];
+
+    /// Pools that exist.
+    POOLS: Gauge "pgsteer_pools" [];
+    /// Pools that are too many to be listed one by one below; the figures above and the totals include them.
+    POOLS_UNLISTED: Gauge "pgsteer_pools_unlisted" [];
+    /// Server connections of a pool by state. `use` is all, or read_fallback for reads that the leader serves.
+    POOL_SERVERS: Gauge "pgsteer_pool_servers" ["cluster", "member", "database", "user", "use", "state"];
+    /// Server connections that a pool may have.
+    POOL_SIZE: Gauge "pgsteer_pool_size" ["cluster", "member", "database", "user", "use"];
+    /// Clients that wait for a server of a pool.
+    POOL_WAITING: Gauge "pgsteer_pool_waiting_clients" ["cluster", "member", "database", "user", "use"];
+    /// How long the first of them has waited.
+    POOL_OLDEST_WAIT: Gauge "pgsteer_pool_oldest_wait_seconds" ["cluster", "member", "database", "user", "use"];
+
+    /// Clients that are logged in, by what they do: idle, waiting, running or idle_in_transaction.
+    CLIENTS: Gauge "pgsteer_clients" ["activity"];
+    /// Client connections that count against `max_client_conn`.
+    CLIENT_CONNECTIONS: Gauge "pgsteer_client_connections" [];
+    /// `max_client_conn`.
+    CLIENT_CONNECTIONS_MAX: Gauge "pgsteer_client_connections_max" [];
+    /// Clients that were let in.
+    LOGINS: Counter "pgsteer_logins_total" [];
+    /// Clients that were not let in, by where that ended (authentication, admission, timeout, left) and SQLSTATE.
+    LOGIN_FAILURES: Counter "pgsteer_login_failures_total" ["stage", "sqlstate"];
+
+    /// Queries answered: ReadyForQuery messages passed on.
+    QUERIES: Counter "pgsteer_queries_total" [];
+    /// Of these, with no transaction left open.
+    TRANSACTIONS: Counter "pgsteer_transactions_total" [];
+    /// Bytes received from clients.
+    CLIENT_BYTES: Counter "pgsteer_received_from_clients_bytes_total" [];
+    /// Bytes received from servers.
+    SERVER_BYTES: Counter "pgsteer_received_from_servers_bytes_total" [];
+    /// Times that a client got a server.
+    LEASES: Counter "pgsteer_leases_total" [];
+    /// Waits of requests that ended in a server or an error, by what was waited for: server (of a pool with none free), leader (or the right to write to it) or replica.
+    WAITS: Histogram "pgsteer_wait_seconds" ["for"];
+    /// Requests refused with an error while their client went on, by SQLSTATE.
+    REJECTED: Counter "pgsteer_rejected_requests_total" ["sqlstate"];
+    /// Clients cut off, by cause (deposed, no_right, server_gone, client_fault, shutdown, or a time limit's name) and the SQLSTATE they were given; `relayed`: the server told them itself.
+    CUTOFFS: Counter "pgsteer_cutoffs_total" ["cause", "sqlstate"];
+    /// Transactions and statements under way that ended unfinished, by the same and client_gone.
+    ABORTED: Counter "pgsteer_aborted_transactions_total" ["cause", "sqlstate"];
+    /// Cancel requests, by who wanted them (client, query_timeout) and outcome (forwarded, stopped_waiting, nothing_to_cancel, unknown_key, failed).
+    CANCELS: Counter "pgsteer_cancel_requests_total" ["source", "outcome"];
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_as_prometheus_wants_them() {
+        let names: BTreeSet<_> = TABLE.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), TABLE.len(), "each once");
+        for Described { name, kind, labels, help } in TABLE {
+            let word = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            assert!(name.starts_with("pgsteer_") && word(name), "{name}");
+            assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
+            assert!(labels.iter().all(|label| word(label) && *label != "le"), "{name}");
+            assert!(help.ends_with('.') && !help.contains('\n'), "{name}: {help}");
+        }
+    }
+}
