@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Moment,
     net::Address,
-    server::conn::ServerConn,
+    server::conn::{End, ServerConn},
     wire::{error::PgError, startup::BackendKey},
 };
 
@@ -38,6 +38,8 @@ pub struct Server {
     /// The start-up settings it was opened with.
     pub flavour: Flavour,
     pub(super) worker: usize,
+    /// How it is to be closed.
+    pub(super) end: End,
     pub(super) permits: SmallVec<[Permit; 3]>,
 }
 

@@ -11,7 +11,11 @@ use super::{
 use crate::{
     auth::secrets::Credential,
     clock::Moment,
-    server::{ConnectError, Connected, ServerLogin, conn::ServerConn, connect},
+    server::{
+        ConnectError, Connected, ServerLogin,
+        conn::{End, ServerConn},
+        connect,
+    },
     wire::{
         error::{PgError, SqlState},
         parameters::Parameters,
@@ -48,9 +52,21 @@ impl Pool {
             let settings = pool.account.settings.load_full();
             let login = pool.login(flavour);
             let attempt = connect(&*pool.shared.dial, &pool.address, &login);
-            let outcome = match tokio::time::timeout(settings.connect_timeout, attempt).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(ConnectError::Unreachable(std::io::ErrorKind::TimedOut.into())),
+            let outcome = tokio::select! {
+                biased;
+                // Not another byte goes there; whoever waits has been sent elsewhere.
+                () = pool.is_deposed() => None,
+                outcome = tokio::time::timeout(settings.connect_timeout, attempt) => Some(outcome),
+            };
+            let outcome = match outcome {
+                Some(Ok(outcome)) => outcome,
+                Some(Err(_)) => Err(ConnectError::Unreachable(std::io::ErrorKind::TimedOut.into())),
+                None => {
+                    drop((opening, permits));
+                    let now = pool.shared.clock.now();
+                    pool.handle(now, Event::OpenFailed(id, now));
+                    return;
+                }
             };
             drop(opening);
             match outcome {
@@ -96,7 +112,8 @@ impl Pool {
         self.shared.events.opened.count(self.labels());
         let cancel = CancelTarget::new(self.address.clone(), connected.key, id);
         let conn = ServerConn::new(connected.stream, parameters, now);
-        let server = Box::new(Server { conn, cancel: Arc::new(cancel), flavour, worker, permits });
+        let server =
+            Box::new(Server { conn, cancel: Arc::new(cancel), flavour, worker, end: End::Orderly, permits });
         let mut state = self.state.lock();
         state.trouble = Trouble::None;
         state.put(id, server);

@@ -11,6 +11,7 @@ use std::{
 use parking_lot::Mutex;
 use slab::Slab;
 use smallvec::SmallVec;
+use tokio::sync::watch;
 
 use super::{
     account::{Account, PoolSettings},
@@ -20,7 +21,12 @@ use super::{
     slots::{Action, Actions, Event, Flavour, Gauges, Return, ServerId, SlotLimits, Slots, Ticket},
     tether::{Mail, Revoked, Tether},
 };
-use crate::{clock::Moment, cluster::ids::MemberName, net::Address, server::conn::Hygiene};
+use crate::{
+    clock::Moment,
+    cluster::ids::MemberName,
+    net::Address,
+    server::conn::{End, Hygiene},
+};
 
 /// What kind of sessions a pool serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,6 +49,8 @@ pub struct Pool {
     pub(super) opening: Arc<Quota>,
     pub(super) shared: Arc<Shared>,
     pub(super) state: Mutex<State>,
+    /// Whether its member is deposed.
+    deposed: watch::Sender<bool>,
 }
 
 pub(super) struct State {
@@ -133,7 +141,17 @@ impl Pool {
             next_lease: shared.pool_number() << LEASE_NUMBER_BITS | 1,
         };
         let state = Mutex::new(state);
-        Self { account, member, address, kind, quotas, opening, shared, state }
+        Self {
+            account,
+            member,
+            address,
+            kind,
+            quotas,
+            opening,
+            shared,
+            state,
+            deposed: watch::Sender::new(false),
+        }
     }
 
     fn limits(settings: &PoolSettings, kind: PoolKind) -> SlotLimits {
@@ -239,6 +257,7 @@ impl Pool {
                 Return::Close
             }
             Finish::Broken => {
+                server.end = End::Silent;
                 state.put(id, server);
                 Return::Close
             }
@@ -290,8 +309,8 @@ impl Pool {
         let closed = !afterwards.close.is_empty();
         for server in afterwards.close {
             self.shared.events.closed.count(self.labels());
-            let Server { conn, permits, .. } = *server;
-            conn.close();
+            let Server { conn, permits, end, .. } = *server;
+            conn.close(end);
             drop(permits);
         }
         for (server, worker, flavour) in afterwards.open {
@@ -325,6 +344,30 @@ impl Pool {
         let state = self.state.lock();
         let cut = state.leased.iter().flatten().filter(|leased| which(leased.term));
         cut.map(|leased| leased.tether.revoke(leased.number, why)).count()
+    }
+
+    /// Its member was deposed: whatever is open there ends, without another byte. How many leases were cut off.
+    pub(super) fn depose(self: &Arc<Self>, why: &Revoked, now: Moment) -> usize {
+        self.deposed.send_replace(true);
+        let cut = self.revoke(why, |_| true);
+        let mut state = self.state.lock();
+        for server in state.servers.iter_mut().flatten() {
+            server.end = End::Silent;
+        }
+        self.handle_locked(state, now, Event::CloseIdle);
+        self.reroute_waiting(now);
+        cut
+    }
+
+    /// Its member is not, or no longer, deposed.
+    pub(super) fn reinstate(&self) {
+        self.deposed.send_if_modified(std::mem::take);
+    }
+
+    /// Waits until its member is deposed.
+    pub(super) async fn is_deposed(&self) {
+        // The sender lives as long as the pool.
+        let _ = self.deposed.subscribe().wait_for(|deposed| *deposed).await;
     }
 
     /// Sends everybody who waits here to look for another route.

@@ -260,11 +260,10 @@ impl Pools {
             }
             let standing = table.members.get(&key.member).map(|member| member.standing);
             if standing == Some(MemberStanding::Deposed) {
-                cut += pool.revoke(why, |_| true);
-                pool.handle(now, Event::CloseIdle);
-                pool.reroute_waiting(now);
+                cut += pool.depose(why, now);
                 continue;
             }
+            pool.reinstate();
             cut += pool.revoke(why, |term| term != 0 && term != in_force);
             let leads = matches!(&table.write, WriteRoute::Open(target) if target.member == key.member);
             let reads = table.read.iter().any(|target| target.member == key.member);

@@ -8,7 +8,10 @@ use super::{
     pool::Pool,
     slots::{Event, ServerId},
 };
-use crate::server::{conn::Hygiene, simple_query};
+use crate::server::{
+    conn::{End, Hygiene},
+    simple_query,
+};
 
 /// A server that cannot be put in order within this time is closed.
 const RECOVERY_MAX: Duration = Duration::from_secs(5);
@@ -21,16 +24,20 @@ impl Pool {
     pub(super) fn recover(self: &Arc<Self>, id: ServerId, mut server: Box<Server>, how: Finish) {
         let pool = self.clone();
         self.shared.workers[server.worker].spawn(async move {
-            let done = tokio::time::timeout(RECOVERY_MAX, put_in_order(&mut server, how)).await;
+            let done = tokio::select! {
+                biased;
+                () = pool.is_deposed() => Err("its member was deposed".to_owned()),
+                done = tokio::time::timeout(RECOVERY_MAX, put_in_order(&mut server, how)) => match done {
+                    Ok(done) => done.map_err(|error| error.to_string()),
+                    Err(_) => Err("it takes too long".to_owned()),
+                },
+            };
             let now = pool.shared.clock.now();
             let event = match done {
-                Ok(Ok(())) => Event::Recovered(id),
-                Ok(Err(error)) => {
-                    tracing::info!(member = %pool.member, "closing a server that cannot be reset: {error}");
-                    Event::Broken(id)
-                }
-                Err(_) => {
-                    tracing::info!(member = %pool.member, "closing a server whose reset takes too long");
+                Ok(()) => Event::Recovered(id),
+                Err(why) => {
+                    tracing::info!(member = %pool.member, "closing a server instead of resetting it: {why}");
+                    server.end = End::Silent;
                     Event::Broken(id)
                 }
             };
@@ -47,11 +54,17 @@ impl Pool {
         self.shared.workers[server.worker].spawn(async move {
             let target = &server.cancel;
             let cancel = crate::server::cancel(&*pool.shared.dial, &target.address, &target.key);
-            if !matches!(tokio::time::timeout(CANCEL_MAX, cancel).await, Ok(Ok(()))) {
+            let cancelled = tokio::select! {
+                biased;
+                () = pool.is_deposed() => false,
+                sent = tokio::time::timeout(CANCEL_MAX, cancel) => matches!(sent, Ok(Ok(()))),
+            };
+            if !cancelled {
                 tracing::info!(member = %pool.member, "could not cancel what a client left running");
             }
             pool.shared.events.closed.count(pool.labels());
-            server.conn.close();
+            // It is in the middle of something: a goodbye would not be heard.
+            server.conn.close(End::Silent);
         });
     }
 }

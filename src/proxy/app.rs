@@ -43,6 +43,8 @@ pub(super) struct App {
     pub(super) mock: Mock,
     /// Client connections (`max_client_conn`).
     pub(super) connections: Arc<Quota>,
+    /// Connections that have not logged in yet.
+    pub(super) arrivals: Arc<Quota>,
     pub(super) tenants: DashMap<TenantKey, Arc<Tenant>>,
     /// Whether it is about to end.
     pub(super) stopping: tokio::sync::watch::Sender<bool>,
@@ -82,7 +84,11 @@ impl App {
             return Ok(tenant.clone());
         }
         if self.tenants.len() >= TENANTS_MAX {
-            return Err(TooManyTenants);
+            // Those without a client give way.
+            self.tenants.retain(|_, tenant| Arc::strong_count(tenant) > 1);
+            if self.tenants.len() >= TENANTS_MAX {
+                return Err(TooManyTenants);
+            }
         }
         let settings = pool_settings(&config, &key.cluster, &key.database, &key.user);
         let account = Account {

@@ -59,6 +59,10 @@ impl Surroundings {
     }
 }
 
+/// Connections that may be logging in at once, beyond `max_client_conn`: cancel requests must get through, and a client
+/// too many is told so.
+pub(super) const SPARE_ARRIVALS: usize = 100;
+
 /// Puts the program together and begins to watch its clusters.
 pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>, Failure> {
     let Surroundings { clock, dial, control, workers, open_store } = around;
@@ -68,6 +72,7 @@ pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>,
     let users = users(&config, None, &mock);
     let authenticator = authenticator(&config, &users, &mock);
     let connections = Quota::new(config.limits().max_client_conn as usize);
+    let arrivals = Quota::new(config.limits().max_client_conn as usize + SPARE_ARRIVALS);
     let config = Arc::new(ArcSwap::from_pointee(config));
     let welcomes = Arc::new(Welcomes::default());
     let liaison = Arc::new(Liaison::new(welcomes.clone(), config.clone()));
@@ -88,6 +93,7 @@ pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>,
         users: ArcSwap::new(users),
         mock,
         connections,
+        arrivals,
         tenants: dashmap::DashMap::new(),
         stopping: watch::Sender::new(false),
         events: Arc::default(),
@@ -112,6 +118,10 @@ pub struct Embedded {
 }
 
 impl Embedded {
+    /// Connections that may be logging in at once, beyond `max_client_conn`: cancel requests must get through, and a client
+    /// too many is told so.
+    pub(super) const SPARE_ARRIVALS: usize = 100;
+
     /// Puts the program together and starts what goes on beside the clients. Must be called on
     /// [`Surroundings::control`].
     ///

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     app::{App, authenticator, users},
+    assembly::SPARE_ARRIVALS,
     settings::{pool_settings, server_credential},
 };
 use crate::config::{Config, Reload, Source};
@@ -49,7 +50,9 @@ fn apply(app: &App, new: Arc<Config>) {
     let users = users(&new, Some(&app.users.load()), &app.mock);
     app.authenticator.store(Arc::new(authenticator(&new, &users, &app.mock)));
     app.users.store(users);
-    app.connections.set_max(new.limits().max_client_conn as usize);
+    let max_client_conn = new.limits().max_client_conn as usize;
+    app.connections.set_max(max_client_conn);
+    app.arrivals.set_max(max_client_conn + SPARE_ARRIVALS);
     app.config.store(new.clone());
     for entry in &app.tenants {
         let (key, account) = (entry.key(), &entry.value().account);

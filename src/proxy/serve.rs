@@ -50,6 +50,10 @@ pub(super) async fn serve(app: Arc<App>, door: Arc<Door>, stream: Stream, peer: 
 
 /// Hello, login and welcome; `None` if the connection was for something else, or is not let in.
 async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) -> Option<(Session, Permit)> {
+    let Some(_arrival) = app.arrivals.take() else {
+        tracing::warn!(client = %peer, "too many connections are logging in: one was closed");
+        return None;
+    };
     let limit = app.config.load().limits().client_login_timeout;
     let logged_in = match tokio::time::timeout(limit, log_in(app, stream, peer)).await {
         Ok(logged_in) => logged_in?,

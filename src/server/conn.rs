@@ -24,6 +24,16 @@ pub enum Hygiene {
     Dirty,
 }
 
+/// How a connection is closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum End {
+    /// With a Terminate message.
+    #[default]
+    Orderly,
+    /// Without another byte.
+    Silent,
+}
+
 /// A logged-in server connection.
 pub struct ServerConn {
     /// Its bytes.
@@ -121,8 +131,12 @@ impl ServerConn {
         }
     }
 
-    /// Says goodbye, as far as that goes without waiting, and closes.
-    pub fn close(mut self) {
+    /// Closes. An orderly end says goodbye, as far as that goes without waiting; to a server that is broken or
+    /// deposed not even that is said.
+    pub fn close(mut self, end: End) {
+        if end == End::Silent {
+            return;
+        }
         let mut cx = Context::from_waker(Waker::noop());
         // Best effort: the server notices the end of the connection anyway.
         let _sent = self.stream.poll_send(&mut cx, b"X\0\0\0\x04");
