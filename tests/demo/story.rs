@@ -1,5 +1,6 @@
 //! What happens in the demo, and the witnesses of it.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -7,7 +8,7 @@ use pgsteer_testkit::{
     Cluster, LeaderChange, Login, Moment, Options, Plan, Poller, Progress, Proxy, Report, Result, Stage,
     Workload, eventually, now,
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::screen::Screen;
 
@@ -81,14 +82,19 @@ pub(crate) async fn kill_the_leader(screen: &Screen, stage: &mut Stage, load: Wo
         rate.line(load, &format!("{after:4.1} s without {old}, waiting for Patroni"))
     };
     let resumed = async {
-        let cut_off = cut_off(stage, &old);
-        let led = async {
-            let new = poller.new_leader(&old, killed, BOUND).await?;
-            let what = "a write succeeds through pgsteer on the new leader";
-            eventually(what, BOUND, async || load.first_write_after(new.1)).await?;
-            Ok::<_, anyhow::Error>(new)
-        };
-        tokio::join!(cut_off, led)
+        let new = poller.new_leader(&old, killed, BOUND).await?;
+        let what = "a write succeeds through pgsteer on the new leader";
+        eventually(what, BOUND, async || load.first_write_after(new.1)).await?;
+        Ok::<_, anyhow::Error>(new)
+    };
+    // By then it has; a second more is only for the answer to arrive.
+    let resumed = async {
+        let mut cut_off = pin!(cut_off(stage, &old));
+        let mut resumed = pin!(resumed);
+        tokio::select! {
+            at = &mut cut_off => (Some(at), resumed.await),
+            new = &mut resumed => (timeout(Duration::from_secs(1), cut_off).await.ok(), new),
+        }
     };
     let (cut_off, new) = screen.progress(|| waiting(&load, &mut rate), resumed).await;
     let new = new.with_context(|| stage.cluster.sandbox.logs(25))?;
@@ -100,19 +106,16 @@ pub(crate) async fn kill_the_leader(screen: &Screen, stage: &mut Stage, load: Wo
 }
 
 /// Asks pgsteer who leads, every 5 ms, until it no longer says the old leader.
-async fn cut_off(stage: &Stage, old: &str) -> Option<Moment> {
+async fn cut_off(stage: &Stage, old: &str) -> Moment {
     let mut tick = tokio::time::interval(Duration::from_millis(5));
-    let asking = async {
-        loop {
-            tick.tick().await;
-            let answer = stage.proxy.get("/leader").await;
-            let leader = answer.ok().map(|answer| answer.json()["leader"].clone());
-            if leader.is_some_and(|leader| leader != old) {
-                return now();
-            }
+    loop {
+        tick.tick().await;
+        let answer = stage.proxy.get("/leader").await;
+        let leader = answer.ok().map(|answer| answer.json()["leader"].clone());
+        if leader.is_some_and(|leader| leader != old) {
+            return now();
         }
-    };
-    tokio::time::timeout(BOUND, asking).await.ok()
+    }
 }
 
 /// Brings the killed node back, says how to connect, and waits for Ctrl-C, which ends this future from outside.

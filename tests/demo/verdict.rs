@@ -27,8 +27,10 @@ pub(crate) async fn print(screen: &Screen, stage: &Stage, failover: &Failover) -
         screen.line(&format!("PASS: service resumed, {added}no acknowledged write was lost."));
     } else {
         screen.line(&format!(
-            "FAIL: {} acknowledged writes lost, {} doubled.",
-            verdict.lost, verdict.duplicated
+            "FAIL: {} acknowledged writes lost, {} done twice, {} done though said to have failed.",
+            verdict.lost,
+            verdict.duplicated,
+            verdict.denied_but_there.len()
         ));
     }
     Ok(good)
@@ -76,7 +78,10 @@ fn clients(screen: &Screen, failover: &Failover, verdict: &Verdict) {
         count("lost, as PostgreSQL warned", verdict.lost_with_warning.to_string());
     }
     count("writes done twice", verdict.duplicated.to_string());
-    count("aborted but committed", format!("{} (the client was told: unknown)", verdict.unknown_and_there));
+    count("outcome unknown, committed", verdict.unknown_and_there.to_string());
+    if !verdict.denied_but_there.is_empty() {
+        count("told failed, but committed", verdict.denied_but_there.len().to_string());
+    }
 }
 
 fn by_sqlstate(counts: &BTreeMap<String, usize>) -> String {

@@ -17,6 +17,8 @@ pub(crate) const ON_THE_OLD: Duration = Duration::from_secs(1);
 /// What a client may hear whose work was cut off: unknown whether committed (08007), or certainly not, because the
 /// leader was deposed (57P01) or its connection broke (08006).
 pub(crate) const TRUTH: [&str; 3] = ["08007", "57P01", "08006"];
+/// What a reader may hear after replica_wait_timeout, while the replicas look for their new leader.
+pub(crate) const NO_REPLICA: [&str; 1] = ["57P03"];
 
 /// Clients at work, and witnesses who ask the nodes and the store directly.
 pub(crate) struct Watched {
@@ -44,45 +46,27 @@ pub(crate) async fn watch(stage: &Stage) -> Result<Watched> {
     Ok(Watched { load, poller, key, old })
 }
 
-/// A failover that is over.
-pub(crate) struct Outcome {
-    pub(crate) report: Report,
-    /// When the store named the new leader.
+/// A change of leader that is over, while the clients go on.
+pub(crate) struct Change {
+    /// Who leads now.
+    pub(crate) new: String,
+    /// When what caused it was done.
+    pub(crate) since: Moment,
+    /// When the store named the new leader; where nobody watched it, when that took writes.
     pub(crate) named: Moment,
+    /// From the new leader taking writes to the first write through pgsteer.
+    pub(crate) added: Duration,
 }
 
 impl Watched {
-    /// Waits until writes succeed on a leader other than the old one, lets the clients work on, ends them, and checks
-    /// what must hold of every failover.
-    pub(crate) async fn fails_over(self, stage: &mut Stage, since: Moment) -> Result<Outcome> {
-        self.fails_over_within(stage, since, ADDED).await
-    }
-
-    /// The same with a bound of its own.
-    pub(crate) async fn fails_over_within(
-        self,
-        stage: &mut Stage,
-        since: Moment,
-        bound: Duration,
-    ) -> Result<Outcome> {
+    /// Waits until writes succeed on a leader other than the old one, within a bound after that takes them.
+    pub(crate) async fn changes_leader(&self, since: Moment, bound: Duration) -> Result<Change> {
         let (new, writable) = self.poller.new_leader(&self.old, since, PATRONI).await?;
-        let first = self.writes_resume(writable).await?;
-        let added = first - writable;
+        let added = self.writes_resume(writable).await? - writable;
         println!("{new} took writes {:?} after; the first through pgsteer {added:?} later", writable - since);
-        let named = self.key.changes().into_iter().find(|(_, leader)| leader.as_deref() == Some(&*new));
-        let named = named.map_or(writable, |(at, _)| at);
-        let report = self.end(stage, &new).await?;
         ensure!(added <= bound, "{added:?} from the new leader being writable to the first write");
-        let waited_on_the_old = report.failures.iter().filter(|failure| failure.sent < named);
-        if let Some(worst) =
-            waited_on_the_old.map(|failure| failure.at.saturating_duration_since(named)).max()
-        {
-            ensure!(
-                worst <= ON_THE_OLD,
-                "a client waited {worst:?} on the old leader after another was named"
-            );
-        }
-        Ok(Outcome { report, named })
+        let named = self.key.changes().into_iter().find(|(_, leader)| leader.as_deref() == Some(&*new));
+        Ok(Change { new, since, named: named.map_or(writable, |(at, _)| at), added })
     }
 
     /// When the first write after a moment was acknowledged; then a hundred more.
@@ -97,44 +81,48 @@ impl Watched {
     }
 
     /// Ends the clients and compares what they were told with what `leader` has.
-    pub(crate) async fn end(self, stage: &mut Stage, leader: &str) -> Result<Report> {
+    pub(crate) async fn end(self, stage: &mut Stage, leader: &str, since: Moment) -> Result<Report> {
         let report = self.load.finish().await?;
         let leader = stage.cluster.node(leader)?.config(Login::TRADER, Cluster::DATABASE);
         let verdict = Verdict::of(&report, &Client::connect(&leader).await?).await?;
-        println!(
-            "{verdict:?}; writers {:?}, readers {:?}, idle {:?}, {} of {} stayed connected",
-            report.by_sqlstate(Kind::Write),
-            report.by_sqlstate(Kind::Read),
-            report.by_sqlstate(Kind::Idle),
-            report.stayed_connected(),
-            report.clients
-        );
+        println!("{verdict:?}; {} of {} stayed connected", report.stayed_connected(), report.clients);
+        print!("{}", report.complaints(since));
         ensure!(verdict.is_good(), "{verdict:?}");
+        Ok(report)
+    }
+
+    /// The same after a change of leader, and checks what must hold of every one: only clients with a write in flight
+    /// were cut off, each of those once, at once, and with the truth.
+    pub(crate) async fn end_after(self, stage: &mut Stage, change: &Change) -> Result<Report> {
+        let report = self.end(stage, &change.new, change.since).await?;
+        told_the_truth(&report)?;
+        for failure in report.failures.iter().filter(|failure| failure.kind == Kind::Write) {
+            let waited = failure.at.saturating_duration_since(change.named.max(failure.sent));
+            ensure!(
+                waited <= ON_THE_OLD,
+                "a client waited {waited:?} after another leader was named: {failure:?}"
+            );
+            let own = report.failures.iter().filter(|other| other.client == failure.client).count();
+            ensure!(own == 1, "client {} was cut off {own} times", failure.client);
+        }
         Ok(report)
     }
 }
 
-impl Outcome {
-    /// Nobody but the clients with a write in flight noticed, each of those once, and they were told the truth.
-    pub(crate) fn only_writes_in_flight_were_cut(&self) -> Result {
-        told_the_truth(&self.report)?;
-        for failure in &self.report.failures {
-            ensure!(failure.kind == Kind::Write, "a client that was not writing was told: {failure:?}");
-            let own = self.report.failures.iter().filter(|other| other.client == failure.client).count();
-            ensure!(own == 1, "client {} was cut off {own} times", failure.client);
-        }
-        Ok(())
-    }
-}
-
-/// Every error said whether the work may have been committed, and none came without words.
+/// Every error said whether the work may have been committed, and no connection ended without words or need.
 pub(crate) fn told_the_truth(report: &Report) -> Result {
     for failure in &report.failures {
-        ensure!(TRUTH.contains(&failure.sqlstate.as_str()), "a client was told: {failure:?}");
+        let allowed: &[&str] = match failure.kind {
+            Kind::Write => &TRUTH,
+            Kind::Read => &NO_REPLICA,
+            Kind::Idle => &[],
+        };
+        ensure!(allowed.contains(&failure.sqlstate.as_str()), "a client was told: {failure:?}");
     }
-    for client in report.reconnects.keys() {
-        let told = report.failures.iter().any(|failure| failure.client == *client);
-        ensure!(told, "client {client} lost its connection without a word");
+    for (client, words) in &report.partings {
+        let told =
+            report.failures.iter().any(|failure| failure.client == *client && failure.kind == Kind::Write);
+        ensure!(told, "client {client} lost its connection without need; it heard {words:?}");
     }
     Ok(())
 }

@@ -47,7 +47,7 @@ async fn reads_go_on_when_a_replica_dies() -> Result {
         let left = stage.cluster.sync_standby().await?.address.ip().to_string();
         reads_come_from(stage, &BTreeSet::from([left])).await?;
         let leader = watched.old.clone();
-        let report = watched.end(stage, &leader).await?;
+        let report = watched.end(stage, &leader, killed).await?;
         let gap = report.longest_read_gap(killed);
         ensure!(gap < Duration::from_secs(1), "no read was answered for {gap:?}");
         let written = report.failures.iter().find(|failure| failure.kind != pgsteer_testkit::Kind::Read);

@@ -30,7 +30,7 @@ async fn etcd_stops_and_starts() -> Result {
             first - writable
         );
         stage.cluster.healthy(Duration::from_secs(90)).await?;
-        let report = watched.end(stage, &new).await?;
+        let report = watched.end(stage, &new, stopped).await?;
         told_the_truth(&report)?;
         ensure!(
             first - writable <= ADDED,
@@ -58,7 +58,7 @@ async fn etcd_stops_and_starts_in_failsafe_mode() -> Result {
         stage.cluster.healthy(Duration::from_secs(90)).await?;
         watched.writes_resume(now()).await?;
         let leader = watched.old.clone();
-        let report = watched.end(stage, &leader).await?;
+        let report = watched.end(stage, &leader, stopped).await?;
         ensure!(report.failures.is_empty(), "a client was told: {:?}", report.failures.first());
         let gap = report.longest_write_gap(stopped);
         ensure!(gap < Duration::from_secs(2), "writes stood still for {gap:?}");
@@ -80,7 +80,7 @@ async fn etcd_freezes_for_a_moment() -> Result {
         let thawed = stage.cluster.etcd.thaw().await?;
         watched.writes_resume(thawed).await?;
         let leader = watched.old.clone();
-        let report = watched.end(stage, &leader).await?;
+        let report = watched.end(stage, &leader, frozen).await?;
         ensure!(report.failures.is_empty(), "a client was told: {:?}", report.failures.first());
         let gap = report.longest_write_gap(frozen);
         ensure!(gap < Duration::from_secs(1), "writes stood still for {gap:?}");

@@ -101,6 +101,12 @@ impl Client {
         if error.as_db_error().is_some() { own } else { farewell.unwrap_or(own) }
     }
 
+    /// The last thing heard on a connection that has ended.
+    pub fn farewell(&self) -> String {
+        let farewell = self.farewell.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        farewell.map_or_else(|| "nothing".to_owned(), |(_, words)| words)
+    }
+
     /// The one value that a query yields, as text.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{Acknowledged, Client, Failure, Report, Result};
 
 /// What a leader's table says about a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// Writes acknowledged to a client.
     pub acknowledged: usize,
@@ -17,14 +17,14 @@ pub struct Verdict {
     pub duplicated: usize,
     /// Writes whose client was told that it cannot know (08007, or nothing), and that are there.
     pub unknown_and_there: usize,
-    /// Writes that are there although their client was told that they failed.
-    pub denied_but_there: usize,
+    /// Writes that are there although their client was told that they failed: what it was told.
+    pub denied_but_there: Vec<String>,
 }
 
 impl Verdict {
     /// Nothing lost, nothing doubled, nothing denied.
     pub const fn is_good(&self) -> bool {
-        self.lost == 0 && self.duplicated == 0 && self.denied_but_there == 0
+        self.lost == 0 && self.duplicated == 0 && self.denied_but_there.is_empty()
     }
 
     /// Compares a report with the `ledger` table on the leader, asked directly.
@@ -49,7 +49,7 @@ impl Verdict {
             lost_with_warning: lost_with_warning.len(),
             duplicated: there.values().filter(|count| **count > 1).count(),
             unknown_and_there: unknown.len(),
-            denied_but_there: denied.len(),
+            denied_but_there: denied.iter().map(|failure| failure.cause.clone()).collect(),
         })
     }
 }

@@ -14,6 +14,7 @@ mod machine;
 mod node;
 mod poller;
 mod proxy;
+mod report;
 mod sandbox;
 mod stage;
 mod timing;
@@ -29,10 +30,11 @@ pub use machine::Machine;
 pub use node::{Login, Node};
 pub use poller::{Poller, Seen};
 pub use proxy::Proxy;
+pub use report::{Acknowledged, Failure, Kind, Progress, Report};
 pub use sandbox::{Part, Sandbox};
 pub use stage::{Stage, scenario, scenario_with};
 pub use timing::{Moment, eventually, now};
-pub use workload::{Acknowledged, Failure, Kind, Plan, Progress, Report, Workload};
+pub use workload::{Plan, Workload};
 
 /// A result whose error says what was being attempted.
 pub type Result<T = ()> = anyhow::Result<T>;

@@ -1,6 +1,5 @@
 //! Clients that write, read and idle, and a record of everything they were told.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
 use tokio_postgres::{Config, Error};
 
+use crate::report::{Acknowledged, Failure, Kind, Progress, Report};
 use crate::{Client, Moment, Result, now};
 
 /// Longer than any wait that pgsteer may impose; a client that waits longer hangs.
@@ -31,102 +31,6 @@ impl Default for Plan {
     fn default() -> Self {
         Self { writers: 8, readers: 4, idle: 20, pace: Duration::from_millis(5) }
     }
-}
-
-/// A write that a client was told is committed.
-#[derive(Clone, Copy, Debug)]
-pub struct Acknowledged {
-    /// What it wrote.
-    pub id: i64,
-    /// When the first byte of it was sent.
-    pub sent: Moment,
-    /// When the answer came.
-    pub at: Moment,
-    /// The answer came with a warning that no standby had confirmed it.
-    pub unconfirmed: bool,
-}
-
-/// Something a client was refused.
-#[derive(Clone, Debug)]
-pub struct Failure {
-    /// Whose.
-    pub client: u16,
-    /// What that client does.
-    pub kind: Kind,
-    /// When the error came.
-    pub at: Moment,
-    /// When what failed had been sent.
-    pub sent: Moment,
-    /// The write it belongs to; none for a read or a login.
-    pub id: Option<i64>,
-    /// Five letters, or `closed`, `refused`, `timeout`.
-    pub sqlstate: String,
-    /// In words.
-    pub cause: String,
-}
-
-impl Failure {
-    /// Whether the client was left in doubt: told so (08007), or told nothing at all.
-    pub fn is_unknown(&self) -> bool {
-        ["08007", "closed", "timeout"].contains(&self.sqlstate.as_str())
-    }
-}
-
-/// Everything the clients were told.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// In order of time.
-    pub acknowledged: Vec<Acknowledged>,
-    /// In order of time.
-    pub failures: Vec<Failure>,
-    /// When each read was answered, and whether a replica answered it.
-    pub reads: Vec<(Moment, bool)>,
-    /// How often each client that lost its connection did so.
-    pub reconnects: BTreeMap<u16, u32>,
-    /// How many clients there were.
-    pub clients: u16,
-}
-
-impl Report {
-    /// What clients of a kind were refused, by SQLSTATE.
-    pub fn by_sqlstate(&self, kind: Kind) -> BTreeMap<String, usize> {
-        let mut counts = BTreeMap::new();
-        for failure in self.failures.iter().filter(|failure| failure.kind == kind) {
-            *counts.entry(failure.sqlstate.clone()).or_default() += 1;
-        }
-        counts
-    }
-
-    /// The first write acknowledged at or after a moment.
-    pub fn first_write_after(&self, moment: Moment) -> Option<Moment> {
-        self.acknowledged.iter().map(|write| write.at).filter(|at| *at >= moment).min()
-    }
-
-    /// The first read answered after a moment.
-    pub fn first_read_after(&self, moment: Moment) -> Option<Moment> {
-        self.reads.iter().map(|read| read.0).filter(|at| *at >= moment).min()
-    }
-
-    /// The longest time between two acknowledged writes after `from`.
-    pub fn longest_write_gap(&self, from: Moment) -> Duration {
-        longest_gap(self.acknowledged.iter().map(|write| write.at), from)
-    }
-
-    /// The longest time between two answered reads after `from`.
-    pub fn longest_read_gap(&self, from: Moment) -> Duration {
-        longest_gap(self.reads.iter().map(|read| read.0), from)
-    }
-
-    /// Clients that never lost their connection.
-    pub fn stayed_connected(&self) -> usize {
-        usize::from(self.clients) - self.reconnects.len()
-    }
-}
-
-fn longest_gap(times: impl Iterator<Item = Moment>, from: Moment) -> Duration {
-    let mut times: Vec<_> = times.filter(|at| *at >= from).collect();
-    times.sort();
-    times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(Duration::MAX)
 }
 
 /// Clients at work.
@@ -215,28 +119,6 @@ impl Workload {
     }
 }
 
-/// Counts.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    /// Acknowledged writes.
-    pub writes: usize,
-    /// Answered reads.
-    pub reads: usize,
-    /// Everything refused.
-    pub failures: usize,
-}
-
-/// What a client does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Inserts.
-    Write,
-    /// Reads on the read route.
-    Read,
-    /// Has asked once and will ask once more at the end.
-    Idle,
-}
-
 /// One client.
 struct One {
     number: u16,
@@ -290,11 +172,11 @@ impl One {
             }
             Err(_) => {
                 self.failed(sent, id, "timeout".to_owned(), format!("no answer for {PATIENCE:?}"));
-                return self.lost_connection();
+                return self.lost_connection("no answer".to_owned());
             }
         }
         if client.is_closed() {
-            self.lost_connection();
+            self.lost_connection(client.farewell());
         } else {
             self.client = Some(client);
         }
@@ -340,8 +222,8 @@ impl One {
         self.record(|report| report.failures.push(failure));
     }
 
-    fn lost_connection(&self) {
-        self.record(|report| *report.reconnects.entry(self.number).or_default() += 1);
+    fn lost_connection(&self, last_words: String) {
+        self.record(|report| report.partings.entry(self.number).or_default().push(last_words));
     }
 
     fn record(&self, change: impl FnOnce(&mut Report)) {
