@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     ids::{Lsn, MemberName, Timeline},
+    policy::ReadPolicy,
     store::StoreEvent,
 };
 use crate::{clock::Moment, net::Address};
@@ -34,6 +35,8 @@ pub enum Fact {
         /// What was seen, for the log.
         why: String,
     },
+    /// The configuration was read again: replicas are judged by these bounds from now on.
+    ReadPolicy(ReadPolicy),
     /// Time has passed.
     Tick,
 }

@@ -135,6 +135,10 @@ impl Observer {
                     view.suspected = Some(Suspicion { since: now, why: why.clone() });
                 }
             }
+            Fact::ReadPolicy(reads) => {
+                self.policy.reads = *reads;
+                self.trail.rebound(reads.lag_time_max);
+            }
             Fact::Tick => {}
         }
     }

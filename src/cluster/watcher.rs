@@ -19,7 +19,7 @@ use super::{
     ids::MemberName,
     observer::Observer,
     orders::Orders,
-    policy::ClusterPolicy,
+    policy::{ClusterPolicy, ReadPolicy},
     probe::{Pace, Prober},
     store::{Store, StoreEvent},
     topology::Topology,
@@ -51,6 +51,11 @@ impl WatcherHandle {
     /// matter while the queue is full, since the member is being asked then.
     pub fn suspect(&self, member: MemberName, why: &str) {
         let _ = self.suspicions.try_send(Fact::Suspected { member, why: why.to_owned() });
+    }
+
+    /// Replicas are to be judged by these bounds from now on. False if too much waits to be taken in: try again.
+    pub fn set_reads(&self, reads: ReadPolicy) -> bool {
+        self.suspicions.try_send(Fact::ReadPolicy(reads)).is_ok()
     }
 
     /// What is known now.

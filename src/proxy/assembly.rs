@@ -118,10 +118,6 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Connections that may be logging in at once, beyond `max_client_conn`: cancel requests must get through, and a client
-    /// too many is told so.
-    pub(super) const SPARE_ARRIVALS: usize = 100;
-
     /// Puts the program together and starts what goes on beside the clients. Must be called on
     /// [`Surroundings::control`].
     ///

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use arc_swap::ArcSwap;
+
 use crate::{
     auth::secrets::{Credential, Password},
     clock::Clock,
@@ -25,10 +27,30 @@ use crate::{
     server::ServerLogin,
 };
 
+/// What is done with each new topology.
+type Publisher = dyn Fn(&Arc<Topology>) + Send + Sync;
+
 /// A cluster that is watched.
 pub(super) struct RunningCluster {
     pub(super) router: Arc<Router>,
     pub(super) watcher: WatcherHandle,
+    policy: Arc<ArcSwap<RoutePolicy>>,
+    publish: Arc<Publisher>,
+}
+
+impl RunningCluster {
+    /// Goes by other settings for replicas from now on. To be called on the runtime that watches the cluster, so that
+    /// routing tables stay in order.
+    pub(super) fn reconfigure(&self, cluster: &Cluster) {
+        self.policy.store(Arc::new(route_policy(cluster)));
+        if !self.watcher.set_reads(read_policy(cluster)) {
+            tracing::error!(
+                cluster = cluster.name,
+                "busy: the bounds for replicas stay as they were; reload again"
+            );
+        }
+        (self.publish)(&self.watcher.topology());
+    }
 }
 
 /// Why a cluster cannot be watched: a sentence that names it.
@@ -47,16 +69,19 @@ pub(super) fn start(
         let (authority, store) = open_store(cluster, clock)?;
         let fence = Arc::new(Fence::closed());
         let router = Arc::new(Router::new(fence.clone()));
-        let publish = publisher(name, cluster, router.clone(), pools.clone());
+        let followed = Arc::new(ArcSwap::from_pointee(route_policy(cluster)));
+        let publish: Arc<Publisher> =
+            Arc::new(publisher(name, followed.clone(), router.clone(), pools.clone()));
         let policy = ClusterPolicy {
             name: name.as_str().into(),
             authority,
             probe: probe_policy(cluster),
             reads: read_policy(cluster),
         };
-        let watcher =
-            Watcher::spawn(runtime.clone(), clock, pools.dial(), store, policy, fence, Box::new(publish));
-        running.insert(name.clone(), RunningCluster { router, watcher });
+        let published = publish.clone();
+        let published = Box::new(move |topology: &Arc<Topology>| published(topology));
+        let watcher = Watcher::spawn(runtime.clone(), clock, pools.dial(), store, policy, fence, published);
+        running.insert(name.clone(), RunningCluster { router, watcher, policy: followed, publish });
     }
     Ok(running)
 }
@@ -65,13 +90,13 @@ pub(super) fn start(
 /// brought in line. All of it before the next fact is looked at.
 fn publisher(
     name: &str,
-    cluster: &Cluster,
+    policy: Arc<ArcSwap<RoutePolicy>>,
     router: Arc<Router>,
     pools: Pools,
-) -> impl Fn(&Arc<Topology>) + Send + use<> {
-    let (name, policy) = (name.to_owned(), route_policy(cluster));
+) -> impl Fn(&Arc<Topology>) + Send + Sync + use<> {
+    let name = name.to_owned();
     move |topology| {
-        if !router.publish(RoutingTable::derive(topology, policy)) {
+        if !router.publish(RoutingTable::derive(topology, **policy.load())) {
             return;
         }
         let why = Revoked { reason: why(topology).into() };

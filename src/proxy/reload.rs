@@ -62,4 +62,9 @@ fn apply(app: &App, new: Arc<Config>) {
         }
     }
     app.pools.settings_changed();
+    for (name, running) in &*app.clusters {
+        if let Some(cluster) = new.clusters.get(name) {
+            running.reconfigure(cluster);
+        }
+    }
 }

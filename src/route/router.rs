@@ -52,11 +52,12 @@ impl Router {
 
     /// Puts a table in force. A table that routes no differently wakes nobody and keeps its number. Tables come
     /// from one thread, in order.
-    pub fn publish(&self, table: RoutingTable) -> bool {
+    pub fn publish(&self, mut table: RoutingTable) -> bool {
         if self.table.load().routes_like(&table) {
             return false;
         }
-        let seq = table.epoch_seq;
+        let seq = self.seq() + 1;
+        table.seq = seq;
         self.table.store(Arc::new(table));
         self.seq.store(seq, Ordering::Release);
         self.changed.send_replace(seq);

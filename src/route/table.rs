@@ -32,8 +32,8 @@ pub struct RoutePolicy {
 /// Where writes and reads go now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoutingTable {
-    /// The topology it was derived from ([`Topology::seq`]).
-    pub epoch_seq: u64,
+    /// Its number, which the router gives it when it is put in force.
+    pub seq: u64,
     /// Writes.
     pub write: WriteRoute,
     /// The term in force, whether its leader takes new write leases or not. A write lease of another epoch is over.
@@ -134,7 +134,7 @@ impl RoutingTable {
         let sentence = "the cluster's state is not known yet".to_owned();
         let wait = NoRoute { kind: NoRouteKind::ClusterUnknown, sentence };
         Self {
-            epoch_seq: 0,
+            seq: 0,
             write: WriteRoute::Wait(wait.clone()),
             term: None,
             read: Vec::new(),
@@ -153,7 +153,7 @@ impl RoutingTable {
             .map(|(name, member)| Target { member: name.clone(), address: member.address.clone(), term: 0 })
             .collect();
         Self {
-            epoch_seq: topology.seq,
+            seq: 0,
             fallback: fallback(topology, policy, &write),
             write,
             term: topology.term().cloned(),

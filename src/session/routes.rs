@@ -112,7 +112,7 @@ impl Tenant {
             read_only: kind == PoolKind::Fallback,
         };
         Ways {
-            seq: table.epoch_seq,
+            seq: table.seq,
             write: match &table.write {
                 WriteRoute::Open(target) => Ok(way(target, PoolKind::Normal)),
                 WriteRoute::Wait(why) => Err(NoWay { why: why.clone(), patience: Patience::ForLeader }),

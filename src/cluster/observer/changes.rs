@@ -15,6 +15,7 @@ pub(super) fn describe(fact: &Fact) -> String {
             }
             None => format!("store at revision {}: nobody holds the leader key", snapshot.revision),
         },
+        Fact::ReadPolicy(_) => "the configuration has other bounds for replicas".to_owned(),
         Fact::Store(StoreEvent::Nothing { found }) => found.clone(),
         Fact::Store(StoreEvent::Lost { reason }) => format!("the store does not answer: {reason}"),
         Fact::Probed { member, asked_at, at, outcome, .. } => {

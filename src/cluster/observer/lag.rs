@@ -28,8 +28,14 @@ impl Trail {
     /// An empty trail that can tell lags around `bound`. Where there is no bound ([`Duration::MAX`]) lags are only
     /// shown.
     pub(super) fn new(bound: Duration) -> Self {
-        let bound = if bound == Duration::MAX { SHOWN } else { bound };
-        Self { epoch: 0, bound, newest: Lsn(0), samples: VecDeque::new() }
+        let mut trail = Self { epoch: 0, bound, newest: Lsn(0), samples: VecDeque::new() };
+        trail.rebound(bound);
+        trail
+    }
+
+    /// The bound is another from now on.
+    pub(super) const fn rebound(&mut self, bound: Duration) {
+        self.bound = if bound.as_nanos() == Duration::MAX.as_nanos() { SHOWN } else { bound };
     }
 
     /// Takes in where the leader of the term `epoch` was when it was asked at `asked_at`.
