@@ -44,6 +44,21 @@ impl std::ops::Add<Duration> for Moment {
     }
 }
 
+/// What the wall clock shows, in time since 1970. It may jump: for people and their tools alone.
+pub fn wall_time() -> Duration {
+    reading(rustix::time::ClockId::Realtime)
+}
+
+/// CPU time of the whole process so far, user and system.
+pub fn cpu_time() -> Duration {
+    reading(rustix::time::ClockId::ProcessCPUTime)
+}
+
+fn reading(clock: rustix::time::ClockId) -> Duration {
+    let t = rustix::time::clock_gettime(clock);
+    Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0))
+}
+
 /// Where the time comes from.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(Source);

@@ -9,7 +9,7 @@ use pgsteer::{
         feeds::{ServerMethod, feeds},
     },
     config::{self, Config, SecretKind, ServerAddress, Source},
-    proxy,
+    metrics, proxy,
 };
 
 /// One connection string in front of a PostgreSQL cluster that Patroni runs: a connection pool and a router that
@@ -32,7 +32,7 @@ Signals while it runs:
   SIGTERM  take no new clients, let transactions finish (drain_timeout), end
   SIGINT   end sooner
 
-All keys of the configuration: `pgsteer reference`.";
+All keys of the configuration: `pgsteer reference`; all metrics: `pgsteer reference --metrics`.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -42,7 +42,11 @@ enum Command {
     /// Validate a configuration and print what was understood: clusters, listeners, users, settings, warnings.
     Check(Where),
     /// Print the reference of every configuration key (Markdown).
-    Reference,
+    Reference {
+        /// Instead: the list of every metric.
+        #[arg(long)]
+        metrics: bool,
+    },
 }
 
 const RUN_HELP: &str = "\
@@ -105,7 +109,8 @@ fn main() -> ExitCode {
             }
         },
         Command::Check(source) => check(&source.source()),
-        Command::Reference => print(&config::reference()),
+        Command::Reference { metrics: false } => print(&config::reference()),
+        Command::Reference { metrics: true } => print(&metrics::reference()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is known of a cluster, as one immutable value.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 pub use super::ids::{Lsn, MemberName, Term, Timeline};
 use super::{
@@ -8,6 +8,10 @@ use super::{
     store::{ClusterSettings, MemberRecord},
 };
 use crate::{clock::Moment, net::Address};
+
+mod reads;
+
+pub use reads::{Exclusion, Lag, Obstacle, Reads};
 
 /// Everything known of a cluster at one moment. Built whole by the observer at every change, never patched.
 #[derive(Clone, Debug, PartialEq)]
@@ -243,33 +247,6 @@ impl fmt::Display for Standing {
             Self::Unusable(why) => write!(f, "unusable ({why})"),
         }
     }
-}
-
-/// Whether a member serves reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reads {
-    /// It does.
-    Qualifies,
-    /// It does while no leader exists: it qualified when the last one was lost. Until this moment.
-    Grace(Moment),
-    /// It does not, and why.
-    Excluded(String),
-}
-
-impl Reads {
-    /// Whether reads may go there.
-    pub const fn serves(&self) -> bool {
-        matches!(self, Self::Qualifies | Self::Grace(_))
-    }
-}
-
-/// How far a replica is behind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lag {
-    /// Bytes of WAL not replayed.
-    pub bytes: u64,
-    /// Age of the oldest position of the leader that it has not replayed.
-    pub time: Duration,
 }
 
 /// A leader that was deposed.

@@ -35,6 +35,10 @@ pub struct WorkerCounters {
     pub server_bytes: Counter,
     /// Leases granted.
     pub leases: Counter,
+    /// Uses of named statements that were mapped to a server's.
+    pub statement_uses: Counter,
+    /// Of these, with a Parse for a server that did not have it.
+    pub statement_parses: Counter,
     /// Waits for a server of a pool that had none free.
     pub server_waits: Histogram,
     /// Waits for a leader, or for the right to write to it.
@@ -47,6 +51,17 @@ pub struct WorkerCounters {
     pub aborted: Tally<2>,
     /// Requests refused with an error while their client went on, by SQLSTATE.
     pub rejected: Tally<1>,
+}
+
+impl WorkerCounters {
+    /// Named statements were used so often, and had to be parsed so often.
+    #[inline]
+    pub fn used_statements(&self, (uses, parses): (u64, u64)) {
+        if uses > 0 {
+            self.statement_uses.add(uses);
+            self.statement_parses.add(parses);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -99,8 +99,8 @@ metrics! {
     STORE_STATUS: Gauge "pgsteer_store_status" ["cluster", "status"];
     /// How long ago the store's newest answer was asked for, while it answers; how long it has been lost, if it is.
     STORE_AGE: Gauge "pgsteer_store_age_seconds" ["cluster"];
-    /// Changes of what is known of the cluster.
-    TOPOLOGY_CHANGES: Counter "pgsteer_topology_changes_total" ["cluster"];
+    /// How often what is known of the cluster was renewed; grows with every answer of a member or the store.
+    TOPOLOGY_UPDATES: Counter "pgsteer_topology_updates_total" ["cluster"];
     /// Whether a write can be served now (1) or waits (0); what `/ready` says.
     WRITE_SERVED: Gauge "pgsteer_write_served" ["cluster"];
     /// Whether a read can be served now (1) or waits (0); what `/ready` says.
@@ -174,6 +174,10 @@ metrics! {
     SERVER_BYTES: Counter "pgsteer_received_from_servers_bytes_total" [];
     /// Times that a client got a server.
     LEASES: Counter "pgsteer_leases_total" [];
+    /// Uses of named prepared statements (Parse, Bind, Describe) that were mapped to a statement of the server's.
+    STATEMENT_USES: Counter "pgsteer_statement_uses_total" [];
+    /// Of these, with a Parse because the server did not have the statement.
+    STATEMENT_PARSES: Counter "pgsteer_statement_parses_total" [];
     /// Waits of requests that ended in a server or an error, by what was waited for: server (of a pool with none free), leader (or the right to write to it) or replica.
     WAITS: Histogram "pgsteer_wait_seconds" ["for"];
     /// Requests refused with an error while their client went on, by SQLSTATE.

@@ -338,6 +338,9 @@ impl Session {
         self.entry.enter(Activity::Idle, now);
         self.entry.in_transaction(None);
         if let Some(mut lease) = exchange.lease.take() {
+            if let Some(server) = lease.server() {
+                self.context.worker.counters.used_statements(server.conn.statements.news());
+            }
             if how == Finish::Settled
                 && let Some(server) = lease.server()
                 && self.mode == PoolMode::Session

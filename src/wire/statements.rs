@@ -205,6 +205,9 @@ impl ClientStatements {
 pub struct ServerStatements {
     used_at: Map<u64, u64>,
     uses: u64,
+    parses: u64,
+    /// Uses and parses that were told of.
+    told: (u64, u64),
 }
 
 /// What a server must hear before a statement can be bound there.
@@ -241,7 +244,14 @@ impl ServerStatements {
             }
         }
         self.used_at.insert(id, uses);
+        self.parses += 1;
         prepare
+    }
+
+    /// How often statements were used since this was last asked, and how often that needed a Parse.
+    pub fn news(&mut self) -> (u64, u64) {
+        let before = std::mem::replace(&mut self.told, (self.uses, self.parses));
+        (self.uses - before.0, self.parses - before.1)
     }
 
     /// It turned out not to have `id`.
@@ -312,8 +322,10 @@ mod tests {
         let mut server = ServerStatements::default();
         assert_eq!(server.use_statement(1, 2), Prepare::Parse);
         assert_eq!(server.use_statement(2, 2), Prepare::Parse);
+        assert_eq!(server.news(), (2, 2));
         assert_eq!(server.use_statement(1, 2), Prepare::Ready);
         assert_eq!(server.use_statement(3, 2), Prepare::CloseThenParse(2));
+        assert_eq!((server.news(), server.news()), ((2, 1), (0, 0)));
         assert!(server.has(1) && !server.has(2) && server.has(3));
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn between(old: &Topology, new: &Topology, evidence: &str) -> Vec<Cha
         note(name.as_str(), was, standing_in_words(&member.standing), why);
         let (was, is) = (reads_in_words(before), reads_in_words(Some(member)));
         let why = match &member.reads {
-            Reads::Excluded(why) => why.clone(),
+            Reads::Excluded(why) => why.sentence.clone(),
             Reads::Qualifies | Reads::Grace(_) => evidence.to_owned(),
         };
         note(name.as_str(), was.to_owned(), is.to_owned(), why);

@@ -9,7 +9,7 @@ use crate::{
         fact::{Receiver, Standby},
         ids::{MemberName, Term},
         policy::{ObserverPolicy, ReadPolicy},
-        topology::{Lag, Reads},
+        topology::{Exclusion, Lag, Obstacle, Reads},
     },
 };
 
@@ -103,45 +103,49 @@ impl Judge<'_> {
             (Ok(_), Err(leaderless)) => {
                 let until = leaderless.since + self.policy.reads.no_leader_grace;
                 if !leaderless.served.contains(name) {
-                    Reads::Excluded("it did not qualify when the leader was lost".to_owned())
+                    Reads::Excluded(Obstacle::NoLeader.because("it did not qualify when the leader was lost"))
                 } else if self.now < until {
                     Reads::Grace(until)
                 } else {
-                    Reads::Excluded("there has been no leader for longer than the grace".to_owned())
+                    Reads::Excluded(
+                        Obstacle::NoLeader.because("there has been no leader for longer than the grace"),
+                    )
                 }
             }
         }
     }
 
     /// What holds with and without a leader.
-    fn usable<'v>(&self, name: &MemberName, view: &'v MemberView) -> Result<&'v Standby, String> {
+    fn usable<'v>(&self, name: &MemberName, view: &'v MemberView) -> Result<&'v Standby, Exclusion> {
         if self.named == Some(name) || self.leader.is_ok_and(|(term, _)| term.member == *name) {
-            return Err("it is the leader".to_owned());
+            return Err(Obstacle::Leader.because("it is the leader"));
         }
         if (self.deposed)(name) {
-            return Err("it was deposed and has not come back as a replica".to_owned());
+            return Err(Obstacle::Deposed.because("it was deposed and has not come back as a replica"));
         }
         if let Some(gone) = view.gone_since.map(|_| "its record is gone from the store") {
-            return Err(gone.to_owned());
+            return Err(Obstacle::Unlisted.because(gone));
         }
         if let Some(record) = &view.record {
             if record.noloadbalance {
-                return Err("tagged noloadbalance".to_owned());
+                return Err(Obstacle::Noloadbalance.because("tagged noloadbalance"));
             }
             if !matches!(record.state.as_str(), "running" | "streaming") {
-                return Err(format!("its state in the store is {}", record.state));
+                let state = format!("its state in the store is {}", record.state);
+                return Err(Obstacle::NotRunning.because(state));
             }
         }
         let Some(answer) = view.answering() else {
-            return Err(view.failure().unwrap_or_else(|| "it has not been asked yet".to_owned()));
+            let why = view.failure().unwrap_or_else(|| "it has not been asked yet".to_owned());
+            return Err(Obstacle::NoAnswer.because(why));
         };
         if !answer.is_fresh(self.policy.fresh_for(), self.now) {
-            return Err("its last answer is too old".to_owned());
+            return Err(Obstacle::NoAnswer.because("its last answer is too old"));
         }
         if self.system_id != Some(answer.reading.system_id) {
-            return Err("its system identifier is not the cluster's".to_owned());
+            return Err(Obstacle::WrongSystem.because("its system identifier is not the cluster's"));
         }
-        answer.standby().ok_or_else(|| "it is not in recovery".to_owned())
+        answer.standby().ok_or_else(|| Obstacle::NotInRecovery.because("it is not in recovery"))
     }
 
     /// What holds against a leader.
@@ -152,32 +156,32 @@ impl Judge<'_> {
         standby: &Standby,
         term: &Term,
         leader_asked_at: Moment,
-    ) -> Result<(), String> {
+    ) -> Result<(), Exclusion> {
         if standby.timeline != Some(term.timeline) {
             let has = standby.timeline.map_or_else(|| "unknown".to_owned(), |t| t.to_string());
-            return Err(format!("its timeline is {has}, the leader's {}", term.timeline));
+            let why = format!("its timeline is {has}, the leader's {}", term.timeline);
+            return Err(Obstacle::WrongTimeline.because(why));
         }
         let Some(lag) = view.reads.lag else {
-            return Err("its lag is not known yet".to_owned());
+            return Err(Obstacle::NotStreaming.because("its lag is not known yet"));
         };
         match standby.receiver {
             Receiver::Streaming => {}
             Receiver::Idle if lag.bytes == 0 => {}
-            Receiver::Idle => return Err("its WAL receiver is not streaming".to_owned()),
+            Receiver::Idle => {
+                return Err(Obstacle::NotStreaming.because("its WAL receiver is not streaming"));
+            }
             // When a leader dies, its replicas lose their WAL receivers before we have asked the leader again: only
             // a leader that is alive since then makes this the replica's own fault.
             Receiver::Gone
                 if (self.served)(name)
                     && view.reads.receiver_gone_at.is_some_and(|gone_at| leader_asked_at <= gone_at) => {}
-            Receiver::Gone => return Err("it has no WAL receiver".to_owned()),
+            Receiver::Gone => return Err(Obstacle::NotStreaming.because("it has no WAL receiver")),
         }
         if let Bound::Beyond { good } = view.reads.bound {
             let Lag { bytes, time } = lag;
-            return Err(if good == 0 {
-                format!("lags {bytes} bytes, {time:?}")
-            } else {
-                format!("coming back: lags {bytes} bytes, {time:?}")
-            });
+            let coming_back = if good == 0 { "" } else { "coming back: " };
+            return Err(Obstacle::Lagging.because(format!("{coming_back}lags {bytes} bytes, {time:?}")));
         }
         Ok(())
     }

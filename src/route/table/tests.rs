@@ -5,7 +5,7 @@ use crate::{
     clock::Moment,
     cluster::{
         fence::Fence,
-        topology::{Hold, Reads, Vacancy},
+        topology::{Hold, Obstacle, Reads, Vacancy},
     },
     route::router::Router,
 };
@@ -17,7 +17,7 @@ fn member(standing: Standing, reads: bool) -> Member {
         probe: None,
         suspected: None,
         standing,
-        reads: if reads { Reads::Qualifies } else { Reads::Excluded("it lags".into()) },
+        reads: if reads { Reads::Qualifies } else { Reads::Excluded(Obstacle::Lagging.because("it lags")) },
         lag: None,
         parameters: None,
     }

@@ -1,0 +1,193 @@
+//! The little HTTP server: GET and HEAD of four pages, bounded in connections, bytes and time.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Body, Bytes},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+
+use super::{gather, leader, ready::readiness, view::View};
+use crate::{metrics::page::MEDIA_TYPE, session::routes::Purpose};
+
+/// Connections at once; the next one waits to be accepted.
+const CONNECTIONS_MAX: usize = 32;
+
+/// A connection, which serves one request, lasts no longer.
+const CONNECTION_MAX: Duration = Duration::from_secs(10);
+
+/// The head of a request must be there after this time.
+const HEAD_MAX: Duration = Duration::from_secs(5);
+
+/// The longest head of a request, in bytes.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Header fields of a request at most.
+const HEADERS_MAX: usize = 64;
+
+/// How long nothing is accepted after an attempt failed for want of something (files, memory).
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+
+type Answer = Response<Full<Bytes>>;
+
+/// Answers requests until the program ends.
+pub async fn serve(listener: TcpListener, view: Arc<View>) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    // The semaphore is never closed.
+    while let Ok(permit) = connections.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let view = view.clone();
+                tokio::spawn(async move {
+                    serve_connection(stream, view).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!("http: cannot accept a connection: {error}");
+                tokio::time::sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, view: Arc<View>) {
+    let service = service_fn(move |request| {
+        let view = view.clone();
+        async move { Ok::<_, Infallible>(answer(view, &request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .keep_alive(false)
+        .header_read_timeout(HEAD_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    match tokio::time::timeout(CONNECTION_MAX, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!("http: {error}"),
+        Err(_) => tracing::debug!("http: a connection took too long"),
+    }
+}
+
+async fn answer<B: Body>(view: Arc<View>, request: &Request<B>) -> Answer {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
+        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refusal;
+    }
+    let query = match Query::parse(request.uri().query().unwrap_or_default()) {
+        Ok(query) => query,
+        Err(why) => return text(StatusCode::BAD_REQUEST, why),
+    };
+    match request.uri().path() {
+        "/health" => text(StatusCode::OK, "alive\n"),
+        "/ready" => ready(&view, &query),
+        "/leader" => elsewhere(move || leaders(&view, &query)).await,
+        "/metrics" => elsewhere(move || page(StatusCode::OK, MEDIA_TYPE, gather::page(&view))).await,
+        _ => text(StatusCode::NOT_FOUND, "nothing here; there are /metrics /health /ready /leader\n"),
+    }
+}
+
+/// What takes a while is not done where the clusters are watched.
+async fn elsewhere(work: impl FnOnce() -> Answer + Send + 'static) -> Answer {
+    let failed = |error| {
+        tracing::error!("http: {error}");
+        text(StatusCode::INTERNAL_SERVER_ERROR, "that failed; the log says more\n")
+    };
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(failed)
+}
+
+/// What stands behind the question mark.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Query {
+    cluster: Option<String>,
+    route: Option<Purpose>,
+}
+
+impl Query {
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut query = Self::default();
+        for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+            match (&*name, &*value) {
+                ("cluster", name) => query.cluster = Some(name.to_owned()),
+                ("route", "write") => query.route = Some(Purpose::Write),
+                ("route", "read") => query.route = Some(Purpose::Read),
+                ("route", _) => return Err("route is write or read\n".to_owned()),
+                _ => return Err("the query may have cluster=NAME and route=write or route=read\n".to_owned()),
+            }
+        }
+        Ok(query)
+    }
+}
+
+fn ready(view: &View, query: &Query) -> Answer {
+    let readiness = readiness(view, query.cluster.as_deref(), query.route);
+    if readiness.routes.is_empty() {
+        return text(StatusCode::NOT_FOUND, "no listener leads there\n");
+    }
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json(status, &readiness)
+}
+
+/// One cluster by itself where there is one, or one was asked for; else all of them in a list.
+fn leaders(view: &View, query: &Query) -> Answer {
+    let mut reports = leader::reports(view, query.cluster.as_deref());
+    match reports.len() {
+        0 => text(StatusCode::NOT_FOUND, "there is no such cluster\n"),
+        1 => json(StatusCode::OK, &reports.remove(0)),
+        _ => json(StatusCode::OK, &serde_json::json!({ "clusters": reports })),
+    }
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    match serde_json::to_string_pretty(value) {
+        Ok(body) => page(status, JSON, body + "\n"),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    page(status, TEXT, body)
+}
+
+fn page(status: StatusCode, media_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_read_strictly() {
+        for (text, cluster, route) in [
+            ("", None, None),
+            ("route=read", None, Some(Purpose::Read)),
+            ("cluster=a%20b&route=write", Some("a b"), Some(Purpose::Write)),
+        ] {
+            let expected = Query { cluster: cluster.map(str::to_owned), route };
+            assert_eq!(Query::parse(text), Ok(expected), "{text}");
+        }
+        for text in ["route=split", "route=", "routes=write", "x"] {
+            assert!(Query::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What the administration sees of the running program.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    client::registry::Registry,
+    clock::Clock,
+    cluster::watcher::WatcherHandle,
+    metrics::Events,
+    pool::{pools::Pools, quota::Quota},
+    route::router::Router,
+    session::{context::Worker, routes::Purpose},
+};
+
+/// What is seen. Nothing in it is changed from here.
+pub struct View {
+    /// The time.
+    pub clock: Clock,
+    /// When the process started, by the wall clock.
+    pub started_at: Duration,
+    /// The clusters by name.
+    pub clusters: BTreeMap<String, ClusterView>,
+    /// What clients can come for: the clusters and routes to which a listener leads.
+    pub routes: BTreeSet<(String, Purpose)>,
+    /// All pools.
+    pub pools: Pools,
+    /// All clients.
+    pub registry: Arc<Registry>,
+    /// All workers.
+    pub workers: Vec<Arc<Worker>>,
+    /// Client connections.
+    pub connections: Arc<Quota>,
+    /// What was counted for the whole process.
+    pub events: Arc<Events>,
+    /// Whether it is about to end.
+    pub stopping: tokio::sync::watch::Receiver<bool>,
+}
+
+/// One cluster.
+pub struct ClusterView {
+    /// What is known of it.
+    pub watcher: WatcherHandle,
+    /// Where its writes and reads go.
+    pub router: Arc<Router>,
+}
