@@ -127,11 +127,15 @@ impl Needs<'_> {
         let check_delay = self.tenant.account.settings.load().check_delay;
         let Some(server) = lease.server() else { return Attempt::Slow(Start::Route) };
         let conn = &mut server.conn;
+        // First of all: what it has to say may be that its settings have changed.
+        if conn.poll_idle(cx).is_err() {
+            lease.finish(Finish::Broken, now);
+            return Attempt::Slow(Start::Route);
+        }
         let alike = Arc::ptr_eq(&conn.parameters, self.parameters)
             || conn.parameters.difference_sql(self.parameters).is_none();
         let rested = now.since(conn.idle_since) < check_delay;
-        let sound = alike && rested && conn.poll_idle(cx).is_ok();
-        if sound && may_use(self.context, self.tether, &lease, &way, now) {
+        if alike && rested && may_use(self.context, self.tether, &lease, &way, now) {
             Attempt::Ready(Granted { lease, read_only: way.read_only })
         } else {
             Attempt::Slow(Start::Unready(lease, way))
@@ -244,7 +248,7 @@ impl Request {
     ) -> Result<Option<Lease>, PgError> {
         let now = self.context.clock.now();
         if !may_use(&self.context, &self.tether, &lease, way, now) {
-            lease.finish(Finish::Settled, self.context.clock.now());
+            lease.finish(Finish::Settled, now);
             return Ok(None);
         }
         let Some(server) = lease.server() else { return Ok(None) };

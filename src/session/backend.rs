@@ -7,12 +7,15 @@ use std::sync::Arc;
 
 use crate::{
     server::conn::{Hygiene, ServerConn},
-    session::frontend::{Awaited, Frontend, Settings, Tenancy},
+    session::{
+        frontend::Frontend,
+        tenancy::{Settings, Tenancy},
+    },
     wire::{
         error::{PgError, ServerError, SqlState},
-        frame::{HEADER_BYTES, Header, Malformed},
+        frame::{HEADER_BYTES, Header, Malformed, cstr},
         parameters::Parameters,
-        pipeline::{OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
+        pipeline::{Followed, OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
         splice::Splice,
     },
 };
@@ -101,6 +104,16 @@ impl Backend {
         self.last_word
     }
 
+    /// Appends the answers of our own that nothing from the server will bring along. Inside a message of the
+    /// server's they wait for its end.
+    pub fn own_answers(&self, pipeline: &mut Pipeline, out: &mut Vec<u8>) {
+        if self.rest == Rest::None && pipeline.only_own_answers() {
+            while let Some(answer) = pipeline.own_answer_due() {
+                out.extend_from_slice(own_answer(answer));
+            }
+        }
+    }
+
     /// Passes `input` on to the client as far as it is understood.
     pub fn forward<'a>(
         &mut self,
@@ -130,17 +143,22 @@ impl Backend {
             let status = if header.tag == b'Z' { message.get(HEADER_BYTES).copied() } else { None };
             let ClientSide { frontend, tenancy, .. } = client;
             let mut undo = |undo: Undo| frontend.undo(undo, conn, tenancy);
+            let last = pipeline.len() == 1;
             let passage = pipeline.received(header.tag, status, &mut undo)?;
             match header.tag {
-                b'Z' => ready(pipeline, conn, client, &mut progress),
+                b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
                 b'E' if is_fatal(message) => self.last_word = LastWord::Said,
                 b'S' if understood => {
                     progress.settings_changed |= setting(message, conn, client);
                 }
-                b'C' if client.tenancy.awaited == Awaited::Tag => {
+                b'C' if client.tenancy.holds_client() => {
                     command_tag(&message[HEADER_BYTES..], conn, client);
+                    client.tenancy.completed(last);
                 }
                 _ => {}
+            }
+            if pipeline.is_empty() {
+                client.tenancy.answered(pipeline.is_in_sequence());
             }
             let remaining = header.total - message.len();
             match passage {
@@ -182,17 +200,41 @@ impl Backend {
     }
 }
 
-fn ready(pipeline: &Pipeline, conn: &ServerConn, client: &mut ClientSide<'_>, progress: &mut Progress) {
+fn ready(
+    pipeline: &Pipeline,
+    conn: &ServerConn,
+    client: &mut ClientSide<'_>,
+    splice: &mut Splice<'_>,
+    progress: &mut Progress,
+) {
     progress.queries += 1;
-    if pipeline.status() == TransactionStatus::Idle {
+    let in_transaction = pipeline.status() != TransactionStatus::Idle;
+    if !in_transaction {
         progress.transactions += 1;
-    }
-    if pipeline.is_empty() {
-        client.tenancy.awaited = Awaited::Nothing;
     }
     if conn.hygiene == Hygiene::Clean {
         client.tenancy.settings = Settings::Followed;
     }
+    if let Some(reset) = client.tenancy.ready(in_transaction) {
+        let told = reset_settings(reset, client);
+        if !told.is_empty() {
+            splice.insert().extend_from_slice(&told);
+        }
+        progress.settings_changed = true;
+    }
+}
+
+/// The client has put settings back to what they were at *its* start, which the server, started by us, does not
+/// know: it gets them with its next server, and is told so here.
+fn reset_settings(reset: Followed, client: &mut ClientSide<'_>) -> Vec<u8> {
+    let start = client.reset_values;
+    let known = client.parameters.clone();
+    match reset {
+        Followed::AllReset => *client.parameters = start.clone(),
+        Followed::Reset(place) => Arc::make_mut(client.parameters).reset(usize::from(place), start),
+        Followed::Kept | Followed::Changed => {}
+    }
+    known.status_of_difference(client.parameters)
 }
 
 /// ParameterStatus: what the server reports is what the client has from now on, here and elsewhere.
@@ -206,10 +248,11 @@ fn setting(message: &[u8], conn: &mut ServerConn, client: &mut ClientSide<'_>) -
     } else if let Some((name, value)) = crate::server::conn::parameter(&message[HEADER_BYTES..]) {
         Arc::make_mut(client.parameters).set(name, value);
     }
+    client.tenancy.reported();
     true
 }
 
-/// CommandComplete of a statement that discards or resets.
+/// CommandComplete of a statement that discards.
 fn command_tag(body: &[u8], conn: &mut ServerConn, client: &mut ClientSide<'_>) {
     let tag = body.strip_suffix(b"\0").unwrap_or(body);
     match tag {
@@ -217,13 +260,11 @@ fn command_tag(body: &[u8], conn: &mut ServerConn, client: &mut ClientSide<'_>) 
             client.frontend.discarded();
             conn.statements.clear();
             conn.hygiene = Hygiene::Clean;
-            *client.parameters = client.reset_values.clone();
         }
         b"DEALLOCATE ALL" => {
             client.frontend.discarded();
             conn.statements.clear();
         }
-        b"RESET" => *client.parameters = client.reset_values.clone(),
         _ => {}
     }
 }
@@ -243,23 +284,21 @@ fn named_twice(message: &[u8], name: &[u8]) -> PgError {
 /// Whether an ErrorResponse ends the session (documentation, "Error and Notice Message Fields": V is never
 /// translated).
 fn is_fatal(message: &[u8]) -> bool {
-    let field = |text: &[u8]| memchr::memmem::find(message, text).is_some();
-    field(b"VFATAL\0") || field(b"VPANIC\0")
+    let mut fields = &message[HEADER_BYTES..];
+    while let Some((field, rest)) = fields.split_first() {
+        let Some((text, rest)) = cstr(rest) else { return false };
+        if *field == b'V' {
+            return matches!(text, b"FATAL" | b"PANIC");
+        }
+        fields = rest;
+    }
+    false
 }
 
 const fn own_answer(answer: OwnAnswer) -> &'static [u8] {
     match answer {
         OwnAnswer::ParseComplete => b"1\0\0\0\x04",
         OwnAnswer::CloseComplete => b"3\0\0\0\x04",
-    }
-}
-
-/// The answers of our own that nothing from the server will bring along: what they amount to on the wire.
-pub fn own_answers(pipeline: &mut Pipeline, out: &mut Vec<u8>) {
-    if pipeline.only_own_answers() {
-        while let Some(answer) = pipeline.own_answer_due() {
-            out.extend_from_slice(own_answer(answer));
-        }
     }
 }
 

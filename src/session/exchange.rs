@@ -4,7 +4,7 @@ use std::{pin::Pin, task::Context};
 
 use tokio::time::Sleep;
 
-use super::{backend::Backend, frontend::Tenancy, outbox::Outbox};
+use super::{backend::Backend, outbox::Outbox, tenancy::Tenancy};
 use crate::{clock::Moment, pool::lease::Lease, wire::pipeline::Pipeline};
 
 /// The state of one lease.

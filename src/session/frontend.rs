@@ -6,11 +6,14 @@
 
 use crate::{
     server::conn::{Hygiene, ServerConn},
-    session::reading::{Lexicon, Reading},
+    session::{
+        reading::{Lexicon, Reading},
+        tenancy::{Awaited, Settings, Tenancy, UnnamedAt},
+    },
     wire::{
         error::{PgError, SqlState},
         frame::{HEADER_BYTES, Header, cstr, put, put_cstr},
-        pipeline::{Block, Conduct, For, Owed, OwnAnswer, Pipeline, Residue, Undo},
+        pipeline::{Block, Conduct, Followed, For, Owed, OwnAnswer, Pipeline, Residue, Undo},
         splice::Splice,
         statements::{Catalog, ClientStatements, Prepare, Scope, Sharing, Statement, put_close},
     },
@@ -67,48 +70,6 @@ pub struct Terms<'a> {
     pub max_prepared_statements: usize,
     /// Whether writing must stay impossible.
     pub read_only: bool,
-}
-
-/// What happened to the session during one lease.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tenancy {
-    unnamed: UnnamedAt,
-    /// What the statement bound last does to the block.
-    bound: Block,
-    /// Whether settings were changed that are not followed, so that what is parsed from now on is the client's own.
-    pub settings: Settings,
-    /// A statement whose command tag decides how to go on.
-    pub awaited: Awaited,
-}
-
-/// Whose the server's unnamed statement is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum UnnamedAt {
-    /// Anybody's.
-    #[default]
-    Unknown,
-    /// This client's.
-    Ours,
-}
-
-/// Whether the session's settings are the followed ones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Settings {
-    /// They are.
-    #[default]
-    Followed,
-    /// Others were changed as well.
-    Changed,
-}
-
-/// Whether a statement is under way that discards or resets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Awaited {
-    /// None.
-    #[default]
-    Nothing,
-    /// One is: nothing is read from the client before it is answered.
-    Tag,
 }
 
 /// How far the client's bytes got.
@@ -250,7 +211,7 @@ impl Frontend {
                 Rest::None => {}
             }
             let left = passage.splice.rest();
-            if passage.tenancy.awaited == Awaited::Tag || passage.pipeline.len() >= OWED_MAX {
+            if passage.tenancy.holds_client() || passage.pipeline.len() >= OWED_MAX {
                 break;
             }
             let Some(header) = Header::read(left).map_err(malformed)? else { break };
@@ -289,19 +250,16 @@ impl Frontend {
             b'B' => self.bind(header, message, passage),
             b'D' | b'C' => self.describe_or_close(header, message, passage),
             b'E' => {
-                let unnamed = message.get(HEADER_BYTES) == Some(&0);
-                let block = if unnamed { passage.tenancy.bound } else { Block::MayCommit };
-                passage.pipeline.sent(Owed::Execute(block));
-                self.pass(header, message, passage);
+                self.execute(header, message, passage);
+                Ok(())
+            }
+            b'S' if passage.pipeline.leaves_out_sync() => {
+                self.leave_out(header, message, passage);
                 Ok(())
             }
             b'S' => {
                 passage.pipeline.sent(Owed::Sync);
-                self.pass(header, message, passage);
-                Ok(())
-            }
-            b'H' => {
-                passage.pipeline.flushed();
+                passage.tenancy.sequence_ends();
                 self.pass(header, message, passage);
                 Ok(())
             }
@@ -309,6 +267,7 @@ impl Frontend {
                 // A function by its number: what it leaves behind is not known.
                 passage.conn.hygiene = Hygiene::Dirty;
                 passage.pipeline.sent(Owed::FunctionCall);
+                passage.tenancy.sequence_ends();
                 self.pass(header, message, passage);
                 Ok(())
             }
@@ -317,7 +276,7 @@ impl Frontend {
                 self.pass(header, message, passage);
                 Ok(())
             }
-            b'd' => {
+            b'd' | b'H' => {
                 self.pass(header, message, passage);
                 Ok(())
             }
@@ -345,11 +304,15 @@ impl Frontend {
         let body = &message[HEADER_BYTES..];
         let reading = if message.len() == header.total {
             let text = cstr(body).map_or(body, |(text, _)| text);
-            Reading::of(text, passage.terms.lexicon)
+            Reading::of(text, passage.lexicon())
         } else {
-            Reading::of_prefix(body, passage.terms.lexicon)
+            Reading::of_prefix(body, passage.lexicon())
         };
         passage.heed(reading)?;
+        passage.tenancy.sequence_ends();
+        if let Some(followed) = passage.tenancy.must_await(reading.conduct) {
+            passage.tenancy.awaited = Awaited::Answer(followed);
+        }
         // A simple query replaces the unnamed statement (documentation, "Extended Query").
         self.unnamed = None;
         passage.tenancy.unnamed = UnnamedAt::Ours;
@@ -359,75 +322,10 @@ impl Frontend {
     }
 }
 
-/// One stretch of the client's bytes on its way.
-struct Passage<'a, 'p> {
-    splice: Splice<'a>,
-    conn: &'p mut ServerConn,
-    pipeline: &'p mut Pipeline,
-    tenancy: &'p mut Tenancy,
-    terms: &'p Terms<'p>,
-}
-
-impl Passage<'_, '_> {
-    /// Takes note of what a statement that is about to run leaves in the session.
-    fn heed(&mut self, reading: Reading) -> Result<(), PgError> {
-        if self.terms.read_only && reading.unlocks_writes {
-            return Err(PgError::fatal(
-                SqlState::FEATURE_NOT_SUPPORTED,
-                "this statement could allow writes, and no replica qualifies to run it",
-            )
-            .detail("The read route has fallen back on the leader, where sessions stay read-only.")
-            .hint("Connect to the write route, or wait until a replica qualifies again."));
-        }
-        self.heed_conduct(reading.conduct);
-        Ok(())
-    }
-
-    fn heed_conduct(&mut self, conduct: Conduct) {
-        match conduct.residue {
-            Residue::None => {}
-            Residue::Dirt => {
-                self.conn.hygiene = Hygiene::Dirty;
-                self.tenancy.settings = Settings::Changed;
-            }
-            Residue::Resets => self.tenancy.awaited = Awaited::Tag,
-            Residue::Discards => {
-                self.conn.hygiene = Hygiene::Dirty;
-                self.tenancy.awaited = Awaited::Tag;
-            }
-            Residue::DirtAndDiscards => {
-                self.conn.hygiene = Hygiene::Dirty;
-                self.tenancy.settings = Settings::Changed;
-                self.tenancy.awaited = Awaited::Tag;
-            }
-        }
-    }
-
-    /// Makes sure that the server has a statement prepared when what follows arrives.
-    fn prepare(&mut self, statement: &Statement) {
-        match self.conn.statements.use_statement(statement.id(), self.terms.max_prepared_statements) {
-            Prepare::Ready => return,
-            Prepare::Parse => {}
-            Prepare::CloseThenParse(oldest) => self.close_oldest(oldest),
-        }
-        statement.put_parse(self.splice.insert());
-        self.pipeline.sent(Owed::Parse(For::Us, Undo::ServerForgets(statement.id()), None));
-    }
-
-    fn close_oldest(&mut self, oldest: u64) {
-        put_close(self.splice.insert(), oldest);
-        self.pipeline.sent(Owed::Close(For::Us, Some(Undo::ServerKeeps(oldest))));
-    }
-
-    fn sharing(&self, reading: Reading) -> Sharing {
-        match self.tenancy.settings {
-            Settings::Followed => reading.sharing,
-            Settings::Changed => Sharing::Nobody,
-        }
-    }
-}
-
 mod extended;
+mod passage;
+
+use passage::Passage;
 
 /// The bytes a message needs before it can be dealt with.
 fn bytes_needed(header: Header, left: &[u8], max_prepared_statements: usize) -> usize {

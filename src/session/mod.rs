@@ -12,3 +12,4 @@ pub mod relay;
 pub mod routes;
 #[expect(clippy::module_inception, reason = "a session, in the room of sessions")]
 pub mod session;
+pub mod tenancy;

@@ -1,10 +1,13 @@
 //! What a session must know of a statement, read from its text.
 
 use crate::{
-    sql::{self, Effects, Session, TransactionControl},
+    sql::{
+        self, Effects, Session, Statements, TransactionControl,
+        lexer::{Lexer, Token},
+    },
     wire::{
-        parameters::Parameters,
-        pipeline::{Block, Conduct, Residue},
+        parameters::{Parameters, tracked},
+        pipeline::{Block, Conduct, Followed, Residue},
         statements::Sharing,
     },
 };
@@ -22,12 +25,14 @@ pub enum Lexicon {
         /// Whether a backslash escapes.
         backslash: bool,
     },
+    /// A setting that decides it may be changing just now.
+    Unknown,
 }
 
 impl Lexicon {
     /// The rules that hold under these settings.
     pub fn of(parameters: &Parameters) -> Self {
-        let value = |name| crate::wire::parameters::tracked(name).and_then(|place| parameters.get(place));
+        let value = |name| tracked(name).and_then(|place| parameters.get(place));
         let backslash = value("standard_conforming_strings").is_some_and(|value| &**value == "off");
         if value("client_encoding")
             .is_some_and(|encoding| !sql::encoding::is_transparent(encoding.as_bytes()))
@@ -53,42 +58,78 @@ impl Reading {
     /// Reads a whole text.
     #[inline]
     pub fn of(text: &[u8], lexicon: Lexicon) -> Self {
-        Self::from(match lexicon {
+        let effects = match lexicon {
             Lexicon::Standard => sql::classify(text, true),
             Lexicon::Backslash => sql::classify(text, false),
             Lexicon::Opaque { backslash } => sql::classify_opaque(text, !backslash),
-        })
+            Lexicon::Unknown if text.is_ascii() => sql::classify_unsure(text),
+            Lexicon::Unknown => sql::classify_opaque(text, true),
+        };
+        Self::from_effects(effects, text)
     }
 
     /// Reads the beginning of a text that is too long to hold.
     pub fn of_prefix(text: &[u8], lexicon: Lexicon) -> Self {
-        Self::from(sql::classify_prefix(text, lexicon == Lexicon::Standard))
+        Self::from_effects(sql::classify_prefix(text, lexicon == Lexicon::Standard), text)
     }
-}
 
-impl From<Effects> for Reading {
     #[inline]
-    fn from(effects: Effects) -> Self {
+    fn from_effects(effects: Effects, text: &[u8]) -> Self {
         let block = match effects.transaction_control() {
             Some(TransactionControl::Begin) => Block::Begins,
             Some(TransactionControl::Rollback) if !effects.may_commit() => Block::RollsBack,
+            Some(TransactionControl::Commit) if !chains(text) => Block::Commits,
             _ if effects.may_commit() => Block::MayCommit,
             _ => Block::Stays,
         };
-        let residue = if effects.session() == Session::Dirty {
-            if effects.discards_all() || effects.deallocates_all() {
-                Residue::DirtAndDiscards
-            } else {
-                Residue::Dirt
-            }
-        } else if effects.discards_all() || effects.deallocates_all() {
-            Residue::Discards
-        } else if effects.resets() {
-            Residue::Resets
-        } else {
-            Residue::None
+        let discards = effects.discards_all() || effects.deallocates_all();
+        let residue = match (effects.session() == Session::Dirty, discards) {
+            (false, false) => Residue::None,
+            (true, false) => Residue::Dirt,
+            (false, true) => Residue::Discards,
+            (true, true) => Residue::DirtAndDiscards,
         };
         let sharing = if effects.time_literals() { Sharing::Nobody } else { Sharing::Scope };
-        Self { conduct: Conduct { block, residue }, sharing, unlocks_writes: effects.unlocks_writes() }
+        let conduct = Conduct { block, residue, followed: followed(effects, text) };
+        Self { conduct, sharing, unlocks_writes: effects.unlocks_writes() }
     }
+}
+
+/// What a text does to the settings that are followed.
+#[inline]
+fn followed(effects: Effects, text: &[u8]) -> Followed {
+    if effects.resets() {
+        return if effects.statements() == Statements::One { reset(text) } else { Followed::Changed };
+    }
+    let rolls_back = effects.transaction_control() == Some(TransactionControl::RollbackToSavepoint);
+    if effects.session() == Session::Followed || effects.is_not_understood() || rolls_back {
+        Followed::Changed
+    } else {
+        Followed::Kept
+    }
+}
+
+/// What one statement that is known to reset resets: `RESET {ALL | name | TIME ZONE}`, `DISCARD ALL`,
+/// `SET [SESSION] {name {TO | =} DEFAULT | NAMES … | TIME ZONE …}`.
+#[cold]
+fn reset(text: &[u8]) -> Followed {
+    let mut tokens = Lexer::new(text, true).filter(|token| *token != Token::Symbol(b';')).peekable();
+    let discards = tokens.next().is_some_and(|command| command.is_word("discard"));
+    if tokens.peek().is_some_and(|word| word.is_word("session")) {
+        tokens.next();
+    }
+    let name = match tokens.next() {
+        Some(name) if discards || name.is_word("all") => return Followed::AllReset,
+        Some(name) if name.is_word("names") => "client_encoding",
+        Some(name) if name.is_word("time") => "TimeZone",
+        Some(Token::Word(name) | Token::Quoted(name)) => std::str::from_utf8(name).unwrap_or_default(),
+        _ => "",
+    };
+    let place = tracked(name).and_then(|place| u8::try_from(place).ok());
+    place.map_or(Followed::Changed, Followed::Reset)
+}
+
+/// Whether a COMMIT begins another transaction at once (`AND CHAIN`).
+fn chains(text: &[u8]) -> bool {
+    Lexer::new(text, true).any(|token| token.is_word("chain"))
 }

@@ -7,10 +7,10 @@ use std::{
 };
 
 use super::{
-    backend::{self, ClientSide, Progress},
+    backend::{ClientSide, Progress},
     context::Scratch,
     exchange::{ClientEnd, Exchange, ReadOnly},
-    frontend::{Awaited, OWED_MAX, Terms},
+    frontend::{OWED_MAX, Terms},
     session::Session,
 };
 use crate::{
@@ -19,12 +19,15 @@ use crate::{
     pool::{account::PoolMode, tether::Revoked},
     wire::{
         error::{PgError, SqlState},
-        pipeline::TransactionStatus,
+        pipeline::{Pipeline, TransactionStatus},
     },
 };
 
 /// Rounds of reading in one poll, so that a bulk transfer does not starve its neighbours.
 const ROUNDS_MAX: u32 = 16;
+
+/// The Sync that a failed copy still needs.
+const SYNC: &[u8] = b"S\0\0\0\x04";
 
 /// How soon bytes that wait for the right to write are looked at again.
 const FENCE_RECHECK: Duration = Duration::from_millis(5);
@@ -128,9 +131,7 @@ impl Session {
 
     /// Whether everything is answered and the client may do without its server.
     fn is_settled(&self, x: &Exchange) -> bool {
-        let request_waits = self.resume && !self.inbox.is_empty();
         x.pipeline.may_release()
-            && !request_waits
             && x.to_server.is_empty()
             && x.server_in.is_empty()
             && !x.backend.is_inside_message()
@@ -188,11 +189,11 @@ impl Session {
         if !left.is_empty() {
             x.server_in = left.to_vec();
         }
-        self.note(progress, x.pipeline.status(), now)?;
+        self.note(progress, &x.pipeline, now)?;
         Ok(true)
     }
 
-    fn note(&mut self, progress: Progress, status: TransactionStatus, now: Moment) -> Result<(), Cut> {
+    fn note(&mut self, progress: Progress, pipeline: &Pipeline, now: Moment) -> Result<(), Cut> {
         if progress.settings_changed {
             self.settings_changed();
         }
@@ -203,10 +204,19 @@ impl Session {
         counters.queries.add(u64::from(progress.queries));
         counters.transactions.add(u64::from(progress.transactions));
         self.queries += u64::from(progress.queries);
-        if status == TransactionStatus::Idle {
+        let running = !pipeline.is_empty();
+        if pipeline.status() == TransactionStatus::Idle {
+            // Otherwise giving the server back says so, in a moment.
+            if self.mode == PoolMode::Session {
+                let activity = if running { Activity::Running } else { Activity::Idle };
+                self.entry.enter(activity, now);
+                self.entry.in_transaction(running.then_some(now));
+            }
             return Ok(());
         }
-        self.entry.enter(Activity::IdleInTransaction, now);
+        if !running {
+            self.entry.enter(Activity::IdleInTransaction, now);
+        }
         if self.mode == PoolMode::Statement {
             return Err(Cut::ClientFault(PgError::fatal(
                 SqlState::FEATURE_NOT_SUPPORTED,
@@ -227,7 +237,11 @@ impl Session {
         if !x.to_server.is_empty() && !self.flush_to_server(x, now, cx)? {
             return Ok(false);
         }
-        if x.tenancy.awaited == Awaited::Tag || x.pipeline.len() >= OWED_MAX {
+        if x.pipeline.sync_is_due() {
+            self.write_server(x, SYNC, now, cx)?;
+            return Ok(true);
+        }
+        if x.tenancy.holds_client() || x.pipeline.len() >= OWED_MAX {
             return Ok(false);
         }
         let Scratch { input, output } = scratch;
@@ -284,7 +298,6 @@ impl Session {
         let Some(lease) = x.lease.as_mut() else {
             return Err(Cut::ServerGone("it was given back".to_owned()));
         };
-        let term = lease.term();
         let Some(server) = lease.server() else {
             return Err(Cut::ServerGone("it was given back".to_owned()));
         };
@@ -304,27 +317,44 @@ impl Session {
         if forwarded.terminated {
             x.client = ClientEnd::Terminated;
         }
-        if x.tenancy.awaited == Awaited::Tag || x.pipeline.len() >= OWED_MAX {
+        if x.tenancy.holds_client() || x.pipeline.len() >= OWED_MAX {
             // What is left waits for answers, not for more bytes.
             self.resume = taken < bytes.len();
         }
         if !forwarded.bytes.is_empty() {
-            self.entry.enter(Activity::Running, now);
-            if term != 0 && !self.context.router.may_send(term, now) {
-                x.to_server.push(forwarded.bytes);
-                x.fenced_since = Some(now);
-                x.alarm = None;
-            } else {
-                let sent = x.to_server.send(&mut conn.stream, cx, forwarded.bytes);
-                sent.map_err(|error| Cut::ServerGone(error.to_string()))?;
-            }
+            self.write_server(x, forwarded.bytes, now, cx)?;
         }
         if x.pipeline.only_own_answers() {
             output.clear();
-            backend::own_answers(&mut x.pipeline, output);
+            x.backend.own_answers(&mut x.pipeline, output);
             self.outbox_send(output, cx).map_err(|_| Cut::ClientGone)?;
         }
         Ok(taken)
+    }
+
+    /// Sends bytes to the server, or keeps them until there is the right to. Nothing may be waiting before.
+    fn write_server(
+        &self,
+        x: &mut Exchange,
+        bytes: &[u8],
+        now: Moment,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Cut> {
+        self.entry.enter(Activity::Running, now);
+        if self.mode == PoolMode::Session && self.entry.transaction_since().is_none() {
+            self.entry.in_transaction(Some(now));
+        }
+        let Some(lease) = x.lease.as_mut() else { return Ok(()) };
+        let term = lease.term();
+        if term != 0 && !self.context.router.may_send(term, now) {
+            x.to_server.push(bytes);
+            x.fenced_since = Some(now);
+            x.alarm = None;
+        } else if let Some(server) = lease.server() {
+            let sent = x.to_server.send(&mut server.conn.stream, cx, bytes);
+            sent.map_err(|error| Cut::ServerGone(error.to_string()))?;
+        }
+        Ok(())
     }
 
     fn outbox_send(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> io::Result<()> {

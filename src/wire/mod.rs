@@ -1,5 +1,6 @@
 //! The protocol as values: no runtime, no clock, no configuration.
 
+pub mod conduct;
 pub mod error;
 pub mod frame;
 pub mod message;

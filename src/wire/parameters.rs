@@ -40,6 +40,12 @@ impl Parameters {
         self.values.get(place)?.as_ref()
     }
 
+    /// Whether the server reports every setting that a client may take for followed: PostgreSQL before 14 does not
+    /// report `default_transaction_read_only`.
+    pub fn all_are_reported(&self) -> bool {
+        tracked("default_transaction_read_only").is_none_or(|place| self.values[place].is_some())
+    }
+
     /// Notes a value; false if the name is not tracked.
     pub fn set(&mut self, name: &str, value: &str) -> bool {
         let Some(place) = tracked(name) else { return false };
@@ -47,6 +53,13 @@ impl Parameters {
             self.values[place] = Some(value.into());
         }
         true
+    }
+
+    /// Puts a setting, by its place, back to what it is in `start`.
+    pub fn reset(&mut self, place: usize, start: &Self) {
+        if let (Some(value), Some(known)) = (self.values.get_mut(place), start.values.get(place)) {
+            value.clone_from(known);
+        }
     }
 
     /// The tracked settings out of what a server reported.

@@ -6,46 +6,8 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+pub use super::conduct::{Block, Conduct, Followed, Outlook, Residue, Step, TransactionStatus};
 use super::statements::Statement;
-
-/// What running a statement may do, as far as pooling must know.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Conduct {
-    /// What it does to a transaction block.
-    pub block: Block,
-    /// What it leaves in its session.
-    pub residue: Residue,
-}
-
-/// What a statement does to a transaction block.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Block {
-    /// Nothing: inside a block it stays inside.
-    #[default]
-    Stays,
-    /// Begins one, and does nothing else.
-    Begins,
-    /// Rolls the block back, and does nothing else.
-    RollsBack,
-    /// May commit: COMMIT, CALL, several statements, or not known.
-    MayCommit,
-}
-
-/// What a statement leaves in its session.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Residue {
-    /// Nothing, or what the server reports.
-    #[default]
-    None,
-    /// State that is not followed: the server must be reset before another client gets it.
-    Dirt,
-    /// Settings go back to their reset values (`RESET`, `SET … TO DEFAULT`).
-    Resets,
-    /// Statements or the whole session are discarded (`DEALLOCATE ALL`, `DISCARD ALL`); the command tag tells.
-    Discards,
-    /// The same, beside a statement that leaves state.
-    DirtAndDiscards,
-}
 
 /// Undoes what was noted for a message that the server then did not carry out.
 #[derive(Clone, Debug)]
@@ -107,30 +69,6 @@ pub enum Owed {
     Own(OwnAnswer, Option<Undo>),
 }
 
-/// The transaction status that ReadyForQuery reports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TransactionStatus {
-    /// `I`: not in a transaction block.
-    #[default]
-    Idle,
-    /// `T`: in a block.
-    InBlock,
-    /// `E`: in a failed block.
-    Failed,
-}
-
-impl TransactionStatus {
-    /// The status byte of ReadyForQuery.
-    pub const fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            b'I' => Some(Self::Idle),
-            b'T' => Some(Self::InBlock),
-            b'E' => Some(Self::Failed),
-            _ => None,
-        }
-    }
-}
-
 /// What becomes of a message from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Passage {
@@ -162,12 +100,29 @@ enum Sequence {
     Skipping,
 }
 
+/// Whether the server takes a client's data (COPY … FROM STDIN).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum CopyIn {
+    /// No.
+    #[default]
+    No,
+    /// Yes: it ignores Sync (documentation, "COPY Operations").
+    Going,
+    /// Yes, and a Sync was left out meanwhile.
+    SyncLeftOut,
+    /// No more: it failed, and the Sync that was left out must come after all.
+    SyncDue,
+}
+
 /// The replies owed by one server.
 #[derive(Debug, Default)]
 pub struct Pipeline {
     owed: VecDeque<Owed>,
     status: TransactionStatus,
     sequence: Sequence,
+    /// What was answered since the last ReadyForQuery has come to.
+    ran: Outlook,
+    copy: CopyIn,
 }
 
 impl Pipeline {
@@ -184,6 +139,11 @@ impl Pipeline {
     /// Whether no answer is awaited.
     pub fn is_empty(&self) -> bool {
         self.owed.is_empty()
+    }
+
+    /// Whether extended messages are open without their Sync.
+    pub fn is_in_sequence(&self) -> bool {
+        self.sequence != Sequence::Closed
     }
 
     /// Whether the server skips what is sent to it, up to Sync.
@@ -209,10 +169,10 @@ impl Pipeline {
 
     /// Ready for the next lease, keeping its memory if that is little.
     pub fn reset(&mut self) {
-        self.owed.clear();
-        self.owed.shrink_to(64);
-        self.status = TransactionStatus::Idle;
-        self.sequence = Sequence::Closed;
+        let mut owed = std::mem::take(&mut self.owed);
+        owed.clear();
+        owed.shrink_to(64);
+        *self = Self { owed, ..Self::default() };
     }
 
     /// A message goes to the server.
@@ -230,11 +190,25 @@ impl Pipeline {
         self.owed.push_back(message);
     }
 
-    /// Flush goes to the server: without Sync it leaves the sequence open.
-    pub fn flushed(&mut self) {
-        if self.sequence == Sequence::Closed {
-            self.sequence = Sequence::Open;
+    /// Whether a Sync that comes now is to be left out: the server takes a copy's data, and the end of it was not
+    /// sent. Whether it would ignore the Sync or has failed meanwhile, its next answer tells.
+    pub fn leaves_out_sync(&mut self) -> bool {
+        let copying = matches!(self.copy, CopyIn::Going | CopyIn::SyncLeftOut)
+            && !self.owed.iter().any(|owed| matches!(owed, Owed::CopyEnd));
+        if copying {
+            self.copy = CopyIn::SyncLeftOut;
         }
+        copying
+    }
+
+    /// Whether a Sync that was left out must be sent after all; it counts as sent then.
+    pub fn sync_is_due(&mut self) -> bool {
+        let due = self.copy == CopyIn::SyncDue;
+        if due {
+            self.copy = CopyIn::No;
+            self.sent(Owed::Sync);
+        }
+        due
     }
 
     /// The next answer of our own, if it is due now: nothing of the server's comes before it.
@@ -243,7 +217,7 @@ impl Pipeline {
         match self.owed.front() {
             Some(Owed::Own(answer, _)) => {
                 let answer = *answer;
-                self.owed.pop_front();
+                self.settle();
                 Some(answer)
             }
             _ => None,
@@ -276,38 +250,45 @@ impl Pipeline {
             (b'T' | b'C' | b'I', Some(Owed::Query(_))) => Ok(Passage::Pass),
             (b'1', Some(Owed::Parse(whom, ..))) | (b'3', Some(Owed::Close(whom, _))) => {
                 let whom = *whom;
-                self.owed.pop_front();
+                self.settle();
                 Ok(if whom == For::Us { Passage::Swallow } else { Passage::Pass })
             }
-            (b'2', Some(Owed::Bind))
-            | (b'T' | b'n', Some(Owed::Describe))
-            | (b'C' | b'I' | b's', Some(Owed::Execute(_))) => {
-                self.owed.pop_front();
-                self.drop_copy_ends();
+            (b'2', Some(Owed::Bind)) | (b'T' | b'n', Some(Owed::Describe)) => {
+                self.settle();
+                Ok(Passage::Pass)
+            }
+            (b'C' | b'I' | b's', Some(Owed::Execute(block))) => {
+                self.ran = self.ran.after(Step::Execute(*block));
+                self.settle();
                 Ok(Passage::Pass)
             }
             _ => unexpected,
         }
     }
 
+    /// What is owed first has come, and with it the copy is over that it may have been.
+    fn settle(&mut self) -> Option<Owed> {
+        let settled = self.owed.pop_front();
+        if matches!(settled, Some(Owed::Query(_) | Owed::Execute(_))) {
+            self.copy = CopyIn::No;
+        }
+        while matches!(self.owed.front(), Some(Owed::CopyEnd)) {
+            self.owed.pop_front();
+        }
+        settled
+    }
+
     fn ready(&mut self, status: Option<u8>) -> Option<Passage> {
         self.status = TransactionStatus::from_byte(status?)?;
-        let answered = self.owed.pop_front();
-        self.drop_copy_ends();
-        match answered {
+        self.ran = Outlook::Safe(self.status);
+        match self.settle() {
             Some(Owed::Query(_) | Owed::FunctionCall | Owed::Sync) => Some(Passage::Pass),
             _ => None,
         }
     }
 
-    /// The copy that they ended is over.
-    fn drop_copy_ends(&mut self) {
-        while matches!(self.owed.front(), Some(Owed::CopyEnd)) {
-            self.owed.pop_front();
-        }
-    }
-
-    /// ErrorResponse: inside a query ReadyForQuery follows; otherwise the server skips to the next Sync.
+    /// ErrorResponse: inside a query ReadyForQuery follows; otherwise the server skips to the next Sync. What it
+    /// skips is undone, the last first.
     fn failed(&mut self, undo: &mut dyn FnMut(Undo)) -> Passage {
         let passage = match self.owed.front() {
             // Said of itself: the server is about to close.
@@ -315,15 +296,17 @@ impl Pipeline {
             Some(Owed::ParseTwice(name)) => Passage::NameTwice(name.clone()),
             Some(_) => Passage::Pass,
         };
-        while let Some(owed) = self.owed.front() {
-            if matches!(owed, Owed::Sync) {
-                return passage;
-            }
-            if let Some(owed) = self.owed.pop_front() {
-                owed.undo(undo);
-            }
+        self.ran = self.ran.after_error();
+        let sync = self.owed.iter().position(|owed| matches!(owed, Owed::Sync));
+        let skipped = self.owed.drain(..sync.unwrap_or(self.owed.len()));
+        skipped.rev().for_each(|owed| owed.undo(undo));
+        if sync.is_none() {
+            self.sequence = Sequence::Skipping;
         }
-        self.sequence = Sequence::Skipping;
+        self.copy = match self.copy {
+            CopyIn::SyncLeftOut if sync.is_none() => CopyIn::SyncDue,
+            _ => CopyIn::No,
+        };
         passage
     }
 
@@ -339,44 +322,34 @@ impl Pipeline {
             place += 1;
             keep
         });
+        if matches!(self.owed.front(), Some(Owed::Query(_) | Owed::Execute(_))) {
+            self.copy = CopyIn::Going;
+        }
         let extended = matches!(self.owed.front(), Some(Owed::Execute(_)));
         if swallowed && extended && !self.owed.iter().any(|owed| matches!(owed, Owed::Sync)) {
             self.sequence = Sequence::Open;
         }
     }
 
-    /// Whether work that was sent and not answered may have been committed, or may yet be.
+    /// Whether work that was sent and not confirmed by ReadyForQuery may have been committed, or may yet be.
     ///
-    /// Follows the transaction status through what is owed: outside a block whatever runs commits by itself;
-    /// inside one only a statement that ends it can.
+    /// Outside a block whatever runs commits by itself; inside one only a statement that ends it can.
     pub fn may_have_committed(&self) -> bool {
-        let mut status = self.status;
-        // In an implicit block of extended messages it is the Sync that commits.
-        let mut executed = false;
-        for owed in &self.owed {
-            let block = match owed {
-                Owed::Query(block) | Owed::Execute(block) => *block,
-                Owed::FunctionCall if status == TransactionStatus::Idle => return true,
-                Owed::Sync if executed && status == TransactionStatus::Idle => return true,
-                _ => continue,
-            };
-            match (status, block) {
-                (TransactionStatus::Idle, Block::Begins) => status = TransactionStatus::InBlock,
-                (TransactionStatus::Idle, _) if matches!(owed, Owed::Query(_)) => return true,
-                (TransactionStatus::Idle, _) => executed = true,
-                (TransactionStatus::InBlock, Block::MayCommit) => return true,
-                (TransactionStatus::Failed, Block::MayCommit) => status = TransactionStatus::Idle,
-                (TransactionStatus::InBlock | TransactionStatus::Failed, Block::RollsBack) => {
-                    status = TransactionStatus::Idle;
-                }
-                (TransactionStatus::InBlock | TransactionStatus::Failed, _) => {}
-            }
-        }
-        executed
+        self.owed.iter().filter_map(Owed::step).fold(self.ran, Outlook::after).is_open()
     }
 }
 
 impl Owed {
+    const fn step(&self) -> Option<Step> {
+        match self {
+            Self::Query(block) => Some(Step::Query(*block)),
+            Self::Execute(block) => Some(Step::Execute(*block)),
+            Self::FunctionCall => Some(Step::FunctionCall),
+            Self::Sync => Some(Step::Sync),
+            _ => None,
+        }
+    }
+
     fn undo(self, undo: &mut dyn FnMut(Undo)) {
         match self {
             Self::Parse(_, first, second) => {

@@ -13,8 +13,8 @@ use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 use super::{
+    conduct::Conduct,
     frame::{put, put_cstr},
-    pipeline::Conduct,
 };
 
 type Map<K, V> = std::collections::HashMap<K, V, RandomState>;

@@ -1,9 +1,9 @@
 //! The extended query protocol: statements and portals by name.
 
 use super::{
-    Arc, Block, Conduct, For, Frontend, HEADER_BYTES, Header, Owed, OwnAnswer, Passage, PgError, Prepare,
-    Reading, STATEMENT_BYTES_MAX, SqlState, Statement, Undo, Unnamed, UnnamedAt, cstr, cut_short, put,
-    put_cstr,
+    Arc, Awaited, Block, Conduct, For, Frontend, HEADER_BYTES, Header, Owed, OwnAnswer, Passage, PgError,
+    Prepare, Reading, STATEMENT_BYTES_MAX, Sharing, SqlState, Statement, Undo, Unnamed, UnnamedAt, cstr,
+    cut_short, put, put_cstr,
 };
 
 impl Frontend {
@@ -18,9 +18,9 @@ impl Frontend {
         let (name, rest) = cstr(body).ok_or_else(|| cut_short("Parse"))?;
         if name.is_empty() || passage.terms.max_prepared_statements == 0 {
             let reading = match cstr(rest) {
-                Some((text, _)) => Reading::of(text, passage.terms.lexicon),
+                Some((text, _)) => Reading::of(text, passage.lexicon()),
                 None if whole => return Err(cut_short("Parse")),
-                None => Reading::of_prefix(rest, passage.terms.lexicon),
+                None => Reading::of_prefix(rest, passage.lexicon()),
             };
             if name.is_empty() {
                 // A longer one is not kept: it is lost when the client gets another server.
@@ -32,7 +32,6 @@ impl Frontend {
             if !whole || !name.is_empty() {
                 // Bound later without its text at hand: take it as run now.
                 passage.heed(reading)?;
-                passage.tenancy.bound = Block::MayCommit;
             } else if passage.terms.read_only {
                 passage.heed(Reading { conduct: Conduct::default(), ..reading })?;
             }
@@ -57,7 +56,7 @@ impl Frontend {
         let wrong = || cut_short("Parse");
         let (name, rest) = cstr(&message[HEADER_BYTES..]).ok_or_else(wrong)?;
         let (query, types) = cstr(rest).ok_or_else(wrong)?;
-        if let Some(known) = self.statements.get(name).cloned() {
+        if let Some(known) = self.known(name, passage) {
             // The name is taken. The server says so itself, so that its transaction fails as it should.
             passage.prepare(&known);
             known.put_parse(passage.splice.insert());
@@ -65,7 +64,7 @@ impl Frontend {
             self.leave_out(header, message, passage);
             return Ok(());
         }
-        let reading = Reading::of(query, passage.terms.lexicon);
+        let reading = Reading::of(query, passage.lexicon());
         passage.heed(Reading { conduct: Conduct::default(), ..reading })?;
         let sharing = passage.sharing(reading);
         let terms = passage.terms;
@@ -124,10 +123,26 @@ impl Frontend {
                 conduct
             }
         };
-        passage.tenancy.bound = conduct.block;
+        passage.tenancy.bind(conduct, !portal.is_empty());
         passage.heed_conduct(conduct);
         passage.pipeline.sent(Owed::Bind);
         Ok(())
+    }
+
+    pub(super) fn execute(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
+        let named = message.get(HEADER_BYTES) != Some(&0);
+        let conduct = passage.tenancy.portal(named);
+        passage.pipeline.sent(Owed::Execute(conduct.block));
+        self.pass(header, message, passage);
+        if let Some(followed) = passage.tenancy.must_await(conduct) {
+            if message.len() == header.total {
+                // The client may wait for more before it ends the sequence: the server must answer now.
+                put(passage.splice.insert(), b'H', |_| {});
+                passage.tenancy.awaited = Awaited::Answer(followed);
+            } else {
+                passage.tenancy.awaited = Awaited::Report;
+            }
+        }
     }
 
     pub(super) fn describe_or_close(
@@ -177,10 +192,14 @@ impl Frontend {
         }
         let statement = self.statements.get(name)?.clone();
         let terms = passage.terms;
+        if passage.tenancy.awaited == Awaited::Report && !passage.conn.statements.has(statement.id()) {
+            // Parsed now, it may mean something else than elsewhere: a copy for this once.
+            return Some(terms.catalog.rescoped(&statement, terms.scope, Sharing::Nobody));
+        }
         if statement.is_of(terms.scope) {
             return Some(statement);
         }
-        let reading = Reading::of(statement.query(), terms.lexicon);
+        let reading = Reading::of(statement.query(), passage.lexicon());
         let sharing = passage.sharing(reading);
         let now = terms.catalog.rescoped(&statement, terms.scope, sharing);
         self.statements.insert(name, now.clone());
@@ -203,6 +222,6 @@ impl Frontend {
             }
             passage.tenancy.unnamed = UnnamedAt::Ours;
         }
-        self.unnamed.as_ref().map_or_else(Conduct::default, |unnamed| unnamed.conduct)
+        self.unnamed.as_ref().map_or(Conduct::UNSEEN, |unnamed| unnamed.conduct)
     }
 }

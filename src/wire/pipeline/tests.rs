@@ -83,13 +83,14 @@ fn an_error_undoes_what_was_not_carried_out() {
     pipeline.sent(Owed::Parse(For::Us, Undo::ServerForgets(9), None));
     let mut undone = Vec::new();
     pipeline.received(b'E', None, &mut |undo| undone.push(format!("{undo:?}"))).unwrap();
-    assert_eq!(undone, ["ServerForgets(7)", "ClientForgets([97])", "ServerKeeps(8)"]);
+    // The last first: what was noted twice ends as it was before.
+    assert_eq!(undone, ["ServerKeeps(8)", "ServerForgets(7)", "ClientForgets([97])"]);
     assert_eq!(pipeline.len(), 2);
 }
 
 #[test]
 fn what_a_cut_off_leaves_open() {
-    use Block::{Begins, MayCommit, RollsBack, Stays};
+    use Block::{Begins, Commits, MayCommit, RollsBack, Stays};
     let query = Owed::Query;
     let execute = Owed::Execute;
     for (status, owed, open) in [
@@ -107,8 +108,14 @@ fn what_a_cut_off_leaves_open() {
         (b'T', vec![query(MayCommit)], true),
         (b'T', vec![query(RollsBack)], false),
         (b'T', vec![query(RollsBack), query(Stays)], true),
-        (b'E', vec![query(MayCommit)], false),
-        (b'E', vec![query(MayCommit), query(Stays)], true),
+        // COMMIT rolls a failed block back; several statements may end it and begin anew.
+        (b'E', vec![query(Commits)], false),
+        (b'E', vec![query(Commits), query(Stays)], true),
+        (b'E', vec![query(MayCommit)], true),
+        // It may have been ROLLBACK TO SAVEPOINT.
+        (b'E', vec![query(Stays), query(Commits)], true),
+        (b'T', vec![query(Commits)], true),
+        (b'T', vec![execute(Commits), Owed::Sync], true),
     ] {
         let mut pipeline = Pipeline::default();
         pipeline.sent(query(Stays));
@@ -118,4 +125,72 @@ fn what_a_cut_off_leaves_open() {
         }
         assert_eq!(pipeline.may_have_committed(), open, "{} {owed:?}", status as char);
     }
+}
+
+#[test]
+fn what_was_done_is_not_committed_before_ready_for_query() {
+    use Block::{Commits, MayCommit, Stays};
+    for (before, executed, answers, open) in [
+        (b'I', Stays, &b"12C"[..], true),
+        (b'I', Stays, b"12", true),
+        (b'I', Stays, b"12E", false),
+        (b'I', Stays, b"12CZI", false),
+        (b'I', MayCommit, b"12C", true),
+        (b'T', Stays, b"12C", false),
+        (b'T', Commits, b"12C", true),
+        (b'T', Commits, b"12E", false),
+        (b'E', Commits, b"12C", false),
+    ] {
+        let mut pipeline = Pipeline::default();
+        pipeline.sent(Owed::Query(Stays));
+        pipeline.received(b'Z', Some(before), &mut |_| {}).unwrap();
+        for message in [PARSE, Owed::Bind, Owed::Execute(executed), Owed::Sync] {
+            pipeline.sent(message);
+        }
+        let mut answers = answers.iter();
+        while let Some(tag) = answers.next() {
+            let status = if *tag == b'Z' { answers.next().copied() } else { None };
+            pipeline.received(*tag, status, &mut |_| {}).unwrap();
+        }
+        assert_eq!(pipeline.may_have_committed(), open, "{} {executed:?} {answers:?}", before as char);
+    }
+}
+
+#[test]
+fn a_sync_in_the_middle_of_a_copy_is_left_out_until_the_copy_fails() {
+    let copying = || check(&[Owed::Bind, Owed::Execute(Block::Stays)], b"2G", 1, false);
+    let mut pipeline = copying();
+    assert!(pipeline.leaves_out_sync());
+    pipeline.sent(Owed::CopyEnd);
+    assert!(!pipeline.leaves_out_sync(), "behind its end the copy is over, one way or another");
+    pipeline.sent(Owed::Sync);
+    for (tag, status) in [(b'C', None), (b'Z', Some(b'I'))] {
+        assert!(!pipeline.sync_is_due());
+        pipeline.received(tag, status, &mut |_| {}).unwrap();
+    }
+    assert!(pipeline.may_release());
+    // The server had failed already: it waits for the Sync.
+    let mut pipeline = copying();
+    assert!(pipeline.leaves_out_sync());
+    pipeline.received(b'E', None, &mut |_| {}).unwrap();
+    assert!(pipeline.sync_is_due() && !pipeline.sync_is_due());
+    pipeline.received(b'Z', Some(b'I'), &mut |_| {}).unwrap();
+    assert!(pipeline.may_release());
+    // Another came behind the end: that one it is.
+    let mut pipeline = copying();
+    assert!(pipeline.leaves_out_sync());
+    pipeline.sent(Owed::CopyEnd);
+    pipeline.sent(Owed::Sync);
+    pipeline.received(b'E', None, &mut |_| {}).unwrap();
+    assert!(!pipeline.sync_is_due());
+    pipeline.received(b'Z', Some(b'I'), &mut |_| {}).unwrap();
+    assert!(pipeline.may_release());
+}
+
+#[test]
+fn the_end_of_no_copy_is_ignored() {
+    let execute = Owed::Execute(Block::Stays);
+    check(&[PARSE, Owed::CopyEnd, Owed::Bind, execute.clone(), Owed::CopyEnd, Owed::Sync], b"12CZI", 0, true);
+    check(&[OWN, Owed::CopyEnd, Owed::Bind, execute, Owed::Sync, Owed::CopyEnd], b"2CZI", 0, true);
+    check(&[Owed::CopyEnd, Owed::Query(Block::Stays)], b"CZI", 0, true);
 }

@@ -1,0 +1,139 @@
+//! What happened to a client's session during one lease.
+
+use crate::wire::pipeline::{Block, Conduct, Followed};
+
+/// What happened to the session during one lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tenancy {
+    pub(super) unnamed: UnnamedAt,
+    /// What running the portal bound last may do.
+    bound: Conduct,
+    portals: NamedPortals,
+    /// Whether settings were changed that are not followed, so that what is parsed from now on is the client's own.
+    pub settings: Settings,
+    /// A statement whose outcome decides how to go on.
+    pub awaited: Awaited,
+    /// What that statement does to the settings that are followed, once it has succeeded.
+    reset: Option<Followed>,
+    moved: Moved,
+}
+
+/// Whose the server's unnamed statement is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum UnnamedAt {
+    /// Anybody's.
+    #[default]
+    Unknown,
+    /// This client's.
+    Ours,
+}
+
+/// Whether a named portal may hold a statement that must be awaited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum NamedPortals {
+    #[default]
+    Harmless,
+    MustBeAwaited,
+}
+
+/// Whether followed settings were changed since the transaction began, so that its end may change them back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Moved {
+    #[default]
+    No,
+    Yes,
+}
+
+/// Whether the session's settings are the followed ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Settings {
+    /// They are.
+    #[default]
+    Followed,
+    /// Others were changed as well.
+    Changed,
+}
+
+/// Whether a statement is under way that changes, resets or discards what decides how later ones are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Awaited {
+    /// None.
+    #[default]
+    Nothing,
+    /// One is, with this effect on the settings that are followed: nothing is read from the client before it is
+    /// answered.
+    Answer(Followed),
+    /// One was answered inside a sequence of extended messages. PostgreSQL (14 and later) reports settings only
+    /// with ReadyForQuery: until then what is parsed is the client's own.
+    Report,
+}
+
+impl Tenancy {
+    /// Whether nothing may be read from the client now.
+    #[inline]
+    pub const fn holds_client(&self) -> bool {
+        matches!(self.awaited, Awaited::Answer(_))
+    }
+
+    /// A portal was bound; what it may do counts when it is run.
+    pub(super) fn bind(&mut self, conduct: Conduct, named: bool) {
+        self.bound = conduct;
+        if named && conduct.must_be_awaited() {
+            self.portals = NamedPortals::MustBeAwaited;
+        }
+    }
+
+    /// What running a portal may do.
+    pub(super) fn portal(&self, named: bool) -> Conduct {
+        match (named, self.portals) {
+            (false, _) => self.bound,
+            (true, NamedPortals::Harmless) => Conduct { block: Block::MayCommit, ..Conduct::default() },
+            (true, NamedPortals::MustBeAwaited) => Conduct::UNSEEN,
+        }
+    }
+
+    /// A statement runs: whether it must be awaited, and what it does to the settings that are followed.
+    pub(super) fn must_await(&self, conduct: Conduct) -> Option<Followed> {
+        let may_undo = self.moved == Moved::Yes && !matches!(conduct.block, Block::Stays | Block::Begins);
+        match conduct.followed {
+            Followed::Kept if may_undo => Some(Followed::Changed),
+            followed => conduct.must_be_awaited().then_some(followed),
+        }
+    }
+
+    /// What ends a sequence is sent: where a report is awaited, ReadyForQuery brings it.
+    pub(super) fn sequence_ends(&mut self) {
+        if self.awaited == Awaited::Report {
+            self.awaited = Awaited::Answer(Followed::Changed);
+        }
+    }
+
+    /// The server has reported a followed setting.
+    pub(super) fn reported(&mut self) {
+        self.moved = Moved::Yes;
+    }
+
+    /// A statement has succeeded; `last` if it is the last that was sent.
+    pub(super) fn completed(&mut self, last: bool) {
+        if let Awaited::Answer(followed @ (Followed::Reset(_) | Followed::AllReset)) = self.awaited
+            && last
+        {
+            self.reset = Some(followed);
+        }
+    }
+
+    /// Everything sent is answered.
+    pub(super) fn answered(&mut self, sequence_is_open: bool) {
+        if self.awaited != Awaited::Nothing {
+            self.awaited = if sequence_is_open { Awaited::Report } else { Awaited::Nothing };
+        }
+    }
+
+    /// ReadyForQuery: which settings must go back to what they were at the client's start.
+    pub(super) fn ready(&mut self, in_transaction: bool) -> Option<Followed> {
+        if !in_transaction {
+            self.moved = Moved::No;
+        }
+        self.reset.take()
+    }
+}
