@@ -1,8 +1,8 @@
 //! The fold: from what was learnt to what is so. Pure: no sockets, no clock.
 //!
-//! [`Observer::observe`] takes in one [`Fact`] and concludes anew, in a fixed order, from everything reported so
-//! far: who is named ([`hosts`] or the store's key), whether the term in force ends and whether the named one may
-//! begin ([`office`]), up to when there is a right to write ([`right`]), who serves reads ([`reads`], [`lag`]). What
+//! [`Observer::observe`] takes in one `Fact` and concludes anew, in a fixed order, from everything reported so
+//! far: who is named (`hosts` or the store's key), whether the term in force ends and whether the named one may
+//! begin (`office`), up to when there is a right to write (`right`), who serves reads (`reads`, `lag`). What
 //! is concluded is never patched, so that the order in which facts arrive matters only where it must.
 
 mod changes;
