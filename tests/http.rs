@@ -248,6 +248,10 @@ async fn clients_are_counted(proxy: &Proxy) {
     for name in ["pgsteer_cpu_seconds_total", "pgsteer_resident_memory_bytes", "pgsteer_open_fds"] {
         assert!(page.sum(name, &[]) > 0.0, "{name}");
     }
+    a_leaving_is_counted_and_logged(proxy, strange).await;
+}
+
+async fn a_leaving_is_counted_and_logged(proxy: &Proxy, strange: Client) {
     let token = strange.cancel_token();
     token.cancel_query(NoTls).await.unwrap();
     drop(strange);
@@ -260,7 +264,10 @@ async fn clients_are_counted(proxy: &Proxy) {
     })
     .await
     .unwrap();
+    let forger = proxy.connect("postgres\n2026 INFO forged", PASSWORD).await.err();
+    assert!(forger.is_some());
     let log = proxy.log();
+    assert!(log.contains("forged") && !log.lines().any(|line| line.starts_with("2026 INFO forged")), "{log}");
     let line = |start: &str| log.lines().find(|line| line.contains(start)).unwrap_or_default().to_owned();
     for start in ["client connected", "client disconnected"] {
         assert!(

@@ -1,7 +1,5 @@
 //! The list of metrics stays in step with what is counted.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::{fs, path::Path};
 
 use pgsteer::metrics;
