@@ -2,12 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::Arc,
-};
+mod common;
+
+use std::{process::Command, sync::Arc};
+
+use common::postgres::{Postgres, binaries, free_port};
 
 use pgsteer::{
     auth::{
@@ -34,87 +33,39 @@ const SETUP: &str = "
     create role by_md5 login password 'secret';
 ";
 
-/// A server of our own, gone when dropped.
-struct Postgres {
-    folder: tempfile::TempDir,
-    port: u16,
-}
+const METHODS: [(&str, &str); 4] = [
+    ("scram-sha-256", "by_scram"),
+    ("password", "by_plain"),
+    ("md5", "by_md5"),
+    ("trust", "by_trust,postgres"),
+];
 
-/// The newest PostgreSQL that is installed.
-fn binaries() -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").unwrap();
-    versions.map(|version| version.unwrap().path().join("bin")).max().unwrap()
-}
+/// A server that asks its users for proof in every way.
+struct Server(Postgres);
 
-/// A command as somebody PostgreSQL runs as: it refuses root.
-fn run_as_postgres(program: &Path, arguments: &[&str]) {
-    let mut command = if rustix::process::geteuid().is_root() {
-        let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--"]).arg(program);
-        command
-    } else {
-        Command::new(program)
-    };
-    // Not our standard output: the server would keep it open.
-    let status = command.args(arguments).current_dir("/").stdout(Stdio::null()).status().unwrap();
-    assert!(status.success(), "{program:?} {arguments:?}");
-}
-
-impl Postgres {
+impl Server {
     async fn start() -> Self {
-        let folder = tempfile::Builder::new().prefix("pgsteer-login-").tempdir().unwrap();
-        if rustix::process::geteuid().is_root() {
-            let status = Command::new("chown").arg("postgres").arg(folder.path()).status().unwrap();
-            assert!(status.success());
-        }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = Self { folder, port };
-        let data = server.data();
-        run_as_postgres(
-            &binaries().join("initdb"),
-            &["-D", &data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"],
-        );
-        let hba = ["scram-sha-256 by_scram", "password by_plain", "md5 by_md5", "trust by_trust,postgres"]
-            .map(|line| line.split_once(' ').unwrap())
+        let hba = METHODS
             .map(|(method, users)| {
                 format!("local all {users} {method}\nhost all {users} 127.0.0.1/32 {method}\n")
             })
             .concat();
-        std::fs::write(Path::new(&data).join("pg_hba.conf"), hba).unwrap();
-        let folder = server.folder.path().display();
-        let options = format!(
-            "-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
-        );
-        let log = format!("{folder}/log");
-        run_as_postgres(
-            &binaries().join("pg_ctl"),
-            &["-D", &data, "-w", "-l", &log, "-o", &options, "start"],
-        );
+        let server = Self(Postgres::start(&hba));
         let mut admin = server.open("postgres", Credential::None).await.unwrap();
         simple_query(&mut admin.stream, SETUP).await.unwrap();
         server
     }
 
-    fn data(&self) -> String {
-        self.folder.path().join("data").display().to_string()
-    }
-
     fn tcp(&self) -> Address {
-        Address::tcp("127.0.0.1", self.port)
+        Address::tcp("127.0.0.1", self.0.port())
     }
 
     fn unix(&self) -> Address {
-        Address::Unix { folder: self.folder.path().display().to_string().into(), port: self.port }
+        Address::Unix { folder: self.0.folder().into(), port: self.0.port() }
     }
 
     async fn open(&self, user: &str, credential: Credential) -> Result<Connected, ConnectError> {
         connect(&NetDialer::default(), &self.tcp(), &as_user(user, credential)).await
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        run_as_postgres(&binaries().join("pg_ctl"), &["-D", &self.data(), "-m", "immediate", "stop"]);
     }
 }
 
@@ -136,7 +87,7 @@ async fn ask(stream: &mut Stream, sql: &str) -> Vec<Option<String>> {
 
 #[tokio::test]
 async fn against_a_real_postgresql() {
-    let server = Postgres::start().await;
+    let server = Server::start().await;
     every_method(&server).await;
     refusals(&server).await;
     queries(&server).await;
@@ -144,7 +95,7 @@ async fn against_a_real_postgresql() {
     clients_of_ours(&server).await;
 }
 
-async fn every_method(server: &Postgres) {
+async fn every_method(server: &Server) {
     let md5 = UserSecret::parse(&secret_of(server, "by_md5").await).as_credential();
     let stretched = password("Grüße");
     for (user, credential) in [
@@ -170,13 +121,13 @@ async fn every_method(server: &Postgres) {
     }
 }
 
-async fn secret_of(server: &Postgres, user: &str) -> String {
+async fn secret_of(server: &Server, user: &str) -> String {
     let mut admin = server.open("postgres", Credential::None).await.unwrap();
     let sql = format!("select rolpassword from pg_authid where rolname = '{user}'");
     ask(&mut admin.stream, &sql).await.remove(0).unwrap()
 }
 
-async fn refusals(server: &Postgres) {
+async fn refusals(server: &Server) {
     for user in ["by_scram", "by_plain", "by_md5"] {
         match server.open(user, password("wrong")).await {
             Err(error @ ConnectError::Refused(_)) => {
@@ -195,14 +146,14 @@ async fn refusals(server: &Postgres) {
         Err(ConnectError::Refused(error)) => assert_eq!(error.code, SqlState::INVALID_CATALOG_NAME),
         other => panic!("{:?}", other.err()),
     }
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = free_port();
     let login = as_user("by_trust", Credential::None);
     let nobody =
         connect(&NetDialer::default(), &Address::tcp("127.0.0.1", free), &login).await.err().unwrap();
     assert!(nobody.is_suspicious() && nobody.is_transient(), "{nobody:?}");
 }
 
-async fn queries(server: &Postgres) {
+async fn queries(server: &Server) {
     let mut connected = server.open("by_trust", Credential::None).await.unwrap();
     let stream = &mut connected.stream;
     let several =
@@ -229,7 +180,7 @@ async fn queries(server: &Postgres) {
     }
 }
 
-async fn cancelling(server: &Postgres) {
+async fn cancelling(server: &Server) {
     let Connected { mut stream, key, .. } = server.open("by_trust", Credential::None).await.unwrap();
     let asleep =
         format!("select count(*) from pg_stat_activity where pid = {} and wait_event = 'PgSleep'", key.pid);
@@ -278,7 +229,7 @@ async fn serve(listener: tokio::net::TcpListener, authenticator: Authenticator, 
     }
 }
 
-async fn clients_of_ours(server: &Postgres) {
+async fn clients_of_ours(server: &Server) {
     let mut file = String::from("\"unsynced\" \"pw\"\n");
     for user in ["by_scram", "by_md5", "by_plain"] {
         file.push_str(&format!("\"{user}\" \"{}\"\n", secret_of(server, user).await));

@@ -7,7 +7,8 @@ use super::Tally;
 pub struct Events {
     /// Clients that were let in.
     pub logins: Tally<0>,
-    /// Clients that were not, by where that ended (`authentication`, `admission`, `timeout`, `left`) and SQLSTATE.
+    /// Clients that were not, by where that ended (`too_many`, `authentication`, `admission`,
+    /// `timeout`, `left`) and SQLSTATE.
     pub login_failures: Tally<2>,
     /// Cancel requests, by who wanted them (`client`, `query_timeout`) and what came of them.
     pub cancels: Tally<2>,

@@ -1,5 +1,7 @@
 //! The log: to standard error, as text or JSON, at a level that a reload can change.
 
+use std::io::{self, Write};
+
 use tracing_subscriber::{
     Registry,
     filter::LevelFilter,
@@ -28,7 +30,7 @@ const fn level(level: LogLevel) -> LevelFilter {
 pub(super) fn start(config: &Config) -> Log {
     let log = &config.keys.log;
     let (filter, handle) = reload::Layer::new(level(log.level));
-    let output = fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(false);
+    let output = fmt::layer().with_writer(|| OneLine(io::stderr())).with_target(false).with_ansi(false);
     let registry = tracing_subscriber::registry().with(filter);
     let started = match log.format {
         LogFormat::Text => registry.with(output).try_init(),
@@ -45,6 +47,51 @@ impl Log {
             && let Err(error) = handle.reload(level(config.keys.log.level))
         {
             tracing::warn!("the log's level stays as it was: {error}");
+        }
+    }
+}
+
+/// Writes each event as one line. What clients and servers say stands in messages, and a line break in a user's name
+/// must not look like the beginning of another event.
+struct OneLine<W>(W);
+
+impl<W: Write> Write for OneLine<W> {
+    /// Takes an event whole, as the formatter hands it over.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        if line.contains(char::is_control) {
+            let mut clean = String::with_capacity(line.len() + 16);
+            for c in line.chars() {
+                if c.is_control() { clean.extend(c.escape_default()) } else { clean.push(c) }
+            }
+            clean.push('\n');
+            self.0.write_all(clean.as_bytes())?;
+        } else {
+            self.0.write_all(event)?;
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line() {
+        for (event, line) in [
+            ("INFO it was so\n", "INFO it was so\n"),
+            ("INFO user \"x\nINFO forged\"\n", "INFO user \"x\\nINFO forged\"\n"),
+            ("a\r\u{1b}[2J\u{85}ü\n\n", "a\\r\\u{1b}[2J\\u{85}ü\\n\n"),
+        ] {
+            let mut written = OneLine(Vec::new());
+            written.write_all(event.as_bytes()).unwrap();
+            assert_eq!(String::from_utf8(written.0).unwrap(), line);
         }
     }
 }

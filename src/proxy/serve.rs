@@ -51,6 +51,7 @@ pub(super) async fn serve(app: Arc<App>, door: Arc<Door>, stream: Stream, peer: 
 /// Hello, login and welcome; `None` if the connection was for something else, or is not let in.
 async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) -> Option<(Session, Permit)> {
     let Some(_arrival) = app.arrivals.take() else {
+        app.events.login_failures.count(["too_many", "none"]);
         tracing::warn!(client = %peer, "too many connections are logging in: one was closed");
         return None;
     };
