@@ -1,8 +1,10 @@
 //! Server connections, and who has them.
 
 pub mod account;
+mod deposed;
 pub mod janitor;
 pub mod lease;
+pub mod line;
 pub mod opening;
 #[expect(clippy::module_inception, reason = "a pool, in the room of pools")]
 pub mod pool;
@@ -11,3 +13,4 @@ pub mod quota;
 pub mod recovery;
 pub mod slots;
 pub mod tether;
+mod trouble;

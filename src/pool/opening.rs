@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     lease::{CancelTarget, Refusal, Server},
-    pool::{Pool, PoolKind, Trouble},
+    pool::{Pool, PoolKind},
     quota::Permit,
     slots::{Event, Flavour, ServerId},
 };
@@ -22,10 +22,6 @@ use crate::{
     },
 };
 use smallvec::SmallVec;
-
-/// The first pause after an attempt that failed in a way that passes; it doubles up to the last.
-const RETRY_FIRST: Duration = Duration::from_millis(10);
-const RETRY_LAST: Duration = Duration::from_secs(1);
 
 /// How soon a pool that found no room under a shared limit looks again, unless room is made before.
 const ROOM_RETRY: Duration = Duration::from_millis(250);
@@ -73,7 +69,7 @@ impl Pool {
                 Ok(connected) => pool.opened(id, worker, flavour, connected, permits),
                 Err(error) => {
                     drop(permits);
-                    pool.open_failed(id, &error);
+                    pool.open_failed(id, flavour, &error);
                 }
             }
         });
@@ -115,13 +111,13 @@ impl Pool {
         let server =
             Box::new(Server { conn, cancel: Arc::new(cancel), flavour, worker, end: End::Orderly, permits });
         let mut state = self.state.lock();
-        state.trouble = Trouble::None;
+        state.trouble.ends(flavour);
         state.put(id, server);
         self.handle_locked(state, now, Event::Opened(id));
         self.shared.room_was_made(now);
     }
 
-    fn open_failed(self: &Arc<Self>, id: ServerId, error: &ConnectError) {
+    fn open_failed(self: &Arc<Self>, id: ServerId, flavour: Flavour, error: &ConnectError) {
         let now = self.shared.clock.now();
         let told = error.to_client(self.member.as_str());
         let [cluster, member] = self.labels();
@@ -138,31 +134,21 @@ impl Pool {
             error.is_suspicious() || error.is_transient() || told.code == SqlState::TOO_MANY_CONNECTIONS;
         let refusal = Refusal::Error(Arc::new(told));
         let mut state = self.state.lock();
-        let gauges = state.slots.gauges();
-        let others = gauges.idle + gauges.leased + gauges.recovering > 0;
-        let retry_at = if passing {
-            let failures = match state.trouble {
-                Trouble::Passing(failures, _) => failures.saturating_add(1),
-                _ => 0,
-            };
-            state.trouble = Trouble::Passing(failures, refusal);
-            now + RETRY_FIRST.saturating_mul(1 << failures.min(10)).min(RETRY_LAST)
+        if passing {
+            let retry_at = now + state.trouble.fails(refusal);
+            self.handle_locked(state, now, Event::OpenFailed(id, retry_at));
+            self.retry_at(retry_at, now);
         } else {
-            let until = now + settings.login_retry;
-            state.trouble = Trouble::Refused(refusal.clone(), until);
-            until
-        };
-        let refused = matches!(state.trouble, Trouble::Refused(..)) && !others;
-        let refusal = match &state.trouble {
-            Trouble::Refused(refusal, _) if refused => Some(refusal.clone()),
-            _ => None,
-        };
-        self.handle_locked(state, now, Event::OpenFailed(id, retry_at));
-        if let Some(refusal) = refusal {
-            self.refuse_waiting(&refusal, now);
+            let retry_at = now + settings.login_retry;
+            state.trouble.is_refused(flavour, refusal.clone(), retry_at, now);
+            let others = state.slots.has_servers(flavour);
+            self.handle_locked(state, now, Event::LoginRefused(id, retry_at));
+            if !others {
+                self.refuse_waiting(&refusal, Some(flavour), now);
+            }
+            self.retry_at(retry_at, now);
         }
         self.shared.room_was_made(now);
-        self.retry_at(retry_at, now);
     }
 
     /// Looks again when the pause is over.
@@ -177,11 +163,6 @@ impl Pool {
 
     /// What kept the last attempt from succeeding, for the detail of a time-out.
     pub fn last_trouble(&self) -> Option<Arc<PgError>> {
-        match &self.state.lock().trouble {
-            Trouble::Passing(_, Refusal::Error(error)) | Trouble::Refused(Refusal::Error(error), _) => {
-                Some(error.clone())
-            }
-            _ => None,
-        }
+        self.state.lock().trouble.last()
     }
 }

@@ -3,10 +3,7 @@
 //! Everything happens under one short lock; what may block or call elsewhere (closing, opening, recovering) is
 //! collected under it and done after it.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{sync::Arc, task::Context};
 
 use parking_lot::Mutex;
 use slab::Slab;
@@ -16,10 +13,12 @@ use tokio::sync::watch;
 use super::{
     account::{Account, PoolSettings},
     lease::{Finish, Lease, Refusal, Server},
+    line::WaitGuard,
     pools::Shared,
     quota::Quota,
     slots::{Action, Actions, Event, Flavour, Gauges, Return, ServerId, SlotLimits, Slots, Ticket},
-    tether::{Mail, Revoked, Tether},
+    tether::{Mail, Tether},
+    trouble::Trouble,
 };
 use crate::{
     clock::Moment,
@@ -50,41 +49,30 @@ pub struct Pool {
     pub(super) shared: Arc<Shared>,
     pub(super) state: Mutex<State>,
     /// Whether its member is deposed.
-    deposed: watch::Sender<bool>,
+    pub(super) deposed: watch::Sender<bool>,
 }
 
 pub(super) struct State {
     pub(super) slots: Slots,
     /// Idle and recovering servers by place; those in use are with their leases.
     pub(super) servers: Vec<Option<Box<Server>>>,
-    leased: Vec<Option<Leased>>,
-    waiting: Slab<Waiting>,
+    pub(super) leased: Vec<Option<Leased>>,
+    pub(super) waiting: Slab<Waiting>,
     pub(super) trouble: Trouble,
     /// The next lease's number, which no other pool uses.
     next_lease: u64,
 }
 
-struct Leased {
-    tether: Arc<Tether>,
-    number: u64,
-    term: u64,
+pub(super) struct Leased {
+    pub(super) tether: Arc<Tether>,
+    pub(super) number: u64,
+    pub(super) term: u64,
 }
 
-struct Waiting {
+pub(super) struct Waiting {
     tether: Arc<Tether>,
     term: u64,
-}
-
-/// What keeps servers from being opened.
-#[derive(Clone, Debug, Default)]
-pub(super) enum Trouble {
-    /// Nothing.
-    #[default]
-    None,
-    /// Attempts failed in a way that passes; how many in a row, and the last one's error.
-    Passing(u32, Refusal),
-    /// The servers refuse this user or database; until when nobody asks again.
-    Refused(Refusal, Moment),
+    flavour: Flavour,
 }
 
 /// What a request for a server came to.
@@ -95,14 +83,6 @@ pub enum Acquired {
     Later(WaitGuard),
     /// There is none to be had.
     Refused(Refusal),
-}
-
-/// A place in the line; leaving it early gives it up.
-pub struct WaitGuard {
-    pool: Arc<Pool>,
-    tether: Arc<Tether>,
-    ticket: Option<Ticket>,
-    term: u64,
 }
 
 /// Lease numbers are a pool's own number and a count within it.
@@ -137,7 +117,7 @@ impl Pool {
             servers: Vec::new(),
             leased: Vec::new(),
             waiting: Slab::new(),
-            trouble: Trouble::None,
+            trouble: Trouble::default(),
             next_lease: shared.pool_number() << LEASE_NUMBER_BITS | 1,
         };
         let state = Mutex::new(state);
@@ -207,13 +187,12 @@ impl Pool {
         now: Moment,
     ) -> Acquired {
         let mut state = self.state.lock();
-        if let Trouble::Refused(refusal, until) = &state.trouble
-            && now < *until
-            && state.slots.gauges().idle == 0
+        if let Some(refusal) = state.trouble.refusal(flavour, now)
+            && !state.slots.has_servers(flavour)
         {
             return Acquired::Refused(refusal.clone());
         }
-        let ticket = state.waiting.insert(Waiting { tether: tether.clone(), term });
+        let ticket = state.waiting.insert(Waiting { tether: tether.clone(), term, flavour });
         let actions = state.slots.handle(now, Event::Acquire { ticket, worker, flavour });
         if let [Action::Lease(_, id)] = actions[..] {
             state.waiting.remove(ticket);
@@ -226,7 +205,7 @@ impl Pool {
         let afterwards = state.perform(actions);
         drop(state);
         self.follow_up(afterwards, now);
-        Acquired::Later(WaitGuard { pool: self.clone(), tether: tether.clone(), ticket: Some(ticket), term })
+        Acquired::Later(WaitGuard::new(self.clone(), tether.clone(), ticket, term))
     }
 
     /// A lease ends.
@@ -335,49 +314,21 @@ impl Pool {
     /// Failed attempts may be repeated at once: the cluster has changed.
     pub(super) fn forgive(self: &Arc<Self>, now: Moment) {
         let mut state = self.state.lock();
-        state.trouble = Trouble::None;
+        state.trouble = Trouble::default();
         self.handle_locked(state, now, Event::Retry);
-    }
-
-    /// Cuts off the leases that `which` picks by their term; how many were.
-    pub(super) fn revoke(&self, why: &Revoked, which: impl Fn(u64) -> bool) -> usize {
-        let state = self.state.lock();
-        let cut = state.leased.iter().flatten().filter(|leased| which(leased.term));
-        cut.map(|leased| leased.tether.revoke(leased.number, why)).count()
-    }
-
-    /// Its member was deposed: whatever is open there ends, without another byte. How many leases were cut off.
-    pub(super) fn depose(self: &Arc<Self>, why: &Revoked, now: Moment) -> usize {
-        self.deposed.send_replace(true);
-        let cut = self.revoke(why, |_| true);
-        let mut state = self.state.lock();
-        for server in state.servers.iter_mut().flatten() {
-            server.end = End::Silent;
-        }
-        self.handle_locked(state, now, Event::CloseIdle);
-        self.reroute_waiting(now);
-        cut
-    }
-
-    /// Its member is not, or no longer, deposed.
-    pub(super) fn reinstate(&self) {
-        self.deposed.send_if_modified(std::mem::take);
-    }
-
-    /// Waits until its member is deposed.
-    pub(super) async fn is_deposed(&self) {
-        // The sender lives as long as the pool.
-        let _ = self.deposed.subscribe().wait_for(|deposed| *deposed).await;
     }
 
     /// Sends everybody who waits here to look for another route.
     pub(super) fn reroute_waiting(self: &Arc<Self>, now: Moment) {
-        self.refuse_waiting(&Refusal::Rerouted, now);
+        self.refuse_waiting(&Refusal::Rerouted, None, now);
     }
 
-    pub(super) fn refuse_waiting(self: &Arc<Self>, refusal: &Refusal, now: Moment) {
+    /// Ends the waiting of everybody here, or of those who need certain start-up settings.
+    pub(super) fn refuse_waiting(self: &Arc<Self>, refusal: &Refusal, only: Option<Flavour>, now: Moment) {
         let mut state = self.state.lock();
-        let tickets: Vec<Ticket> = state.waiting.iter().map(|(ticket, _)| ticket).collect();
+        let meant =
+            state.waiting.iter().filter(|(_, waiting)| only.is_none_or(|only| waiting.flavour == only));
+        let tickets: Vec<Ticket> = meant.map(|(ticket, _)| ticket).collect();
         for ticket in tickets {
             let waiting = state.waiting.remove(ticket);
             let actions = state.slots.handle(now, Event::GiveUp(ticket));
@@ -412,7 +363,7 @@ impl State {
                 Action::Lease(ticket, id) => {
                     let server = self.servers.get_mut(id).and_then(Option::take);
                     let waiting = self.waiting.try_remove(ticket);
-                    if let (Some(server), Some(Waiting { tether, term })) = (server, waiting) {
+                    if let (Some(server), Some(Waiting { tether, term, .. })) = (server, waiting) {
                         let number = self.note_lease(id, tether.clone(), term);
                         tether.deliver(Mail::Granted(server, number));
                     }
@@ -424,49 +375,5 @@ impl State {
             }
         }
         afterwards
-    }
-}
-
-impl WaitGuard {
-    /// What has come, if something has.
-    pub fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Lease, Refusal>> {
-        let Poll::Ready(mail) = self.tether.poll_mail(cx) else { return Poll::Pending };
-        self.ticket = None;
-        Poll::Ready(match mail {
-            Mail::Granted(server, number) => {
-                let id = server.cancel.server;
-                Ok(Lease::new(server, self.pool.clone(), id, number, self.term))
-            }
-            Mail::Refused(refusal) => Err(refusal),
-        })
-    }
-
-    /// Waits for what comes.
-    pub async fn wait(mut self) -> Result<Lease, Refusal> {
-        std::future::poll_fn(|cx| self.poll(cx)).await
-    }
-}
-
-impl Drop for WaitGuard {
-    fn drop(&mut self) {
-        let Some(ticket) = self.ticket.take() else { return };
-        let now = self.pool.shared.clock.now();
-        let mut state = self.pool.state.lock();
-        match self.tether.take_mail() {
-            Some(Mail::Granted(server, _)) => {
-                let id = server.cancel.server;
-                if let Some(leased) = state.leased.get_mut(id) {
-                    *leased = None;
-                }
-                state.put(id, server);
-                self.pool.handle_locked(state, now, Event::Returned(id, Return::Clean));
-            }
-            // Whoever delivers mail has taken the ticket back.
-            Some(Mail::Refused(_)) => {}
-            None => {
-                state.waiting.try_remove(ticket);
-                self.pool.handle_locked(state, now, Event::GiveUp(ticket));
-            }
-        }
     }
 }

@@ -4,123 +4,17 @@
 //! no client waits while a server of its pool idles. Servers belong to the worker that opened them; a free server
 //! goes to a waiter of its own worker first, unless one elsewhere has waited longer by more than a bound.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use slab::Slab;
 use smallvec::SmallVec;
 
 use crate::clock::Moment;
 
-/// A server connection's place in its pool.
-pub type ServerId = usize;
+mod events;
+mod room;
 
-/// A waiting client's place in its pool.
-pub type Ticket = usize;
-
-/// Which start-up settings a server was opened with; a client is only given a server of its own flavour.
-pub type Flavour = u32;
-
-/// What a pool may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlotLimits {
-    /// Servers at most (`default_pool_size`).
-    pub size: usize,
-    /// Servers kept even when idle (`min_pool_size`).
-    pub min_size: usize,
-    /// Servers beyond `size` for clients that have waited for `reserve_after`.
-    pub reserve_size: usize,
-    /// How long a client waits before the reserve is opened to it.
-    pub reserve_after: Duration,
-    /// A server older than this is not used again.
-    pub lifetime: Option<Duration>,
-    /// A server idle for longer than this is closed.
-    pub idle_timeout: Option<Duration>,
-    /// Servers being opened at once.
-    pub opening_max: usize,
-    /// How much longer a client of another worker must have waited to go first.
-    pub handover_slack: Duration,
-}
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A client wants a server.
-    Acquire {
-        /// The client's place among those who wait.
-        ticket: Ticket,
-        /// Its worker.
-        worker: usize,
-        /// The start-up settings it needs.
-        flavour: Flavour,
-    },
-    /// A waiting client has gone, or was told to go elsewhere.
-    GiveUp(Ticket),
-    /// A server was opened.
-    Opened(ServerId),
-    /// A server could not be opened; none is tried before the moment.
-    OpenFailed(ServerId, Moment),
-    /// A lease ended.
-    Returned(ServerId, Return),
-    /// A server that was being reset or cancelled is as good as new.
-    Recovered(ServerId),
-    /// A server broke, or may not be used again.
-    Broken(ServerId),
-    /// Every idle server is to be closed.
-    CloseIdle,
-    /// One idle server is to be closed, to make room elsewhere.
-    Evict,
-    /// Failed openings may be tried again at once.
-    Retry,
-    /// Time has passed.
-    Tick,
-}
-
-/// In what state a lease gives its server back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Return {
-    /// Ready for the next client.
-    Clean,
-    /// To be worked on first (reset, rolled back, or a cancel request to be awaited).
-    Recovering,
-    /// Not to be used again.
-    Close,
-}
-
-/// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// The client gets this server.
-    Lease(Ticket, ServerId),
-    /// A server is to be opened.
-    Open {
-        /// Under this place.
-        server: ServerId,
-        /// By this worker.
-        worker: usize,
-        /// With these start-up settings.
-        flavour: Flavour,
-    },
-    /// The server is to be closed; its place is gone.
-    Close(ServerId),
-}
-
-/// What is to be done, in order.
-pub type Actions = SmallVec<[Action; 2]>;
-
-/// How many servers are in which state, and how many clients wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Gauges {
-    /// Being opened.
-    pub opening: usize,
-    /// Ready.
-    pub idle: usize,
-    /// Serving a client.
-    pub leased: usize,
-    /// Being reset, rolled back, or held until a cancel request has ended.
-    pub recovering: usize,
-    /// Clients that wait for a server.
-    pub waiting: usize,
-}
+pub use events::{Action, Actions, Event, Flavour, Gauges, Return, ServerId, SlotLimits, Ticket};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -156,6 +50,8 @@ pub struct Slots {
     waiting: Vec<VecDeque<Waiting>>,
     gauges: Gauges,
     no_opening_before: Moment,
+    /// Start-up settings with which logins were refused, and until when none is tried.
+    refused: SmallVec<[(Flavour, Moment); 1]>,
 }
 
 impl Slots {
@@ -169,6 +65,7 @@ impl Slots {
             waiting: vec![VecDeque::new(); workers],
             gauges: Gauges::default(),
             no_opening_before: Moment::ZERO,
+            refused: SmallVec::new(),
         }
     }
 
@@ -197,6 +94,11 @@ impl Slots {
         self.idle.get(worker).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether a server with these start-up settings is logged in.
+    pub fn has_servers(&self, flavour: Flavour) -> bool {
+        self.seats.iter().any(|(_, seat)| seat.flavour == flavour && seat.state != State::Opening)
+    }
+
     /// Whether nobody waits and no server exists.
     pub fn is_empty(&self) -> bool {
         self.seats.is_empty() && self.gauges.waiting == 0
@@ -214,6 +116,8 @@ impl Slots {
                 self.no_opening_before = Moment::ZERO;
                 if let Some(seat) = self.seats.get_mut(server) {
                     seat.opened_at = now;
+                    let flavour = seat.flavour;
+                    self.refused.retain(|(refused, _)| *refused != flavour);
                     self.free(now, server, &mut actions);
                     self.open_for_waiting(now, &mut actions);
                 }
@@ -221,6 +125,14 @@ impl Slots {
             Event::OpenFailed(server, not_before) => {
                 self.no_opening_before = not_before;
                 self.vacate(server);
+            }
+            Event::LoginRefused(server, not_before) => {
+                if let Some(flavour) = self.seats.get(server).map(|seat| seat.flavour) {
+                    self.refused.retain(|(refused, until)| *refused != flavour && now < *until);
+                    self.refused.push((flavour, not_before));
+                }
+                self.vacate(server);
+                self.open_for_waiting(now, &mut actions);
             }
             Event::Returned(server, Return::Clean) | Event::Recovered(server) => {
                 self.free(now, server, &mut actions);
@@ -242,6 +154,7 @@ impl Slots {
             }
             Event::Retry => {
                 self.no_opening_before = Moment::ZERO;
+                self.refused.clear();
                 self.open_for_waiting(now, &mut actions);
             }
             Event::Tick => self.tick(now, &mut actions),
@@ -300,26 +213,27 @@ impl Slots {
             return;
         }
         let (worker, flavour) = (seat.worker, seat.flavour);
-        let Some(waiter) = self.next_waiting(worker) else {
+        let next = self.next_waiting(worker, flavour);
+        if self.must_make_room(now, flavour, next) {
+            self.close(server, actions);
+            self.open_for_waiting(now, actions);
+            return;
+        }
+        let Some(waiter) = next else {
             self.enter(server, State::Idle(now));
             return;
         };
-        if waiter.flavour == flavour {
-            self.give_up(waiter.ticket);
-            self.enter(server, State::Leased);
-            actions.push(Action::Lease(waiter.ticket, server));
-        } else {
-            // The first in line needs other start-up settings: make room for a server that has them.
-            self.close(server, actions);
-            self.open_for_waiting(now, actions);
-        }
+        self.give_up(waiter.ticket);
+        self.enter(server, State::Leased);
+        actions.push(Action::Lease(waiter.ticket, server));
     }
 
-    /// The longest-waiting client of this worker, unless one elsewhere has waited longer by more than the slack.
-    fn next_waiting(&self, worker: usize) -> Option<Waiting> {
-        let own = self.waiting[worker].front().copied();
-        let oldest =
-            self.waiting.iter().filter_map(|queue| queue.front()).min_by_key(|w| w.since).copied()?;
+    /// The longest-waiting client of this worker for these start-up settings, unless one elsewhere has waited
+    /// longer by more than the slack.
+    fn next_waiting(&self, worker: usize, flavour: Flavour) -> Option<Waiting> {
+        let first = |queue: &VecDeque<Waiting>| queue.iter().find(|w| w.flavour == flavour).copied();
+        let own = first(&self.waiting[worker]);
+        let oldest = self.waiting.iter().filter_map(first).min_by_key(|w| w.since)?;
         match own {
             Some(own) if own.since.since(oldest.since) <= self.limits.handover_slack => Some(own),
             _ => Some(oldest),
@@ -333,60 +247,26 @@ impl Slots {
         self.limits.size + if starved { self.limits.reserve_size } else { 0 }
     }
 
-    /// Opens as many servers as clients wait for, within the limits, those who wait longest first.
-    fn open_for_waiting(&mut self, now: Moment, actions: &mut Actions) {
-        if now < self.no_opening_before || self.gauges.waiting <= self.gauges.opening {
-            return;
-        }
-        let cap = self.cap(now);
-        let mut wanted: Vec<(Moment, usize, Flavour)> = Vec::new();
-        for (worker, queue) in self.waiting.iter().enumerate() {
-            wanted.extend(queue.iter().take(cap).map(|w| (w.since, worker, w.flavour)));
-        }
-        wanted.sort_by_key(|(since, ..)| *since);
-        for (_, worker, flavour) in wanted.into_iter().skip(self.gauges.opening) {
-            if self.gauges.opening >= self.limits.opening_max {
-                return;
-            }
-            if self.seats.len() >= cap {
-                // An idle server of other start-up settings gives way.
-                match self.longest_idle() {
-                    Some(server) => self.close(server, actions),
-                    None => return,
-                }
-            }
-            self.open(worker, flavour, actions);
-        }
-    }
-
-    fn open(&mut self, worker: usize, flavour: Flavour, actions: &mut Actions) {
-        let seat = Seat { worker, flavour, opened_at: Moment::ZERO, state: State::Opening };
-        let server = self.seats.insert(seat);
-        self.gauges.opening += 1;
-        actions.push(Action::Open { server, worker, flavour });
-    }
-
     fn tick(&mut self, now: Moment, actions: &mut Actions) {
-        let expired: SmallVec<[ServerId; 4]> = self
-            .seats
-            .iter()
-            .filter(|(_, seat)| {
-                let State::Idle(since) = seat.state else { return false };
-                let idle_too_long = self.limits.idle_timeout.is_some_and(|limit| now.since(since) >= limit);
-                let too_old = self.limits.lifetime.is_some_and(|limit| now.since(seat.opened_at) >= limit);
-                too_old || (idle_too_long && self.seats.len() > self.limits.min_size)
-            })
-            .map(|(server, _)| server)
-            .collect();
-        for server in expired {
+        let too_old = |seat: &Seat| {
+            matches!(seat.state, State::Idle(_))
+                && self.limits.lifetime.is_some_and(|limit| now.since(seat.opened_at) >= limit)
+        };
+        let expired = self.seats.iter().filter(|(_, seat)| too_old(seat));
+        for server in expired.map(|(server, _)| server).collect::<SmallVec<[ServerId; 4]>>() {
             self.close(server, actions);
+        }
+        if let Some(limit) = self.limits.idle_timeout {
+            while self.seats.len() > self.limits.min_size
+                && let Some(server) = self.longest_idle()
+                && self.idle_since(server).is_some_and(|since| now.since(since) >= limit)
+            {
+                self.close(server, actions);
+            }
         }
         self.open_for_waiting(now, actions);
         let wanted = self.limits.min_size.min(self.limits.size);
-        while now >= self.no_opening_before
-            && self.seats.len() < wanted
-            && self.gauges.opening < self.limits.opening_max
-        {
+        while self.seats.len() < wanted && self.may_open(now) && !self.is_refused(0, now) {
             let worker = self.seats.len() % self.idle.len();
             self.open(worker, 0, actions);
         }

@@ -12,7 +12,8 @@ use crate::{
     pool::{
         account::PoolSettings,
         lease::{Finish, Lease, Refusal},
-        pool::{Acquired, WaitGuard},
+        line::WaitGuard,
+        pool::Acquired,
         slots::Flavour,
         tether::Tether,
     },

@@ -28,7 +28,7 @@ use crate::{
     pool::{
         account::PoolMode,
         lease::{Finish, Refusal},
-        pool::WaitGuard,
+        line::WaitGuard,
         slots::Flavour,
     },
     wire::{

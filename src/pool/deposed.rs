@@ -1,0 +1,39 @@
+//! A member that may not be used any more: what is open there ends.
+
+use std::sync::Arc;
+
+use super::{pool::Pool, slots::Event, tether::Revoked};
+use crate::{clock::Moment, server::conn::End};
+
+impl Pool {
+    /// Cuts off the leases that `which` picks by their term; how many were.
+    pub(super) fn revoke(&self, why: &Revoked, which: impl Fn(u64) -> bool) -> usize {
+        let state = self.state.lock();
+        let cut = state.leased.iter().flatten().filter(|leased| which(leased.term));
+        cut.map(|leased| leased.tether.revoke(leased.number, why)).count()
+    }
+
+    /// Its member was deposed: whatever is open there ends, without another byte. How many leases were cut off.
+    pub(super) fn depose(self: &Arc<Self>, why: &Revoked, now: Moment) -> usize {
+        self.deposed.send_replace(true);
+        let cut = self.revoke(why, |_| true);
+        let mut state = self.state.lock();
+        for server in state.servers.iter_mut().flatten() {
+            server.end = End::Silent;
+        }
+        self.handle_locked(state, now, Event::CloseIdle);
+        self.reroute_waiting(now);
+        cut
+    }
+
+    /// Its member is not, or no longer, deposed.
+    pub(super) fn reinstate(&self) {
+        self.deposed.send_if_modified(std::mem::take);
+    }
+
+    /// Waits until its member is deposed.
+    pub(super) async fn is_deposed(&self) {
+        // The sender lives as long as the pool.
+        let _ = self.deposed.subscribe().wait_for(|deposed| *deposed).await;
+    }
+}

@@ -1,0 +1,69 @@
+//! A place in a pool's line.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use super::{
+    lease::{Lease, Refusal},
+    pool::Pool,
+    slots::{Event, Return, Ticket},
+    tether::{Mail, Tether},
+};
+
+/// A place in the line; leaving it early gives it up.
+pub struct WaitGuard {
+    pool: Arc<Pool>,
+    tether: Arc<Tether>,
+    ticket: Option<Ticket>,
+    term: u64,
+}
+
+impl WaitGuard {
+    pub(super) const fn new(pool: Arc<Pool>, tether: Arc<Tether>, ticket: Ticket, term: u64) -> Self {
+        Self { pool, tether, ticket: Some(ticket), term }
+    }
+
+    /// What has come, if something has.
+    pub fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Lease, Refusal>> {
+        let Poll::Ready(mail) = self.tether.poll_mail(cx) else { return Poll::Pending };
+        self.ticket = None;
+        Poll::Ready(match mail {
+            Mail::Granted(server, number) => {
+                let id = server.cancel.server;
+                Ok(Lease::new(server, self.pool.clone(), id, number, self.term))
+            }
+            Mail::Refused(refusal) => Err(refusal),
+        })
+    }
+
+    /// Waits for what comes.
+    pub async fn wait(mut self) -> Result<Lease, Refusal> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+}
+
+impl Drop for WaitGuard {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket.take() else { return };
+        let now = self.pool.shared.clock.now();
+        let mut state = self.pool.state.lock();
+        match self.tether.take_mail() {
+            Some(Mail::Granted(server, _)) => {
+                let id = server.cancel.server;
+                if let Some(leased) = state.leased.get_mut(id) {
+                    *leased = None;
+                }
+                state.put(id, server);
+                self.pool.handle_locked(state, now, Event::Returned(id, Return::Clean));
+            }
+            // Whoever delivers mail has taken the ticket back.
+            Some(Mail::Refused(_)) => {}
+            None => {
+                state.waiting.try_remove(ticket);
+                self.pool.handle_locked(state, now, Event::GiveUp(ticket));
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The cluster changes while sessions are under way.
+
+use crate::play::{check, check_whole, check_with};
+
+#[test]
+fn a_deposed_leader_cuts_off_what_is_under_way_with_the_truth() {
+    for (before, running, code) in [
+        ("", "insert", "08007"),
+        ("", "begin", "57P01"),
+        ("begin", "insert", "57P01"),
+        ("begin", "commit", "08007"),
+        ("begin", "", "57P01"),
+        ("begin", "call p()", "08007"),
+    ] {
+        let mut script = String::new();
+        if !before.is_empty() {
+            script += &format!(
+                "C> Query \"{before}\"\n>a1 Query \"{before}\"\na1< CommandComplete X | ReadyForQuery T
+                <C CommandComplete X | ReadyForQuery T\n"
+            );
+        }
+        if !running.is_empty() {
+            script += &format!("C> Query \"{running}\"\n>a1 Query \"{running}\"\n");
+        }
+        check(&format!(
+            r#"
+            {script}
+            route write=b deposed=a
+            <C Fatal {code} _ | end
+            >a1 end
+            pool a idle=0 leased=0
+            "#
+        ));
+    }
+}
+
+#[test]
+fn no_answer_of_a_deposed_leader_is_passed_on() {
+    check_whole(
+        |_| {},
+        r#"
+        C> Query "select 1"
+        >a1 Query "select 1"
+        a1< RowDescription n
+        <C RowDescription n
+        route write=b deposed=a
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C Fatal 08007 _ | end
+        >a1 end
+        "#,
+    );
+}
+
+#[test]
+fn idle_clients_survive_and_find_the_new_leader() {
+    check(
+        r#"
+        C> Query "select 1"
+        >a1 Query "select 1"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        route write=none deposed=a
+        >a1 end
+        <C nothing
+        C> Query "select 2"
+        wait 1s
+        <C nothing
+        route write=b deposed=a
+        >b1 Query "select 2"
+        b1< CommandComplete "SELECT 2" | ReadyForQuery I
+        <C CommandComplete "SELECT 2" | ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn who_only_waits_goes_on_waiting_and_runs_on_the_new_leader() {
+    check(
+        r#"
+        C> Query "begin"
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        D> Query "select d"
+        pool a waiting=1
+        route write=none deposed=a
+        <C Fatal 57P01 _ | end
+        >a1 end
+        pool a waiting=0
+        route write=b deposed=a
+        >b1 Query "select d"
+        b1< CommandComplete "SELECT 2" | ReadyForQuery I
+        <D CommandComplete "SELECT 2" | ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn doubt_holds_new_requests_and_lets_go_on_what_is_under_way() {
+    check(
+        r#"
+        C> Query "begin"
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        route write=held
+        D> Query "select d"
+        C> Query "commit"
+        >a1 Query commit
+        a1< CommandComplete COMMIT | ReadyForQuery I
+        <C CommandComplete COMMIT | ReadyForQuery I
+        >a1 nothing
+        route write=a
+        >a1 Query "select d"
+        a1< CommandComplete "SELECT 2" | ReadyForQuery I
+        <D CommandComplete "SELECT 2" | ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn no_leader_for_too_long_is_an_error() {
+    check(
+        r#"
+        route write=none
+        C> Query "select 1"
+        wait 59s
+        <C Notice 01000 _ | nothing
+        wait 2s
+        <C Error 57P03 _ | ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn without_the_right_to_write_bytes_wait_and_then_go_on() {
+    check(
+        r#"
+        C> Query "begin"
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        fence close
+        C> Query "insert"
+        D> Query "select d"
+        wait 100ms
+        >a1 nothing
+        fence open
+        wait 10ms
+        >a1 Query insert
+        <C nothing
+        a1< CommandComplete "INSERT 0 1" | ReadyForQuery T
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery T
+        wait 5s
+        C> Query "commit"
+        >a1 Query commit
+        a1< CommandComplete COMMIT | ReadyForQuery I
+        <C CommandComplete COMMIT | ReadyForQuery I
+        <D Notice 01000 _
+        >a1 Query "select d"
+        a1< CommandComplete "SELECT 2" | ReadyForQuery I
+        <D CommandComplete "SELECT 2" | ReadyForQuery I
+        "#,
+    );
+    check(
+        r#"
+        C> Query "begin"
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        fence close
+        C> Query "insert"
+        wait 61s
+        >a1 end
+        <C Fatal 57P01 _ | end
+        "#,
+    );
+}
+
+#[test]
+fn reads_go_round_and_fall_back_as_told() {
+    let reading = |setup: &mut crate::world::Setup| {
+        setup.purpose = pgsteer::session::routes::Purpose::Read;
+    };
+    check_with(
+        reading,
+        r#"
+        route write=a read=b,c
+        C> Query "select 1"
+        >b1 Query "select 1"
+        b1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Query "select 2"
+        >c1 Query "select 2"
+        c1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        # Promotion keeps the connection of what was a replica, and revokes nothing.
+        C> Query "select 3"
+        >b1 Query "select 3"
+        route write=b read=c deposed=a
+        b1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        route write=b deposed=a
+        C> Query "select 4"
+        wait 900ms
+        <C nothing
+        wait 200ms
+        <C Error 57P03 _ | ReadyForQuery I
+        route write=b deposed=a fallback=error
+        C> Query "select 5"
+        <C Error 57P03 _ | ReadyForQuery I
+        route write=b deposed=a fallback=leader
+        C> Query "select 6"
+        login b2 "user=user database=db default_transaction_read_only=on"
+        >b2 Query "select 6"
+        b2< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Query "set default_transaction_read_only to off"
+        <C Fatal 0A000 _ | end
+        "#,
+    );
+}
+
+#[test]
+fn nothing_is_opened_on_a_deposed_member() {
+    check_with(
+        |setup| {
+            setup.settings.limits.min_size = 1;
+            setup.settings.limits.size = 2;
+        },
+        r#"
+        route write=a
+        C> Query "select 1"
+        >a1 Query "select 1"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        # A client has left state behind, which is being cleaned when the news comes.
+        C> Query "listen x"
+        >a1 Query "listen x"
+        a1< CommandComplete LISTEN | ReadyForQuery I
+        <C CommandComplete LISTEN | ReadyForQuery I
+        >a1 Query "DISCARD ALL"
+        route write=none deposed=a
+        >a1 end
+        wait 5s
+        pool a idle=0 opening=0 leased=0 recovering=0
+        "#,
+    );
+}

@@ -1,0 +1,13 @@
+//! Whole sessions, client and server on either side of them, as text.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod failover;
+mod leaving;
+mod notation;
+mod play;
+mod pooling;
+mod servers;
+mod servers_end;
+mod state;
+mod world;

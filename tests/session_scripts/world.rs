@@ -1,0 +1,308 @@
+//! Everything around sessions: clients, servers, a cluster of members `a`, `b` and `c`.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use pgsteer::{
+    client::registry::{Activity, Order, Registry},
+    clock::{Clock, Moment},
+    cluster::{
+        fence::Fence,
+        ids::{MemberName, Term},
+    },
+    net::{Address, Dial, Stream},
+    pool::{
+        account::{Account, PoolMode, PoolSettings},
+        pools::{Pools, Report, SharedLimits},
+        slots::SlotLimits,
+        tether::Revoked,
+    },
+    route::{
+        router::Router,
+        table::{
+            MemberRoute, MemberStanding, NoRoute, NoRouteKind, ReadRoute, RoutingTable, Target, WriteRoute,
+        },
+    },
+    session::{
+        context::{Context, Worker},
+        routes::{Purpose, Tenant},
+        session::{Ended, Newcomer, Session},
+    },
+    wire::{parameters::Parameters, startup::BackendKey, statements::Catalog},
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+use crate::servers::{Dialer, Servers};
+
+/// What stands in front of a script: how the pool and its clients are set up.
+pub(crate) struct Setup {
+    pub(crate) settings: PoolSettings,
+    pub(crate) purpose: Purpose,
+    /// Bytes that a connection holds before its sender must wait.
+    pub(crate) capacity: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let limits = SlotLimits {
+            size: 1,
+            min_size: 0,
+            reserve_size: 0,
+            reserve_after: Duration::from_secs(5),
+            lifetime: None,
+            idle_timeout: None,
+            opening_max: 8,
+            handover_slack: Duration::from_millis(10),
+        };
+        let settings = PoolSettings {
+            mode: PoolMode::Transaction,
+            limits,
+            fallback_size: 1,
+            connect_timeout: Duration::from_secs(3),
+            login_retry: Duration::from_secs(1),
+            check_delay: Duration::from_secs(30),
+            query_wait_timeout: Some(Duration::from_secs(30)),
+            leader_wait_timeout: Some(Duration::from_secs(60)),
+            replica_wait_timeout: Some(Duration::from_secs(1)),
+            max_prepared_statements: 200,
+            client_idle_timeout: None,
+            idle_transaction_timeout: None,
+            query_timeout: None,
+            transaction_timeout: None,
+        };
+        Self { settings, purpose: Purpose::Write, capacity: 256 * 1024 }
+    }
+}
+
+struct Quiet;
+
+impl Report for Quiet {
+    fn suspect(&self, _: &str, _: &MemberName, _: &str) {}
+    fn learn(&self, _: &Account, _: &[(String, String)]) {}
+    fn shared_limits(&self, _: &Account) -> SharedLimits {
+        SharedLimits::default()
+    }
+}
+
+/// The proxy's inside, put together as the proxy does.
+pub(crate) struct World {
+    pub(crate) servers: Arc<Servers>,
+    pub(crate) pools: Pools,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) clock: Clock,
+    context: Arc<Context>,
+    tenant: Arc<Tenant>,
+    keys: BTreeMap<String, BackendKey>,
+    epoch: u64,
+    seq: u64,
+    leader: Option<String>,
+}
+
+impl World {
+    pub(crate) fn new(setup: &Setup) -> Self {
+        let servers = Servers::new(setup.capacity);
+        let clock = Clock::of_runtime();
+        let runtime = tokio::runtime::Handle::current();
+        let pools = Pools::new(Arc::new(Dialer(servers.clone())), clock, vec![runtime], Arc::new(Quiet));
+        let registry = Arc::new(Registry::default());
+        let account = Arc::new(Account {
+            cluster: "main".into(),
+            database: "db".into(),
+            user: "user".into(),
+            settings: Arc::new(setup.settings.clone()).into(),
+            credential: None.into(),
+        });
+        let context = Context {
+            worker: Arc::new(Worker::new(0)),
+            purpose: setup.purpose,
+            router: Arc::new(Router::new(Arc::new(Fence::closed()))),
+            pools: pools.clone(),
+            catalog: Arc::new(Catalog::default()),
+            registry: registry.clone(),
+            clock,
+        };
+        let mut world = Self {
+            servers,
+            pools,
+            registry,
+            clock,
+            context: Arc::new(context),
+            tenant: Arc::new(Tenant::new(account)),
+            keys: BTreeMap::new(),
+            epoch: 0,
+            seq: 0,
+            leader: None,
+        };
+        world.route("write=a read=b");
+        world.watch();
+        world
+    }
+
+    /// What the proxy does every so often.
+    fn watch(&self) {
+        let (pools, registry) = (self.pools.clone(), self.registry.clone());
+        tokio::spawn(self.pools.clone().watch_idle(0));
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                pools.tick();
+                registry.for_each(|entry| {
+                    if entry.activity().0 == Activity::Waiting {
+                        entry.tether.wake();
+                    }
+                });
+            }
+        });
+    }
+
+    /// Puts a routing table in force: `write=<member>|none|held`, `read=<members>`, `deposed=<members>`, and
+    /// `fallback=leader|error`.
+    pub(crate) fn route(&mut self, text: &str) {
+        let field = |name: &str| {
+            let prefix = format!("{name}=");
+            text.split(' ').find_map(|word| word.strip_prefix(&prefix)).unwrap_or_default()
+        };
+        let list = |name: &str| field(name).split(',').filter(|name| !name.is_empty()).collect::<Vec<_>>();
+        let write = field("write");
+        match write {
+            "none" => self.leader = None,
+            "held" => {}
+            member if self.leader.as_deref() == Some(member) => {}
+            member => {
+                self.epoch += 1;
+                self.leader = Some(member.to_owned());
+            }
+        }
+        self.seq += 1;
+        let term = self.leader.as_deref().map(|member| Term {
+            member: member.into(),
+            timeline: 1,
+            epoch: self.epoch,
+        });
+        let target =
+            |member: &str, term| Target { member: member.into(), address: Address::tcp(member, 5432), term };
+        let no_route = |kind| NoRoute { kind, sentence: "the script says so".to_owned() };
+        let leading = target(self.leader.as_deref().unwrap_or_default(), self.epoch);
+        let deposed = list("deposed");
+        let standing = |member: &str| match () {
+            () if deposed.contains(&member) => MemberStanding::Deposed,
+            () if self.leader.as_deref() == Some(member) => MemberStanding::Leading,
+            () => MemberStanding::Following,
+        };
+        let member = |name: &'static str| {
+            let route = MemberRoute { standing: standing(name), address: Address::tcp(name, 5432) };
+            (MemberName::from(name), route)
+        };
+        let table = RoutingTable {
+            epoch_seq: self.seq,
+            write: match (write, &term) {
+                ("none" | "held", _) | (_, None) => WriteRoute::Wait(no_route(NoRouteKind::NoLeader)),
+                _ => WriteRoute::Open(leading.clone()),
+            },
+            term: term.clone(),
+            read: list("read").into_iter().map(|name| target(name, 0)).collect(),
+            fallback: match field("fallback") {
+                "leader" => ReadRoute::Leader(leading),
+                "error" => ReadRoute::Error(no_route(NoRouteKind::NoReplica)),
+                _ => ReadRoute::Wait(no_route(NoRouteKind::NoReplica)),
+            },
+            members: ["a", "b", "c"].into_iter().map(member).collect(),
+        };
+        let router = &self.context.router;
+        router.fence().set(term.map_or(0, |term| term.epoch), Moment::NEVER);
+        router.publish(table);
+        let why = Revoked { reason: "another member leads now".into() };
+        self.pools.apply("main", &router.load(), &why);
+    }
+
+    /// Takes the right to write away, or gives it back, with the term still in force.
+    pub(crate) fn fence(&self, open: bool) {
+        let until = if open { Moment::NEVER } else { Moment::ZERO };
+        self.context.router.fence().set(self.epoch, until);
+    }
+
+    /// A client that has just been told that it is in; `settings` are those of its start-up that are followed.
+    pub(crate) fn client(
+        &mut self,
+        name: &str,
+        settings: &[(&str, &str)],
+        flavour: &[(&str, &str)],
+    ) -> Client {
+        let reported = self.servers.reported();
+        let mut parameters =
+            Parameters::from_reported(reported.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        for (name, value) in settings {
+            assert!(parameters.set(name, value), "{name} is not followed");
+        }
+        let flavour: Vec<(String, String)> =
+            flavour.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (ours, theirs) = tokio::io::duplex(self.servers.capacity());
+        let entry =
+            self.registry.register(self.tenant.account.clone(), None, self.clock.now(), *b"mine").unwrap();
+        self.keys.insert(name.to_owned(), entry.key.clone());
+        let session = Session::new(Newcomer {
+            stream: Stream::Boxed(Box::new(theirs)),
+            context: self.context.clone(),
+            tenant: self.tenant.clone(),
+            entry,
+            parameters: Arc::new(parameters),
+            flavour: self.pools.flavours().number(&flavour).unwrap(),
+            unread: Vec::new(),
+        });
+        tokio::spawn(serve(session));
+        ours
+    }
+
+    /// A cancel request with the client's key.
+    pub(crate) fn cancel(&self, client: &str) {
+        let (key, registry) = (self.keys[client].clone(), self.registry.clone());
+        let dial: Arc<dyn Dial> = self.pools.dial();
+        tokio::spawn(async move { pgsteer::session::cancel::cancel(&key, &registry, &*dial).await });
+    }
+
+    /// Tells a client's session something.
+    pub(crate) fn tell(&self, client: &str, order: Order) {
+        self.registry.find(&self.keys[client]).unwrap().tell(order);
+    }
+
+    /// What a client's session says of itself.
+    pub(crate) fn activity(&self, client: &str) -> String {
+        self.registry.find(&self.keys[client]).map_or_else(
+            || "gone".to_owned(),
+            |entry| {
+                let transaction = if entry.transaction_since().is_some() { "open" } else { "none" };
+                format!("{:?} {transaction}", entry.activity().0)
+            },
+        )
+    }
+
+    /// The gauges of the member's pool.
+    pub(crate) fn gauges(&self, member: &str) -> String {
+        let pools = self.pools.all();
+        let pool = pools.iter().find(|(key, _)| key.member.as_str() == member);
+        pool.map_or_else(String::new, |(_, pool)| {
+            let g = pool.gauges();
+            format!(
+                "opening={} idle={} leased={} recovering={} waiting={}",
+                g.opening, g.idle, g.leased, g.recovering, g.waiting
+            )
+        })
+    }
+}
+
+/// A client's end of its connection.
+pub(crate) type Client = DuplexStream;
+
+/// Serves a session to its end and says the last word, as the proxy does.
+async fn serve(mut session: Session) {
+    let ended = (&mut session).await;
+    let (mut stream, mut outbox) = session.into_stream();
+    if let Ended::WithError(error) = ended {
+        let mut last_word = Vec::new();
+        error.encode(&mut last_word);
+        let flushed = std::future::poll_fn(|cx| outbox.poll_flush(&mut stream, cx)).await;
+        if flushed.is_ok() && stream.write_all(&last_word).await.is_ok() && stream.shutdown().await.is_ok() {
+            let mut ignored = [0; 1024];
+            while stream.read(&mut ignored).await.is_ok_and(|bytes| bytes > 0) {}
+        }
+    }
+}
