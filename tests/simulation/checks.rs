@@ -1,0 +1,173 @@
+//! What must hold. Checked when bytes arrive, when a client is told something, and at the end.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use pgsteer::{
+    cluster::topology::{Reads, RightSource, Standing, Topology},
+    wire::error::SqlState,
+};
+
+use crate::{
+    ledger::Told,
+    node::Pg,
+    postgres::{Life, Role},
+    shape::{FRESH_FOR, PROBE_INTERVAL, Replication},
+    world::{Ms, World},
+};
+
+/// How much longer than two intervals a probe may take that nothing hinders.
+const PROBE_SLACK: Ms = 150;
+
+impl World {
+    fn known(&self) -> Option<Arc<Topology>> {
+        Some(self.eyes.as_ref()?.topology())
+    }
+
+    /// A message of the program's has arrived: may it have been sent?
+    pub(crate) fn arrived(&mut self, conn: usize, tag: u8, body: &[u8]) {
+        self.note("in", conn, u64::from(tag) << 32 | body.len() as u64);
+        let now = self.now();
+        if matches!(tag, b'Q' | b'S' | b'F' | 0) && self.conns[conn].asked_at.is_none() {
+            self.conns[conn].asked_at = Some(now);
+        }
+        if let Some(((client, number), inserts)) = self.row_in(conn, tag, body) {
+            self.ledger.at_server.insert(client, conn);
+            if inserts && !self.ledger.arrived.insert((client, number)) {
+                self.violated(format!("insert {client}:{number} was sent twice"));
+            }
+        }
+        let work =
+            matches!(tag, b'Q' | b'P' | b'B' | b'E' | b'D' | b'C' | b'S' | b'F' | b'H' | b'd' | b'c' | b'f');
+        if !work || !self.conns[conn].is_client() {
+            return;
+        }
+        let text = String::from_utf8_lossy(&body[..body.len().min(40)]).into_owned();
+        if let Some(why) = self.deposed(conn) {
+            let (node, tag) = (self.conns[conn].node, char::from(tag));
+            self.violated(format!("{tag} {text:?} sent on connection {conn} to n{node}, though {why}"));
+        }
+        match self.conns[conn].role {
+            Role::Writer => self.has_right(conn, &text),
+            Role::Reader if tag == b'Q' && self.conns[conn].status == b'I' => self.is_fresh(conn),
+            _ => {}
+        }
+    }
+
+    /// Why nothing may be sent on this connection any more, as the program knows.
+    fn deposed(&self, conn: usize) -> Option<String> {
+        let node = self.conns[conn].node;
+        let known = self.known()?;
+        let member = known.members.get(&self.nodes[node].name)?;
+        if member.standing == Standing::Deposed {
+            return Some("it is known to be deposed".to_owned());
+        }
+        let (named, at) = self.store.delivered?;
+        let named = named?;
+        let other = self.conns[conn].role == Role::Writer && named != node && at < self.now();
+        other.then(|| format!("the store named n{named} at {at} ms"))
+    }
+
+    /// Whether a write may go to this server, by what only we know.
+    fn has_right(&mut self, conn: usize, text: &str) {
+        let (node, now) = (self.conns[conn].node, self.now());
+        if self.nodes[node].pg != Pg::Primary {
+            return;
+        }
+        let by_lease = self.store.leader.as_ref().is_some_and(|key| key.node == node && now < key.deadline);
+        if by_lease {
+            return;
+        }
+        let since = (0..self.nodes.len())
+            .filter(|other| *other != node)
+            .filter_map(|other| self.nodes[other].primary_since)
+            .min();
+        let by_probes = self.known().is_some_and(|known| known.right.source == RightSource::Probes);
+        // What a probe said may be as old as it counts.
+        if by_probes && since.is_none_or(|since| now - since <= FRESH_FOR) {
+            return;
+        }
+        self.violated(format!("{text:?} sent to n{node} without the right to write"));
+    }
+
+    /// Whether a replica may serve a read, by what only we know.
+    fn is_fresh(&mut self, conn: usize) {
+        let (node, now) = (self.conns[conn].node, self.now());
+        let Some(since) = self.nodes[node].beyond_since else { return };
+        let known = self.known();
+        let member = known.as_ref().and_then(|known| known.members.get(&self.nodes[node].name));
+        let grace = member.is_some_and(|member| matches!(member.reads, Reads::Grace(_)));
+        let mut allowed = 2 * PROBE_INTERVAL + PROBE_SLACK;
+        for asked in self.leader().into_iter().chain([node]) {
+            let asked = &self.nodes[asked];
+            if !asked.is_askable() || now - asked.probed_well_since < 2 * FRESH_FOR {
+                allowed = allowed.max(2 * FRESH_FOR);
+            }
+        }
+        // Nobody was asked while the program was suspended.
+        let since = since.max(self.resumed_at);
+        if !grace && now - since > allowed {
+            let reads = member.map(|member| member.reads.clone());
+            self.violated(format!("read sent to n{node}, beyond its bound since {since} ms ({reads:?})"));
+        }
+    }
+
+    /// A second after another leader was named, nobody may be left waiting on the old one.
+    pub(crate) fn overdue(&mut self, node: usize, named_at: Ms) {
+        for conn in 0..self.conns.len() {
+            let left = &self.conns[conn];
+            let waits = left.asked_at.is_some_and(|asked_at| asked_at <= named_at);
+            if left.node == node && left.is_client() && waits && !left.dropped && left.opened_at < named_at {
+                self.violated(format!("connection {conn} still waits for n{node}, deposed at {named_at} ms"));
+            }
+        }
+    }
+
+    /// A client was cut off: had something happened to its server?
+    pub(crate) fn cut(&mut self, client: u32, code: SqlState, message: &str) {
+        self.note("Cut off", client as usize, 0);
+        self.ledger.count.cut += 1;
+        let Some(conn) = self.ledger.at_server.get(&client).copied() else { return };
+        let (node, life) = (self.conns[conn].node, self.conns[conn].life);
+        let Some(known) = self.known() else { return };
+        let member = known.members.get(&self.nodes[node].name);
+        let deposed = member.is_none_or(|member| member.standing == Standing::Deposed);
+        let replaced = self.conns[conn].role == Role::Writer
+            && known.term().is_none_or(|term| term.member != self.nodes[node].name);
+        let renewed = self.nodes[node].primary_since.is_none_or(|since| since > self.conns[conn].opened_at);
+        let broken = matches!(life, Life::Ended | Life::Broken);
+        if !(broken || deposed || replaced || renewed || message.contains("not renewed in time")) {
+            self.violated(format!("client {client} on healthy n{node} was cut off with {code}: {message}"));
+        }
+    }
+
+    /// What clients were told, against what is so.
+    pub(crate) fn audit(&mut self) {
+        let Some(leader) = self.leader() else {
+            return self.violated("there is no leader at the end".to_owned());
+        };
+        let mut found: BTreeMap<_, u32> = BTreeMap::new();
+        for record in &self.nodes[leader].log {
+            for row in &*record.rows {
+                *found.entry(*row).or_default() += 1;
+            }
+        }
+        let told = std::mem::take(&mut self.ledger.told);
+        for ((client, number), told) in &told {
+            let there = found.get(&(*client, *number)).copied().unwrap_or(0);
+            let synchronous = self.shape.replication == Replication::Synchronous;
+            match (told, there) {
+                (_, 2..) => self.violated(format!("insert {client}:{number} is there {there} times")),
+                (Told::Committed, 0) if synchronous => {
+                    self.violated(format!("acknowledged insert {client}:{number} is lost"));
+                }
+                (Told::NotCommitted, 1) => {
+                    self.violated(format!(
+                        "insert {client}:{number} is there, though its client was told otherwise"
+                    ));
+                }
+                _ => {}
+            }
+        }
+        self.ledger.told = told;
+    }
+}

@@ -1,0 +1,429 @@
+//! Clients: each does one thing after the other, checks every answer, and keeps book of what it was told.
+
+use std::{net::SocketAddr, time::Duration};
+
+use pgsteer::{
+    net::Stream,
+    proxy::Embedded,
+    wire::{
+        error::{ServerError, Severity, SqlState},
+        startup::BackendKey,
+    },
+};
+use tokio::time::sleep;
+
+use crate::{
+    ledger::{Row, Told},
+    random::Rng,
+    wire::{Said, Wire, parse, query, run},
+    world::Shared,
+};
+
+/// What a client comes for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Write,
+    Read,
+}
+
+pub(crate) struct Client {
+    pub(crate) number: u32,
+    pub(crate) purpose: Purpose,
+    pub(crate) world: Shared,
+    pub(crate) proxy: Embedded,
+    pub(crate) rng: Rng,
+    pub(crate) stop: tokio::sync::watch::Receiver<bool>,
+    /// Statements so far.
+    pub(crate) count: u32,
+    /// Whether its server is its own even between transactions.
+    pub(crate) keeps_server: bool,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+enum Outcome {
+    /// It was answered; with which error, if with one.
+    Answered(Option<ServerError>),
+    /// A block was ended with this tag.
+    Tagged(String),
+    /// The session has ended, with these words.
+    Over(Option<ServerError>),
+}
+
+/// The session is over.
+struct Over;
+
+struct Session {
+    wire: Wire,
+    key: BackendKey,
+    name: String,
+    prepared: Vec<&'static str>,
+}
+
+const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+
+impl Client {
+    /// Comes, works, and comes again, until told to stop.
+    pub(crate) async fn live(mut self) {
+        while !*self.stop.borrow() {
+            if let Some(mut session) = self.log_in().await {
+                while !*self.stop.borrow() {
+                    if self.work(&mut session).await.is_err() {
+                        break;
+                    }
+                }
+                if *self.stop.borrow() {
+                    session.wire.send(b"X\0\0\0\x04").await;
+                }
+            }
+            let pause = self.rng.within(1, 50);
+            sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    fn connect(&self) -> Wire {
+        let (ours, theirs) = tokio::io::duplex(16 * 1024);
+        let listener = usize::from(self.purpose == Purpose::Read);
+        tokio::spawn(self.proxy.clone().serve(listener, Stream::Boxed(Box::new(theirs)), PEER));
+        Wire::new(ours)
+    }
+
+    async fn log_in(&self) -> Option<Session> {
+        let mut wire = self.connect();
+        let name = format!("c{}", self.number);
+        wire.greet(if self.purpose == Purpose::Write { "w" } else { "r" }, &name).await;
+        let mut key = None;
+        loop {
+            match wire.next().await {
+                Said::Key(body) => {
+                    key = body
+                        .split_first_chunk()
+                        .and_then(|(pid, secret)| BackendKey::new(u32::from_be_bytes(*pid), secret));
+                }
+                Said::Ready => {
+                    return key.map(|key| Session { wire, key, name, prepared: Vec::new() });
+                }
+                Said::Error(_) | Said::Gone { .. } => return None,
+                Said::Setting(setting, value) if setting == "application_name" && value != name => {
+                    self.violated(format!("was told application_name = {value} at its login"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn violated(&self, what: String) {
+        let mut world = self.world.lock();
+        world.violated(format!("client {}: {what}", self.number));
+    }
+
+    /// Thinks, and then does one thing.
+    async fn work(&mut self, session: &mut Session) -> Result<(), Over> {
+        let pause = if self.rng.chance(15) { self.rng.within(200, 2500) } else { self.rng.within(1, 150) };
+        tokio::select! {
+            biased;
+            () = sleep(Duration::from_millis(pause)) => {}
+            said = session.wire.next() => match said {
+                Said::Setting(..) => {}
+                Said::Error(error) if self.keeps_server => {
+                    self.cut(&error);
+                    return Err(Over);
+                }
+                said => {
+                    self.violated(format!("was disturbed while it was idle: {said:?}"));
+                    return Err(Over);
+                }
+            },
+        }
+        let kind = self.rng.below(100);
+        match (self.purpose, kind) {
+            (Purpose::Write, 0..35) => self.insert(session).await,
+            (Purpose::Write, 35..60) => self.insert_prepared(session).await,
+            (Purpose::Write, 60..85) => self.block(session).await,
+            (Purpose::Write, 85..90) => self.pipelined_block(session).await,
+            (Purpose::Read, 0..60) => self.select(session).await,
+            (Purpose::Read, 60..90) => self.select_prepared(session).await,
+            (_, 90..96) => self.cancelled(session).await,
+            _ => self.vanish(session).await,
+        }
+    }
+
+    const fn next_row(&mut self) -> Row {
+        self.count += 1;
+        (self.number, self.count)
+    }
+
+    async fn insert(&mut self, session: &mut Session) -> Result<(), Over> {
+        let row = self.next_row();
+        let (client, number) = row;
+        let text = format!("INSERT INTO t VALUES ({client}, {number}) RETURNING client, number");
+        self.send(session, &query(&text)).await;
+        let outcome = self.outcome(session, row, 1).await;
+        self.settle(&[row], outcome)
+    }
+
+    async fn insert_prepared(&mut self, session: &mut Session) -> Result<(), Over> {
+        let row = self.next_row();
+        const TEXT: &str = "INSERT INTO t VALUES ($1, $2) RETURNING client, number";
+        let bytes = self.prepared(session, "ins", TEXT, row);
+        self.send(session, &bytes).await;
+        let outcome = self.outcome(session, row, 1).await;
+        if matches!(outcome, Outcome::Answered(Some(_))) {
+            session.prepared.clear();
+        }
+        self.settle(&[row], outcome)
+    }
+
+    /// Named or unnamed, parsed before or not.
+    fn prepared(&mut self, session: &mut Session, name: &'static str, text: &str, row: Row) -> Vec<u8> {
+        if self.rng.chance(30) {
+            return [parse("", text), run("", row)].concat();
+        }
+        if session.prepared.contains(&name) {
+            return run(name, row);
+        }
+        session.prepared.push(name);
+        // After an error it is not known whether the name is taken: close it, which is never an error.
+        let mut bytes = Vec::new();
+        pgsteer::wire::message::frame(&mut bytes, b'C', |out| {
+            out.extend_from_slice(format!("S{name}\0").as_bytes())
+        });
+        bytes.extend(parse(name, text));
+        bytes.extend(run(name, row));
+        bytes
+    }
+
+    /// A block of inserts, committed or rolled back.
+    async fn block(&mut self, session: &mut Session) -> Result<(), Over> {
+        let begin = self.next_row();
+        self.send(session, &query(&format!("BEGIN /* {}:{} */", begin.0, begin.1))).await;
+        let outcome = self.outcome(session, begin, 1).await;
+        if matches!(outcome, Outcome::Answered(Some(_)) | Outcome::Over(_)) {
+            return self.in_vain(&[], outcome);
+        }
+        let mut rows = Vec::new();
+        for _ in 0..self.rng.within(1, 3) {
+            let row = self.next_row();
+            rows.push(row);
+            let text = format!("INSERT INTO t VALUES ({}, {}) RETURNING client, number", row.0, row.1);
+            self.send(session, &query(&text)).await;
+            let outcome = self.outcome(session, row, 1).await;
+            if let Outcome::Over(_) = outcome {
+                return self.in_vain(&rows, outcome);
+            }
+            let pause = self.rng.within(0, 120);
+            tokio::select! {
+                biased;
+                () = sleep(Duration::from_millis(pause)) => {}
+                said = session.wire.next() => {
+                    let outcome = self.word(said);
+                    return self.in_vain(&rows, outcome);
+                }
+            }
+        }
+        if self.rng.chance(5) {
+            // Gone without a word.
+            self.tell(&rows, Told::NotCommitted);
+            return Err(Over);
+        }
+        let end = self.next_row();
+        let commits = self.rng.chance(85);
+        let word = if commits { "COMMIT" } else { "ROLLBACK" };
+        self.send(session, &query(&format!("{word} /* {}:{} */", end.0, end.1))).await;
+        let outcome = self.outcome(session, end, 1).await;
+        if commits { self.settle(&rows, outcome) } else { self.in_vain(&rows, outcome) }
+    }
+
+    /// A whole block at once.
+    async fn pipelined_block(&mut self, session: &mut Session) -> Result<(), Over> {
+        let row = self.next_row();
+        let (client, number) = row;
+        let mut bytes = query(&format!("BEGIN /* {client}:{number} */"));
+        bytes.extend(query(&format!("INSERT INTO t VALUES ({client}, {number}) RETURNING client, number")));
+        bytes.extend(query(&format!("COMMIT /* {client}:{number} */")));
+        self.send(session, &bytes).await;
+        let outcome = self.outcome(session, row, 3).await;
+        self.settle(&[row], outcome)
+    }
+
+    async fn select(&mut self, session: &mut Session) -> Result<(), Over> {
+        let row = self.next_row();
+        self.send(session, &query(&format!("SELECT {}, {}", row.0, row.1))).await;
+        let outcome = self.outcome(session, row, 1).await;
+        self.settle(&[], outcome)
+    }
+
+    async fn select_prepared(&mut self, session: &mut Session) -> Result<(), Over> {
+        let row = self.next_row();
+        let bytes = self.prepared(session, "sel", "SELECT $1, $2", row);
+        self.send(session, &bytes).await;
+        let outcome = self.outcome(session, row, 1).await;
+        if matches!(outcome, Outcome::Answered(Some(_))) {
+            session.prepared.clear();
+        }
+        self.settle(&[], outcome)
+    }
+
+    /// Something long, which may be cancelled.
+    async fn cancelled(&mut self, session: &mut Session) -> Result<(), Over> {
+        let row = self.next_row();
+        let length = self.rng.within(5, 400);
+        self.send(session, &query(&format!("SELECT {}, {}, pg_sleep({length})", row.0, row.1))).await;
+        let patience = self.rng.within(1, 400);
+        let mut request = Vec::new();
+        session.key.encode_cancel(&mut request);
+        let asker = self.connect();
+        self.world.lock().ledger.unwanted.insert(row);
+        let world = self.world.clone();
+        let number = self.number;
+        let ask = tokio::spawn(async move {
+            sleep(Duration::from_millis(patience)).await;
+            let mut asker = asker;
+            asker.send(&request).await;
+            // The end says that it has been done.
+            while !matches!(asker.next().await, Said::Gone { .. }) {}
+            world.lock().note("asked to cancel", number as usize, 0);
+        });
+        let outcome = self.outcome(session, row, 1).await;
+        // The next statement must not be hit by a request that is still on its way.
+        let _asked = ask.await;
+        self.world.lock().ledger.unwanted.remove(&row);
+        self.settle(&[], outcome)
+    }
+
+    /// Leaves in the middle of something.
+    async fn vanish(&mut self, session: &mut Session) -> Result<(), Over> {
+        let row = self.next_row();
+        let text = match self.purpose {
+            Purpose::Write => format!("INSERT INTO t VALUES ({}, {}) RETURNING client, number", row.0, row.1),
+            Purpose::Read => format!("SELECT {}, {}, pg_sleep(200)", row.0, row.1),
+        };
+        self.send(session, &query(&text)).await;
+        let pause = self.rng.within(0, 5);
+        sleep(Duration::from_millis(pause)).await;
+        if self.purpose == Purpose::Write {
+            self.tell(&[row], Told::Unknown);
+        }
+        Err(Over)
+    }
+
+    async fn send(&self, session: &mut Session, bytes: &[u8]) {
+        session.wire.send(bytes).await;
+        let mut world = self.world.lock();
+        if let Some(length) = world.store.suspend_next.take() {
+            world.suspend(length);
+        }
+    }
+
+    /// Reads the answer to so many queries, and checks that it is ours.
+    async fn outcome(&self, session: &mut Session, row: Row, queries: u32) -> Outcome {
+        let mut left = queries;
+        let (mut failed, mut tag) = (None, None);
+        let label = format!("{}:{}", row.0, row.1);
+        loop {
+            let said = session.wire.next().await;
+            match said {
+                Said::Row(values) => {
+                    let expected = [row.0.to_string(), row.1.to_string(), session.name.clone()];
+                    if values != expected {
+                        self.violated(format!("got the row {values:?} instead of {expected:?}"));
+                    }
+                }
+                Said::Notice(notice) if notice.message.contains(':') && notice.message != label => {
+                    self.violated(format!("got the notice {:?} instead of {label}", notice.message));
+                }
+                Said::Error(error) if error.severity == Severity::Error => {
+                    let theirs = error.message.split(':').all(|word| word.parse::<u32>().is_ok());
+                    if theirs && error.message != label {
+                        self.violated(format!("got the error of {} instead of {label}", error.message));
+                    }
+                    failed = failed.or(Some(error));
+                }
+                Said::Complete(word) => tag = Some(word),
+                Said::Ready => {
+                    left -= 1;
+                    if left == 0 {
+                        return match (failed, tag) {
+                            (None, Some(tag)) => Outcome::Tagged(tag),
+                            (failed, _) => Outcome::Answered(failed),
+                        };
+                    }
+                }
+                Said::Setting(setting, value) if setting == "application_name" && value != session.name => {
+                    self.violated(format!("was told application_name = {value}"));
+                }
+                said @ (Said::Error(_) | Said::Gone { .. }) => return self.word(said),
+                _ => {}
+            }
+        }
+    }
+
+    /// The last words of a session.
+    fn word(&self, said: Said) -> Outcome {
+        match said {
+            Said::Error(error) => {
+                self.cut(&error);
+                Outcome::Over(Some(error))
+            }
+            Said::Gone { midway: false } => {
+                self.violated("was cut off without a word".to_owned());
+                Outcome::Over(None)
+            }
+            Said::Gone { midway: true } => Outcome::Over(None),
+            said => {
+                self.violated(format!("got {said:?} unasked"));
+                Outcome::Over(None)
+            }
+        }
+    }
+
+    fn cut(&self, error: &ServerError) {
+        self.world.lock().cut(self.number, error.code, &format!("{} {:?}", error.message, error.detail));
+    }
+
+    fn tell(&self, rows: &[Row], told: Told) {
+        let mut world = self.world.lock();
+        for row in rows {
+            world.ledger.told.insert(*row, told);
+        }
+    }
+
+    /// Books a request that may have committed.
+    fn settle(&self, rows: &[Row], outcome: Outcome) -> Result<(), Over> {
+        let unknown = SqlState::TRANSACTION_RESOLUTION_UNKNOWN;
+        let (told, result) = match &outcome {
+            Outcome::Tagged(tag) if tag == "ROLLBACK" => (Told::NotCommitted, Ok(())),
+            Outcome::Tagged(_) | Outcome::Answered(None) => (Told::Committed, Ok(())),
+            Outcome::Answered(Some(_)) => (Told::NotCommitted, Ok(())),
+            Outcome::Over(Some(error)) if error.code != unknown => (Told::NotCommitted, Err(Over)),
+            Outcome::Over(_) => (Told::Unknown, Err(Over)),
+        };
+        self.tell(rows, told);
+        let mut world = self.world.lock();
+        let now = world.now();
+        let count = &mut world.ledger.count;
+        match told {
+            Told::Committed if self.purpose == Purpose::Write => count.committed += 1,
+            Told::Committed => count.reads += 1,
+            Told::NotCommitted => count.refused += 1,
+            Told::Unknown => count.unknown += 1,
+        }
+        if told == Told::Committed {
+            world.ledger.served.insert(self.number, now);
+        }
+        result
+    }
+
+    /// Books a request that cannot have committed.
+    fn in_vain(&self, rows: &[Row], outcome: Outcome) -> Result<(), Over> {
+        self.tell(rows, Told::NotCommitted);
+        match outcome {
+            Outcome::Over(Some(error)) if error.code == SqlState::TRANSACTION_RESOLUTION_UNKNOWN => {
+                self.violated(format!("was told {error:?} where nothing could have been committed"));
+                Err(Over)
+            }
+            Outcome::Over(_) => Err(Over),
+            Outcome::Tagged(_) | Outcome::Answered(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What clients were told of their writes, and what became of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::world::Ms;
+
+/// A numbered insert: the client and its count.
+pub(crate) type Row = (u32, u32);
+
+/// What a client was told of an insert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// It is committed.
+    Committed,
+    /// It is not committed.
+    NotCommitted,
+    /// Nobody knows.
+    Unknown,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) violations: Vec<String>,
+    pub(crate) told: BTreeMap<Row, Told>,
+    /// Inserts that reached a server.
+    pub(crate) arrived: BTreeSet<Row>,
+    /// The connection on which a client's last statement arrived.
+    pub(crate) at_server: BTreeMap<u32, usize>,
+    /// Statements that a client wants cancelled.
+    pub(crate) unwanted: BTreeSet<Row>,
+    /// When each client was last served.
+    pub(crate) served: BTreeMap<u32, Ms>,
+    pub(crate) count: Count,
+}
+
+/// How much was tried, so that a simulation in which nothing happens is noticed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Count {
+    pub(crate) committed: u64,
+    pub(crate) reads: u64,
+    pub(crate) unknown: u64,
+    pub(crate) cut: u64,
+    pub(crate) refused: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) terms: u64,
+}
+
+impl std::ops::AddAssign for Count {
+    fn add_assign(&mut self, more: Self) {
+        self.committed += more.committed;
+        self.reads += more.reads;
+        self.unknown += more.unknown;
+        self.cut += more.cut;
+        self.refused += more.refused;
+        self.cancelled += more.cancelled;
+        self.terms += more.terms;
+    }
+}

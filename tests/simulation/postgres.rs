@@ -1,0 +1,579 @@
+//! Server processes: one for each connection, speaking the real protocol.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    task::Waker,
+};
+
+use pgsteer::wire::{
+    error::{PgError, SqlState},
+    message::{
+        Authentication, encode_backend_key, encode_command_complete, encode_data_row,
+        encode_parameter_status, encode_ready_for_query, encode_row_description,
+    },
+    startup::{BackendKey, StartupPacket, decode},
+};
+
+use crate::{
+    ledger::Row,
+    node::{Ailment, Pg},
+    statement::{Statement, numbers, text_of},
+    world::{Event, Ms, World},
+};
+
+/// Whose connection it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Unknown,
+    Probe,
+    Writer,
+    Reader,
+}
+
+/// The server's side of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    Open,
+    /// It has said goodbye.
+    Ended,
+    /// It was reset.
+    Broken,
+    /// The host is gone, and nobody says so.
+    Silent,
+}
+
+/// How all connections of a server end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// A fast shutdown: a word of farewell, then the end.
+    Shutdown,
+    /// A crash on a living host.
+    Reset,
+    /// The host is gone.
+    Silence,
+}
+
+/// What a backend is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Busy {
+    Idle,
+    Running(Statement, Protocol),
+    /// Committed here, up to this length of the log; the synchronous standby does not have it yet.
+    Waiting(usize, Statement, Protocol),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Simple,
+    Extended,
+}
+
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) node: usize,
+    pub(crate) role: Role,
+    pub(crate) life: Life,
+    /// The program has closed its side.
+    pub(crate) dropped: bool,
+    pub(crate) opened_at: Ms,
+    pub(crate) key: u32,
+    inbox: Vec<u8>,
+    queue: VecDeque<(u8, Vec<u8>)>,
+    pub(crate) outbox: VecDeque<u8>,
+    pub(crate) reader: Option<Waker>,
+    pub(crate) busy: Busy,
+    step: u32,
+    /// `I`, `T` or `E`.
+    pub(crate) status: u8,
+    rows: Vec<Row>,
+    prepared: BTreeMap<Vec<u8>, Vec<u8>>,
+    portal: Option<Statement>,
+    skipping: u8,
+    settings: BTreeMap<String, String>,
+    /// Requests of the program's that were not answered, and since when.
+    pub(crate) asked_at: Option<Ms>,
+}
+
+impl Conn {
+    pub(crate) fn new(node: usize, opened_at: Ms, key: u32) -> Self {
+        let settings = [
+            ("server_version", "15.4"),
+            ("application_name", ""),
+            ("client_encoding", "UTF8"),
+            ("DateStyle", "ISO, MDY"),
+            ("TimeZone", "UTC"),
+            ("standard_conforming_strings", "on"),
+            ("default_transaction_read_only", "off"),
+        ];
+        Self {
+            node,
+            role: Role::Unknown,
+            life: Life::Open,
+            dropped: false,
+            opened_at,
+            key,
+            inbox: Vec::new(),
+            queue: VecDeque::new(),
+            outbox: VecDeque::new(),
+            reader: None,
+            busy: Busy::Idle,
+            step: 0,
+            status: b'I',
+            rows: Vec::new(),
+            prepared: BTreeMap::new(),
+            portal: None,
+            skipping: 0,
+            settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            asked_at: None,
+        }
+    }
+
+    pub(crate) const fn is_client(&self) -> bool {
+        matches!(self.role, Role::Writer | Role::Reader)
+    }
+
+    pub(crate) fn wake(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
+    fn say(&mut self, bytes: &[u8]) {
+        self.outbox.extend(bytes);
+        self.wake();
+    }
+}
+
+impl World {
+    /// Bytes have reached the server's kernel.
+    pub(crate) fn received(&mut self, conn: usize, bytes: &[u8]) {
+        let mut inbox = std::mem::take(&mut self.conns[conn].inbox);
+        inbox.extend_from_slice(bytes);
+        let mut start = 0;
+        while let Some((tag, length)) = self.next_message(conn, &inbox[start..]) {
+            let body =
+                if tag == 0 { &inbox[start..start + length] } else { &inbox[start + 5..start + length] };
+            self.arrived(conn, tag, body);
+            self.conns[conn].queue.push_back((tag, body.to_vec()));
+            start += length;
+        }
+        inbox.drain(..start);
+        self.conns[conn].inbox = inbox;
+        self.advance(conn);
+    }
+
+    /// The first packet has no tag.
+    fn next_message(&mut self, conn: usize, bytes: &[u8]) -> Option<(u8, usize)> {
+        if self.conns[conn].role == Role::Unknown {
+            let (packet, length) = decode(bytes).ok()??;
+            if let StartupPacket::Startup(startup) = packet {
+                self.conns[conn].role = match startup.get("user") {
+                    Some(b"w") => Role::Writer,
+                    Some(b"r") => Role::Reader,
+                    _ => Role::Probe,
+                };
+            }
+            return Some((0, length));
+        }
+        let [tag, a, b, c, d, ..] = *bytes else { return None };
+        let length = 1 + u32::from_be_bytes([a, b, c, d]) as usize;
+        (bytes.len() >= length).then_some((tag, length))
+    }
+
+    /// Does what can be done now.
+    pub(crate) fn advance(&mut self, conn: usize) {
+        let node = &self.nodes[self.conns[conn].node];
+        if !node.runs() || node.has(Ailment::NoLink) {
+            return;
+        }
+        while self.conns[conn].life == Life::Open && self.conns[conn].busy == Busy::Idle {
+            let Some((tag, body)) = self.conns[conn].queue.pop_front() else { return };
+            self.message(conn, tag, &body);
+        }
+    }
+
+    fn message(&mut self, conn: usize, tag: u8, body: &[u8]) {
+        if self.conns[conn].skipping != 0 && tag != b'S' {
+            return;
+        }
+        let mut out = Vec::new();
+        match tag {
+            0 => return self.first_packet(conn, body),
+            b'X' => return self.hang_up(conn),
+            b'Q' => return self.begin_statement(conn, text_of(body), Protocol::Simple),
+            b'E' => {
+                let portal = self.conns[conn].portal.clone().unwrap_or(Statement::Empty);
+                return self.run_statement(conn, portal, Protocol::Extended);
+            }
+            b'S' => {
+                self.conns[conn].skipping = 0;
+                let status = self.conns[conn].status;
+                encode_ready_for_query(&mut out, status);
+                self.conns[conn].asked_at = None;
+            }
+            b'P' => {
+                let mut fields = body.splitn(3, |byte| *byte == 0);
+                let (name, text) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+                self.conns[conn].prepared.insert(name.to_vec(), text.to_vec());
+                out.extend_from_slice(b"1\0\0\0\x04");
+            }
+            b'B' => match self.bind(conn, body) {
+                Some(statement) => {
+                    self.conns[conn].portal = Some(statement);
+                    out.extend_from_slice(b"2\0\0\0\x04");
+                }
+                None => {
+                    return self.fail(conn, SqlState::INVALID_SQL_STATEMENT_NAME, "-", Protocol::Extended);
+                }
+            },
+            b'C' => {
+                self.conns[conn].prepared.remove(&body[1..body.len() - 1]);
+                out.extend_from_slice(b"3\0\0\0\x04");
+            }
+            b'D' => encode_row_description(&mut out, &["client", "number", "name"]),
+            _ => {}
+        }
+        self.conns[conn].say(&out);
+    }
+
+    fn bind(&self, conn: usize, body: &[u8]) -> Option<Statement> {
+        let mut fields = body.splitn(3, |byte| *byte == 0);
+        let (_portal, name) = (fields.next()?, fields.next()?);
+        let text = self.conns[conn].prepared.get(name)?;
+        Some(Statement::bound(&String::from_utf8_lossy(text), fields.next()?))
+    }
+
+    fn first_packet(&mut self, conn: usize, body: &[u8]) {
+        let Ok(Some((packet, _))) = decode(body) else { return self.hang_up(conn) };
+        let startup = match packet {
+            StartupPacket::Cancel(key) => {
+                self.cancel(&key);
+                return self.hang_up(conn);
+            }
+            StartupPacket::Startup(startup) => startup,
+            _ => return self.hang_up(conn),
+        };
+        let node = self.conns[conn].node;
+        if matches!(self.nodes[node].pg, Pg::Starting | Pg::Down) {
+            let mut out = Vec::new();
+            PgError::fatal(SqlState::CANNOT_CONNECT_NOW, "the database system is starting up")
+                .encode(&mut out);
+            self.conns[conn].say(&out);
+            return self.hang_up(conn);
+        }
+        if let Some(name) = startup.get("application_name") {
+            let name = String::from_utf8_lossy(name).into_owned();
+            self.conns[conn].settings.insert("application_name".to_owned(), name);
+        }
+        let mut out = Vec::new();
+        Authentication::Ok.encode(&mut out);
+        for (name, value) in &self.conns[conn].settings {
+            encode_parameter_status(&mut out, name.as_bytes(), value.as_bytes());
+        }
+        let secret = self.conns[conn].key.to_be_bytes();
+        let key = BackendKey::new(u32::try_from(conn).unwrap_or(0) + 1, &secret);
+        key.iter().for_each(|key| encode_backend_key(&mut out, key));
+        encode_ready_for_query(&mut out, b'I');
+        self.conns[conn].asked_at = None;
+        self.conns[conn].say(&out);
+    }
+
+    fn begin_statement(&mut self, conn: usize, text: String, protocol: Protocol) {
+        let statement = Statement::read(&text);
+        self.run_statement(conn, statement, protocol);
+    }
+
+    fn run_statement(&mut self, conn: usize, statement: Statement, protocol: Protocol) {
+        let node = self.conns[conn].node;
+        let takes = match &statement {
+            Statement::Probe if self.nodes[node].has(Ailment::SlowProbe) => self.rng.within(50, 1500),
+            Statement::Probe => self.rng.within(0, 2),
+            Statement::Sleep(_, length) => *length,
+            Statement::Begin(_) | Statement::Set(_) | Statement::Empty => 0,
+            _ if self.rng.chance(5) => self.rng.within(10, 120),
+            _ => self.rng.within(1, 5),
+        };
+        let conn_of = &mut self.conns[conn];
+        conn_of.busy = Busy::Running(statement, protocol);
+        conn_of.step += 1;
+        let step = conn_of.step;
+        if takes == 0 {
+            return self.backend_done(conn, step);
+        }
+        self.after(takes, Event::Backend { conn, step });
+    }
+
+    /// A backend has done what it was doing.
+    pub(crate) fn backend_done(&mut self, conn: usize, step: u32) {
+        if self.conns[conn].step != step || self.conns[conn].life != Life::Open {
+            return;
+        }
+        if !self.nodes[self.conns[conn].node].runs() {
+            return self.after(20, Event::Backend { conn, step });
+        }
+        let Busy::Running(statement, protocol) = self.conns[conn].busy.clone() else { return };
+        self.execute(conn, statement, protocol);
+        self.advance(conn);
+    }
+
+    fn execute(&mut self, conn: usize, statement: Statement, protocol: Protocol) {
+        let node = self.conns[conn].node;
+        let (number, status) = (statement.row(), self.conns[conn].status);
+        let writes = matches!(statement, Statement::Insert(_));
+        let label = number.map_or_else(|| "-".to_owned(), |(client, number)| format!("{client}:{number}"));
+        if status == b'E' && !statement.ends_block() {
+            return self.fail(conn, SqlState::IN_FAILED_SQL_TRANSACTION, &label, protocol);
+        }
+        if writes && self.nodes[node].pg != Pg::Primary {
+            return self.fail(conn, SqlState::READ_ONLY_SQL_TRANSACTION, &label, protocol);
+        }
+        if matches!(statement, Statement::Probe) && self.nodes[node].has(Ailment::FailProbe) {
+            return self.fail(conn, SqlState::INSUFFICIENT_RESOURCES, &label, protocol);
+        }
+        let commits = match &statement {
+            Statement::Begin(_) => {
+                self.conns[conn].status = b'T';
+                false
+            }
+            Statement::Insert(row) => {
+                self.conns[conn].rows.push(*row);
+                status == b'I'
+            }
+            Statement::Commit(_) => status == b'T',
+            Statement::Rollback(_) => {
+                self.conns[conn].rows.clear();
+                self.conns[conn].status = b'I';
+                false
+            }
+            _ => false,
+        };
+        if statement.ends_block() {
+            self.conns[conn].status = b'I';
+        }
+        let rows = if commits { std::mem::take(&mut self.conns[conn].rows) } else { Vec::new() };
+        if rows.is_empty() {
+            return self.answer(conn, &statement, protocol, status);
+        }
+        let length = self.append(node, rows.into(), 200);
+        if self.is_safe(node, length) {
+            self.answer(conn, &statement, protocol, status);
+        } else {
+            self.conns[conn].busy = Busy::Waiting(length, statement, protocol);
+        }
+    }
+
+    /// The synchronous standby has more, or there is none any more.
+    pub(crate) fn release_commits(&mut self, node: usize) {
+        for conn in 0..self.conns.len() {
+            if self.conns[conn].node == node
+                && self.conns[conn].life == Life::Open
+                && let Busy::Waiting(length, statement, protocol) = self.conns[conn].busy.clone()
+                && self.is_safe(node, length)
+            {
+                self.answer(conn, &statement, protocol, b'T');
+                self.advance(conn);
+            }
+        }
+    }
+
+    fn answer(&mut self, conn: usize, statement: &Statement, protocol: Protocol, before: u8) {
+        let mut out = Vec::new();
+        let name = self.conns[conn].settings.get("application_name").cloned().unwrap_or_default();
+        if let Statement::Probe = statement {
+            self.probe_row(conn, &mut out);
+        } else if let Some((client, number)) = statement.row() {
+            if statement.has_row() {
+                if protocol == Protocol::Simple {
+                    encode_row_description(&mut out, &["client", "number", "name"]);
+                }
+                let (client, number) = (client.to_string(), number.to_string());
+                let values = [client.as_bytes(), number.as_bytes(), name.as_bytes()].map(Some);
+                encode_data_row(&mut out, &values);
+            } else {
+                PgError::notice(SqlState::WARNING, format!("{client}:{number}")).encode(&mut out);
+            }
+        }
+        if let Statement::Set(settings) = statement {
+            for (name, value) in settings {
+                self.conns[conn].settings.insert(name.clone(), value.clone());
+                encode_parameter_status(&mut out, name.as_bytes(), value.as_bytes());
+            }
+        }
+        if *statement == Statement::DiscardAll {
+            self.discard(conn, &mut out);
+        }
+        match statement {
+            Statement::Empty => out.extend_from_slice(b"I\0\0\0\x04"),
+            Statement::Commit(_) if before == b'E' => encode_command_complete(&mut out, "ROLLBACK"),
+            _ => encode_command_complete(&mut out, statement.tag()),
+        }
+        let conn_of = &mut self.conns[conn];
+        conn_of.busy = Busy::Idle;
+        if protocol == Protocol::Simple {
+            encode_ready_for_query(&mut out, conn_of.status);
+            conn_of.asked_at = None;
+        }
+        conn_of.say(&out);
+    }
+
+    fn discard(&mut self, conn: usize, out: &mut Vec<u8>) {
+        self.conns[conn].prepared.clear();
+        let fresh = Conn::new(0, 0, 0).settings;
+        for (name, value) in &fresh {
+            if self.conns[conn].settings.get(name) != Some(value) {
+                encode_parameter_status(out, name.as_bytes(), value.as_bytes());
+            }
+        }
+        self.conns[conn].settings = fresh;
+    }
+
+    fn fail(&mut self, conn: usize, code: SqlState, label: &str, protocol: Protocol) {
+        let mut out = Vec::new();
+        PgError::error(code, label.to_owned()).encode(&mut out);
+        let conn_of = &mut self.conns[conn];
+        if conn_of.status == b'T' {
+            conn_of.status = b'E';
+        }
+        conn_of.rows.clear();
+        conn_of.busy = Busy::Idle;
+        if protocol == Protocol::Simple {
+            encode_ready_for_query(&mut out, conn_of.status);
+            conn_of.asked_at = None;
+        } else {
+            conn_of.skipping = 1;
+        }
+        conn_of.say(&out);
+    }
+
+    fn probe_row(&self, conn: usize, out: &mut Vec<u8>) {
+        let place = self.conns[conn].node;
+        let node = &self.nodes[place];
+        let lsn = |position: u64| Some(format!("{:X}/{:X}", position >> 32, position & 0xFFFF_FFFF));
+        let version = Some("150004".to_owned());
+        let row = if node.pg == Pg::Primary {
+            let file = Some(format!("{:08X}", node.timeline));
+            let end = lsn(node.received_to());
+            ["f", "7"]
+                .map(|text| Some(text.to_owned()))
+                .into_iter()
+                .chain([version, end, file, None, None])
+                .chain([Some("f".to_owned()), None, None])
+                .collect::<Vec<_>>()
+        } else {
+            let streams = self.streams_from(place).is_some();
+            let status = streams.then(|| "streaming".to_owned());
+            let receiver = Some(if streams { "t" } else { "f" }.to_owned());
+            let timeline = Some(node.timeline.to_string());
+            let (replayed, received) = (lsn(node.replayed_to()), lsn(node.received_to()));
+            ["t", "7"]
+                .map(|text| Some(text.to_owned()))
+                .into_iter()
+                .chain([version, None, None, replayed, received])
+                .chain([receiver, status, timeline])
+                .collect()
+        };
+        let row: Vec<Option<&[u8]>> = row.iter().map(|value| value.as_deref().map(str::as_bytes)).collect();
+        encode_data_row(out, &row);
+    }
+
+    /// A cancel request: whose statement does it hit?
+    fn cancel(&mut self, key: &BackendKey) {
+        let conn = (key.pid as usize).wrapping_sub(1);
+        let Some(target) = self.conns.get(conn) else { return };
+        if target.key.to_be_bytes()[..] != key.secret[..] || target.life != Life::Open {
+            return;
+        }
+        let Busy::Running(statement, protocol) = target.busy.clone() else { return };
+        let Some((client, number)) = statement.row() else { return };
+        if !self.ledger.unwanted.iter().any(|(theirs, _)| *theirs == client) {
+            self.violated(format!(
+                "statement {number} of client {client} was cancelled by another's request"
+            ));
+        }
+        self.note("cancelled", client as usize, number.into());
+        self.ledger.count.cancelled += 1;
+        self.fail(conn, SqlState::QUERY_CANCELED, &format!("{client}:{number}"), protocol);
+        self.advance(conn);
+    }
+
+    /// The server ends the connection in order.
+    fn hang_up(&mut self, conn: usize) {
+        self.conns[conn].life = Life::Ended;
+        self.conns[conn].rows.clear();
+        self.conns[conn].wake();
+    }
+
+    /// The connection is torn.
+    pub(crate) fn reset(&mut self, conn: usize) {
+        let conn = &mut self.conns[conn];
+        if conn.life != Life::Ended {
+            conn.life = Life::Broken;
+            conn.outbox.clear();
+            conn.wake();
+        }
+    }
+
+    /// All connections of a server end.
+    pub(crate) fn close_all(&mut self, node: usize, how: Ending) {
+        for conn in 0..self.conns.len() {
+            if self.conns[conn].node != node || self.conns[conn].life != Life::Open {
+                continue;
+            }
+            match how {
+                Ending::Reset => self.reset(conn),
+                Ending::Silence => self.conns[conn].life = Life::Silent,
+                Ending::Shutdown => {
+                    // One that waits for its standby has committed, and says no more.
+                    if !matches!(self.conns[conn].busy, Busy::Waiting(..))
+                        && self.conns[conn].role != Role::Unknown
+                    {
+                        let mut out = Vec::new();
+                        let why = "terminating connection due to administrator command";
+                        PgError::fatal(SqlState::ADMIN_SHUTDOWN, why).encode(&mut out);
+                        self.conns[conn].say(&out);
+                    }
+                    self.hang_up(conn);
+                }
+            }
+        }
+    }
+
+    /// What the program has closed.
+    pub(crate) fn dropped(&mut self, conn: usize) {
+        self.note("dropped", conn, 0);
+        let conn_of = &mut self.conns[conn];
+        conn_of.dropped = true;
+        conn_of.reader = None;
+        // What was sent before runs to its end; what is open is rolled back.
+        if conn_of.busy == Busy::Idle && conn_of.queue.is_empty() {
+            self.hang_up(conn);
+        } else {
+            self.conns[conn].queue.push_back((b'X', Vec::new()));
+        }
+    }
+
+    /// The numbers in a message's text, if it carries a client's statement.
+    pub(crate) fn row_in(&self, conn: usize, tag: u8, body: &[u8]) -> Option<(Row, bool)> {
+        let statement = match tag {
+            b'Q' => Statement::read(&text_of(body)),
+            b'B' => self.bind_ahead(conn, body)?,
+            _ => return None,
+        };
+        let row = statement.row()?;
+        debug_assert!(numbers("").is_empty());
+        Some((row, matches!(statement, Statement::Insert(_))))
+    }
+
+    /// As it will be bound: a Parse may still be on its way to be dealt with.
+    fn bind_ahead(&self, conn: usize, body: &[u8]) -> Option<Statement> {
+        let mut fields = body.splitn(3, |byte| *byte == 0);
+        let (_portal, name, values) = (fields.next()?, fields.next()?, fields.next()?);
+        let waiting =
+            self.conns[conn].queue.iter().rev().filter(|(tag, _)| *tag == b'P').find_map(|(_, body)| {
+                let mut fields = body.splitn(3, |byte| *byte == 0);
+                (fields.next()? == name).then(|| fields.next().unwrap_or_default().to_vec())
+            });
+        let text = waiting.or_else(|| self.conns[conn].prepared.get(name).cloned())?;
+        Some(Statement::bound(&String::from_utf8_lossy(&text), values))
+    }
+}

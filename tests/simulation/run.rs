@@ -1,0 +1,174 @@
+//! One run: the cluster, the program, the clients, the trouble, and what must hold.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use pgsteer::{
+    cluster::policy::Authority,
+    config::{Config, Source},
+    pool::slots::Gauges,
+    proxy::{Embedded, Surroundings},
+};
+use tokio::{runtime::Handle, sync::watch, time::sleep};
+
+use crate::{
+    client::{Client, Purpose},
+    ledger::Count,
+    network::Network,
+    random::Rng,
+    shape::Shape,
+    store::FakeStore,
+    world::{Ms, Shared, World, drive},
+};
+
+/// Once everything is well again, everybody is served within this time.
+const SERVED_WITHIN: Ms = 5000;
+/// Patroni and the kernel put everything in order within this time.
+const SETTLED_WITHIN: Ms = 60_000;
+
+/// What came of a run.
+pub(crate) struct Report {
+    pub(crate) violations: Vec<String>,
+    pub(crate) hash: u64,
+    pub(crate) trace: String,
+    pub(crate) count: Count,
+}
+
+/// Runs a seed. With `wanted` the trace can be read afterwards; nothing else is different.
+pub(crate) fn run(seed: u64, wanted: bool) -> Report {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let (world, stayed) = runtime.block_on(play(seed, wanted));
+    drop(runtime);
+    let mut world = world.lock();
+    if let Some(stayed) = stayed {
+        world.violated(stayed);
+    }
+    Report {
+        violations: std::mem::take(&mut world.ledger.violations),
+        hash: world.trace.hash(),
+        trace: format!("{:?}\n{}", world.shape, world.trace.tell()),
+        count: world.ledger.count,
+    }
+}
+
+fn configuration(shape: &Shape) -> Config {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pgsteer.toml");
+    std::fs::write(&path, shape.configuration()).unwrap();
+    Source::File(path).load().unwrap()
+}
+
+fn start(world: &Shared, shape: &Shape) -> Embedded {
+    let clock = world.lock().clock();
+    let store = world.clone();
+    let surroundings = Surroundings {
+        clock,
+        dial: Arc::new(Network(world.clone())),
+        control: Handle::current(),
+        workers: vec![Handle::current()],
+        open_store: Box::new(move |_, _| Ok((Authority::Store, Some(Box::new(FakeStore(store.clone())))))),
+    };
+    Embedded::start(configuration(shape), surroundings).unwrap()
+}
+
+async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
+    let mut rng = Rng::new(seed);
+    let shape = Shape::drawn(&mut rng);
+    let world: Shared = Arc::new(Mutex::new(World::new(shape.clone(), rng.fork(), wanted)));
+    world.lock().bootstrap();
+    tokio::spawn(drive(world.clone()));
+    let proxy = start(&world, &shape);
+    world.lock().eyes = proxy.watcher("sim").cloned();
+
+    let (stop, stopped) = watch::channel(false);
+    let mut clients = Vec::new();
+    for number in 0..shape.writers + shape.readers {
+        let client = Client {
+            number: u32::try_from(number).unwrap() + 1,
+            purpose: if number < shape.writers { Purpose::Write } else { Purpose::Read },
+            world: world.clone(),
+            proxy: proxy.clone(),
+            rng: rng.fork(),
+            stop: stopped.clone(),
+            count: 0,
+            keeps_server: shape.pool_mode == "session",
+        };
+        clients.push(tokio::spawn(client.live()));
+    }
+    world.lock().draw_faults(2000);
+    sleep(Duration::from_millis(2000 + shape.trouble)).await;
+
+    let settled_at = settle(&world).await;
+    sleep(Duration::from_millis(SERVED_WITHIN)).await;
+    everybody_served(&world, settled_at, clients.len());
+    stop.send_replace(true);
+    let mut clients = clients.into_iter();
+    let all_left = async {
+        for client in clients.by_ref() {
+            // A client that panicked has said so.
+            let _ended = client.await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(30), all_left).await.is_err() {
+        world.lock().violated("a client does not come to an end".to_owned());
+    }
+    // Every retry and recovery has ended by then.
+    sleep(Duration::from_secs(12)).await;
+    world.lock().audit();
+    let left = nothing_left(&world, &proxy, &shape);
+    world.lock().eyes = None;
+    drop(proxy);
+    (world, left)
+}
+
+/// Waits until the cluster is in order; when it was.
+async fn settle(world: &Shared) -> Ms {
+    let began = world.lock().now();
+    loop {
+        {
+            let mut world = world.lock();
+            let now = world.now();
+            if world.is_settled() {
+                world.note("SETTLED", 0, 0);
+                return now;
+            }
+            if now - began > SETTLED_WITHIN {
+                world.violated("the simulated cluster itself does not settle".to_owned());
+                return now;
+            }
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn everybody_served(world: &Shared, settled_at: Ms, clients: usize) {
+    let mut world = world.lock();
+    for client in 1..=u32::try_from(clients).unwrap() {
+        let served = world.ledger.served.get(&client).copied().unwrap_or(0);
+        if served < settled_at {
+            world.violated(format!("client {client} was last served at {served} ms"));
+        }
+    }
+}
+
+/// When everybody has left, nothing is leased, waited for or under way. What is, if something is.
+fn nothing_left(world: &Shared, proxy: &Embedded, shape: &Shape) -> Option<String> {
+    for (key, pool) in proxy.pools().all() {
+        let Gauges { opening, leased, recovering, waiting, .. } = pool.gauges();
+        if opening + leased + recovering + waiting > 0 {
+            return Some(format!("the pool of {} on {} has {:?}", key.user, key.member, pool.gauges()));
+        }
+    }
+    let idle: usize = proxy.pools().all().iter().map(|(_, pool)| pool.gauges().idle).sum();
+    let open = world.lock().conns.iter().filter(|conn| conn.is_client() && !conn.dropped).count();
+    if open != idle {
+        return Some(format!("{open} server connections are open, and the pools know of {idle}"));
+    }
+    if proxy.clients() > 0 {
+        return Some(format!("{} clients are still registered", proxy.clients()));
+    }
+    // The world, the watcher, its store and probers, the idle watch and the time limits.
+    let (alive, expected) = (Handle::current().metrics().num_alive_tasks(), 5 + shape.nodes);
+    (alive != expected).then(|| format!("{alive} tasks are alive, {expected} should be"))
+}

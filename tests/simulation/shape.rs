@@ -1,0 +1,84 @@
+//! What kind of run a seed makes: the cluster, the program's configuration, the clients.
+
+use crate::{random::Rng, world::Ms};
+
+/// What kind of run it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub(crate) nodes: usize,
+    pub(crate) writers: usize,
+    pub(crate) readers: usize,
+    /// Patroni's `ttl`.
+    pub(crate) ttl: Ms,
+    pub(crate) loop_wait: Ms,
+    pub(crate) replication: Replication,
+    pub(crate) pool_size: usize,
+    pub(crate) pool_mode: &'static str,
+    /// Faults that strike.
+    pub(crate) faults: usize,
+    /// While they strike.
+    pub(crate) trouble: Ms,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replication {
+    Synchronous,
+    Asynchronous,
+}
+
+/// How far a replica may lag.
+pub(crate) const LAG_BYTES_MAX: u64 = 256 * 1024;
+pub(crate) const LAG_TIME_MAX: Ms = 1000;
+pub(crate) const PROBE_INTERVAL: Ms = 500;
+pub(crate) const PROBE_TIMEOUT: Ms = 1000;
+/// How long an answer of a probe counts.
+pub(crate) const FRESH_FOR: Ms = PROBE_INTERVAL + PROBE_TIMEOUT + PROBE_INTERVAL / 2;
+
+impl Shape {
+    pub(crate) fn drawn(rng: &mut Rng) -> Self {
+        let ttl = rng.within(4, 7) * 1000;
+        Self {
+            nodes: if rng.chance(80) { 3 } else { 2 },
+            writers: 2 + rng.below(4),
+            readers: 1 + rng.below(3),
+            ttl,
+            loop_wait: ttl / 6,
+            replication: if rng.chance(75) { Replication::Synchronous } else { Replication::Asynchronous },
+            pool_size: 1 + rng.below(4),
+            pool_mode: if rng.chance(85) { "transaction" } else { "session" },
+            faults: 1 + rng.below(4),
+            trouble: rng.within(4, 12) * 1000,
+        }
+    }
+
+    /// The program's configuration.
+    pub(crate) fn configuration(&self) -> String {
+        let Self { pool_size, pool_mode, .. } = self;
+        // A client that keeps its server starves another for good if there are too few.
+        let pool_size = if *pool_mode == "session" { 10 } else { *pool_size };
+        format!(
+            r#"
+[clusters.sim]
+scope = "sim"
+store = "etcd3"
+endpoints = ["127.0.0.1:1"]
+probe_user = "monitoring"
+[replicas]
+lag_bytes_max = {LAG_BYTES_MAX}
+lag_time_max = "{LAG_TIME_MAX}ms"
+replica_wait_timeout = "3s"
+[[listen]]
+address = "127.0.0.1:6432"
+route = "write"
+[[listen]]
+address = "127.0.0.1:6433"
+route = "read"
+[pool]
+default_pool_size = {pool_size}
+pool_mode = "{pool_mode}"
+[auth]
+auth_type = "trust"
+"#
+        )
+    }
+}

@@ -1,0 +1,111 @@
+//! The statements of this world. Each carries its client and its number, and each answer echoes them.
+
+use crate::ledger::Row;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Statement {
+    Probe,
+    Begin(Option<Row>),
+    Commit(Option<Row>),
+    Rollback(Option<Row>),
+    Insert(Row),
+    Read(Row),
+    /// Reads, and takes so many milliseconds.
+    Sleep(Row, u64),
+    Set(Vec<(String, String)>),
+    DiscardAll,
+    Empty,
+}
+
+/// The text of a Query.
+pub(crate) fn text_of(body: &[u8]) -> String {
+    String::from_utf8_lossy(body.strip_suffix(b"\0").unwrap_or(body)).into_owned()
+}
+
+/// The numbers in a text, in order.
+pub(crate) fn numbers(text: &str) -> Vec<u32> {
+    text.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
+}
+
+impl Statement {
+    pub(crate) fn read(text: &str) -> Self {
+        let numbers = numbers(text);
+        let row = match numbers.as_slice() {
+            [client, number, ..] => Some((*client, *number)),
+            _ => None,
+        };
+        let word = text.split_whitespace().next().unwrap_or_default();
+        match (word, row) {
+            ("BEGIN", row) => Self::Begin(row),
+            ("COMMIT", row) => Self::Commit(row),
+            ("ROLLBACK", row) => Self::Rollback(row),
+            ("INSERT", Some(row)) => Self::Insert(row),
+            ("SELECT", _) if text.starts_with("SELECT r.recovery") => Self::Probe,
+            ("SELECT", Some(row)) if text.contains("pg_sleep") => {
+                Self::Sleep(row, numbers.get(2).copied().unwrap_or(0).into())
+            }
+            ("SELECT", Some(row)) => Self::Read(row),
+            ("SET", _) => Self::Set(text.split(';').filter_map(setting).collect()),
+            ("DISCARD", _) => Self::DiscardAll,
+            _ => Self::Empty,
+        }
+    }
+
+    /// A prepared statement with its values, all in text form.
+    pub(crate) fn bound(text: &str, values: &[u8]) -> Self {
+        let values: Vec<u32> = values_of(values).unwrap_or_default();
+        match values.as_slice() {
+            [client, number] if text.starts_with("INSERT") => Self::Insert((*client, *number)),
+            [client, number] => Self::Read((*client, *number)),
+            _ => Self::read(text),
+        }
+    }
+
+    pub(crate) const fn row(&self) -> Option<Row> {
+        match self {
+            Self::Insert(row) | Self::Read(row) | Self::Sleep(row, _) => Some(*row),
+            Self::Begin(row) | Self::Commit(row) | Self::Rollback(row) => *row,
+            Self::Probe | Self::Set(_) | Self::DiscardAll | Self::Empty => None,
+        }
+    }
+
+    pub(crate) const fn has_row(&self) -> bool {
+        matches!(self, Self::Insert(_) | Self::Read(_) | Self::Sleep(..))
+    }
+
+    pub(crate) const fn ends_block(&self) -> bool {
+        matches!(self, Self::Commit(_) | Self::Rollback(_))
+    }
+
+    pub(crate) const fn tag(&self) -> &'static str {
+        match self {
+            Self::Begin(_) => "BEGIN",
+            Self::Commit(_) => "COMMIT",
+            Self::Rollback(_) => "ROLLBACK",
+            Self::Insert(_) => "INSERT 0 1",
+            Self::Set(_) => "SET",
+            Self::DiscardAll => "DISCARD ALL",
+            Self::Probe | Self::Read(_) | Self::Sleep(..) | Self::Empty => "SELECT 1",
+        }
+    }
+}
+
+/// `SET name TO 'value'`.
+fn setting(text: &str) -> Option<(String, String)> {
+    let (name, value) = text.trim().strip_prefix("SET ")?.split_once(" TO ")?;
+    Some((name.to_owned(), value.trim().trim_matches('\'').to_owned()))
+}
+
+/// The values of a Bind, behind its names: a count of formats (0), a count of values, each with its length.
+fn values_of(bytes: &[u8]) -> Option<Vec<u32>> {
+    let (_formats, rest) = bytes.split_at_checked(2)?;
+    let (count, mut rest) = rest.split_at_checked(2)?;
+    let mut values = Vec::new();
+    for _ in 0..u16::from_be_bytes(count.try_into().ok()?) {
+        let (length, more) = rest.split_first_chunk::<4>()?;
+        let (value, more) = more.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        values.push(std::str::from_utf8(value).ok()?.parse().ok()?);
+        rest = more;
+    }
+    Some(values)
+}

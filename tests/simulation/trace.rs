@@ -1,0 +1,44 @@
+//! What happened, in order: a hash of all of it, and the lines themselves when somebody wants to read them.
+
+use crate::world::Ms;
+
+/// What happened so far.
+pub(crate) struct Trace {
+    hash: u64,
+    lines: Option<Vec<(Ms, &'static str, u64, u64)>>,
+}
+
+/// Lines of traffic that are shown before the end; of everything else, all are.
+const TRAFFIC_SHOWN: usize = 80;
+
+impl Trace {
+    /// Keeps the lines only if they are wanted.
+    pub(crate) fn new(wanted: bool) -> Self {
+        Self { hash: 0xCBF2_9CE4_8422_2325, lines: wanted.then(Vec::new) }
+    }
+
+    pub(crate) fn note(&mut self, at: Ms, what: &'static str, a: u64, b: u64) {
+        // FNV-1a over the words.
+        for word in [at, what.len() as u64, u64::from(what.as_bytes()[0]), a, b] {
+            self.hash = (self.hash ^ word).wrapping_mul(0x0100_0000_01B3).rotate_left(7);
+        }
+        if let Some(lines) = &mut self.lines {
+            lines.push((at, what, a, b));
+        }
+    }
+
+    pub(crate) const fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// The lines, traffic (in lower case) only towards the end.
+    pub(crate) fn tell(&self) -> String {
+        let Some(lines) = &self.lines else { return String::new() };
+        let tail = lines.len().saturating_sub(TRAFFIC_SHOWN);
+        let shown = lines
+            .iter()
+            .enumerate()
+            .filter(|(place, (_, what, ..))| *place >= tail || what.starts_with(char::is_uppercase));
+        shown.map(|(_, (at, what, a, b))| format!("{at:>7} ms  {what} {a} {b}\n")).collect()
+    }
+}
