@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use tokio::task::JoinHandle;
+use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::{AsyncMessage, Config, NoTls};
 
 use crate::{Login, Result};
@@ -99,6 +100,13 @@ impl Client {
         let farewell = self.farewell.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let own = (sqlstate(error), cause(error));
         if error.as_db_error().is_some() { own } else { farewell.unwrap_or(own) }
+    }
+
+    /// Whether the connection has ended, or is about to, because the error says that it is fatal.
+    pub fn is_over(&self, error: &tokio_postgres::Error) -> bool {
+        let fatal =
+            |said: &DbError| matches!(said.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
+        self.is_closed() || error.as_db_error().is_some_and(fatal)
     }
 
     /// The last thing heard on a connection that has ended.

@@ -165,8 +165,11 @@ impl One {
             }
             Ok(Err(error)) => {
                 let (sqlstate, cause) = client.words(&error);
-                self.failed(sent, id, sqlstate, cause);
-                if !client.is_closed() && !self.number.is_multiple_of(2) {
+                self.failed(sent, id, sqlstate, cause.clone());
+                if client.is_over(&error) {
+                    return self.lost_connection(cause);
+                }
+                if !self.number.is_multiple_of(2) {
                     let _ = timeout(PATIENCE, client.batch_execute("ROLLBACK")).await;
                 }
             }
