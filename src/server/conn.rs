@@ -9,7 +9,8 @@ use crate::{
     clock::Moment,
     net::Stream,
     wire::{
-        frame::{HEADER_BYTES, Header, cstr},
+        frame::{HEADER_BYTES, Header},
+        message::decode_parameter_status,
         parameters::Parameters,
         statements::ServerStatements,
     },
@@ -145,8 +146,7 @@ impl ServerConn {
 
 /// The name and value in a ParameterStatus body.
 pub fn parameter(body: &[u8]) -> Option<(&str, &str)> {
-    let (name, rest) = cstr(body)?;
-    let (value, _) = cstr(rest)?;
+    let (name, value) = decode_parameter_status(body).ok()?;
     Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?))
 }
 

@@ -2,6 +2,11 @@
 //!
 //! Fields as in PostgreSQL's protocol, chapter "Error and Notice Message Fields".
 
+use bytes::BytesMut;
+use pgwire::messages::{
+    Message as _,
+    response::{ErrorResponse, NoticeResponse},
+};
 use std::{borrow::Cow, fmt};
 
 /// A five-character SQLSTATE.
@@ -193,15 +198,16 @@ impl PgError {
             (b'D', self.detail.as_deref()),
             (b'H', self.hint.as_deref()),
         ];
-        super::message::frame(out, if self.severity.is_notice() { b'N' } else { b'E' }, |out| {
-            for (field, text) in fields {
-                if let Some(text) = text {
-                    out.push(field);
-                    super::message::put_cstring(out, text.as_bytes());
-                }
-            }
-            out.push(0);
-        });
+        // A zero within a text would end it early.
+        let fields = fields.into_iter().filter_map(|(field, text)| Some((field, text?.replace('\0', ""))));
+        let mut message = BytesMut::new();
+        let encoded = if self.severity.is_notice() {
+            NoticeResponse::new(fields.collect()).encode(&mut message)
+        } else {
+            ErrorResponse::new(fields.collect()).encode(&mut message)
+        };
+        debug_assert!(encoded.is_ok(), "writing to memory cannot fail");
+        out.extend_from_slice(&message);
     }
 }
 

@@ -58,9 +58,13 @@ pub fn put(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
     out[at..at + 4].copy_from_slice(&length.to_be_bytes());
 }
 
-/// Appends a string and its terminating zero.
+/// Appends a string and its terminating zero; zeros within, which would end it early, are left out.
 pub fn put_cstr(out: &mut Vec<u8>, text: &[u8]) {
-    out.extend_from_slice(text);
+    if memchr::memchr(0, text).is_none() {
+        out.extend_from_slice(text);
+    } else {
+        out.extend(text.iter().filter(|byte| **byte != 0));
+    }
     out.push(0);
 }
 

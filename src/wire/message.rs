@@ -3,7 +3,10 @@
 //! Every decoder takes the body of one whole frame, reads it in place and checks every length. (`pgwire`'s decoders
 //! copy, replace what is not UTF-8 and panic on short bodies; the tests hold ours against its encoders.)
 
-use super::startup::BackendKey;
+use super::{
+    frame::{put, put_cstr},
+    startup::BackendKey,
+};
 
 /// A body that is not laid out as its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,26 +61,6 @@ impl<'a> Reader<'a> {
     pub(crate) fn end(self) -> Option<()> {
         self.0.is_empty().then_some(())
     }
-}
-
-/// Appends a message: its tag, its length and what `body` appends.
-pub fn frame(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
-    out.push(tag);
-    let start = out.len();
-    out.extend_from_slice(&[0; 4]);
-    body(out);
-    let length = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
-    out[start..start + 4].copy_from_slice(&length.to_be_bytes());
-}
-
-/// Appends a string and its NUL; NULs within, which would end it early, are left out.
-pub fn put_cstring(out: &mut Vec<u8>, text: &[u8]) {
-    if memchr::memchr(0, text).is_none() {
-        out.extend_from_slice(text);
-    } else {
-        out.extend(text.iter().filter(|byte| **byte != 0));
-    }
-    out.push(0);
 }
 
 /// A server's side of authentication (`R`).
@@ -145,7 +128,7 @@ impl<'a> Authentication<'a> {
             Self::SaslFinal(data) => (12, data),
             Self::Other(code) => (*code, &[]),
         };
-        frame(out, b'R', |out| {
+        put(out, b'R', |out| {
             out.extend_from_slice(&code.to_be_bytes());
             out.extend_from_slice(data);
         });
@@ -182,8 +165,8 @@ impl<'a> SaslInitialResponse<'a> {
 
     /// Appends it.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        frame(out, b'p', |out| {
-            put_cstring(out, self.mechanism);
+        put(out, b'p', |out| {
+            put_cstr(out, self.mechanism);
             put_bytes(out, self.data);
         });
     }
@@ -191,7 +174,7 @@ impl<'a> SaslInitialResponse<'a> {
 
 /// Appends a SASLResponse (`p`): a mechanism's later messages.
 pub fn encode_sasl_response(out: &mut Vec<u8>, data: &[u8]) {
-    frame(out, b'p', |out| out.extend_from_slice(data));
+    put(out, b'p', |out| out.extend_from_slice(data));
 }
 
 /// Reads a PasswordMessage (`p`).
@@ -201,7 +184,7 @@ pub fn decode_password(body: &[u8]) -> Result<&[u8], Malformed> {
 
 /// Appends a PasswordMessage (`p`).
 pub fn encode_password(out: &mut Vec<u8>, password: &[u8]) {
-    frame(out, b'p', |out| put_cstring(out, password));
+    put(out, b'p', |out| put_cstr(out, password));
 }
 
 /// Reads a ParameterStatus (`S`): name and value.
@@ -214,9 +197,9 @@ pub fn decode_parameter_status(body: &[u8]) -> Result<(&[u8], &[u8]), Malformed>
 
 /// Appends a ParameterStatus (`S`).
 pub fn encode_parameter_status(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    frame(out, b'S', |out| {
-        put_cstring(out, name);
-        put_cstring(out, value);
+    put(out, b'S', |out| {
+        put_cstr(out, name);
+        put_cstr(out, value);
     });
 }
 
@@ -228,7 +211,7 @@ pub fn decode_backend_key(body: &[u8]) -> Result<BackendKey, Malformed> {
 
 /// Appends a BackendKeyData (`K`).
 pub fn encode_backend_key(out: &mut Vec<u8>, key: &BackendKey) {
-    frame(out, b'K', |out| {
+    put(out, b'K', |out| {
         out.extend_from_slice(&key.pid.to_be_bytes());
         out.extend_from_slice(&key.secret);
     });
@@ -244,12 +227,12 @@ pub const fn decode_ready_for_query(body: &[u8]) -> Result<u8, Malformed> {
 
 /// Appends a ReadyForQuery (`Z`).
 pub fn encode_ready_for_query(out: &mut Vec<u8>, status: u8) {
-    frame(out, b'Z', |out| out.push(status));
+    put(out, b'Z', |out| out.push(status));
 }
 
 /// Appends a Query (`Q`).
 pub fn encode_query(out: &mut Vec<u8>, sql: &str) {
-    frame(out, b'Q', |out| put_cstring(out, sql.as_bytes()));
+    put(out, b'Q', |out| put_cstr(out, sql.as_bytes()));
 }
 
 /// Reads the text of a Query (`Q`).
@@ -259,12 +242,12 @@ pub fn decode_query(body: &[u8]) -> Result<&[u8], Malformed> {
 
 /// Appends a Terminate (`X`).
 pub fn encode_terminate(out: &mut Vec<u8>) {
-    frame(out, b'X', |_| {});
+    put(out, b'X', |_| {});
 }
 
 /// Appends a CommandComplete (`C`).
 pub fn encode_command_complete(out: &mut Vec<u8>, tag: &str) {
-    frame(out, b'C', |out| put_cstring(out, tag.as_bytes()));
+    put(out, b'C', |out| put_cstr(out, tag.as_bytes()));
 }
 
 /// Reads the tag of a CommandComplete (`C`).
@@ -276,10 +259,10 @@ pub fn decode_command_complete(body: &[u8]) -> Result<&[u8], Malformed> {
 pub fn encode_row_description(out: &mut Vec<u8>, columns: &[&str]) {
     /// The OID of `text`.
     const TEXT: i32 = 25;
-    frame(out, b'T', |out| {
+    put(out, b'T', |out| {
         put_count(out, columns.len());
         for column in columns {
-            put_cstring(out, column.as_bytes());
+            put_cstr(out, column.as_bytes());
             out.extend_from_slice(&[0; 6]); // no table, no column of one
             out.extend_from_slice(&TEXT.to_be_bytes());
             out.extend_from_slice(&(-1i16).to_be_bytes()); // of any length
@@ -309,7 +292,7 @@ pub fn decode_row_description(body: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
 
 /// Appends a DataRow (`D`).
 pub fn encode_data_row(out: &mut Vec<u8>, values: &[Option<&[u8]>]) {
-    frame(out, b'D', |out| {
+    put(out, b'D', |out| {
         put_count(out, values.len());
         for value in values {
             put_bytes(out, *value);

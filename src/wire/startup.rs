@@ -8,7 +8,8 @@ use smallvec::SmallVec;
 
 use super::{
     error::{PgError, SqlState},
-    message::{Reader, frame, put_cstring},
+    frame::{put, put_cstr},
+    message::Reader,
 };
 
 /// PostgreSQL's limit (`MAX_STARTUP_PACKET_LENGTH`) for what follows the length word, in bytes.
@@ -136,8 +137,8 @@ pub fn encode_ssl_request(out: &mut Vec<u8>) {
 pub fn encode_startup<'a>(out: &mut Vec<u8>, parameters: impl Iterator<Item = (&'a str, &'a str)>) {
     untagged(out, PROTOCOL_3_0, |out| {
         for (name, value) in parameters {
-            put_cstring(out, name.as_bytes());
-            put_cstring(out, value.as_bytes());
+            put_cstr(out, name.as_bytes());
+            put_cstr(out, value.as_bytes());
         }
         out.push(0);
     });
@@ -181,8 +182,8 @@ impl StartupMessage {
     pub fn from_parameters<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut body = Vec::new();
         for (name, value) in parameters.filter(|(name, _)| !name.is_empty()) {
-            put_cstring(&mut body, name.as_bytes());
-            put_cstring(&mut body, value.as_bytes());
+            put_cstr(&mut body, name.as_bytes());
+            put_cstr(&mut body, value.as_bytes());
         }
         body.push(0);
         Self { minor: 0, body: body.into() }
@@ -210,13 +211,13 @@ impl StartupMessage {
         if self.minor == 0 && refused().next().is_none() {
             return;
         }
-        frame(out, b'v', |out| {
+        put(out, b'v', |out| {
             // The whole version, not only the minor one as the manual has it: PostgreSQL and libpq do so.
             out.extend_from_slice(&PROTOCOL_3_0.to_be_bytes());
             let count = u32::try_from(refused().count()).unwrap_or(u32::MAX);
             out.extend_from_slice(&count.to_be_bytes());
             for name in refused() {
-                put_cstring(out, name);
+                put_cstr(out, name);
             }
         });
     }

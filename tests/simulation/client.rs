@@ -185,7 +185,7 @@ impl Client {
         session.prepared.push(name);
         // After an error it is not known whether the name is taken: close it, which is never an error.
         let mut bytes = Vec::new();
-        pgsteer::wire::message::frame(&mut bytes, b'C', |out| {
+        pgsteer::wire::frame::put(&mut bytes, b'C', |out| {
             out.extend_from_slice(format!("S{name}\0").as_bytes())
         });
         bytes.extend(parse(name, text));

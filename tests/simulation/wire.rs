@@ -96,7 +96,7 @@ pub(crate) fn query(text: &str) -> Vec<u8> {
 /// Parse.
 pub(crate) fn parse(name: &str, text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
-    pgsteer::wire::message::frame(&mut bytes, b'P', |out| {
+    pgsteer::wire::frame::put(&mut bytes, b'P', |out| {
         out.extend_from_slice(format!("{name}\0{text}\0\0\0").as_bytes());
     });
     bytes
@@ -105,7 +105,7 @@ pub(crate) fn parse(name: &str, text: &str) -> Vec<u8> {
 /// Bind of two values in text form, Describe, Execute, Sync.
 pub(crate) fn run(name: &str, (client, number): Row) -> Vec<u8> {
     let mut bytes = Vec::new();
-    pgsteer::wire::message::frame(&mut bytes, b'B', |out| {
+    pgsteer::wire::frame::put(&mut bytes, b'B', |out| {
         out.extend_from_slice(format!("\0{name}\0\0\0\0\x02").as_bytes());
         for value in [client.to_string(), number.to_string()] {
             out.extend_from_slice(&u32::try_from(value.len()).unwrap_or(0).to_be_bytes());

@@ -1,5 +1,6 @@
 use parking_lot::Mutex;
 
+use crate::wire::frame::put;
 use crate::{
     auth::{
         Step,
@@ -16,7 +17,7 @@ use crate::{
         error::{PgError, SqlState},
         message::{
             Authentication, SaslInitialResponse, encode_backend_key, encode_data_row,
-            encode_parameter_status, encode_ready_for_query, frame,
+            encode_parameter_status, encode_ready_for_query,
         },
         startup::BackendKey,
     },
@@ -115,7 +116,7 @@ fn servers_that_do_not() {
     let plain = asks(Authentication::CleartextPassword);
     let scram = asks(Authentication::SCRAM_SHA_256);
     let other = bytes(|out| {
-        frame(out, b'R', |out| out.extend_from_slice(b"\0\0\0\x0aSCRAM-SHA-256-PLUS\0OAUTHBEARER\0\0"));
+        put(out, b'R', |out| out.extend_from_slice(b"\0\0\0\x0aSCRAM-SHA-256-PLUS\0OAUTHBEARER\0\0"));
     });
     let skipped = bytes(|out| encode_parameter_status(out, b"a", b"b"));
     let ok = asks(Authentication::Ok);
