@@ -193,7 +193,7 @@ impl World {
             (MemberName::from(name), route)
         };
         let table = RoutingTable {
-            epoch_seq: self.seq,
+            seq: self.seq,
             write: match (write, &term) {
                 ("none" | "held", _) | (_, None) => WriteRoute::Wait(no_route(NoRouteKind::NoLeader)),
                 _ => WriteRoute::Open(leading.clone()),
