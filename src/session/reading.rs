@@ -133,3 +133,61 @@ fn reset(text: &[u8]) -> Followed {
 fn chains(text: &[u8]) -> bool {
     Lexer::new(text, true).any(|token| token.is_word("chain"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_texts_do() {
+        use {Block::*, Followed::*, Residue::*};
+        let name = |name| Reset(u8::try_from(tracked(name).unwrap()).unwrap());
+        for (text, block, residue, followed) in [
+            ("select 1", Stays, None, Kept),
+            ("", Stays, None, Kept),
+            ("begin", Begins, None, Kept),
+            ("commit", Commits, None, Kept),
+            ("end work", Commits, None, Kept),
+            ("commit and chain", MayCommit, None, Kept),
+            ("commit prepared 'a'", MayCommit, None, Kept),
+            ("rollback", RollsBack, None, Kept),
+            ("rollback and chain", MayCommit, None, Kept),
+            ("rollback to a", Stays, None, Changed),
+            ("call p()", MayCommit, None, Kept),
+            ("select 1; select 2", MayCommit, None, Kept),
+            ("set timezone to 'UTC'", Stays, None, Changed),
+            ("set search_path to a", Stays, Dirt, Kept),
+            ("reset timezone", Stays, None, name("TimeZone")),
+            ("reset time zone;", Stays, None, name("TimeZone")),
+            ("set time zone default", Stays, None, name("TimeZone")),
+            ("set session datestyle to default", Stays, None, name("DateStyle")),
+            ("set \"DateStyle\" = default", Stays, None, name("DateStyle")),
+            ("set names default", Stays, None, name("client_encoding")),
+            ("reset work_mem", Stays, Dirt, Changed),
+            ("reset all", Stays, Dirt, AllReset),
+            ("discard all", Stays, Discards, AllReset),
+            ("deallocate all", Stays, Discards, Kept),
+            ("select 1; reset all", MayCommit, Dirt, Changed),
+            ("listen a; deallocate all", MayCommit, DirtAndDiscards, Kept),
+            ("what is this", MayCommit, Dirt, Changed),
+        ] {
+            let conduct = Reading::of(text.as_bytes(), Lexicon::Standard).conduct;
+            assert_eq!(conduct, Conduct { block, residue, followed }, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_must_be_awaited() {
+        for (text, awaited) in [
+            ("select 1", false),
+            ("listen a", false),
+            ("set datestyle to dmy", true),
+            ("deallocate all", true),
+            ("discard all", true),
+            ("rollback to a", true),
+        ] {
+            let conduct = Reading::of(text.as_bytes(), Lexicon::Standard).conduct;
+            assert_eq!(conduct.must_be_awaited(), awaited, "{text}");
+        }
+    }
+}

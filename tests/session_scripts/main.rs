@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod conversations;
 mod failover;
 mod leaving;
+mod machines;
 mod notation;
 mod play;
 mod pooling;
