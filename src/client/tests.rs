@@ -1,3 +1,5 @@
+//! Greetings and logins, cut at every offset.
+
 use std::sync::Arc;
 
 use super::{Arrival, Authenticator, Greeting, Hello, LoginError, login};

@@ -1,3 +1,5 @@
+//! What statements leave behind, one by one.
+
 use super::*;
 
 const OPAQUE: &str = "Many may_commit dirty reads_session time_literals unlocks_writes not_understood";

@@ -1,3 +1,5 @@
+//! How texts are cut into tokens.
+
 use super::*;
 
 /// One word for each token, its text behind a colon.

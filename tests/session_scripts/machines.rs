@@ -129,7 +129,7 @@ impl Stage {
             assert_eq!(self.lease.client, name);
             for piece in pieces(&encode(Side::Client, rest), cut) {
                 self.clients.get_mut(name).unwrap().inbox.extend_from_slice(piece);
-                self.from_client();
+                self.read_client();
             }
             return Ok(());
         }
@@ -139,8 +139,8 @@ impl Stage {
             assert_eq!(self.lease.server, name);
             for piece in pieces(&encode(Side::Server, rest), cut) {
                 self.servers.get_mut(name).unwrap().said.extend_from_slice(piece);
-                self.from_server();
-                self.from_client();
+                self.read_server();
+                self.read_client();
             }
             return Ok(());
         }
@@ -196,7 +196,7 @@ impl Stage {
         self.lease = Lease { client: client.to_owned(), server: server.to_owned(), ..Lease::default() };
     }
 
-    fn from_client(&mut self) {
+    fn read_client(&mut self) {
         let Lease { client, server, pipeline, backend, tenancy } = &mut self.lease;
         let client = self.clients.get_mut(client).unwrap();
         let server = self.servers.get_mut(server).unwrap();
@@ -228,7 +228,7 @@ impl Stage {
         }
     }
 
-    fn from_server(&mut self) {
+    fn read_server(&mut self) {
         let Lease { client, server, pipeline, backend, tenancy } = &mut self.lease;
         let client = self.clients.get_mut(client).unwrap();
         let server = self.servers.get_mut(server).unwrap();

@@ -1,3 +1,5 @@
+//! Logins through the gate, method by method.
+
 use postgres_protocol::authentication::{
     md5_hash,
     sasl::{ChannelBinding, ScramSha256},

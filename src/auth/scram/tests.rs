@@ -1,3 +1,5 @@
+//! SCRAM against the RFC and against other implementations.
+
 use std::sync::Arc;
 
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};

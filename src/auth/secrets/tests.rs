@@ -1,3 +1,5 @@
+//! The secrets of users, and what can be made of them.
+
 use super::*;
 
 /// A user and a secret's kind, for each user of the file, or what is wrong with it.

@@ -1,3 +1,5 @@
+//! What table follows from which topology.
+
 use std::sync::Arc;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Logins to servers, message by message.
+
 use parking_lot::Mutex;
 
 use crate::wire::frame::put;

@@ -1,3 +1,5 @@
+//! Messages written and read again, and held against other implementations.
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use pgwire::messages::{Message, data, response, simplequery, startup as theirs};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! First packets, good and bad.
+
 use bytes::BytesMut;
 use pgwire::messages::{Message as _, cancel, startup as theirs};
 use proptest::prelude::*;
