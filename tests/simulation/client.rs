@@ -301,6 +301,8 @@ impl Client {
         self.send(session, &query(&text)).await;
         let pause = self.rng.within(0, 5);
         sleep(Duration::from_millis(pause)).await;
+        // Whoever leaves something running must expect that it is cancelled.
+        self.world.lock().ledger.unwanted.insert(row);
         if self.purpose == Purpose::Write {
             self.tell(&[row], Told::Unknown);
         }

@@ -31,14 +31,22 @@ impl Trace {
         self.hash
     }
 
-    /// The lines, traffic (in lower case) only towards the end.
+    /// The lines; traffic (in lower case) only where it led to the first violation, or to the end.
     pub(crate) fn tell(&self) -> String {
         let Some(lines) = &self.lines else { return String::new() };
-        let tail = lines.len().saturating_sub(TRAFFIC_SHOWN);
+        let end = lines.iter().position(|(_, what, ..)| *what == "VIOLATION").unwrap_or(lines.len());
+        let near = end.saturating_sub(TRAFFIC_SHOWN)..=end;
         let shown = lines
             .iter()
             .enumerate()
-            .filter(|(place, (_, what, ..))| *place >= tail || what.starts_with(char::is_uppercase));
-        shown.map(|(_, (at, what, a, b))| format!("{at:>7} ms  {what} {a} {b}\n")).collect()
+            .filter(|(place, (_, what, ..))| near.contains(place) || what.starts_with(char::is_uppercase));
+        let line = |(at, what, a, b): &(Ms, &'static str, u64, u64)| match *what {
+            "in" => {
+                let tag = u8::try_from(b >> 32).map_or('?', char::from);
+                format!("{at:>7} ms  in {a}: {} of {} bytes\n", tag.escape_default(), b & 0xFFFF_FFFF)
+            }
+            what => format!("{at:>7} ms  {what} {a} {b}\n"),
+        };
+        shown.map(|(_, one)| line(one)).collect()
     }
 }
