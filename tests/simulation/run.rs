@@ -117,7 +117,11 @@ async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
     sleep(Duration::from_secs(12)).await;
     world.lock().audit();
     let left = nothing_left(&world, &proxy, &shape);
-    world.lock().eyes = None;
+    {
+        let mut world = world.lock();
+        world.eyes = None;
+        world.trace.end();
+    }
     drop(proxy);
     (world, left)
 }
