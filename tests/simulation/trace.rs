@@ -50,7 +50,11 @@ impl Trace {
     pub(crate) fn tell(&self) -> String {
         let Some(lines) = &self.lines else { return String::new() };
         let end = lines.iter().position(|(_, what, ..)| *what == "VIOLATION").unwrap_or(lines.len());
-        let near = if std::env::var_os("SIM_TRACE").is_some() { 0..=lines.len() } else { end.saturating_sub(TRAFFIC_SHOWN)..=end };
+        let near = if std::env::var_os("SIM_TRACE").is_some() {
+            0..=lines.len()
+        } else {
+            end.saturating_sub(TRAFFIC_SHOWN)..=end
+        };
         let shown = lines
             .iter()
             .enumerate()
