@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::watch;
+use tokio::sync::{Notify, futures::Notified};
 
 use super::table::RoutingTable;
 use crate::{clock::Moment, cluster::fence::Fence};
@@ -16,7 +16,7 @@ use crate::{clock::Moment, cluster::fence::Fence};
 pub struct Router {
     table: ArcSwap<RoutingTable>,
     seq: AtomicU64,
-    changed: watch::Sender<u64>,
+    changed: Notify,
     fence: Arc<Fence>,
 }
 
@@ -24,7 +24,7 @@ impl Router {
     /// A router that knows nothing yet: everything waits.
     pub fn new(fence: Arc<Fence>) -> Self {
         let table = ArcSwap::from_pointee(RoutingTable::unknown());
-        Self { table, seq: AtomicU64::new(0), changed: watch::Sender::new(0), fence }
+        Self { table, seq: AtomicU64::new(0), changed: Notify::new(), fence }
     }
 
     /// The table in force.
@@ -60,12 +60,13 @@ impl Router {
         table.seq = seq;
         self.table.store(Arc::new(table));
         self.seq.store(seq, Ordering::Release);
-        self.changed.send_replace(seq);
+        self.changed.notify_waiters();
         true
     }
 
-    /// Tells of every table put in force from now on, by its number; what happens in between is one change.
-    pub fn changed(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+    /// Ends when the next table is put in force after this call. Those who wait are woken in the order in which they
+    /// began to.
+    pub fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 }

@@ -180,15 +180,13 @@ impl Request {
 
     async fn route(&self, patience: &mut Budget) -> Result<Start, PgError> {
         let context = &self.context;
-        let mut changed = context.router.changed();
-        changed.mark_unchanged();
+        let changed = context.router.changed();
         let now = context.clock.now();
         let way = match self.tenant.way(context.purpose, &context.router, &context.pools) {
             Ok(way) => way,
             Err(no_way) => {
                 let left = patience.without_way(no_way.patience);
-                // The sender lives as long as the router does.
-                let waited = tokio::time::timeout(left.unwrap_or(Duration::MAX), changed.changed()).await;
+                let waited = tokio::time::timeout(left.unwrap_or(Duration::MAX), changed).await;
                 let spent = context.clock.now().since(now);
                 patience.spend_without_way(no_way.patience, spent);
                 return if waited.is_err() || no_way.patience == Patience::None {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
+    pool::account::PoolMode,
     server::conn::{Hygiene, ServerConn},
     session::{
         frontend::Frontend,
@@ -38,6 +39,9 @@ pub enum LastWord {
     None,
     /// It has, by an error of severity FATAL or PANIC, which the client has got.
     Said,
+    /// It has, and the client, whose server it is only by the transaction, has nothing to do with it: nothing of
+    /// its is open, so it is not told.
+    Unheard,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +95,8 @@ pub struct ClientSide<'a> {
     pub reset_values: &'a Arc<Parameters>,
     /// What happened during this lease.
     pub tenancy: &'a mut Tenancy,
+    /// For how long the server is the client's.
+    pub mode: PoolMode,
 }
 
 impl Backend {
@@ -140,6 +146,12 @@ impl Backend {
                 break;
             }
             let message = &left[..header.total.min(left.len())];
+            if header.tag == b'E' && client.mode != PoolMode::Session && pipeline.may_release() {
+                self.last_word = LastWord::Unheard;
+                splice.skip(message.len());
+                self.rest = Rest::Skip(header.total - message.len());
+                continue;
+            }
             let status = if header.tag == b'Z' { message.get(HEADER_BYTES).copied() } else { None };
             let ClientSide { frontend, tenancy, .. } = client;
             let mut undo = |undo: Undo| frontend.undo(undo, conn, tenancy);

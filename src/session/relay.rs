@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    backend::{ClientSide, Progress},
+    backend::{ClientSide, LastWord, Progress},
     context::Scratch,
     exchange::{ClientEnd, Exchange, ReadOnly},
     frontend::{OWED_MAX, Terms},
@@ -39,6 +39,8 @@ const HALF_CLOSED_GRACE: Duration = Duration::from_secs(2);
 pub(super) enum Relayed {
     /// Everything is answered, and the server is free.
     Settled,
+    /// The server has gone, how that showed, while nothing of the client's was with it.
+    Forsaken(String),
     /// Something must come first.
     Blocked,
     /// There is more to do, but it is others' turn.
@@ -77,10 +79,14 @@ impl Session {
             }
             let came = match self.read_server(x, scratch, now, cx) {
                 Ok(came) => came,
+                Err(Cut::ServerGone(why)) if self.is_settled(x) => return Relayed::Forsaken(why),
                 Err(cut) => return Relayed::Cut(cut),
             };
             if self.is_settled(x) {
-                return Relayed::Settled;
+                return match x.backend.last_word() {
+                    LastWord::Unheard => Relayed::Forsaken("it ended the session".to_owned()),
+                    LastWord::None | LastWord::Said => Relayed::Settled,
+                };
             }
             let went = match self.read_client(x, scratch, now, cx) {
                 Ok(went) => went,
@@ -176,6 +182,7 @@ impl Session {
             parameters: &mut self.parameters,
             reset_values: &self.reset_values,
             tenancy: &mut x.tenancy,
+            mode: self.mode,
         };
         let passed = x
             .backend

@@ -320,6 +320,14 @@ impl Session {
                 self.resume = !self.inbox.is_empty();
                 Flow::Again
             }
+            Relayed::Forsaken(why) => {
+                if let Some(lease) = &exchange.lease {
+                    lease.pool().suspect(&format!("a connection that was free broke: {why}"));
+                }
+                self.give_back(exchange, Finish::Broken, now);
+                self.resume = !self.inbox.is_empty();
+                Flow::Again
+            }
             Relayed::Blocked => {
                 self.phase = Phase::Relaying(exchange);
                 Flow::Wait

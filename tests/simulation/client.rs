@@ -26,13 +26,24 @@ pub(crate) enum Purpose {
     Read,
 }
 
+/// How far the run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Clients do all sorts of things.
+    Trouble,
+    /// They do simple things and expect to be served.
+    Calm,
+    /// They leave.
+    Over,
+}
+
 pub(crate) struct Client {
     pub(crate) number: u32,
     pub(crate) purpose: Purpose,
     pub(crate) world: Shared,
     pub(crate) proxy: Embedded,
     pub(crate) rng: Rng,
-    pub(crate) stop: tokio::sync::watch::Receiver<bool>,
+    pub(crate) phase: tokio::sync::watch::Receiver<Phase>,
     /// Statements so far.
     pub(crate) count: u32,
     /// Whether its server is its own even between transactions.
@@ -65,20 +76,24 @@ const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr
 impl Client {
     /// Comes, works, and comes again, until told to stop.
     pub(crate) async fn live(mut self) {
-        while !*self.stop.borrow() {
+        while !self.is_over() {
             if let Some(mut session) = self.log_in().await {
-                while !*self.stop.borrow() {
+                while !self.is_over() {
                     if self.work(&mut session).await.is_err() {
                         break;
                     }
                 }
-                if *self.stop.borrow() {
+                if self.is_over() {
                     session.wire.send(b"X\0\0\0\x04").await;
                 }
             }
             let pause = self.rng.within(1, 50);
             sleep(Duration::from_millis(pause)).await;
         }
+    }
+
+    fn is_over(&self) -> bool {
+        *self.phase.borrow() == Phase::Over
     }
 
     fn connect(&self) -> Wire {
@@ -119,7 +134,9 @@ impl Client {
 
     /// Thinks, and then does one thing.
     async fn work(&mut self, session: &mut Session) -> Result<(), Over> {
-        let pause = if self.rng.chance(15) { self.rng.within(200, 2500) } else { self.rng.within(1, 150) };
+        let calm = *self.phase.borrow() == Phase::Calm;
+        let long = self.rng.chance(15) && !calm;
+        let pause = if long { self.rng.within(200, 2500) } else { self.rng.within(1, 150) };
         tokio::select! {
             biased;
             () = sleep(Duration::from_millis(pause)) => {}
@@ -135,7 +152,7 @@ impl Client {
                 }
             },
         }
-        let kind = self.rng.below(100);
+        let kind = self.rng.below(if calm { 60 } else { 100 });
         match (self.purpose, kind) {
             (Purpose::Write, 0..35) => self.insert(session).await,
             (Purpose::Write, 35..60) => self.insert_prepared(session).await,
@@ -301,6 +318,8 @@ impl Client {
         self.send(session, &query(&text)).await;
         let pause = self.rng.within(0, 5);
         sleep(Duration::from_millis(pause)).await;
+        // Whoever leaves something running must expect that it is cancelled.
+        self.world.lock().ledger.unwanted.insert(row);
         if self.purpose == Purpose::Write {
             self.tell(&[row], Told::Unknown);
         }

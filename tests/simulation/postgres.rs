@@ -485,7 +485,7 @@ impl World {
         }
         let Busy::Running(statement, protocol) = target.busy.clone() else { return };
         let Some((client, number)) = statement.row() else { return };
-        if !self.ledger.unwanted.iter().any(|(theirs, _)| *theirs == client) {
+        if !self.ledger.unwanted.contains(&(client, number)) {
             self.violated(format!(
                 "statement {number} of client {client} was cancelled by another's request"
             ));

@@ -12,7 +12,7 @@ use pgsteer::{
 use tokio::{runtime::Handle, sync::watch, time::sleep};
 
 use crate::{
-    client::{Client, Purpose},
+    client::{Client, Phase, Purpose},
     ledger::Count,
     network::Network,
     random::Rng,
@@ -81,7 +81,7 @@ async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
     let proxy = start(&world, &shape);
     world.lock().eyes = proxy.watcher("sim").cloned();
 
-    let (stop, stopped) = watch::channel(false);
+    let (phase, seen) = watch::channel(Phase::Trouble);
     let mut clients = Vec::new();
     for number in 0..shape.writers + shape.readers {
         let client = Client {
@@ -90,7 +90,7 @@ async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
             world: world.clone(),
             proxy: proxy.clone(),
             rng: rng.fork(),
-            stop: stopped.clone(),
+            phase: seen.clone(),
             count: 0,
             keeps_server: shape.pool_mode == "session",
         };
@@ -100,9 +100,10 @@ async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
     sleep(Duration::from_millis(2000 + shape.trouble)).await;
 
     let settled_at = settle(&world).await;
+    phase.send_replace(Phase::Calm);
     sleep(Duration::from_millis(SERVED_WITHIN)).await;
     everybody_served(&world, settled_at, clients.len());
-    stop.send_replace(true);
+    phase.send_replace(Phase::Over);
     let mut clients = clients.into_iter();
     let all_left = async {
         for client in clients.by_ref() {
@@ -117,7 +118,11 @@ async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
     sleep(Duration::from_secs(12)).await;
     world.lock().audit();
     let left = nothing_left(&world, &proxy, &shape);
-    world.lock().eyes = None;
+    {
+        let mut world = world.lock();
+        world.eyes = None;
+        world.trace.end();
+    }
     drop(proxy);
     (world, left)
 }

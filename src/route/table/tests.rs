@@ -1,6 +1,11 @@
 //! What table follows from which topology.
 
-use std::sync::Arc;
+use std::{
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
 use super::*;
 use crate::{
@@ -114,18 +119,20 @@ fn reads_go_to_replicas_that_serve_and_fall_back_as_told() {
 
 #[test]
 fn a_table_that_routes_no_differently_wakes_nobody() {
+    let mut cx = Context::from_waker(Waker::noop());
     let router = Router::new(Arc::new(Fence::closed()));
-    let mut changed = router.changed();
+    let mut changed = pin!(router.changed());
     assert!(router.publish(RoutingTable::derive(&topology(open()), RoutePolicy::default())));
-    assert_eq!((router.seq(), *changed.borrow_and_update()), (1, 1));
+    assert_eq!((router.seq(), changed.as_mut().poll(&mut cx)), (1, Poll::Ready(())));
 
+    let mut changed = pin!(router.changed());
     let same = Topology { seq: 10, at: Moment::from_nanos(5), ..topology(open()) };
     assert!(!router.publish(RoutingTable::derive(&same, RoutePolicy::default())));
-    assert_eq!((router.seq(), changed.has_changed().unwrap()), (1, false));
+    assert_eq!((router.seq(), changed.as_mut().poll(&mut cx)), (1, Poll::Pending));
 
     let mut other = Topology { seq: 11, ..topology(vacant()) };
     other.members.insert("n1".into(), member(Standing::Deposed, false));
     assert!(router.publish(RoutingTable::derive(&other, RoutePolicy::default())));
-    assert_eq!((router.seq(), changed.has_changed().unwrap()), (2, true));
+    assert_eq!((router.seq(), changed.as_mut().poll(&mut cx)), (2, Poll::Ready(())));
     assert_eq!(router.load().members[&"n1".into()].standing, MemberStanding::Deposed);
 }
