@@ -68,7 +68,7 @@ impl Sandbox {
         Ok(free.with_context(|| format!("no free port on {host}"))?.local_addr()?)
     }
 
-    /// The ends of the logs of all parts, for a test that failed.
+    /// The ends of the logs of all parts, for a test that failed; ten times as much of pgsteer's.
     pub fn logs(&self, lines: usize) -> String {
         let parts = std::fs::read_dir(self.folder.path()).into_iter().flatten().flatten();
         let mut logs: Vec<_> = parts.map(|part| part.path().join("log")).filter(|log| log.exists()).collect();
@@ -77,6 +77,8 @@ impl Sandbox {
             let text = std::fs::read(log).unwrap_or_default();
             let text = String::from_utf8_lossy(&text);
             let all: Vec<_> = text.lines().collect();
+            let lines =
+                if log.parent().is_some_and(|part| part.ends_with("pgsteer")) { 10 * lines } else { lines };
             let last = all[all.len().saturating_sub(lines)..].join("\n");
             format!("--- {}, last {lines} of {} lines\n{last}\n", log.display(), all.len())
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
-use tokio_postgres::{Config, Error};
+use tokio_postgres::{Config, Error, Statement};
 
 use crate::report::{Acknowledged, Failure, Kind, Progress, Report};
 use crate::{Client, Moment, Result, now};
@@ -64,7 +64,7 @@ impl Workload {
                 number,
                 kind,
                 config: config.clone(),
-                client: None,
+                connection: None,
                 written: 0,
                 report: Arc::clone(&report),
                 first,
@@ -124,10 +124,15 @@ struct One {
     number: u16,
     kind: Kind,
     config: Config,
-    client: Option<Client>,
+    connection: Option<Connection>,
     written: i64,
     report: Arc<Mutex<Report>>,
     first: watch::Sender<bool>,
+}
+
+struct Connection {
+    client: Client,
+    statement: Statement,
 }
 
 impl One {
@@ -146,17 +151,18 @@ impl One {
     /// One statement or transaction, on the connection there is or on a new one.
     async fn step(&mut self) {
         let sent = now();
-        let client = match self.client.take() {
-            Some(client) => client,
-            None => match Client::try_connect(&self.config, PATIENCE).await {
-                Ok(client) => client,
-                Err(sqlstate) => return self.failed(sent, None, sqlstate, "login".to_owned()),
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => match self.connect().await {
+                Ok(connection) => connection,
+                Err((sqlstate, cause)) => return self.failed(sent, None, sqlstate, cause),
             },
         };
+        let client = &connection.client;
         let id = self.next_id();
         let done = match self.kind {
-            Kind::Write => timeout(PATIENCE, self.write(&client, id)).await,
-            Kind::Read => timeout(PATIENCE, self.read(&client)).await,
+            Kind::Write => timeout(PATIENCE, self.write(&connection, id)).await,
+            Kind::Read => timeout(PATIENCE, self.read(&connection)).await,
             Kind::Idle => timeout(PATIENCE, async { client.batch_execute("SELECT 1").await }).await,
         };
         match done {
@@ -169,7 +175,7 @@ impl One {
                 if client.is_over(&error) {
                     return self.lost_connection(cause);
                 }
-                if !self.number.is_multiple_of(2) {
+                if self.in_blocks() {
                     let _ = timeout(PATIENCE, client.batch_execute("ROLLBACK")).await;
                 }
             }
@@ -181,8 +187,29 @@ impl One {
         if client.is_closed() {
             self.lost_connection(client.farewell());
         } else {
-            self.client = Some(client);
+            self.connection = Some(connection);
         }
+    }
+
+    /// The statement is prepared once: of one that it prepares for a single use, tokio-postgres closes it later and
+    /// listens to no answer, so that it would miss what it is told just then.
+    async fn connect(&self) -> std::result::Result<Connection, (String, String)> {
+        let login = |sqlstate: String| (sqlstate, "login".to_owned());
+        let client = Client::try_connect(&self.config, PATIENCE).await.map_err(login)?;
+        let statement = match self.kind {
+            Kind::Write => client.prepare("INSERT INTO ledger (id, writer) VALUES ($1, $2)").await,
+            Kind::Read => client.prepare("SELECT pg_is_in_recovery(), max(id) FROM ledger").await,
+            Kind::Idle => client.prepare("SELECT 1").await,
+        };
+        match statement {
+            Ok(statement) => Ok(Connection { client, statement }),
+            Err(error) => Err(client.words(&error)),
+        }
+    }
+
+    /// Every other writer uses transaction blocks.
+    const fn in_blocks(&self) -> bool {
+        matches!(self.kind, Kind::Write) && !self.number.is_multiple_of(2)
     }
 
     /// Every attempt has its own number: what failed is never tried again under the same.
@@ -193,16 +220,16 @@ impl One {
         })
     }
 
-    async fn write(&self, client: &Client, id: Option<i64>) -> std::result::Result<(), Error> {
+    async fn write(&self, connection: &Connection, id: Option<i64>) -> std::result::Result<(), Error> {
+        let Connection { client, statement } = connection;
         let sent = now();
         let writer = i32::from(self.number);
-        let insert = "INSERT INTO ledger (id, writer) VALUES ($1, $2)";
-        if self.number.is_multiple_of(2) {
-            client.execute(insert, &[&id, &writer]).await?;
-        } else {
+        if self.in_blocks() {
             client.batch_execute("BEGIN").await?;
-            client.execute(insert, &[&id, &writer]).await?;
+            client.execute(statement, &[&id, &writer]).await?;
             client.batch_execute("COMMIT").await?;
+        } else {
+            client.execute(statement, &[&id, &writer]).await?;
         }
         let at = now();
         let unconfirmed =
@@ -213,8 +240,8 @@ impl One {
         Ok(())
     }
 
-    async fn read(&self, client: &Client) -> std::result::Result<(), Error> {
-        let row = client.query_one("SELECT pg_is_in_recovery(), max(id) FROM ledger", &[]).await?;
+    async fn read(&self, connection: &Connection) -> std::result::Result<(), Error> {
+        let row = connection.client.query_one(&connection.statement, &[]).await?;
         let replica = row.try_get(0)?;
         self.record(|report| report.reads.push((now(), replica)));
         Ok(())
