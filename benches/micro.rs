@@ -213,7 +213,13 @@ impl Relay {
         let sent = frontend.forward(black_box(request), out, conn, pipeline, tenancy, &terms);
         let sent = sent.is_ok_and(|sent| sent.taken == request.len() && !sent.bytes.is_empty());
         let reset_values = parameters.clone();
-        let mut client = ClientSide { frontend, parameters, reset_values: &reset_values, tenancy };
+        let mut client = ClientSide {
+            frontend,
+            parameters,
+            reset_values: &reset_values,
+            tenancy,
+            mode: pgsteer::pool::account::PoolMode::Transaction,
+        };
         let passed = backend.forward(black_box(answer), out, conn, pipeline, &mut client);
         let passed =
             passed.is_ok_and(|passed| passed.taken == answer.len() && passed.bytes.len() == answer.len());

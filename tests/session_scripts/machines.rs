@@ -237,6 +237,7 @@ impl Stage {
             parameters: &mut client.parameters,
             reset_values: &client.reset_values,
             tenancy,
+            mode: pgsteer::pool::account::PoolMode::Transaction,
         };
         let mut out = Vec::new();
         match backend.forward(&server.said, &mut out, &mut server.conn, pipeline, &mut side) {
