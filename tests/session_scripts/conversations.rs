@@ -666,9 +666,23 @@ fn an_error_that_ends_the_session_is_told_from_one_that_talks_of_it() {
         s< Error P0001 "VFATAL" | ReadyForQuery I
         <C Error P0001 "VFATAL" | ReadyForQuery I
         last_word None
+        C> Query "begin"
+        >s Query "begin"
+        s< CommandComplete "BEGIN" | ReadyForQuery T
+        <C CommandComplete "BEGIN" | ReadyForQuery T
         s< Fatal 57P01 "terminating connection"
         <C Fatal 57P01 "terminating connection"
         last_word Said
+        "#,
+    );
+    // With nothing open there it is no matter of the client's.
+    check(
+        r#"
+        C> Query "select 1"
+        >s Query "select 1"
+        s< CommandComplete "SELECT 1" | ReadyForQuery I | Fatal 57P01 "terminating connection"
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        last_word Unheard
         "#,
     );
 }
