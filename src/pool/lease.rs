@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use smallvec::SmallVec;
@@ -53,25 +53,40 @@ pub struct CancelTarget {
     pub key: BackendKey,
     pub(super) server: ServerId,
     on_their_way: AtomicUsize,
+    /// A request was given up on: it may still arrive, whoever has the server then.
+    astray: AtomicBool,
     ended: Notify,
 }
 
 impl CancelTarget {
     pub(super) fn new(address: Address, key: BackendKey, server: ServerId) -> Self {
-        Self { address, key, server, on_their_way: AtomicUsize::new(0), ended: Notify::new() }
+        Self {
+            address,
+            key,
+            server,
+            on_their_way: AtomicUsize::new(0),
+            astray: AtomicBool::new(false),
+            ended: Notify::new(),
+        }
     }
 
-    /// A cancel request sets out; it has ended when the guard is dropped. Must be called while the lease is known
-    /// to be held.
+    /// A cancel request sets out; it has ended when the guard is dropped, and gone astray if that happens before it
+    /// was seen to arrive. Must be called while the lease is known to be held.
     pub fn begin(self: &Arc<Self>) -> CancelOnItsWay {
         self.on_their_way.fetch_add(1, Ordering::AcqRel);
-        CancelOnItsWay(self.clone())
+        CancelOnItsWay { target: self.clone(), fate: Fate::Unknown }
     }
 
     /// Whether a cancel request is on its way.
     #[inline]
     pub fn is_pending(&self) -> bool {
         self.on_their_way.load(Ordering::Acquire) != 0
+    }
+
+    /// Whether a cancel request may still arrive although nobody waits for it: the server must not be handed on.
+    #[inline]
+    pub fn is_astray(&self) -> bool {
+        self.astray.load(Ordering::Acquire)
     }
 
     pub(super) async fn settled(&self) {
@@ -87,13 +102,35 @@ impl CancelTarget {
 
 /// A cancel request on its way.
 #[derive(Debug)]
-pub struct CancelOnItsWay(Arc<CancelTarget>);
+pub struct CancelOnItsWay {
+    target: Arc<CancelTarget>,
+    fate: Fate,
+}
+
+/// What became of a cancel request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Nobody can say.
+    Unknown,
+    /// The server has ended the connection that brought it: it was carried out.
+    Arrived,
+}
+
+impl CancelOnItsWay {
+    /// It was carried out.
+    pub fn arrived(mut self) {
+        self.fate = Fate::Arrived;
+    }
+}
 
 impl Drop for CancelOnItsWay {
     fn drop(&mut self) {
-        self.0.on_their_way.fetch_sub(1, Ordering::AcqRel);
+        if self.fate == Fate::Unknown {
+            self.target.astray.store(true, Ordering::Release);
+        }
+        self.target.on_their_way.fetch_sub(1, Ordering::AcqRel);
         // A permit is kept for one who is about to wait, so the end is never missed.
-        self.0.ended.notify_one();
+        self.target.ended.notify_one();
     }
 }
 

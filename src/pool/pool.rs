@@ -223,6 +223,11 @@ impl Pool {
             *leased = None;
         }
         let how = match how {
+            // A request that may still arrive would hit another client.
+            Finish::Settled | Finish::InTransaction if server.cancel.is_astray() => {
+                state.put(id, server);
+                Return::Close
+            }
             Finish::Settled if clean => {
                 state.put(id, server);
                 if self.must_give_way(&state, now) { Return::Close } else { Return::Clean }

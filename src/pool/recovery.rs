@@ -28,7 +28,7 @@ impl Pool {
                 biased;
                 () = pool.is_deposed() => Err("its member was deposed".to_owned()),
                 done = tokio::time::timeout(RECOVERY_MAX, put_in_order(&mut server, how)) => match done {
-                    Ok(done) => done.map_err(|error| error.to_string()),
+                    Ok(done) => done,
                     Err(_) => Err("it takes too long".to_owned()),
                 },
             };
@@ -69,18 +69,24 @@ impl Pool {
     }
 }
 
-async fn put_in_order(server: &mut Server, how: Finish) -> Result<(), crate::server::QueryError> {
+async fn put_in_order(server: &mut Server, how: Finish) -> Result<(), String> {
     server.cancel.settled().await;
-    let conn = &mut server.conn;
+    if server.cancel.is_astray() {
+        return Err("a cancel request for it has gone astray".to_owned());
+    }
     if how == Finish::InTransaction {
-        let answer = simple_query(&mut conn.stream, "ROLLBACK").await?;
-        conn.note(&answer.parameters);
+        tell(server, "ROLLBACK").await?;
     }
-    if conn.hygiene == Hygiene::Dirty {
-        let answer = simple_query(&mut conn.stream, "DISCARD ALL").await?;
-        conn.note(&answer.parameters);
-        conn.statements.clear();
-        conn.hygiene = Hygiene::Clean;
+    if server.conn.hygiene == Hygiene::Dirty {
+        tell(server, "DISCARD ALL").await?;
+        server.conn.statements.clear();
+        server.conn.hygiene = Hygiene::Clean;
     }
+    Ok(())
+}
+
+async fn tell(server: &mut Server, sql: &str) -> Result<(), String> {
+    let answer = simple_query(&mut server.conn.stream, sql).await.map_err(|error| error.to_string())?;
+    server.conn.note(&answer.parameters);
     Ok(())
 }

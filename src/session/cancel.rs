@@ -60,6 +60,10 @@ pub async fn cancel_client(entry: &Arc<ClientEntry>, dial: &dyn Dial) -> Outcome
     };
     let sent =
         tokio::time::timeout(CANCEL_MAX, crate::server::cancel(dial, &target.address, &target.key)).await;
-    drop(on_its_way);
-    if matches!(sent, Ok(Ok(()))) { Outcome::Forwarded } else { Outcome::Failed }
+    if matches!(sent, Ok(Ok(()))) {
+        on_its_way.arrived();
+        Outcome::Forwarded
+    } else {
+        Outcome::Failed
+    }
 }
