@@ -36,18 +36,18 @@ pub(crate) const FRESH_FOR: Ms = PROBE_INTERVAL + PROBE_TIMEOUT + PROBE_INTERVAL
 
 impl Shape {
     pub(crate) fn drawn(rng: &mut Rng) -> Self {
-        let ttl = rng.within(4, 7) * 1000;
+        let ttl = rng.within(3, 5) * 1000;
         Self {
             nodes: if rng.chance(80) { 3 } else { 2 },
-            writers: 2 + rng.below(4),
-            readers: 1 + rng.below(3),
+            writers: 2 + rng.below(3),
+            readers: 1 + rng.below(2),
             ttl,
             loop_wait: ttl / 6,
             replication: if rng.chance(75) { Replication::Synchronous } else { Replication::Asynchronous },
             pool_size: 1 + rng.below(4),
             pool_mode: if rng.chance(85) { "transaction" } else { "session" },
-            faults: 1 + rng.below(4),
-            trouble: rng.within(4, 12) * 1000,
+            faults: 2 + rng.below(5),
+            trouble: rng.within(5, 9) * 1000,
         }
     }
 
