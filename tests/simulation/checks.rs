@@ -27,7 +27,8 @@ impl World {
     pub(crate) fn arrived(&mut self, conn: usize, tag: u8, body: &[u8]) {
         self.note("in", conn, u64::from(tag) << 32 | body.len() as u64);
         let now = self.now();
-        if matches!(tag, b'Q' | b'S' | b'F' | 0) && self.conns[conn].asked_at.is_none() {
+        let own = tag == b'Q' && matches!(body, b"ROLLBACK\0" | b"DISCARD ALL\0");
+        if matches!(tag, b'Q' | b'S' | b'F' | 0) && self.conns[conn].asked_at.is_none() && !own {
             self.conns[conn].asked_at = Some(now);
         }
         if self.conns[conn].role == Role::Probe {
@@ -52,7 +53,10 @@ impl World {
         }
         match self.conns[conn].role {
             Role::Writer => self.has_right(conn, text),
-            Role::Reader if tag == b'Q' && self.conns[conn].status == b'I' => self.is_fresh(conn),
+            // A client that keeps its server for the session stays where it is.
+            Role::Reader if tag == b'Q' && self.conns[conn].status == b'I' && self.shape.is_shared() => {
+                self.is_fresh(conn);
+            }
             _ => {}
         }
     }

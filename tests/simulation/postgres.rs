@@ -90,7 +90,7 @@ pub(crate) struct Conn {
     portal: Option<Statement>,
     skipping: u8,
     settings: BTreeMap<String, String>,
-    /// Requests of the program's that were not answered, and since when.
+    /// Since when a request has not been answered, unless the program is putting the session in order.
     pub(crate) asked_at: Option<Ms>,
 }
 

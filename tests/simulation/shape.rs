@@ -51,11 +51,16 @@ impl Shape {
         }
     }
 
+    /// Whether a server goes from client to client.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.pool_mode != "session"
+    }
+
     /// The program's configuration.
     pub(crate) fn configuration(&self) -> String {
         let Self { pool_size, pool_mode, .. } = self;
         // A client that keeps its server starves another for good if there are too few.
-        let pool_size = if *pool_mode == "session" { 10 } else { *pool_size };
+        let pool_size = if self.is_shared() { *pool_size } else { 10 };
         format!(
             r#"
 [clusters.sim]
