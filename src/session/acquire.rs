@@ -1,6 +1,11 @@
 //! Getting a server for a request: routed, waited for, and made ready.
 
-use std::{sync::Arc, task::Context as TaskContext, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
 
 use super::{
     context::Context,
@@ -247,12 +252,14 @@ impl Request {
     ) -> Result<Option<Lease>, PgError> {
         let now = self.context.clock.now();
         if !may_use(&self.context, &self.tether, &lease, way, now) {
-            lease.finish(Finish::Settled, now);
+            let revoked = self.tether.is_revoked(lease.number());
+            lease.finish(if revoked { Finish::Broken } else { Finish::Settled }, now);
             return Ok(None);
         }
+        let number = lease.number();
         let Some(server) = lease.server() else { return Ok(None) };
         let conn = &mut server.conn;
-        let alive = std::future::poll_fn(|cx| std::task::Poll::Ready(conn.poll_idle(cx))).await;
+        let alive = std::future::poll_fn(|cx| Poll::Ready(conn.poll_idle(cx))).await;
         if alive.is_err() {
             lease.finish(Finish::Broken, self.context.clock.now());
             return Ok(None);
@@ -264,7 +271,12 @@ impl Request {
             None if check => String::new(),
             None => return Ok(Some(lease)),
         };
-        match tokio::time::timeout(READY_MAX, simple_query(&mut conn.stream, &sql)).await {
+        let asking = tokio::time::timeout(READY_MAX, simple_query(&mut conn.stream, &sql));
+        let Some(asked) = self.unless_revoked(number, asking).await else {
+            lease.finish(Finish::Broken, self.context.clock.now());
+            return Ok(None);
+        };
+        match asked {
             Ok(Ok(answer)) => {
                 conn.note(&answer.parameters);
                 let usable = may_use(&self.context, &self.tether, &lease, way, self.context.clock.now());
@@ -279,6 +291,20 @@ impl Request {
                 Ok(None)
             }
         }
+    }
+
+    /// What `work` on a leased server comes to; `None` as soon as the lease is revoked: nobody waits for a server
+    /// that was deposed.
+    async fn unless_revoked<T>(&self, lease: u64, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|cx| {
+            self.tether.register(cx);
+            if self.tether.is_revoked(lease) {
+                return Poll::Ready(None);
+            }
+            work.as_mut().poll(cx).map(Some)
+        })
+        .await
     }
 }
 

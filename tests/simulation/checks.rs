@@ -27,8 +27,12 @@ impl World {
     pub(crate) fn arrived(&mut self, conn: usize, tag: u8, body: &[u8]) {
         self.note("in", conn, u64::from(tag) << 32 | body.len() as u64);
         let now = self.now();
-        if matches!(tag, b'Q' | b'S' | b'F' | 0) && self.conns[conn].asked_at.is_none() {
+        let own = tag == b'Q' && matches!(body, b"ROLLBACK\0" | b"DISCARD ALL\0");
+        if matches!(tag, b'Q' | b'S' | b'F' | 0) && self.conns[conn].asked_at.is_none() && !own {
             self.conns[conn].asked_at = Some(now);
+        }
+        if self.conns[conn].role == Role::Probe {
+            return;
         }
         if let Some(((client, number), inserts)) = self.row_in(conn, tag, body) {
             self.note("statement of client", client as usize, number.into());
@@ -42,14 +46,17 @@ impl World {
         if !work || !self.conns[conn].is_client() {
             return;
         }
-        let text = String::from_utf8_lossy(&body[..body.len().min(40)]).into_owned();
+        let text = body[..body.len().min(40)].escape_ascii();
         if let Some(why) = self.deposed(conn) {
             let (node, tag) = (self.conns[conn].node, char::from(tag));
-            self.violated(format!("{tag} {text:?} sent on connection {conn} to n{node}, though {why}"));
+            self.violated(format!("{tag} \"{text}\" sent on connection {conn} to n{node}, though {why}"));
         }
         match self.conns[conn].role {
-            Role::Writer => self.has_right(conn, &text),
-            Role::Reader if tag == b'Q' && self.conns[conn].status == b'I' => self.is_fresh(conn),
+            Role::Writer => self.has_right(conn, text),
+            // A client that keeps its server for the session stays where it is.
+            Role::Reader if tag == b'Q' && self.conns[conn].status == b'I' && self.shape.is_shared() => {
+                self.is_fresh(conn);
+            }
             _ => {}
         }
     }
@@ -69,7 +76,7 @@ impl World {
     }
 
     /// Whether a write may go to this server, by what only we know.
-    fn has_right(&mut self, conn: usize, text: &str) {
+    fn has_right(&mut self, conn: usize, text: std::slice::EscapeAscii<'_>) {
         let (node, now) = (self.conns[conn].node, self.now());
         if self.nodes[node].pg != Pg::Primary {
             return;
@@ -87,7 +94,7 @@ impl World {
         if by_probes && since.is_none_or(|since| now - since <= FRESH_FOR) {
             return;
         }
-        self.violated(format!("{text:?} sent to n{node} without the right to write"));
+        self.violated(format!("\"{text}\" sent to n{node} without the right to write"));
     }
 
     /// Whether a replica may serve a read, by what only we know.

@@ -136,7 +136,11 @@ impl Client {
     async fn work(&mut self, session: &mut Session) -> Result<(), Over> {
         let calm = *self.phase.borrow() == Phase::Calm;
         let long = self.rng.chance(15) && !calm;
-        let pause = if long { self.rng.within(200, 2500) } else { self.rng.within(1, 150) };
+        let pause = match (long, calm) {
+            (true, _) => self.rng.within(200, 2500),
+            (_, true) => self.rng.within(50, 500),
+            _ => self.rng.within(1, 200),
+        };
         tokio::select! {
             biased;
             () = sleep(Duration::from_millis(pause)) => {}
@@ -304,7 +308,6 @@ impl Client {
         let outcome = self.outcome(session, row, 1).await;
         // The next statement must not be hit by a request that is still on its way.
         let _asked = ask.await;
-        self.world.lock().ledger.unwanted.remove(&row);
         self.settle(&[], outcome)
     }
 

@@ -36,9 +36,9 @@ impl World {
     /// Draws the faults of this run. All are over when the trouble is.
     pub(crate) fn draw_faults(&mut self, from: Ms) {
         for _ in 0..self.shape.faults {
-            let at = from + self.rng.within(0, self.shape.trouble * 7 / 10);
+            let at = from + self.rng.within(0, self.shape.trouble * 6 / 10);
             let left = from + self.shape.trouble - at;
-            let lasts = self.rng.within(50, left.min(8000));
+            let lasts = if self.rng.chance(50) { left } else { self.rng.within(50, left) };
             let strike = self.draw();
             self.after(at, Event::Begin { strike, lasts });
         }

@@ -17,7 +17,7 @@ use pgsteer::wire::{
 use crate::{
     ledger::Row,
     node::{Ailment, Pg},
-    statement::{Statement, numbers, text_of},
+    statement::{Statement, text_of},
     world::{Event, Ms, World},
 };
 
@@ -90,7 +90,7 @@ pub(crate) struct Conn {
     portal: Option<Statement>,
     skipping: u8,
     settings: BTreeMap<String, String>,
-    /// Requests of the program's that were not answered, and since when.
+    /// Since when a request has not been answered, unless the program is putting the session in order.
     pub(crate) asked_at: Option<Ms>,
 }
 
@@ -560,7 +560,6 @@ impl World {
             _ => return None,
         };
         let row = statement.row()?;
-        debug_assert!(numbers("").is_empty());
         Some((row, matches!(statement, Statement::Insert(_))))
     }
 

@@ -36,26 +36,31 @@ pub(crate) const FRESH_FOR: Ms = PROBE_INTERVAL + PROBE_TIMEOUT + PROBE_INTERVAL
 
 impl Shape {
     pub(crate) fn drawn(rng: &mut Rng) -> Self {
-        let ttl = rng.within(4, 7) * 1000;
+        let ttl = rng.within(3, 5) * 1000;
         Self {
             nodes: if rng.chance(80) { 3 } else { 2 },
-            writers: 2 + rng.below(4),
-            readers: 1 + rng.below(3),
+            writers: 2 + rng.below(3),
+            readers: 1 + rng.below(2),
             ttl,
             loop_wait: ttl / 6,
             replication: if rng.chance(75) { Replication::Synchronous } else { Replication::Asynchronous },
             pool_size: 1 + rng.below(4),
             pool_mode: if rng.chance(85) { "transaction" } else { "session" },
-            faults: 1 + rng.below(4),
-            trouble: rng.within(4, 12) * 1000,
+            faults: 2 + rng.below(5),
+            trouble: rng.within(5, 9) * 1000,
         }
+    }
+
+    /// Whether a server goes from client to client.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.pool_mode != "session"
     }
 
     /// The program's configuration.
     pub(crate) fn configuration(&self) -> String {
         let Self { pool_size, pool_mode, .. } = self;
         // A client that keeps its server starves another for good if there are too few.
-        let pool_size = if *pool_mode == "session" { 10 } else { *pool_size };
+        let pool_size = if self.is_shared() { *pool_size } else { 10 };
         format!(
             r#"
 [clusters.sim]

@@ -22,13 +22,28 @@ pub(crate) fn text_of(body: &[u8]) -> String {
     String::from_utf8_lossy(body.strip_suffix(b"\0").unwrap_or(body)).into_owned()
 }
 
-/// The numbers in a text, in order.
-pub(crate) fn numbers(text: &str) -> Vec<u32> {
-    text.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
+/// The numbers in a text, in order; three at most.
+fn numbers(text: &str) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    let mut digits: Option<u32> = None;
+    for byte in text.bytes().chain([b' ']) {
+        if byte.is_ascii_digit() {
+            digits = Some(digits.unwrap_or(0).wrapping_mul(10).wrapping_add(u32::from(byte - b'0')));
+        } else if let Some(number) = digits.take() {
+            numbers.push(number);
+            if numbers.len() == 3 {
+                break;
+            }
+        }
+    }
+    numbers
 }
 
 impl Statement {
     pub(crate) fn read(text: &str) -> Self {
+        if text.starts_with("SELECT r.recovery") {
+            return Self::Probe;
+        }
         let numbers = numbers(text);
         let row = match numbers.as_slice() {
             [client, number, ..] => Some((*client, *number)),
@@ -40,7 +55,6 @@ impl Statement {
             ("COMMIT", row) => Self::Commit(row),
             ("ROLLBACK", row) => Self::Rollback(row),
             ("INSERT", Some(row)) => Self::Insert(row),
-            ("SELECT", _) if text.starts_with("SELECT r.recovery") => Self::Probe,
             ("SELECT", Some(row)) if text.contains("pg_sleep") => {
                 Self::Sleep(row, numbers.get(2).copied().unwrap_or(0).into())
             }
