@@ -105,15 +105,18 @@ pub(crate) async fn kill_the_leader(screen: &Screen, stage: &mut Stage, load: Wo
     Ok(Failover { old, killed, store: key.changes(), cut_off, new, report })
 }
 
-/// Asks pgsteer who leads, every 5 ms, until it no longer says the old leader.
+/// When pgsteer parted with the old leader, by what it says itself of leaders it deposed.
 async fn cut_off(stage: &Stage, old: &str) -> Moment {
-    let mut tick = tokio::time::interval(Duration::from_millis(5));
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
     loop {
         tick.tick().await;
-        let answer = stage.proxy.get("/leader").await;
-        let leader = answer.ok().map(|answer| answer.json()["leader"].clone());
-        if leader.is_some_and(|leader| leader != old) {
-            return now();
+        let answer = stage.proxy.get("/leader").await.map(|answer| answer.json());
+        let deposed =
+            answer.ok().and_then(|answer| answer["deposed"].as_array().cloned()).unwrap_or_default();
+        let of_old = deposed.iter().find(|deposed| deposed["member"] == old);
+        if let Some(age) = of_old.and_then(|deposed| deposed["age_seconds"].as_f64()) {
+            let at = now();
+            return at.checked_sub(Duration::from_secs_f64(age)).unwrap_or(at);
         }
     }
 }
