@@ -207,6 +207,31 @@ fn a_cancelled_server_is_handed_on_only_when_the_request_has_ended() {
 }
 
 #[test]
+fn a_server_that_a_lost_cancel_request_may_still_reach_is_not_handed_on() {
+    // The server is stopped: the request gives up, and would hit what runs when the server goes on.
+    for (wait, end, notice) in [("1s", "end", ""), ("6s", "Terminate | end", "Notice 01000 _ |")] {
+        check(&format!(
+            r#"
+            C> Query "select pg_sleep(9)"
+            >a1 Query "select pg_sleep(9)"
+            D> Query "select d"
+            hold
+            cancel C
+            cancelled a1
+            wait {wait}
+            a1< CommandComplete "SELECT 1" | ReadyForQuery I
+            <C CommandComplete "SELECT 1" | ReadyForQuery I
+            wait 6s
+            >a1 {end}
+            >a2 Query "select d"
+            a2< CommandComplete "SELECT 1" | ReadyForQuery I
+            <D {notice} CommandComplete "SELECT 1" | ReadyForQuery I
+            "#
+        ));
+    }
+}
+
+#[test]
 fn a_second_server_is_opened_while_there_is_room() {
     check_with(
         |setup| setup.settings.limits.size = 2,
