@@ -37,6 +37,7 @@ impl World {
         if let Some(((client, number), inserts)) = self.row_in(conn, tag, body) {
             self.note("statement of client", client as usize, number.into());
             self.ledger.at_server.insert(client, conn);
+            self.ledger.sent.insert((client, number));
             if inserts && !self.ledger.arrived.insert((client, number)) {
                 self.violated(format!("insert {client}:{number} was sent twice"));
             }

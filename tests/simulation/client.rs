@@ -180,7 +180,7 @@ impl Client {
         let text = format!("INSERT INTO t VALUES ({client}, {number}) RETURNING client, number");
         self.send(session, &query(&text)).await;
         let outcome = self.outcome(session, row, 1).await;
-        self.settle(&[row], outcome)
+        self.settle(&[row], row, outcome)
     }
 
     async fn insert_prepared(&mut self, session: &mut Session) -> Result<(), Over> {
@@ -192,7 +192,7 @@ impl Client {
         if matches!(outcome, Outcome::Answered(Some(_))) {
             session.prepared.clear();
         }
-        self.settle(&[row], outcome)
+        self.settle(&[row], row, outcome)
     }
 
     /// Named or unnamed, parsed before or not.
@@ -252,7 +252,7 @@ impl Client {
         let word = if commits { "COMMIT" } else { "ROLLBACK" };
         self.send(session, &query(&format!("{word} /* {}:{} */", end.0, end.1))).await;
         let outcome = self.outcome(session, end, 1).await;
-        if commits { self.settle(&rows, outcome) } else { self.in_vain(&rows, outcome) }
+        if commits { self.settle(&rows, end, outcome) } else { self.in_vain(&rows, outcome) }
     }
 
     /// A whole block at once.
@@ -264,14 +264,14 @@ impl Client {
         bytes.extend(query(&format!("COMMIT /* {client}:{number} */")));
         self.send(session, &bytes).await;
         let outcome = self.outcome(session, row, 3).await;
-        self.settle(&[row], outcome)
+        self.settle(&[row], row, outcome)
     }
 
     async fn select(&mut self, session: &mut Session) -> Result<(), Over> {
         let row = self.next_row();
         self.send(session, &query(&format!("SELECT {}, {}", row.0, row.1))).await;
         let outcome = self.outcome(session, row, 1).await;
-        self.settle(&[], outcome)
+        self.settle(&[], row, outcome)
     }
 
     async fn select_prepared(&mut self, session: &mut Session) -> Result<(), Over> {
@@ -282,7 +282,7 @@ impl Client {
         if matches!(outcome, Outcome::Answered(Some(_))) {
             session.prepared.clear();
         }
-        self.settle(&[], outcome)
+        self.settle(&[], row, outcome)
     }
 
     /// Something long, which may be cancelled.
@@ -308,7 +308,7 @@ impl Client {
         let outcome = self.outcome(session, row, 1).await;
         // The next statement must not be hit by a request that is still on its way.
         let _asked = ask.await;
-        self.settle(&[], outcome)
+        self.settle(&[], row, outcome)
     }
 
     /// Leaves in the middle of something.
@@ -410,9 +410,17 @@ impl Client {
         }
     }
 
-    /// Books a request that may have committed.
-    fn settle(&self, rows: &[Row], outcome: Outcome) -> Result<(), Over> {
+    /// Books a request that may have committed by the statement `last`.
+    fn settle(&self, rows: &[Row], last: Row, outcome: Outcome) -> Result<(), Over> {
         let unknown = SqlState::TRANSACTION_RESOLUTION_UNKNOWN;
+        if let Outcome::Over(Some(error)) = &outcome
+            && error.code != unknown
+            && error.message.contains("was not committed")
+            && !rows.is_empty()
+            && self.world.lock().ledger.sent.contains(&last)
+        {
+            self.violated(format!("was told {error:?}, though {last:?} had been sent to a server"));
+        }
         let (told, result) = match &outcome {
             Outcome::Tagged(tag) if tag == "ROLLBACK" => (Told::NotCommitted, Ok(())),
             Outcome::Tagged(_) | Outcome::Answered(None) => (Told::Committed, Ok(())),

@@ -35,12 +35,55 @@ pub(crate) enum Strike {
 impl World {
     /// Draws the faults of this run. All are over when the trouble is.
     pub(crate) fn draw_faults(&mut self, from: Ms) {
+        if self.rng.chance(35) {
+            self.draw_plot(from);
+        }
         for _ in 0..self.shape.faults {
             let at = from + self.rng.within(0, self.shape.trouble * 6 / 10);
             let left = from + self.shape.trouble - at;
             let lasts = if self.rng.chance(50) { left } else { self.rng.within(50, left) };
             let strike = self.draw();
             self.after(at, Event::Begin { strike, lasts });
+        }
+    }
+
+    /// Two or three faults that go together: each alone is harmless.
+    fn draw_plot(&mut self, from: Ms) {
+        let at = from + self.rng.within(0, self.shape.trouble / 3);
+        let lasts = from + self.shape.trouble - at;
+        let leader = usize::MAX;
+        let begin = |strike| Event::Begin { strike, lasts };
+        let soon = at + self.rng.within(0, 600);
+        let long = self.shape.ttl + self.rng.within(0, 2000);
+        match self.rng.below(6) {
+            // The leader's lease runs out under a server that goes on, and nobody tells the program.
+            0 => {
+                self.after(at, begin(Strike::Ails(leader, Ailment::PatroniFrozen)));
+                self.after(soon, begin(Strike::StoreSilent));
+            }
+            1 => {
+                self.after(at, begin(Strike::Ails(leader, Ailment::PatroniFrozen)));
+                self.after(soon, begin(Strike::StoreRefused));
+            }
+            2 => {
+                self.after(at, begin(Strike::Ails(leader, Ailment::PatroniFrozen)));
+                self.after(soon, begin(Strike::SuspendedInFlight(long)));
+            }
+            // A switchover that is told late, to a program that cannot see the old leader.
+            3 => {
+                self.after(at, begin(Strike::WatchLate));
+                self.after(at, begin(Strike::Ails(leader, Ailment::NoLink)));
+                self.after(soon, begin(Strike::Switchover));
+            }
+            // The leader stands still, is replaced, and goes on with what was sent to it.
+            4 => {
+                self.after(at, begin(Strike::WatchSilent));
+                self.after(soon, begin(Strike::Ails(leader, Ailment::Frozen)));
+            }
+            _ => {
+                self.after(at, begin(Strike::Ails(leader, Ailment::NoStore)));
+                self.after(soon, begin(Strike::Ails(leader, Ailment::NoLink)));
+            }
         }
     }
 

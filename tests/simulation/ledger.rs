@@ -24,6 +24,8 @@ pub(crate) struct Ledger {
     pub(crate) told: BTreeMap<Row, Told>,
     /// Inserts that reached a server.
     pub(crate) arrived: BTreeSet<Row>,
+    /// Statements of any kind that did.
+    pub(crate) sent: BTreeSet<Row>,
     /// The connection on which a client's last statement arrived.
     pub(crate) at_server: BTreeMap<u32, usize>,
     /// Statements that a client wants cancelled.
