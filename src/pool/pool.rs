@@ -307,6 +307,9 @@ impl Pool {
 
     /// Looks at the clock: expired servers go, waiting clients get the reserve.
     pub(super) fn tick(self: &Arc<Self>, now: Moment) {
+        if *self.deposed.borrow() {
+            return;
+        }
         self.handle(now, Event::Tick);
     }
 

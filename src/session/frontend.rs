@@ -15,7 +15,9 @@ use crate::{
         frame::{HEADER_BYTES, Header, cstr, put, put_cstr},
         pipeline::{Block, Conduct, Followed, For, Owed, OwnAnswer, Pipeline, Residue, Undo},
         splice::Splice,
-        statements::{Catalog, ClientStatements, Prepare, Scope, Sharing, Statement, put_close},
+        statements::{
+            Catalog, ClientStatements, Prepare, Scope, Sharing, Statement, put_close, taken_for_ours,
+        },
     },
 };
 use std::sync::Arc;

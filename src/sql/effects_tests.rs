@@ -89,7 +89,6 @@ fn plain_commands_leave_nothing() {
         "values (1)",
         "with x as (insert into temp values (1) returning *) select * from x",
         "set local search_path = x",
-        "set local timezone to default",
         "set transaction isolation level serializable",
         "set session transaction read only",
         "set constraints all deferred",
@@ -131,6 +130,10 @@ fn transaction_control_is_recognised() {
 fn followed_parameters_are_told_from_others() {
     check(&[
         ("set client_encoding to utf8", "One followed"),
+        // Gone at the end of the transaction, but until then texts are read by it.
+        ("set local timezone to default", "One followed"),
+        ("set local time zone 'UTC'", "One followed"),
+        ("set local names 'latin1'", "One followed"),
         ("SET Application_Name = 'x'", "One followed"),
         ("set \"DateStyle\" to iso, dmy", "One followed"),
         ("set session intervalstyle = 'iso_8601'", "One followed"),

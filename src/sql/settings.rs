@@ -21,7 +21,7 @@ pub(super) fn set(mut rest: Lexer<'_>) -> Flags {
     let Some(mut name) = rest.next() else { return Flags::DIRTY };
     // All the words that begin a special form are also good parameter names: SET local.x = 1 lasts.
     if name.is_word("local") && !names_parameter(&rest) {
-        return Flags::NONE;
+        return local(rest);
     }
     if name.is_word("session") && !names_parameter(&rest) {
         match rest.next() {
@@ -45,6 +45,15 @@ pub(super) fn set(mut rest: Lexer<'_>) -> Flags {
         }
         Some(word) if name.is_word("names") && word.is_word("default") => Flags::FOLLOWED | Flags::RESETS,
         _ => Flags::DIRTY,
+    }
+}
+
+/// What `SET LOCAL …` does until the transaction ends: nothing stays behind, but what follows may be read by other
+/// rules.
+fn local(mut rest: Lexer<'_>) -> Flags {
+    match rest.next() {
+        Some(name) if is_followed(name) || name.is_word("time") || name.is_word("names") => Flags::FOLLOWED,
+        _ => Flags::NONE,
     }
 }
 

@@ -84,9 +84,18 @@ impl Statement {
     }
 }
 
+/// What our names for servers' statements begin with.
+const SERVER_PREFIX: &[u8] = b"pgsteer_";
+
+/// Whether a client's name for a statement that it does not have could be taken for one of ours: where in the name it
+/// must be changed so that it cannot.
+pub fn taken_for_ours(name: &[u8]) -> Option<usize> {
+    name.starts_with(SERVER_PREFIX).then_some(SERVER_PREFIX.len() - 1)
+}
+
 fn put_server_name(out: &mut Vec<u8>, id: u64) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.extend_from_slice(b"pgsteer_");
+    out.extend_from_slice(SERVER_PREFIX);
     let digits = (u64::BITS - id.leading_zeros()).div_ceil(4).max(1);
     for place in (0..digits).rev() {
         out.push(DIGITS[(id >> (place * 4)) as usize & 15]);

@@ -642,6 +642,26 @@ fn a_statement_is_parsed_anew_under_other_settings() {
 }
 
 #[test]
+fn a_name_like_ours_reaches_no_statement_of_another_client() {
+    check(
+        r#"
+        C> Bind "" pgsteer_1 | Execute "" | Sync
+        >s Bind "" pgsteer:1 | Execute "" | Sync
+        s< Error 26000 "prepared statement \"pgsteer:1\" does not exist" | ReadyForQuery I
+        <C Error 26000 "prepared statement \"pgsteer:1\" does not exist" | ReadyForQuery I
+        C> Describe S pgsteer_1 | Sync
+        >s Describe S pgsteer:1 | Sync
+        s< Error 26000 "prepared statement \"pgsteer:1\" does not exist" | ReadyForQuery I
+        <C Error 26000 "prepared statement \"pgsteer:1\" does not exist" | ReadyForQuery I
+        C> Close S pgsteer_1 | Sync
+        >s Sync
+        s< ReadyForQuery I
+        <C CloseComplete | ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
 fn notices_and_notifications_can_come_at_any_time() {
     check(
         r#"

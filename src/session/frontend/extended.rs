@@ -3,7 +3,7 @@
 use super::{
     Arc, Awaited, Block, Conduct, For, Frontend, HEADER_BYTES, Header, Owed, OwnAnswer, Passage, PgError,
     Prepare, Reading, STATEMENT_BYTES_MAX, Sharing, SqlState, Statement, Undo, Unnamed, UnnamedAt, cstr,
-    cut_short, put, put_cstr,
+    cut_short, put, put_cstr, taken_for_ours,
 };
 
 impl Frontend {
@@ -119,7 +119,12 @@ impl Frontend {
                     // Not ours: prepared by SQL, or the server will say that it does not exist.
                     Conduct { block: Block::MayCommit, ..Conduct::default() }
                 };
-                self.pass(header, message, passage);
+                match taken_for_ours(name) {
+                    Some(place) => {
+                        self.disguise(header, message, HEADER_BYTES + portal.len() + 1 + place, passage);
+                    }
+                    None => self.pass(header, message, passage),
+                }
                 conduct
             }
         };
@@ -162,6 +167,12 @@ impl Frontend {
                 self.leave_out(header, message, passage);
                 return Ok(());
             }
+            if taken_for_ours(name).is_some() {
+                // Closing what does not exist is no error, but this name would close another client's.
+                passage.pipeline.sent(Owed::Own(OwnAnswer::CloseComplete, None));
+                self.leave_out(header, message, passage);
+                return Ok(());
+            }
             if name.is_empty() {
                 self.unnamed = None;
             }
@@ -179,10 +190,26 @@ impl Frontend {
             if name.is_empty() {
                 self.prepare_unnamed(passage);
             }
+            if let Some(place) = taken_for_ours(name) {
+                passage.pipeline.sent(Owed::Describe);
+                self.disguise(header, message, HEADER_BYTES + 1 + place, passage);
+                return Ok(());
+            }
         }
         passage.pipeline.sent(if close { Owed::Close(For::Client, None) } else { Owed::Describe });
         self.pass(header, message, passage);
         Ok(())
+    }
+
+    /// Passes a message on with the byte at `place` changed, so that the name there is none of ours and the server says
+    /// that it does not exist.
+    fn disguise(&mut self, header: Header, message: &[u8], place: usize, passage: &mut Passage<'_, '_>) {
+        let out = passage.splice.insert();
+        let start = out.len();
+        out.extend_from_slice(message);
+        out[start + place] = b':';
+        passage.splice.skip(message.len());
+        self.set_rest(super::Rest::Pass(header.total - message.len()));
     }
 
     /// The client's statement of this name, made for the settings of now.
