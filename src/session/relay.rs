@@ -248,7 +248,9 @@ impl Session {
             self.write_server(x, SYNC, now, cx)?;
             return Ok(true);
         }
-        if x.tenancy.holds_client() || x.pipeline.len() >= OWED_MAX {
+        // The rest of a message that is on its way always follows: without it there is no answer to wait for.
+        let holds = x.tenancy.holds_client() || x.pipeline.len() >= OWED_MAX;
+        if holds && !self.frontend.is_inside_message() {
             return Ok(false);
         }
         let Scratch { input, output } = scratch;

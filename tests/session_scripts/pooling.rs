@@ -24,6 +24,28 @@ fn a_query_and_its_answer() {
 }
 
 #[test]
+fn a_query_too_long_to_hold_streams_through() {
+    check_whole(
+        |_| {},
+        r#"
+        C> Query "insert into t values ('@300000')"
+        >a1 Query "insert into t values ('@300000')"
+        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        >a1 Query "DISCARD ALL"
+        a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
+        C> Query "set timezone to '@300000'" | Query "select 1"
+        >a1 Query "set timezone to '@300000'" | nothing
+        a1< Error 22023 "invalid value" | ReadyForQuery I
+        <C Error 22023 "invalid value" | ReadyForQuery I
+        >a1 Query "select 1"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
 fn clients_that_wait_all_get_their_turn() {
     let names = ["D", "E", "F", "G"];
     let all = |line: &dyn Fn(&str) -> String| names.map(line).join("\n");
