@@ -80,6 +80,9 @@ impl World {
     fn has_right(&mut self, conn: usize, text: std::slice::EscapeAscii<'_>) {
         let (node, now) = (self.conns[conn].node, self.now());
         if self.nodes[node].pg != Pg::Primary {
+            if self.conns[conn].life == Life::Open {
+                self.violated(format!("\"{text}\" sent to n{node}, which is a standby"));
+            }
             return;
         }
         let by_lease = self.store.leader.as_ref().is_some_and(|key| key.node == node && now < key.deadline);
