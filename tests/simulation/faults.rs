@@ -218,6 +218,9 @@ impl World {
             Ailment::Frozen | Ailment::NoLink => {
                 for conn in 0..self.conns.len() {
                     if self.conns[conn].node == node {
+                        if ailment == Ailment::NoLink {
+                            self.conns[conn].in_flight = 0;
+                        }
                         self.conns[conn].wake();
                         self.advance(conn);
                     }
