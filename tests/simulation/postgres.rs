@@ -137,6 +137,11 @@ impl Conn {
         matches!(self.role, Role::Writer | Role::Reader)
     }
 
+    /// Whether nothing is under way on it.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.busy == Busy::Idle && self.queue.is_empty() && self.status == b'I'
+    }
+
     pub(crate) fn wake(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
