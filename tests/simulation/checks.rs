@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use pgsteer::{
     cluster::topology::{Reads, RightSource, Standing, Topology},
+    pool::{pools::Pools, slots::Gauges},
     wire::error::SqlState,
 };
 
@@ -53,7 +54,8 @@ impl World {
             self.violated(format!("{tag} \"{text}\" sent on connection {conn} to n{node}, though {why}"));
         }
         match self.conns[conn].role {
-            Role::Writer => self.has_right(conn, text),
+            // Rolling back what a client has left behind is no write.
+            Role::Writer if !own => self.has_right(conn, text),
             // A client that keeps its server for the session stays where it is.
             Role::Reader if tag == b'Q' && self.conns[conn].status == b'I' && self.shape.is_shared() => {
                 self.is_fresh(conn);
@@ -80,6 +82,9 @@ impl World {
     fn has_right(&mut self, conn: usize, text: std::slice::EscapeAscii<'_>) {
         let (node, now) = (self.conns[conn].node, self.now());
         if self.nodes[node].pg != Pg::Primary {
+            if self.conns[conn].life == Life::Open {
+                self.violated(format!("\"{text}\" sent to n{node}, which is a standby"));
+            }
             return;
         }
         let by_lease = self.store.leader.as_ref().is_some_and(|key| key.node == node && now < key.deadline);
@@ -120,13 +125,35 @@ impl World {
         }
     }
 
-    /// A second after another leader was named, nobody may be left waiting on the old one.
+    /// A second after another leader was named, nobody may be left waiting on the old one, and nothing that was idle
+    /// there may still be open.
     pub(crate) fn overdue(&mut self, node: usize, named_at: Ms) {
         for conn in 0..self.conns.len() {
             let left = &self.conns[conn];
-            let waits = left.asked_at.is_some_and(|asked_at| asked_at <= named_at);
-            if left.node == node && left.is_client() && waits && !left.dropped && left.opened_at < named_at {
+            if left.node != node || !left.is_client() || left.dropped || left.opened_at >= named_at {
+                continue;
+            }
+            if left.asked_at.is_some_and(|asked_at| asked_at <= named_at) {
                 self.violated(format!("connection {conn} still waits for n{node}, deposed at {named_at} ms"));
+            } else if left.is_at_rest() && self.eyes.is_some() {
+                self.violated(format!(
+                    "connection {conn} to n{node}, deposed at {named_at} ms, is still open"
+                ));
+            }
+        }
+    }
+
+    /// No pool is larger than it may be, and what is counted is what there is.
+    pub(crate) fn count(&mut self, pools: &Pools) {
+        let size = self.shape.servers();
+        for (key, pool) in pools.all() {
+            let Gauges { opening, idle, leased, recovering, .. } = pool.gauges();
+            let there = opening + idle + leased + recovering;
+            if there > size {
+                self.violated(format!(
+                    "the pool of {} on {} has {there} servers of {size}",
+                    key.user, key.member
+                ));
             }
         }
     }

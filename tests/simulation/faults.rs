@@ -93,7 +93,7 @@ impl World {
         let node = if self.rng.chance(50) { usize::MAX } else { node };
         let pause =
             if self.rng.chance(50) { self.rng.within(200, 2000) } else { self.rng.within(2000, 9000) };
-        match self.rng.below(23) {
+        match self.rng.below(26) {
             0 | 1 => Strike::Crash(node),
             2 => Strike::Ails(node, Ailment::Off),
             3 | 4 => Strike::Ails(node, Ailment::Frozen),
@@ -102,8 +102,8 @@ impl World {
             8 | 9 => Strike::Ails(node, Ailment::NoLink),
             10 => Strike::Ails(node, Ailment::SlowProbe),
             11 => Strike::Ails(node, Ailment::FailProbe),
-            12 => Strike::Ails(node, Ailment::Lag),
-            13 => Strike::Ails(node, Ailment::NoReplication),
+            12 | 23 => Strike::Ails(node, Ailment::Lag),
+            13 | 24 => Strike::Ails(node, Ailment::NoReplication),
             14 => Strike::Backend,
             15 => Strike::Switchover,
             16 => Strike::StoreDown,
@@ -218,6 +218,9 @@ impl World {
             Ailment::Frozen | Ailment::NoLink => {
                 for conn in 0..self.conns.len() {
                     if self.conns[conn].node == node {
+                        if ailment == Ailment::NoLink {
+                            self.conns[conn].in_flight = 0;
+                        }
                         self.conns[conn].wake();
                         self.advance(conn);
                     }

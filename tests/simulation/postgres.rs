@@ -66,6 +66,8 @@ pub(crate) enum Busy {
 pub(crate) enum Protocol {
     Simple,
     Extended,
+    /// The Sync at the end of extended messages, which commits what they did outside a block.
+    Sync,
 }
 
 #[derive(Debug)]
@@ -77,6 +79,8 @@ pub(crate) struct Conn {
     pub(crate) dropped: bool,
     pub(crate) opened_at: Ms,
     pub(crate) key: u32,
+    /// How many of the queue's last messages have not reached the server's host.
+    pub(crate) in_flight: usize,
     inbox: Vec<u8>,
     queue: VecDeque<(u8, Vec<u8>)>,
     pub(crate) outbox: VecDeque<u8>,
@@ -112,6 +116,7 @@ impl Conn {
             dropped: false,
             opened_at,
             key,
+            in_flight: 0,
             inbox: Vec::new(),
             queue: VecDeque::new(),
             outbox: VecDeque::new(),
@@ -132,6 +137,11 @@ impl Conn {
         matches!(self.role, Role::Writer | Role::Reader)
     }
 
+    /// Whether nothing is under way on it.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.busy == Busy::Idle && self.queue.is_empty() && self.status == b'I'
+    }
+
     pub(crate) fn wake(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
@@ -147,6 +157,7 @@ impl Conn {
 impl World {
     /// Bytes have reached the server's kernel.
     pub(crate) fn received(&mut self, conn: usize, bytes: &[u8]) {
+        let before = self.conns[conn].queue.len();
         let mut inbox = std::mem::take(&mut self.conns[conn].inbox);
         inbox.extend_from_slice(bytes);
         let mut start = 0;
@@ -159,6 +170,10 @@ impl World {
         }
         inbox.drain(..start);
         self.conns[conn].inbox = inbox;
+        if self.nodes[self.conns[conn].node].has(Ailment::NoLink) {
+            let conn = &mut self.conns[conn];
+            conn.in_flight += conn.queue.len() - before;
+        }
         self.advance(conn);
     }
 
@@ -182,11 +197,13 @@ impl World {
 
     /// Does what can be done now.
     pub(crate) fn advance(&mut self, conn: usize) {
-        let node = &self.nodes[self.conns[conn].node];
-        if !node.runs() || node.has(Ailment::NoLink) {
+        if !self.nodes[self.conns[conn].node].runs() {
             return;
         }
         while self.conns[conn].life == Life::Open && self.conns[conn].busy == Busy::Idle {
+            if self.conns[conn].queue.len() <= self.conns[conn].in_flight {
+                return;
+            }
             let Some((tag, body)) = self.conns[conn].queue.pop_front() else { return };
             self.message(conn, tag, &body);
         }
@@ -207,9 +224,11 @@ impl World {
             }
             b'S' => {
                 self.conns[conn].skipping = 0;
-                let status = self.conns[conn].status;
-                encode_ready_for_query(&mut out, status);
-                self.conns[conn].asked_at = None;
+                let rows = match self.conns[conn].status {
+                    b'I' => std::mem::take(&mut self.conns[conn].rows),
+                    _ => Vec::new(),
+                };
+                return self.commit(conn, rows, Statement::Empty, Protocol::Sync, b'I');
             }
             b'P' => {
                 let mut fields = body.splitn(3, |byte| *byte == 0);
@@ -337,7 +356,7 @@ impl World {
             }
             Statement::Insert(row) => {
                 self.conns[conn].rows.push(*row);
-                status == b'I'
+                status == b'I' && protocol == Protocol::Simple
             }
             Statement::Commit(_) => status == b'T',
             Statement::Rollback(_) => {
@@ -351,9 +370,15 @@ impl World {
             self.conns[conn].status = b'I';
         }
         let rows = if commits { std::mem::take(&mut self.conns[conn].rows) } else { Vec::new() };
+        self.commit(conn, rows, statement, protocol, status);
+    }
+
+    /// Commits rows, if there are any, and answers as soon as that is safe.
+    fn commit(&mut self, conn: usize, rows: Vec<Row>, statement: Statement, protocol: Protocol, status: u8) {
         if rows.is_empty() {
             return self.answer(conn, &statement, protocol, status);
         }
+        let node = self.conns[conn].node;
         let length = self.append(node, rows.into(), 200);
         if self.is_safe(node, length) {
             self.answer(conn, &statement, protocol, status);
@@ -403,13 +428,14 @@ impl World {
             self.discard(conn, &mut out);
         }
         match statement {
+            _ if protocol == Protocol::Sync => {}
             Statement::Empty => out.extend_from_slice(b"I\0\0\0\x04"),
             Statement::Commit(_) if before == b'E' => encode_command_complete(&mut out, "ROLLBACK"),
             _ => encode_command_complete(&mut out, statement.tag()),
         }
         let conn_of = &mut self.conns[conn];
         conn_of.busy = Busy::Idle;
-        if protocol == Protocol::Simple {
+        if protocol != Protocol::Extended {
             encode_ready_for_query(&mut out, conn_of.status);
             conn_of.asked_at = None;
         }
@@ -548,7 +574,10 @@ impl World {
         if conn_of.busy == Busy::Idle && conn_of.queue.is_empty() {
             self.hang_up(conn);
         } else {
-            self.conns[conn].queue.push_back((b'X', Vec::new()));
+            // The end itself arrives behind what was sent.
+            let conn_of = &mut self.conns[conn];
+            conn_of.queue.push_back((b'X', Vec::new()));
+            conn_of.in_flight += usize::from(conn_of.in_flight > 0);
         }
     }
 

@@ -97,6 +97,7 @@ async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
         };
         clients.push(tokio::spawn(client.live()));
     }
+    let counting = tokio::spawn(count(world.clone(), proxy.clone()));
     world.lock().draw_faults(1000);
     sleep(Duration::from_millis(1000 + shape.trouble)).await;
 
@@ -115,6 +116,7 @@ async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
     if tokio::time::timeout(Duration::from_secs(30), all_left).await.is_err() {
         world.lock().violated("a client does not come to an end".to_owned());
     }
+    counting.abort();
     // Every retry and recovery has ended by then.
     sleep(Duration::from_secs(4)).await;
     world.lock().audit();
@@ -126,6 +128,13 @@ async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
     }
     drop(proxy);
     (world, left)
+}
+
+async fn count(world: Shared, proxy: Embedded) {
+    loop {
+        sleep(Duration::from_millis(50)).await;
+        world.lock().count(proxy.pools());
+    }
 }
 
 /// Waits until the cluster is in order; when it was.

@@ -56,11 +56,14 @@ impl Shape {
         self.pool_mode != "session"
     }
 
+    /// Servers of a pool at most. A client that keeps its server starves another for good if there are too few.
+    pub(crate) fn servers(&self) -> usize {
+        if self.is_shared() { self.pool_size } else { 10 }
+    }
+
     /// The program's configuration.
     pub(crate) fn configuration(&self) -> String {
-        let Self { pool_size, pool_mode, .. } = self;
-        // A client that keeps its server starves another for good if there are too few.
-        let pool_size = if self.is_shared() { *pool_size } else { 10 };
+        let (pool_size, pool_mode) = (self.servers(), self.pool_mode);
         format!(
             r#"
 [clusters.sim]

@@ -59,6 +59,8 @@ pub(crate) struct StoreModel {
     delivered_revision: u64,
     /// Whom the program was last told to lead, and when.
     pub(crate) delivered: Option<(Option<usize>, Ms)>,
+    /// Whom it was last told of by name.
+    named: Option<usize>,
 }
 
 impl World {
@@ -125,12 +127,13 @@ impl World {
     fn delivered(&mut self, leader: Option<&MemberName>) {
         let now = self.now();
         let named = leader.and_then(|name| self.nodes.iter().position(|node| node.name == *name));
-        let before = self.store.delivered.and_then(|(named, _)| named);
+        let before = self.store.named;
+        self.store.named = named.or(before);
         if self.store.delivered.is_none_or(|(known, _)| known != named) {
             self.note("Told of the leader", named.unwrap_or(99), 0);
             self.store.delivered = Some((named, now));
         }
-        if let (Some(before), Some(named)) = (before.or(self.store.sync_leader), named)
+        if let (Some(before), Some(named)) = (before, named)
             && before != named
         {
             self.after(1000, Event::Overdue { node: before, named_at: now });
