@@ -17,7 +17,8 @@ pub(crate) const ON_THE_OLD: Duration = Duration::from_secs(1);
 /// What a client may hear whose work was cut off: unknown whether committed (08007), or certainly not, because the
 /// leader was deposed (57P01) or its connection broke (08006).
 pub(crate) const TRUTH: [&str; 3] = ["08007", "57P01", "08006"];
-/// What a reader may hear after replica_wait_timeout, while the replicas look for their new leader.
+/// What a reader may hear after replica_wait_timeout: Patroni and PostgreSQL take seconds to make the remaining replicas
+/// follow a new leader, and until they do they are on an old timeline.
 pub(crate) const NO_REPLICA: [&str; 1] = ["57P03"];
 
 /// Clients at work, and witnesses who ask the nodes and the store directly.
@@ -86,6 +87,11 @@ impl Watched {
         let leader = stage.cluster.node(leader)?.config(Login::TRADER, Cluster::DATABASE);
         let verdict = Verdict::of(&report, &Client::connect(&leader).await?).await?;
         println!("{verdict:?}; {} of {} stayed connected", report.stayed_connected(), report.clients);
+        println!(
+            "no write for {:?}, no read for {:?}",
+            report.longest_write_gap(since),
+            report.longest_read_gap(since)
+        );
         print!("{}", report.complaints(since));
         ensure!(verdict.is_good(), "{verdict:?}");
         Ok(report)

@@ -37,8 +37,9 @@ async fn etcd_stops_and_starts() -> Result {
             "{:?} from the leader being writable to the first write",
             first - writable
         );
-        let gap = report.longest_read_gap(stopped);
-        ensure!(gap < Duration::from_secs(2), "no read was answered for {gap:?} while there was no leader");
+        // (With the new leader's timeline the replicas have to find it first, which is told of in `outcome`.)
+        let gap = report.longest_read_gap_until(stopped, writable);
+        ensure!(gap < Duration::from_secs(1), "no read was answered for {gap:?} while there was no leader");
         Ok(())
     })
     .await
@@ -67,14 +68,14 @@ async fn etcd_stops_and_starts_in_failsafe_mode() -> Result {
     .await
 }
 
-/// A store that is only slow to answer, for less than the right to write lasts, is no reason for anything.
+/// A store that is silent for a moment is no reason for anything. (After two seconds Patroni may demote the leader.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn etcd_freezes_for_a_moment() -> Result {
     scenario(Options::default(), async |stage| {
         let watched = watch(stage).await?;
         let frozen = stage.cluster.etcd.freeze().await?;
         eventually("writes go on", PATRONI, async || {
-            watched.load.first_write_after(frozen + Duration::from_secs(2))
+            watched.load.first_write_after(frozen + Duration::from_secs(1))
         })
         .await?;
         let thawed = stage.cluster.etcd.thaw().await?;

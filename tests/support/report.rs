@@ -66,6 +66,8 @@ pub struct Report {
     pub reads: Vec<(Moment, bool)>,
     /// Clients that lost their connection, and the last thing each heard before, each time.
     pub partings: BTreeMap<u16, Vec<String>>,
+    /// When the clients were told to end.
+    pub ended: Option<Moment>,
     /// How many clients there were.
     pub clients: u16,
 }
@@ -90,26 +92,32 @@ impl Report {
         self.reads.iter().map(|read| read.0).filter(|at| *at >= moment).min()
     }
 
-    /// The longest time between two acknowledged writes after `from`.
+    /// The longest time after `from` without an acknowledged write.
     pub fn longest_write_gap(&self, from: Moment) -> Duration {
-        longest_gap(self.acknowledged.iter().map(|write| write.at), from)
+        longest_gap(self.acknowledged.iter().map(|write| write.at), from, self.ended)
     }
 
-    /// The longest time between two answered reads after `from`.
+    /// The longest time after `from` without an answered read.
     pub fn longest_read_gap(&self, from: Moment) -> Duration {
-        longest_gap(self.reads.iter().map(|read| read.0), from)
+        longest_gap(self.reads.iter().map(|read| read.0), from, self.ended)
+    }
+
+    /// The same, between two moments.
+    pub fn longest_read_gap_until(&self, from: Moment, until: Moment) -> Duration {
+        longest_gap(self.reads.iter().map(|read| read.0), from, Some(until))
     }
 
     /// Everything that was not as it should be, one line for each kind of thing, with when it was first heard.
     pub fn complaints(&self, since: Moment) -> String {
-        let mut lines: BTreeMap<String, (Duration, usize)> = BTreeMap::new();
+        let mut kinds: BTreeMap<String, (usize, Duration, Duration)> = BTreeMap::new();
         for failure in &self.failures {
-            let after = failure.at.saturating_duration_since(since);
-            let line = format!("{:?} {}: {}", failure.kind, failure.sqlstate, failure.cause);
-            lines.entry(line).or_insert((after, 0)).1 += 1;
+            let first = (0, failure.at.saturating_duration_since(since), failure.at - failure.sent);
+            let kind = format!("{:?} {}: {}", failure.kind, failure.sqlstate, failure.cause);
+            kinds.entry(kind).or_insert(first).0 += 1;
         }
-        let told =
-            lines.iter().map(|(line, (after, count))| format!("  {count} x {line}, first after {after:?}\n"));
+        let told = kinds.iter().map(|(kind, (count, after, waited))| {
+            format!("  {count} x {kind}; the first after {after:?}, having waited {waited:?}\n")
+        });
         let parted =
             self.partings.iter().map(|(client, words)| format!("  client {client} parted: {words:?}\n"));
         told.chain(parted).collect()
@@ -121,10 +129,11 @@ impl Report {
     }
 }
 
-fn longest_gap(times: impl Iterator<Item = Moment>, from: Moment) -> Duration {
-    let mut times: Vec<_> = times.filter(|at| *at >= from).collect();
+fn longest_gap(times: impl Iterator<Item = Moment>, from: Moment, until: Option<Moment>) -> Duration {
+    let within = |at: &Moment| *at >= from && until.is_none_or(|until| *at <= until);
+    let mut times: Vec<_> = times.filter(within).chain([from]).chain(until).collect();
     times.sort();
-    times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(Duration::MAX)
+    times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
 }
 
 /// Counts.

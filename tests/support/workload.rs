@@ -107,6 +107,7 @@ impl Workload {
     /// # Errors
     /// A client hangs.
     pub async fn finish(mut self) -> Result<Report> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).ended = Some(now());
         let _ = self.stop.send(true);
         let ending = async { while self.clients.join_next().await.is_some() {} };
         let ended = timeout(PATIENCE + Duration::from_secs(5), ending).await;
