@@ -36,11 +36,11 @@ impl Pool {
             return;
         };
         let Some(permits) = self.permits().or_else(|| {
-            // An idle server of another pool may give way.
+            // An idle server may give way.
             self.shared.evict_for(self, now).then(|| self.permits()).flatten()
         }) else {
             self.shared.starves(self);
-            self.handle(now, Event::OpenFailed(id, now + ROOM_RETRY));
+            self.handle(now, Event::NoRoom(id, now + ROOM_RETRY));
             return;
         };
         let pool = self.clone();

@@ -177,6 +177,11 @@ impl Pool {
         self.state.lock().slots.oldest_wait()
     }
 
+    /// Since when the server that has idled longest has done so.
+    pub(super) fn oldest_idle(&self) -> Option<Moment> {
+        self.state.lock().slots.oldest_idle()
+    }
+
     /// Asks for a server for the session behind `tether`, to be used as leader of `term` (0: as a replica).
     pub fn acquire(
         self: &Arc<Self>,

@@ -339,7 +339,7 @@ impl Shared {
         let starving = self.starving.lock().clone();
         starving.iter().filter_map(Weak::upgrade).any(|other| {
             !std::ptr::eq(&*other, pool)
-                && shares_limit(&other, pool)
+                && shares_full_limit(&other, pool)
                 && other.state.try_lock().is_some_and(|state| {
                     state.slots.oldest_wait().is_some_and(|since| now.since(since) > waited + GIVE_WAY_AFTER)
                 })
@@ -370,22 +370,27 @@ impl Shared {
         }
     }
 
-    /// Closes the longest idle server of a pool that shares a limit with `pool`.
+    /// Closes idle servers, the longest idle first, where `pool` may open none because a limit is reached: one for
+    /// each such limit, of a pool that counts against it. It may be one of its own, for other start-up settings.
     pub(super) fn evict_for(&self, pool: &Pool, now: Moment) -> bool {
-        let idle_since = |other: &Arc<Pool>| other.state.lock().slots.oldest_idle();
-        let victim = self
-            .all()
-            .into_iter()
-            .map(|(_, other)| other)
-            .filter(|other| !std::ptr::eq(&**other, pool) && shares_limit(other, pool))
-            .filter_map(|other| idle_since(&other).map(|since| (since, other)))
-            .min_by_key(|(since, _)| *since);
-        let Some((_, victim)) = victim else { return false };
-        victim.handle(now, Event::Evict);
-        true
+        let mut evicted = false;
+        for full in pool.quotas.iter().filter(|quota| quota.is_full()) {
+            let shares = |other: &Pool| other.quotas.iter().any(|quota| Arc::ptr_eq(quota, full));
+            let candidates = self.all().into_iter().map(|(_, other)| other).filter(|other| shares(other));
+            let victim = candidates
+                .filter_map(|other| other.oldest_idle().map(|since| (since, other)))
+                .min_by_key(|(since, _)| *since);
+            if let Some((_, victim)) = victim {
+                victim.handle(now, Event::Evict);
+                evicted = true;
+            }
+        }
+        evicted
     }
 }
 
-fn shares_limit(one: &Pool, other: &Pool) -> bool {
-    one.quotas.iter().any(|quota| other.quotas.iter().any(|theirs| Arc::ptr_eq(quota, theirs)))
+/// Whether a server of the one, closed, makes room for one of the other: both count against a limit that is reached.
+fn shares_full_limit(one: &Pool, other: &Pool) -> bool {
+    let mut full = one.quotas.iter().filter(|quota| quota.is_full());
+    full.any(|quota| other.quotas.iter().any(|theirs| Arc::ptr_eq(quota, theirs)))
 }

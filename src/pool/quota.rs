@@ -34,6 +34,12 @@ impl Quota {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Whether there is a limit, and none is left.
+    pub fn is_full(&self) -> bool {
+        let max = self.max();
+        max != 0 && self.used() >= max
+    }
+
     /// Takes one, if there is one left.
     pub fn take(self: &Arc<Self>) -> Option<Permit> {
         let max = self.max.load(Ordering::Relaxed);
@@ -61,13 +67,14 @@ mod tests {
     fn no_more_than_there_are() {
         let quota = Quota::new(2);
         let (first, second) = (quota.take(), quota.take());
-        assert!(first.is_some() && second.is_some() && quota.take().is_none());
+        assert!(first.is_some() && second.is_some() && quota.take().is_none() && quota.is_full());
         drop(first);
+        assert!(!quota.is_full());
         assert!(quota.take().is_some());
         quota.set_max(0);
         let many: Vec<_> = (0..100).map(|_| quota.take()).collect();
         assert!(many.iter().all(Option::is_some));
-        assert_eq!(quota.used(), 101);
+        assert_eq!((quota.used(), quota.is_full()), (101, false));
         drop((many, second));
         assert_eq!(quota.used(), 0);
     }

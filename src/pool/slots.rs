@@ -39,6 +39,13 @@ struct Waiting {
     since: Moment,
 }
 
+/// Whether limits shared with other pools leave room for another server, as far as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    Some,
+    None,
+}
+
 /// The machine.
 #[derive(Debug)]
 pub struct Slots {
@@ -50,6 +57,7 @@ pub struct Slots {
     waiting: Vec<VecDeque<Waiting>>,
     gauges: Gauges,
     no_opening_before: Moment,
+    room: Room,
     /// Start-up settings with which logins were refused, and until when none is tried.
     refused: SmallVec<[(Flavour, Moment); 1]>,
 }
@@ -65,6 +73,7 @@ impl Slots {
             waiting: vec![VecDeque::new(); workers],
             gauges: Gauges::default(),
             no_opening_before: Moment::ZERO,
+            room: Room::Some,
             refused: SmallVec::new(),
         }
     }
@@ -114,6 +123,7 @@ impl Slots {
             Event::GiveUp(ticket) => self.give_up(ticket),
             Event::Opened(server) => {
                 self.no_opening_before = Moment::ZERO;
+                self.room = Room::Some;
                 if let Some(seat) = self.seats.get_mut(server) {
                     seat.opened_at = now;
                     let flavour = seat.flavour;
@@ -124,6 +134,11 @@ impl Slots {
             }
             Event::OpenFailed(server, not_before) => {
                 self.no_opening_before = not_before;
+                self.vacate(server);
+            }
+            Event::NoRoom(server, not_before) => {
+                self.no_opening_before = not_before;
+                self.room = Room::None;
                 self.vacate(server);
             }
             Event::LoginRefused(server, not_before) => {
@@ -154,6 +169,7 @@ impl Slots {
             }
             Event::Retry => {
                 self.no_opening_before = Moment::ZERO;
+                self.room = Room::Some;
                 self.refused.clear();
                 self.open_for_waiting(now, &mut actions);
             }

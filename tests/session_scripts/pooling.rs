@@ -38,6 +38,8 @@ fn a_query_too_long_to_hold_streams_through() {
         >a1 Query "set timezone to '@300000'" | nothing
         a1< Error 22023 "invalid value" | ReadyForQuery I
         <C Error 22023 "invalid value" | ReadyForQuery I
+        >a1 Query "DISCARD ALL"
+        a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
         >a1 Query "select 1"
         a1< CommandComplete "SELECT 1" | ReadyForQuery I
         <C CommandComplete "SELECT 1" | ReadyForQuery I

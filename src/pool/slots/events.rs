@@ -54,6 +54,9 @@ pub enum Event {
     Opened(ServerId),
     /// A server could not be opened; none is tried before the moment.
     OpenFailed(ServerId, Moment),
+    /// A server could not be opened because a limit shared with other pools is reached; none is tried before the
+    /// moment, unless room is made.
+    NoRoom(ServerId, Moment),
     /// A login was refused; none with the same start-up settings is tried before the moment.
     LoginRefused(ServerId, Moment),
     /// A lease ended.

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Action, Actions, Flavour, Seat, Slots, State, Waiting};
+use super::{Action, Actions, Flavour, Room, Seat, Slots, State, Waiting};
 use crate::clock::Moment;
 
 impl Slots {
@@ -10,10 +10,8 @@ impl Slots {
     /// one for which no server is being opened, and could be only in its place.
     pub(super) fn must_make_room(&self, now: Moment, flavour: Flavour, next: Option<Waiting>) -> bool {
         let first = self.waiting.iter().filter_map(|queue| queue.front()).min_by_key(|w| w.since);
-        if first.is_none_or(|first| first.flavour == flavour)
-            || self.seats.len() < self.cap(now)
-            || !self.may_open(now)
-        {
+        let full = self.seats.len() >= self.cap(now) && self.may_open(now);
+        if first.is_none_or(|first| first.flavour == flavour) || !(full || self.room == Room::None) {
             return false;
         }
         let mut opening = self.opening_by_flavour();

@@ -56,6 +56,7 @@ fn event_of(text: &str, now: Moment) -> Event {
         "gives-up" => Event::GiveUp(number(1)),
         "opened" => Event::Opened(number(1)),
         "failed" => Event::OpenFailed(number(1), after(2)),
+        "no-room" => Event::NoRoom(number(1), after(2)),
         "refused" => Event::LoginRefused(number(1), after(2)),
         "clean" => Event::Returned(number(1), Return::Clean),
         "recovering" => Event::Returned(number(1), Return::Recovering),
@@ -183,6 +184,22 @@ fn start_up_settings_are_kept_apart() {
         clean 0
         acquire 4 : 0 to 4
         opened 1 : 1 to 2
+        ",
+    );
+    // Room may be missing because of others too.
+    check(
+        LIMITS,
+        "
+        acquire 1 : open 0 w0
+        opened 0 : 0 to 1
+        acquire 2 w0 f1 : open 1 w0 f1
+        no-room 1 250
+        @1
+        acquire 3
+        clean 0 : close 0
+        retry : open 0 w0 f1, open 1 w0
+        no-room 1 250
+        opened 0 : 0 to 2, open 1 w0
         ",
     );
     // Nor while none could be opened anyway.
