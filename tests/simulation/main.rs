@@ -68,7 +68,7 @@ fn seeds() {
 
 #[test]
 fn a_seed_runs_the_same_way_twice() {
-    for seed in 0..20 {
+    for seed in 0..from_environment("SIM_TWICE").unwrap_or(20) {
         assert_eq!(run::run(seed, false).hash, run::run(seed, true).hash, "seed {seed}");
     }
 }
