@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
-use super::{lease::Refusal, slots::Flavour};
-use crate::{clock::Moment, wire::error::PgError};
+use super::{account::Account, lease::Refusal, pools::Pools, slots::Flavour};
+use crate::{auth::secrets::Credential, clock::Moment, wire::error::PgError};
 
 /// The first pause after an attempt that failed in a way that passes; it doubles up to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(10);
@@ -56,5 +56,22 @@ impl Trouble {
                 Refusal::Rerouted => None,
             }
         })
+    }
+}
+
+impl Pools {
+    /// This logs in to servers for the account from now on. Where it is not what was used before, logins that were
+    /// refused are tried again at once.
+    pub fn set_credential(&self, account: &Arc<Account>, credential: Credential) {
+        if account.credential.load().as_deref() == Some(&credential) {
+            return;
+        }
+        account.credential.store(Some(Arc::new(credential)));
+        let now = self.clock().now();
+        for (_, pool) in self.all() {
+            if Arc::ptr_eq(&pool.account, account) {
+                pool.forgive(now);
+            }
+        }
     }
 }

@@ -75,11 +75,8 @@ impl App {
             (login.user == key.user && shown != Credential::None).then_some(shown)
         });
         if let Some(tenant) = self.tenants.get(&key) {
-            let known = tenant.account.credential.load();
-            if let Some(credential) = credential
-                && known.as_deref() != Some(&credential)
-            {
-                tenant.account.credential.store(Some(Arc::new(credential)));
+            if let Some(credential) = credential {
+                self.pools.set_credential(&tenant.account, credential);
             }
             return Ok(tenant.clone());
         }

@@ -58,7 +58,7 @@ fn apply(app: &App, new: Arc<Config>) {
         let (key, account) = (entry.key(), &entry.value().account);
         account.settings.store(Arc::new(pool_settings(&new, &key.cluster, &key.database, &key.user)));
         if let Some(credential) = server_credential(&new.server_login(&key.database, &key.user)) {
-            account.credential.store(Some(Arc::new(credential)));
+            app.pools.set_credential(account, credential);
         }
     }
     app.pools.settings_changed();

@@ -96,7 +96,13 @@ impl StartupSettings {
     pub(super) fn of(login: &LoggedIn) -> Result<Self, PgError> {
         let mut settings = Self { tracked: Vec::new(), application_name: None, others: Vec::new() };
         for (name, value) in login.startup.parameters() {
-            let (name, value) = (text(name)?, text(value)?);
+            let name = text(name)?;
+            if name.eq_ignore_ascii_case("application_name") {
+                // In whatever encoding it is written: of what is not ASCII nothing is kept.
+                settings.application_name = Some(printable(value));
+                continue;
+            }
+            let value = text(value)?;
             match name.as_str() {
                 "user" | "database" | "replication" => {}
                 "options" => {
@@ -114,7 +120,7 @@ impl StartupSettings {
 
     fn add(&mut self, name: String, value: String) {
         if name.eq_ignore_ascii_case("application_name") {
-            self.application_name = Some(printable(&value));
+            self.application_name = Some(printable(value.as_bytes()));
         } else if let Some(place) = tracked(&name)
             && TRACKED[place] != "search_path"
         {
@@ -134,8 +140,12 @@ fn text(bytes: &[u8]) -> Result<String, PgError> {
 }
 
 /// As PostgreSQL keeps an application_name: printable ASCII, at most 63 bytes.
-fn printable(name: &str) -> String {
-    name.bytes().take(63).map(|byte| if (32..127).contains(&byte) { char::from(byte) } else { '?' }).collect()
+fn printable(name: &[u8]) -> String {
+    name.iter()
+        .copied()
+        .take(63)
+        .map(|byte| if (32..127).contains(&byte) { char::from(byte) } else { '?' })
+        .collect()
 }
 
 /// The settings in `options`: `-c name=value` and `--name=value`, a backslash taking the next character as it is

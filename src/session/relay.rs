@@ -214,16 +214,15 @@ impl Session {
         let running = !pipeline.is_empty();
         if pipeline.status() == TransactionStatus::Idle {
             // Otherwise giving the server back says so, in a moment.
-            if self.mode == PoolMode::Session {
+            if running || self.mode == PoolMode::Session {
+                // The next of several that were sent at once begins now, with all the time it may take.
                 let activity = if running { Activity::Running } else { Activity::Idle };
                 self.entry.enter(activity, now);
                 self.entry.in_transaction(running.then_some(now));
             }
             return Ok(());
         }
-        if !running {
-            self.entry.enter(Activity::IdleInTransaction, now);
-        }
+        self.entry.enter(if running { Activity::Running } else { Activity::IdleInTransaction }, now);
         if self.mode == PoolMode::Statement {
             return Err(Cut::ClientFault(PgError::fatal(
                 SqlState::FEATURE_NOT_SUPPORTED,
@@ -349,7 +348,9 @@ impl Session {
         now: Moment,
         cx: &mut Context<'_>,
     ) -> Result<(), Cut> {
-        self.entry.enter(Activity::Running, now);
+        if self.entry.activity().0 != Activity::Running {
+            self.entry.enter(Activity::Running, now);
+        }
         if self.mode == PoolMode::Session && self.entry.transaction_since().is_none() {
             self.entry.in_transaction(Some(now));
         }

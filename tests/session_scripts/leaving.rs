@@ -134,3 +134,21 @@ fn a_message_that_was_half_sent_is_never_finished_by_another() {
         "#,
     );
 }
+
+#[test]
+fn each_of_several_transactions_has_its_own_time() {
+    check(
+        r#"
+        C> Query "select 1" | Query "select 2"
+        >a1 Query "select 1" | Query "select 2"
+        wait 20s
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        activity C Running open
+        young C 19000
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        activity C Idle none
+        "#,
+    );
+}

@@ -165,6 +165,14 @@ impl Play {
                 let actual = self.world.activity(client);
                 return if actual == activity { Ok(()) } else { Err(format!("it is {actual}")) };
             }
+            // A client's transaction is younger than so many milliseconds.
+            "young" => {
+                tokio::time::sleep(SILENCE).await;
+                let (client, limit) = rest.split_once(' ').unwrap();
+                let age = self.world.transaction_age(client);
+                let young = age.is_some_and(|age| age < limit.parse().unwrap());
+                return if young { Ok(()) } else { Err(format!("it is {age:?}")) };
+            }
             _ => panic!("what is {word}?"),
         }
         Ok(())

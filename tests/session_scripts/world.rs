@@ -275,6 +275,12 @@ impl World {
         )
     }
 
+    /// For how long a client's transaction has been open, in milliseconds.
+    pub(crate) fn transaction_age(&self, client: &str) -> Option<u128> {
+        let since = self.registry.find(&self.keys[client])?.transaction_since()?;
+        Some(self.clock.now().since(since).as_millis())
+    }
+
     /// The gauges of the member's pool.
     pub(crate) fn gauges(&self, member: &str) -> String {
         let pools = self.pools.all();
