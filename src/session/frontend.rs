@@ -81,8 +81,19 @@ pub struct Forwarded<'a> {
     pub bytes: &'a [u8],
     /// How many of the client's bytes were dealt with; the others need more to be understood, or must wait.
     pub taken: usize,
-    /// Whether the client has said goodbye.
-    pub terminated: bool,
+    /// Why it got no further.
+    pub stop: Stop,
+}
+
+/// Why no more of the client's bytes were dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// More bytes are needed, if there are any left.
+    Incomplete,
+    /// Answers must come first.
+    Unanswered,
+    /// The client has said goodbye.
+    Terminated,
 }
 
 /// What the bytes at the start of `input` allow.
@@ -196,8 +207,7 @@ impl Frontend {
         terms: &Terms<'_>,
     ) -> Result<Forwarded<'a>, PgError> {
         let mut passage = Passage { splice: Splice::new(input, out), conn, pipeline, tenancy, terms };
-        let mut terminated = false;
-        loop {
+        let stop = loop {
             let left = passage.splice.rest();
             match self.rest {
                 Rest::Pass(rest) => {
@@ -214,21 +224,24 @@ impl Frontend {
             }
             let left = passage.splice.rest();
             if passage.tenancy.holds_client() || passage.pipeline.len() >= OWED_MAX {
-                break;
+                break Stop::Unanswered;
             }
-            let Some(header) = Header::read(left).map_err(malformed)? else { break };
+            let Some(header) = Header::read(left).map_err(malformed)? else { break Stop::Incomplete };
             if header.tag == b'X' {
-                terminated = true;
-                break;
+                break Stop::Terminated;
             }
             if left.len() < bytes_needed(header, left, terms.max_prepared_statements) {
-                break;
+                break Stop::Incomplete;
+            }
+            if passage.pipeline.statements_are_unsettled() && matches!(header.tag, b'P' | b'B' | b'D' | b'C')
+            {
+                break Stop::Unanswered;
             }
             let message = &left[..header.total.min(left.len())];
             self.message(header, message, &mut passage)?;
-        }
+        };
         let taken = passage.splice.taken();
-        Ok(Forwarded { bytes: passage.splice.finish(), taken, terminated })
+        Ok(Forwarded { bytes: passage.splice.finish(), taken, stop })
     }
 
     fn set_rest(&mut self, rest: Rest) {

@@ -10,7 +10,7 @@ use super::{
     backend::{ClientSide, LastWord, Progress},
     context::Scratch,
     exchange::{ClientEnd, Exchange, ReadOnly},
-    frontend::{OWED_MAX, Terms},
+    frontend::{OWED_MAX, Stop, Terms},
     session::Session,
 };
 use crate::{
@@ -322,12 +322,11 @@ impl Session {
             .forward(bytes, output, conn, &mut x.pipeline, &mut x.tenancy, &terms)
             .map_err(Cut::ClientFault)?;
         let taken = forwarded.taken;
-        if forwarded.terminated {
-            x.client = ClientEnd::Terminated;
-        }
-        if x.tenancy.holds_client() || x.pipeline.len() >= OWED_MAX {
+        match forwarded.stop {
+            Stop::Incomplete => {}
             // What is left waits for answers, not for more bytes.
-            self.resume = taken < bytes.len();
+            Stop::Unanswered => self.resume = taken < bytes.len(),
+            Stop::Terminated => x.client = ClientEnd::Terminated,
         }
         if !forwarded.bytes.is_empty() {
             self.write_server(x, forwarded.bytes, now, cx)?;

@@ -118,6 +118,8 @@ enum CopyIn {
 #[derive(Debug, Default)]
 pub struct Pipeline {
     owed: VecDeque<Owed>,
+    /// Of these, those whose outcome decides which named statements there are.
+    unsettled: usize,
     status: TransactionStatus,
     sequence: Sequence,
     /// What was answered since the last ReadyForQuery has come to.
@@ -149,6 +151,13 @@ impl Pipeline {
     /// Whether the server skips what is sent to it, up to Sync.
     pub fn is_skipping(&self) -> bool {
         self.sequence == Sequence::Skipping
+    }
+
+    /// Whether what comes next, if it uses named statements, must wait: it would begin a sequence while an earlier
+    /// one may yet fail, and with it the preparing or closing of statements.
+    #[inline]
+    pub fn statements_are_unsettled(&self) -> bool {
+        self.unsettled > 0 && self.sequence == Sequence::Closed
     }
 
     /// Whether everything sent is answered and no transaction is open.
@@ -187,6 +196,7 @@ impl Pipeline {
             Owed::CopyEnd => {}
             _ => self.sequence = Sequence::Open,
         }
+        self.unsettled += usize::from(message.decides());
         self.owed.push_back(message);
     }
 
@@ -269,6 +279,7 @@ impl Pipeline {
     /// What is owed first has come, and with it the copy is over that it may have been.
     fn settle(&mut self) -> Option<Owed> {
         let settled = self.owed.pop_front();
+        self.unsettled -= usize::from(settled.as_ref().is_some_and(Owed::decides));
         if matches!(settled, Some(Owed::Query(_) | Owed::Execute(_))) {
             self.copy = CopyIn::No;
         }
@@ -299,7 +310,10 @@ impl Pipeline {
         self.ran = self.ran.after_error();
         let sync = self.owed.iter().position(|owed| matches!(owed, Owed::Sync));
         let skipped = self.owed.drain(..sync.unwrap_or(self.owed.len()));
-        skipped.rev().for_each(|owed| owed.undo(undo));
+        for owed in skipped.rev() {
+            self.unsettled -= usize::from(owed.decides());
+            owed.undo(undo);
+        }
         if sync.is_none() {
             self.sequence = Sequence::Skipping;
         }
@@ -347,6 +361,15 @@ impl Owed {
             Self::FunctionCall => Some(Step::FunctionCall),
             Self::Sync => Some(Step::Sync),
             _ => None,
+        }
+    }
+
+    /// Whether its outcome decides which named statements there are.
+    const fn decides(&self) -> bool {
+        match self {
+            Self::Parse(_, undo, _) => !matches!(undo, Undo::UnnamedLost),
+            Self::Close(_, undo) | Self::Own(_, undo) => undo.is_some(),
+            _ => false,
         }
     }
 

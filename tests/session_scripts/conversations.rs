@@ -289,9 +289,10 @@ fn a_pipeline_of_many_requests() {
     check(
         r#"
         C> Parse a "select 1" | Bind "" a | Execute "" | Sync | Query "select 2" | Bind "" a | Execute "" | Sync
-        >s Parse pgsteer_1 "select 1" | Bind "" pgsteer_1 | Execute "" | Sync | Query "select 2" | Bind "" pgsteer_1 | Execute "" | Sync
+        >s Parse pgsteer_1 "select 1" | Bind "" pgsteer_1 | Execute "" | Sync | Query "select 2"
         s< ParseComplete | BindComplete | Error 22012 "division by zero" | ReadyForQuery I
         <C ParseComplete | BindComplete | Error 22012 "division by zero" | ReadyForQuery I
+        >s Bind "" pgsteer_1 | Execute "" | Sync
         s< CommandComplete "SELECT 1" | CommandComplete "SELECT 1" | ReadyForQuery I
         <C CommandComplete "SELECT 1" | CommandComplete "SELECT 1" | ReadyForQuery I
         free false

@@ -267,3 +267,32 @@ fn answers_of_our_own_wait_for_the_end_of_a_message() {
         "#,
     );
 }
+
+#[test]
+fn statements_wait_for_the_fate_of_the_sequence_before() {
+    // The Parse in the first is skipped, so the name is free in the second.
+    check(
+        r#"
+        C> Bind "" gone | Parse s "select 1" | Sync | Parse s "select 2" | Bind "" s | Sync
+        >a1 Bind "" gone | Parse pgsteer_1 "select 1" | Sync | nothing
+        a1< Error 26000 "it does not exist" | ReadyForQuery I
+        <C Error 26000 "it does not exist" | ReadyForQuery I
+        >a1 Parse pgsteer_2 "select 2" | Bind "" pgsteer_2 | Sync
+        a1< ParseComplete | BindComplete | ReadyForQuery I
+        <C ParseComplete | BindComplete | ReadyForQuery I
+        "#,
+    );
+    // What is prepared already need not wait.
+    check(
+        r#"
+        C> Parse s "select 1" | Sync
+        >a1 Parse pgsteer_1 "select 1" | Sync
+        a1< ParseComplete | ReadyForQuery I
+        <C ParseComplete | ReadyForQuery I
+        C> Bind "" s | Sync | Bind "" s | Sync
+        >a1 Bind "" pgsteer_1 | Sync | Bind "" pgsteer_1 | Sync
+        a1< BindComplete | ReadyForQuery I | BindComplete | ReadyForQuery I
+        <C BindComplete | ReadyForQuery I | BindComplete | ReadyForQuery I
+        "#,
+    );
+}
