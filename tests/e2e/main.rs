@@ -6,6 +6,7 @@
 mod crash;
 mod drivers;
 mod freeze;
+mod modes;
 mod outcome;
 mod reads;
 mod stopping;
