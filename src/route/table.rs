@@ -162,6 +162,11 @@ impl RoutingTable {
         }
     }
 
+    /// Whether reads go to this member.
+    pub fn reads_from(&self, member: &MemberName) -> bool {
+        self.read.iter().any(|target| target.member == *member)
+    }
+
     /// Whether both tables send everything the same way, whatever topology each comes from.
     pub fn routes_like(&self, other: &Self) -> bool {
         self.write == other.write

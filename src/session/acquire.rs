@@ -272,7 +272,7 @@ impl Request {
             None => return Ok(Some(lease)),
         };
         let asking = tokio::time::timeout(READY_MAX, simple_query(&mut conn.stream, &sql));
-        let Some(asked) = self.unless_revoked(number, asking).await else {
+        let Some(asked) = self.while_bound_for(way, number, asking).await else {
             lease.finish(Finish::Broken, self.context.clock.now());
             return Ok(None);
         };
@@ -293,18 +293,29 @@ impl Request {
         }
     }
 
-    /// What `work` on a leased server comes to; `None` as soon as the lease is revoked: nobody waits for a server
-    /// that was deposed.
-    async fn unless_revoked<T>(&self, lease: u64, work: impl Future<Output = T>) -> Option<T> {
+    /// What `work` on a leased server comes to; `None` as soon as the request does not belong there any more: nobody
+    /// waits for a server that was deposed, or for a replica that reads have left.
+    async fn while_bound_for<T>(&self, way: &Way, lease: u64, work: impl Future<Output = T>) -> Option<T> {
         let mut work = std::pin::pin!(work);
-        std::future::poll_fn(|cx| {
-            self.tether.register(cx);
-            if self.tether.is_revoked(lease) {
-                return Poll::Ready(None);
+        loop {
+            let mut changed = std::pin::pin!(self.context.router.changed());
+            if way.term == 0 && !self.context.router.load().reads_from(way.pool.member()) {
+                return None;
             }
-            work.as_mut().poll(cx).map(Some)
-        })
-        .await
+            let done = std::future::poll_fn(|cx| {
+                self.tether.register(cx);
+                if self.tether.is_revoked(lease) {
+                    return Poll::Ready(Some(None));
+                }
+                if changed.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+                work.as_mut().poll(cx).map(|done| Some(Some(done)))
+            });
+            if let Some(done) = done.await {
+                return done;
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use pgsteer::{
     cluster::topology::{Reads, RightSource, Standing, Topology},
-    pool::{pools::Pools, slots::Gauges},
+    pool::{pool::PoolKind, pools::Pools, slots::Gauges},
     wire::error::SqlState,
 };
 
@@ -12,7 +12,7 @@ use crate::{
     ledger::Told,
     node::Pg,
     postgres::{Life, Role},
-    shape::{FRESH_FOR, PROBE_INTERVAL, Replication},
+    shape::{FALLBACK_SERVERS, FRESH_FOR, PROBE_INTERVAL, Replication},
     world::{Ms, World},
 };
 
@@ -135,7 +135,7 @@ impl World {
             }
             if left.asked_at.is_some_and(|asked_at| asked_at <= named_at) {
                 self.violated(format!("connection {conn} still waits for n{node}, deposed at {named_at} ms"));
-            } else if left.is_at_rest() && self.eyes.is_some() {
+            } else if left.is_at_rest() && left.role == Role::Writer {
                 self.violated(format!(
                     "connection {conn} to n{node}, deposed at {named_at} ms, is still open"
                 ));
@@ -145,8 +145,11 @@ impl World {
 
     /// No pool is larger than it may be, and what is counted is what there is.
     pub(crate) fn count(&mut self, pools: &Pools) {
-        let size = self.shape.servers();
         for (key, pool) in pools.all() {
+            let size = match key.kind {
+                PoolKind::Normal => self.shape.servers(),
+                PoolKind::Fallback => FALLBACK_SERVERS,
+            };
             let Gauges { opening, idle, leased, recovering, .. } = pool.gauges();
             let there = opening + idle + leased + recovering;
             if there > size {

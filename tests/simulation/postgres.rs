@@ -280,9 +280,10 @@ impl World {
             self.conns[conn].say(&out);
             return self.hang_up(conn);
         }
-        if let Some(name) = startup.get("application_name") {
-            let name = String::from_utf8_lossy(name).into_owned();
-            self.conns[conn].settings.insert("application_name".to_owned(), name);
+        for (name, value) in &mut self.conns[conn].settings {
+            if let Some(wanted) = startup.get(name) {
+                *value = String::from_utf8_lossy(wanted).into_owned();
+            }
         }
         let mut out = Vec::new();
         Authentication::Ok.encode(&mut out);

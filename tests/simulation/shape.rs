@@ -14,6 +14,8 @@ pub(crate) struct Shape {
     pub(crate) replication: Replication,
     pub(crate) pool_size: usize,
     pub(crate) pool_mode: &'static str,
+    /// What reads do while no replica qualifies.
+    pub(crate) fallback: &'static str,
     /// Faults that strike.
     pub(crate) faults: usize,
     /// While they strike.
@@ -31,6 +33,8 @@ pub(crate) const LAG_BYTES_MAX: u64 = 256 * 1024;
 pub(crate) const LAG_TIME_MAX: Ms = 1000;
 pub(crate) const PROBE_INTERVAL: Ms = 500;
 pub(crate) const PROBE_TIMEOUT: Ms = 1000;
+/// Servers at most for reads that fall back on the leader.
+pub(crate) const FALLBACK_SERVERS: usize = 2;
 /// How long an answer of a probe counts.
 pub(crate) const FRESH_FOR: Ms = PROBE_INTERVAL + PROBE_TIMEOUT + PROBE_INTERVAL / 2;
 
@@ -46,6 +50,7 @@ impl Shape {
             replication: if rng.chance(75) { Replication::Synchronous } else { Replication::Asynchronous },
             pool_size: 1 + rng.below(4),
             pool_mode: if rng.chance(85) { "transaction" } else { "session" },
+            fallback: if rng.chance(75) { "wait" } else { "leader" },
             faults: 2 + rng.below(5),
             trouble: rng.within(5, 9) * 1000,
         }
@@ -63,7 +68,7 @@ impl Shape {
 
     /// The program's configuration.
     pub(crate) fn configuration(&self) -> String {
-        let (pool_size, pool_mode) = (self.servers(), self.pool_mode);
+        let (pool_size, pool_mode, fallback) = (self.servers(), self.pool_mode, self.fallback);
         format!(
             r#"
 [clusters.sim]
@@ -75,6 +80,8 @@ probe_user = "monitoring"
 lag_bytes_max = {LAG_BYTES_MAX}
 lag_time_max = "{LAG_TIME_MAX}ms"
 replica_wait_timeout = "3s"
+fallback = "{fallback}"
+fallback_connections_max = {FALLBACK_SERVERS}
 [[listen]]
 address = "127.0.0.1:6432"
 route = "write"

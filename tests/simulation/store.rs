@@ -133,8 +133,14 @@ impl World {
             self.note("Told of the leader", named.unwrap_or(99), 0);
             self.store.delivered = Some((named, now));
         }
+        // One who was named and never reached has had no clients that could wait for its deposition.
+        let in_office = |node: usize| {
+            let known = self.eyes.as_ref().map(|eyes| eyes.topology());
+            known.is_some_and(|known| known.term().is_some_and(|term| term.member == self.nodes[node].name))
+        };
         if let (Some(before), Some(named)) = (before, named)
             && before != named
+            && in_office(before)
         {
             self.after(1000, Event::Overdue { node: before, named_at: now });
         }
