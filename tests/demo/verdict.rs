@@ -46,7 +46,9 @@ fn timeline(screen: &Screen, failover: &Failover) {
         };
         events.push((*at, text));
     }
-    if let Some(failure) = report.failures.iter().find(|failure| failure.at >= *killed) {
+    // What we know as the moment of the kill is a few milliseconds old when we hear of it.
+    let about = |at: Moment| at + Duration::from_millis(100) >= *killed;
+    if let Some(failure) = report.failures.iter().find(|failure| about(failure.at)) {
         events.push((failure.at, format!("the first transaction is aborted: {}", failure.cause)));
     }
     events.extend(cut_off.map(|at| (at, format!("pgsteer has cut {old} off"))));
