@@ -9,9 +9,9 @@ use pgsteer::{
 };
 
 use crate::{
+    conn::{Life, Role},
     ledger::Told,
     node::Pg,
-    postgres::{Life, Role},
     shape::{FALLBACK_SERVERS, FRESH_FOR, PROBE_INTERVAL, Replication},
     world::{Ms, World},
 };

@@ -5,10 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use pgsteer::{
     net::Stream,
     proxy::Embedded,
-    wire::{
-        error::{ServerError, Severity, SqlState},
-        startup::BackendKey,
-    },
+    wire::{error::ServerError, startup::BackendKey},
 };
 use tokio::time::sleep;
 
@@ -52,7 +49,7 @@ pub(crate) struct Client {
 
 /// What became of a request.
 #[derive(Debug)]
-enum Outcome {
+pub(crate) enum Outcome {
     /// It was answered; with which error, if with one.
     Answered(Option<ServerError>),
     /// A block was ended with this tag.
@@ -62,12 +59,12 @@ enum Outcome {
 }
 
 /// The session is over.
-struct Over;
+pub(crate) struct Over;
 
-struct Session {
-    wire: Wire,
+pub(crate) struct Session {
+    pub(crate) wire: Wire,
     key: BackendKey,
-    name: String,
+    pub(crate) name: String,
     prepared: Vec<&'static str>,
 }
 
@@ -127,7 +124,7 @@ impl Client {
         }
     }
 
-    fn violated(&self, what: String) {
+    pub(crate) fn violated(&self, what: String) {
         let mut world = self.world.lock();
         world.violated(format!("client {}: {what}", self.number));
     }
@@ -334,126 +331,6 @@ impl Client {
         let mut world = self.world.lock();
         if let Some(length) = world.store.suspend_next.take() {
             world.suspend(length);
-        }
-    }
-
-    /// Reads the answer to so many queries, and checks that it is ours.
-    async fn outcome(&self, session: &mut Session, row: Row, queries: u32) -> Outcome {
-        let mut left = queries;
-        let (mut failed, mut tag) = (None, None);
-        let label = format!("{}:{}", row.0, row.1);
-        loop {
-            let said = session.wire.next().await;
-            match said {
-                Said::Row(values) => {
-                    let expected = [row.0.to_string(), row.1.to_string(), session.name.clone()];
-                    if values != expected {
-                        self.violated(format!("got the row {values:?} instead of {expected:?}"));
-                    }
-                }
-                Said::Notice(notice) if notice.message.contains(':') && notice.message != label => {
-                    self.violated(format!("got the notice {:?} instead of {label}", notice.message));
-                }
-                Said::Error(error) if error.severity == Severity::Error => {
-                    let theirs = error.message.split(':').all(|word| word.parse::<u32>().is_ok());
-                    if theirs && error.message != label {
-                        self.violated(format!("got the error of {} instead of {label}", error.message));
-                    }
-                    failed = failed.or(Some(error));
-                }
-                Said::Complete(word) => tag = Some(word),
-                Said::Ready => {
-                    left -= 1;
-                    if left == 0 {
-                        return match (failed, tag) {
-                            (None, Some(tag)) => Outcome::Tagged(tag),
-                            (failed, _) => Outcome::Answered(failed),
-                        };
-                    }
-                }
-                Said::Setting(setting, value) if setting == "application_name" && value != session.name => {
-                    self.violated(format!("was told application_name = {value}"));
-                }
-                said @ (Said::Error(_) | Said::Gone { .. }) => return self.word(said),
-                _ => {}
-            }
-        }
-    }
-
-    /// The last words of a session.
-    fn word(&self, said: Said) -> Outcome {
-        match said {
-            Said::Error(error) => {
-                self.cut(&error);
-                Outcome::Over(Some(error))
-            }
-            Said::Gone { midway: false } => {
-                self.violated("was cut off without a word".to_owned());
-                Outcome::Over(None)
-            }
-            Said::Gone { midway: true } => Outcome::Over(None),
-            said => {
-                self.violated(format!("got {said:?} unasked"));
-                Outcome::Over(None)
-            }
-        }
-    }
-
-    fn cut(&self, error: &ServerError) {
-        self.world.lock().cut(self.number, error.code, &format!("{} {:?}", error.message, error.detail));
-    }
-
-    fn tell(&self, rows: &[Row], told: Told) {
-        let mut world = self.world.lock();
-        for row in rows {
-            world.ledger.told.insert(*row, told);
-        }
-    }
-
-    /// Books a request that may have committed by the statement `last`.
-    fn settle(&self, rows: &[Row], last: Row, outcome: Outcome) -> Result<(), Over> {
-        let unknown = SqlState::TRANSACTION_RESOLUTION_UNKNOWN;
-        if let Outcome::Over(Some(error)) = &outcome
-            && error.code != unknown
-            && error.message.contains("was not committed")
-            && !rows.is_empty()
-            && self.world.lock().ledger.sent.contains(&last)
-        {
-            self.violated(format!("was told {error:?}, though {last:?} had been sent to a server"));
-        }
-        let (told, result) = match &outcome {
-            Outcome::Tagged(tag) if tag == "ROLLBACK" => (Told::NotCommitted, Ok(())),
-            Outcome::Tagged(_) | Outcome::Answered(None) => (Told::Committed, Ok(())),
-            Outcome::Answered(Some(_)) => (Told::NotCommitted, Ok(())),
-            Outcome::Over(Some(error)) if error.code != unknown => (Told::NotCommitted, Err(Over)),
-            Outcome::Over(_) => (Told::Unknown, Err(Over)),
-        };
-        self.tell(rows, told);
-        let mut world = self.world.lock();
-        let now = world.now();
-        let count = &mut world.ledger.count;
-        match told {
-            Told::Committed if self.purpose == Purpose::Write => count.committed += 1,
-            Told::Committed => count.reads += 1,
-            Told::NotCommitted => count.refused += 1,
-            Told::Unknown => count.unknown += 1,
-        }
-        if told == Told::Committed {
-            world.ledger.served.insert(self.number, now);
-        }
-        result
-    }
-
-    /// Books a request that cannot have committed.
-    fn in_vain(&self, rows: &[Row], outcome: Outcome) -> Result<(), Over> {
-        self.tell(rows, Told::NotCommitted);
-        match outcome {
-            Outcome::Over(Some(error)) if error.code == SqlState::TRANSACTION_RESOLUTION_UNKNOWN => {
-                self.violated(format!("was told {error:?} where nothing could have been committed"));
-                Err(Over)
-            }
-            Outcome::Over(_) => Err(Over),
-            Outcome::Tagged(_) | Outcome::Answered(_) => Ok(()),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What goes wrong, and when.
 
 use crate::{
+    conn::{Ending, Life},
     node::{Ailment, Pg},
-    postgres::{Ending, Life},
     world::{Event, Ms, World},
 };
 

@@ -15,8 +15,8 @@ use tokio::{
 };
 
 use crate::{
+    conn::{Conn, Life},
     node::{Ailment, Pg},
-    postgres::{Conn, Life},
     world::Shared,
 };
 

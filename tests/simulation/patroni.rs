@@ -2,8 +2,8 @@
 //! and a rejoin go.
 
 use crate::{
+    conn::Ending,
     node::{Ailment, Pg},
-    postgres::Ending,
     shape::Replication,
     store::Key,
     world::{Event, World},

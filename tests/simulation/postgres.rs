@@ -1,10 +1,5 @@
 //! Server processes: one for each connection, speaking the real protocol.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    task::Waker,
-};
-
 use pgsteer::wire::{
     error::{PgError, SqlState},
     message::{
@@ -15,144 +10,12 @@ use pgsteer::wire::{
 };
 
 use crate::{
+    conn::{Busy, Conn, Life, Protocol, Role},
     ledger::Row,
     node::{Ailment, Pg},
     statement::{Statement, text_of},
-    world::{Event, Ms, World},
+    world::{Event, World},
 };
-
-/// Whose connection it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    Unknown,
-    Probe,
-    Writer,
-    Reader,
-}
-
-/// The server's side of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Life {
-    Open,
-    /// It has said goodbye.
-    Ended,
-    /// It was reset.
-    Broken,
-    /// The host is gone, and nobody says so.
-    Silent,
-}
-
-/// How all connections of a server end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// A fast shutdown: a word of farewell, then the end.
-    Shutdown,
-    /// A crash on a living host.
-    Reset,
-    /// The host is gone.
-    Silence,
-}
-
-/// What a backend is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Busy {
-    Idle,
-    Running(Statement, Protocol),
-    /// Committed here, up to this length of the log; the synchronous standby does not have it yet.
-    Waiting(usize, Statement, Protocol),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Simple,
-    Extended,
-    /// The Sync at the end of extended messages, which commits what they did outside a block.
-    Sync,
-}
-
-#[derive(Debug)]
-pub(crate) struct Conn {
-    pub(crate) node: usize,
-    pub(crate) role: Role,
-    pub(crate) life: Life,
-    /// The program has closed its side.
-    pub(crate) dropped: bool,
-    pub(crate) opened_at: Ms,
-    pub(crate) key: u32,
-    /// How many of the queue's last messages have not reached the server's host.
-    pub(crate) in_flight: usize,
-    inbox: Vec<u8>,
-    queue: VecDeque<(u8, Vec<u8>)>,
-    pub(crate) outbox: VecDeque<u8>,
-    pub(crate) reader: Option<Waker>,
-    pub(crate) busy: Busy,
-    step: u32,
-    /// `I`, `T` or `E`.
-    pub(crate) status: u8,
-    rows: Vec<Row>,
-    prepared: BTreeMap<Vec<u8>, Vec<u8>>,
-    portal: Option<Statement>,
-    skipping: u8,
-    settings: BTreeMap<String, String>,
-    /// Since when a request has not been answered, unless the program is putting the session in order.
-    pub(crate) asked_at: Option<Ms>,
-}
-
-impl Conn {
-    pub(crate) fn new(node: usize, opened_at: Ms, key: u32) -> Self {
-        let settings = [
-            ("server_version", "15.4"),
-            ("application_name", ""),
-            ("client_encoding", "UTF8"),
-            ("DateStyle", "ISO, MDY"),
-            ("TimeZone", "UTC"),
-            ("standard_conforming_strings", "on"),
-            ("default_transaction_read_only", "off"),
-        ];
-        Self {
-            node,
-            role: Role::Unknown,
-            life: Life::Open,
-            dropped: false,
-            opened_at,
-            key,
-            in_flight: 0,
-            inbox: Vec::new(),
-            queue: VecDeque::new(),
-            outbox: VecDeque::new(),
-            reader: None,
-            busy: Busy::Idle,
-            step: 0,
-            status: b'I',
-            rows: Vec::new(),
-            prepared: BTreeMap::new(),
-            portal: None,
-            skipping: 0,
-            settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-            asked_at: None,
-        }
-    }
-
-    pub(crate) const fn is_client(&self) -> bool {
-        matches!(self.role, Role::Writer | Role::Reader)
-    }
-
-    /// Whether nothing is under way on it.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        self.busy == Busy::Idle && self.queue.is_empty() && self.status == b'I'
-    }
-
-    pub(crate) fn wake(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-    }
-
-    fn say(&mut self, bytes: &[u8]) {
-        self.outbox.extend(bytes);
-        self.wake();
-    }
-}
 
 impl World {
     /// Bytes have reached the server's kernel.
@@ -454,7 +317,7 @@ impl World {
         self.conns[conn].settings = fresh;
     }
 
-    fn fail(&mut self, conn: usize, code: SqlState, label: &str, protocol: Protocol) {
+    pub(crate) fn fail(&mut self, conn: usize, code: SqlState, label: &str, protocol: Protocol) {
         let mut out = Vec::new();
         PgError::error(code, label.to_owned()).encode(&mut out);
         let conn_of = &mut self.conns[conn];
@@ -470,141 +333,5 @@ impl World {
             conn_of.skipping = 1;
         }
         conn_of.say(&out);
-    }
-
-    fn probe_row(&self, conn: usize, out: &mut Vec<u8>) {
-        let place = self.conns[conn].node;
-        let node = &self.nodes[place];
-        let lsn = |position: u64| Some(format!("{:X}/{:X}", position >> 32, position & 0xFFFF_FFFF));
-        let version = Some("150004".to_owned());
-        let row = if node.pg == Pg::Primary {
-            let file = Some(format!("{:08X}", node.timeline));
-            let end = lsn(node.received_to());
-            ["f", "7"]
-                .map(|text| Some(text.to_owned()))
-                .into_iter()
-                .chain([version, end, file, None, None])
-                .chain([Some("f".to_owned()), None, None])
-                .collect::<Vec<_>>()
-        } else {
-            let streams = self.streams_from(place).is_some();
-            let status = streams.then(|| "streaming".to_owned());
-            let receiver = Some(if streams { "t" } else { "f" }.to_owned());
-            let timeline = Some(node.timeline.to_string());
-            let (replayed, received) = (lsn(node.replayed_to()), lsn(node.received_to()));
-            ["t", "7"]
-                .map(|text| Some(text.to_owned()))
-                .into_iter()
-                .chain([version, None, None, replayed, received])
-                .chain([receiver, status, timeline])
-                .collect()
-        };
-        let row: Vec<Option<&[u8]>> = row.iter().map(|value| value.as_deref().map(str::as_bytes)).collect();
-        encode_data_row(out, &row);
-    }
-
-    /// A cancel request: whose statement does it hit?
-    fn cancel(&mut self, key: &BackendKey) {
-        let conn = (key.pid as usize).wrapping_sub(1);
-        let Some(target) = self.conns.get(conn) else { return };
-        if target.key.to_be_bytes()[..] != key.secret[..] || target.life != Life::Open {
-            return;
-        }
-        let Busy::Running(statement, protocol) = target.busy.clone() else { return };
-        let Some((client, number)) = statement.row() else { return };
-        // With a server of its own for the session, a client may be hit by an old request of its own.
-        let own = !self.shape.is_shared() && self.ledger.unwanted.iter().any(|(asker, _)| *asker == client);
-        if !own && !self.ledger.unwanted.contains(&(client, number)) {
-            self.violated(format!(
-                "statement {number} of client {client} was cancelled by another's request"
-            ));
-        }
-        self.note("cancelled", client as usize, number.into());
-        self.ledger.count.cancelled += 1;
-        self.fail(conn, SqlState::QUERY_CANCELED, &format!("{client}:{number}"), protocol);
-        self.advance(conn);
-    }
-
-    /// The server ends the connection in order.
-    fn hang_up(&mut self, conn: usize) {
-        self.conns[conn].life = Life::Ended;
-        self.conns[conn].rows.clear();
-        self.conns[conn].wake();
-    }
-
-    /// The connection is torn.
-    pub(crate) fn reset(&mut self, conn: usize) {
-        let conn = &mut self.conns[conn];
-        if conn.life != Life::Ended {
-            conn.life = Life::Broken;
-            conn.outbox.clear();
-            conn.wake();
-        }
-    }
-
-    /// All connections of a server end.
-    pub(crate) fn close_all(&mut self, node: usize, how: Ending) {
-        for conn in 0..self.conns.len() {
-            if self.conns[conn].node != node || self.conns[conn].life != Life::Open {
-                continue;
-            }
-            match how {
-                Ending::Reset => self.reset(conn),
-                Ending::Silence => self.conns[conn].life = Life::Silent,
-                Ending::Shutdown => {
-                    // One that waits for its standby has committed, and says no more.
-                    if !matches!(self.conns[conn].busy, Busy::Waiting(..))
-                        && self.conns[conn].role != Role::Unknown
-                    {
-                        let mut out = Vec::new();
-                        let why = "terminating connection due to administrator command";
-                        PgError::fatal(SqlState::ADMIN_SHUTDOWN, why).encode(&mut out);
-                        self.conns[conn].say(&out);
-                    }
-                    self.hang_up(conn);
-                }
-            }
-        }
-    }
-
-    /// What the program has closed.
-    pub(crate) fn dropped(&mut self, conn: usize) {
-        self.note("dropped", conn, 0);
-        let conn_of = &mut self.conns[conn];
-        conn_of.dropped = true;
-        conn_of.reader = None;
-        // What was sent before runs to its end; what is open is rolled back.
-        if conn_of.busy == Busy::Idle && conn_of.queue.is_empty() {
-            self.hang_up(conn);
-        } else {
-            // The end itself arrives behind what was sent.
-            let conn_of = &mut self.conns[conn];
-            conn_of.queue.push_back((b'X', Vec::new()));
-            conn_of.in_flight += usize::from(conn_of.in_flight > 0);
-        }
-    }
-
-    /// The numbers in a message's text, if it carries a client's statement.
-    pub(crate) fn row_in(&self, conn: usize, tag: u8, body: &[u8]) -> Option<(Row, bool)> {
-        let statement = match tag {
-            b'Q' => Statement::read(&text_of(body)),
-            b'B' => self.bind_ahead(conn, body)?,
-            _ => return None,
-        };
-        let row = statement.row()?;
-        Some((row, matches!(statement, Statement::Insert(_))))
-    }
-
-    /// As it will be bound: a Parse may still be on its way to be dealt with.
-    fn bind_ahead(&self, conn: usize, body: &[u8]) -> Option<Statement> {
-        let mut fields = body.splitn(3, |byte| *byte == 0);
-        let (_portal, name, values) = (fields.next()?, fields.next()?, fields.next()?);
-        let waiting =
-            self.conns[conn].queue.iter().rev().filter(|(tag, _)| *tag == b'P').find_map(|(_, body)| {
-                let mut fields = body.splitn(3, |byte| *byte == 0);
-                (fields.next()? == name).then(|| fields.next().unwrap_or_default().to_vec())
-            });
-        let text = waiting.or_else(|| self.conns[conn].prepared.get(name).cloned())?;
-        Some(Statement::bound(&String::from_utf8_lossy(&text), values))
     }
 }

@@ -17,7 +17,7 @@ use pgsteer::{clock::Clock, cluster::watcher::WatcherHandle};
 use tokio::sync::Notify;
 
 use crate::{
-    faults::Strike, ledger::Ledger, node::Node, postgres::Conn, random::Rng, shape::Shape, store::StoreModel,
+    conn::Conn, faults::Strike, ledger::Ledger, node::Node, random::Rng, shape::Shape, store::StoreModel,
     trace::Trace,
 };
 

@@ -1,0 +1,67 @@
+//! What a server answers when it is asked what it is, and what a message will run.
+
+use pgsteer::wire::message::encode_data_row;
+
+use crate::{
+    ledger::Row,
+    node::Pg,
+    statement::{Statement, text_of},
+    world::World,
+};
+
+impl World {
+    pub(crate) fn probe_row(&self, conn: usize, out: &mut Vec<u8>) {
+        let place = self.conns[conn].node;
+        let node = &self.nodes[place];
+        let lsn = |position: u64| Some(format!("{:X}/{:X}", position >> 32, position & 0xFFFF_FFFF));
+        let version = Some("150004".to_owned());
+        let row = if node.pg == Pg::Primary {
+            let file = Some(format!("{:08X}", node.timeline));
+            let end = lsn(node.received_to());
+            ["f", "7"]
+                .map(|text| Some(text.to_owned()))
+                .into_iter()
+                .chain([version, end, file, None, None])
+                .chain([Some("f".to_owned()), None, None])
+                .collect::<Vec<_>>()
+        } else {
+            let streams = self.streams_from(place).is_some();
+            let status = streams.then(|| "streaming".to_owned());
+            let receiver = Some(if streams { "t" } else { "f" }.to_owned());
+            let timeline = Some(node.timeline.to_string());
+            let (replayed, received) = (lsn(node.replayed_to()), lsn(node.received_to()));
+            ["t", "7"]
+                .map(|text| Some(text.to_owned()))
+                .into_iter()
+                .chain([version, None, None, replayed, received])
+                .chain([receiver, status, timeline])
+                .collect()
+        };
+        let row: Vec<Option<&[u8]>> = row.iter().map(|value| value.as_deref().map(str::as_bytes)).collect();
+        encode_data_row(out, &row);
+    }
+
+    /// The numbers in a message's text, if it carries a client's statement.
+    pub(crate) fn row_in(&self, conn: usize, tag: u8, body: &[u8]) -> Option<(Row, bool)> {
+        let statement = match tag {
+            b'Q' => Statement::read(&text_of(body)),
+            b'B' => self.bind_ahead(conn, body)?,
+            _ => return None,
+        };
+        let row = statement.row()?;
+        Some((row, matches!(statement, Statement::Insert(_))))
+    }
+
+    /// As it will be bound: a Parse may still be on its way to be dealt with.
+    fn bind_ahead(&self, conn: usize, body: &[u8]) -> Option<Statement> {
+        let mut fields = body.splitn(3, |byte| *byte == 0);
+        let (_portal, name, values) = (fields.next()?, fields.next()?, fields.next()?);
+        let waiting =
+            self.conns[conn].queue.iter().rev().filter(|(tag, _)| *tag == b'P').find_map(|(_, body)| {
+                let mut fields = body.splitn(3, |byte| *byte == 0);
+                (fields.next()? == name).then(|| fields.next().unwrap_or_default().to_vec())
+            });
+        let text = waiting.or_else(|| self.conns[conn].prepared.get(name).cloned())?;
+        Some(Statement::bound(&String::from_utf8_lossy(&text), values))
+    }
+}
