@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use pgsteer_testkit::{Kind, Options, Result, scenario};
+use pgsteer_testkit::{Client, Kind, Options, Result, scenario};
 
 use crate::outcome::{ADDED, PATRONI, told_the_truth, watch};
 
@@ -32,17 +32,21 @@ async fn the_leaders_node_freezes_and_wakes_up_deposed() -> Result {
 async fn pgsteer_freezes_across_a_failover() -> Result {
     scenario(Options::default(), async |stage| {
         let watched = watch(stage).await?;
+        let asking = Client::connect(&stage.proxy.write_config()).await?;
+        asking.batch_execute("SELECT 1").await?;
         let frozen = stage.proxy.freeze().await?;
         let new = stage.cluster.switchover().await?;
         watched.poller.new_leader(&watched.old, frozen, PATRONI).await?;
         stage.cluster.healthy(Duration::from_secs(60)).await?;
 
         let thawed = stage.proxy.thaw().await?;
-        let first = watched.writes_resume(thawed).await?;
-        println!("the first write {:?} after it woke up", first - thawed);
+        ensure!(asking.text("SELECT pg_is_in_recovery()").await? == "f", "writes were led to a standby");
+        let late = thawed.elapsed();
+        println!("answered {late:?} after it woke up");
+        watched.writes_resume(thawed).await?;
         let report = watched.end(stage, &new, frozen).await?;
         told_the_truth(&report)?;
-        ensure!(first - thawed < Duration::from_secs(1), "{:?} until the first write", first - thawed);
+        ensure!(late < Duration::from_secs(1), "{late:?} until the first answer");
         Ok(())
     })
     .await
