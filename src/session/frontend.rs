@@ -233,8 +233,7 @@ impl Frontend {
             if left.len() < bytes_needed(header, left, terms.max_prepared_statements) {
                 break Stop::Incomplete;
             }
-            if passage.pipeline.statements_are_unsettled() && matches!(header.tag, b'P' | b'B' | b'D' | b'C')
-            {
+            if extended::must_wait(passage.pipeline, header.tag, left) {
                 break Stop::Unanswered;
             }
             let message = &left[..header.total.min(left.len())];

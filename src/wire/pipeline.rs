@@ -120,6 +120,8 @@ pub struct Pipeline {
     owed: VecDeque<Owed>,
     /// Of these, those whose outcome decides which named statements there are.
     unsettled: usize,
+    /// And those that decide which the unnamed one is.
+    unnamed_unsettled: usize,
     status: TransactionStatus,
     sequence: Sequence,
     /// What was answered since the last ReadyForQuery has come to.
@@ -160,6 +162,13 @@ impl Pipeline {
         self.unsettled > 0 && self.sequence == Sequence::Closed
     }
 
+    /// The same of a message that would begin a sequence with the unnamed statement: were the one that prepares it
+    /// skipped, it would meet whatever an earlier client has left under no name.
+    #[inline]
+    pub fn unnamed_is_unsettled(&self) -> bool {
+        self.unnamed_unsettled > 0 && self.sequence == Sequence::Closed
+    }
+
     /// Whether everything sent is answered and no transaction is open.
     #[inline]
     pub fn may_release(&self) -> bool {
@@ -197,6 +206,7 @@ impl Pipeline {
             _ => self.sequence = Sequence::Open,
         }
         self.unsettled += usize::from(message.decides());
+        self.unnamed_unsettled += usize::from(message.decides_unnamed());
         self.owed.push_back(message);
     }
 
@@ -280,6 +290,7 @@ impl Pipeline {
     fn settle(&mut self) -> Option<Owed> {
         let settled = self.owed.pop_front();
         self.unsettled -= usize::from(settled.as_ref().is_some_and(Owed::decides));
+        self.unnamed_unsettled -= usize::from(settled.as_ref().is_some_and(Owed::decides_unnamed));
         if matches!(settled, Some(Owed::Query(_) | Owed::Execute(_))) {
             self.copy = CopyIn::No;
         }
@@ -312,6 +323,7 @@ impl Pipeline {
         let skipped = self.owed.drain(..sync.unwrap_or(self.owed.len()));
         for owed in skipped.rev() {
             self.unsettled -= usize::from(owed.decides());
+            self.unnamed_unsettled -= usize::from(owed.decides_unnamed());
             owed.undo(undo);
         }
         if sync.is_none() {
@@ -353,39 +365,7 @@ impl Pipeline {
     }
 }
 
-impl Owed {
-    const fn step(&self) -> Option<Step> {
-        match self {
-            Self::Query(block) => Some(Step::Query(*block)),
-            Self::Execute(block) => Some(Step::Execute(*block)),
-            Self::FunctionCall => Some(Step::FunctionCall),
-            Self::Sync => Some(Step::Sync),
-            _ => None,
-        }
-    }
-
-    /// Whether its outcome decides which named statements there are.
-    const fn decides(&self) -> bool {
-        match self {
-            Self::Parse(_, undo, _) => !matches!(undo, Undo::UnnamedLost),
-            Self::Close(_, undo) | Self::Own(_, undo) => undo.is_some(),
-            _ => false,
-        }
-    }
-
-    fn undo(self, undo: &mut dyn FnMut(Undo)) {
-        match self {
-            Self::Parse(_, first, second) => {
-                undo(first);
-                if let Some(second) = second {
-                    undo(second);
-                }
-            }
-            Self::Close(_, Some(one)) | Self::Own(_, Some(one)) => undo(one),
-            _ => {}
-        }
-    }
-}
+mod owed;
 
 #[cfg(test)]
 mod tests;

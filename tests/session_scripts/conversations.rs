@@ -663,6 +663,24 @@ fn a_name_like_ours_reaches_no_statement_of_another_client() {
 }
 
 #[test]
+fn the_unnamed_statement_of_a_sequence_that_may_fail_is_waited_for() {
+    check(
+        r#"
+        C> Bind "" nope | Parse "" "select 2" | Sync | Bind "" "" | Execute "" | Sync
+        >s Bind "" nope | Parse "" "select 2" | Sync
+        s< Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery I
+        <C Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery I
+        >s Close S "" | Bind "" "" | Execute "" | Flush
+        s< CloseComplete | Error 26000 "unnamed prepared statement does not exist"
+        <C Error 26000 "unnamed prepared statement does not exist"
+        >s Sync
+        s< ReadyForQuery I
+        <C ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
 fn notices_and_notifications_can_come_at_any_time() {
     check(
         r#"

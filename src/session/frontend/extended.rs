@@ -2,8 +2,8 @@
 
 use super::{
     Arc, Awaited, Block, Conduct, For, Frontend, HEADER_BYTES, Header, Owed, OwnAnswer, Passage, PgError,
-    Prepare, Reading, STATEMENT_BYTES_MAX, Sharing, SqlState, Statement, Undo, Unnamed, UnnamedAt, cstr,
-    cut_short, put, put_cstr, taken_for_ours,
+    Pipeline, Prepare, Reading, STATEMENT_BYTES_MAX, Sharing, SqlState, Statement, Undo, Unnamed, UnnamedAt,
+    cstr, cut_short, put, put_cstr, taken_for_ours,
 };
 
 impl Frontend {
@@ -251,4 +251,18 @@ impl Frontend {
         }
         self.unnamed.as_ref().map_or(Conduct::UNSEEN, |unnamed| unnamed.conduct)
     }
+}
+
+/// Whether a message that uses statements must wait until it is known which there are.
+pub(super) fn must_wait(pipeline: &Pipeline, tag: u8, message: &[u8]) -> bool {
+    let uses_unnamed = || {
+        let body = message.get(HEADER_BYTES..).unwrap_or_default();
+        match tag {
+            b'B' => cstr(body).is_some_and(|(_, rest)| rest.first() == Some(&0)),
+            b'D' => body.starts_with(b"S\0"),
+            _ => false,
+        }
+    };
+    (pipeline.statements_are_unsettled() && matches!(tag, b'P' | b'B' | b'D' | b'C'))
+        || (pipeline.unnamed_is_unsettled() && uses_unnamed())
 }
