@@ -229,7 +229,9 @@ impl World {
             let beyond = leader.filter(|leader| *leader != node).is_some_and(|leader| {
                 let replayed = self.nodes[node].replayed;
                 let behind = self.nodes[leader].received_to().saturating_sub(self.nodes[node].replayed_to());
-                let oldest = self.nodes[leader].log.get(replayed).map_or(now, |record| record.at);
+                // Time is counted in positions of this leader: those of the one before were not its own.
+                let began = self.nodes[leader].primary_since.unwrap_or(now);
+                let oldest = self.nodes[leader].log.get(replayed).map_or(now, |record| record.at.max(began));
                 behind > LAG_BYTES_MAX || now - oldest > LAG_TIME_MAX
             });
             let node = &mut self.nodes[node];
