@@ -16,6 +16,10 @@ use crate::{
 /// How much longer a client of another worker may wait than one of a free server's own worker.
 const HANDOVER_SLACK: Duration = Duration::from_millis(2);
 
+/// How many of them may go first. Where every worker has servers a client is hardly ever overtaken more than once or twice;
+/// where all servers are one worker's, the clients of the others would otherwise get a small part of their share.
+const OVERTAKES_MAX: u64 = 4;
+
 const fn count(number: u32) -> usize {
     number as usize
 }
@@ -43,6 +47,7 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
             idle_timeout: pool.server_idle_timeout,
             opening_max: count(pool.connect_burst_max),
             handover_slack: HANDOVER_SLACK,
+            overtakes_max: OVERTAKES_MAX,
         },
         fallback_size: count(replicas.fallback_connections_max.get()),
         connect_timeout: pool.server_connect_timeout,

@@ -12,6 +12,7 @@ const LIMITS: SlotLimits = SlotLimits {
     idle_timeout: None,
     opening_max: 10,
     handover_slack: Duration::from_millis(10),
+    overtakes_max: 2,
 };
 
 const fn ms(millis: u64) -> Duration {
@@ -147,6 +148,12 @@ fn a_worker_prefers_its_own_within_the_slack() {
     // The server is worker 0's; its own client came later by exactly the slack, and by more.
     check(limits, &format!("{busy}\n@10\nacquire 3 w0\n@50\nclean 0 : 0 to 3\nclean 0 : 0 to 2"));
     check(limits, &format!("{busy}\n@11\nacquire 3 w0\n@50\nclean 0 : 0 to 2\nclean 0 : 0 to 3"));
+    // Of three that came in time, two may overtake.
+    let three = "acquire 3 w0\nacquire 4 w0\nacquire 5 w0";
+    check(
+        limits,
+        &format!("{busy}\n{three}\nclean 0 : 0 to 3\nclean 0 : 0 to 4\nclean 0 : 0 to 2\nclean 0 : 0 to 5"),
+    );
     // An idle server elsewhere is better than none.
     check(limits, &format!("{busy}\nclean 0 : 0 to 2\nclean 0\nacquire 4 w1 : 0 to 4"));
 }
