@@ -52,6 +52,7 @@ impl Default for Setup {
             idle_timeout: None,
             opening_max: 8,
             handover_slack: Duration::from_millis(10),
+            reuse: pgsteer::pool::slots::Reuse::LastUsed,
         };
         let settings = PoolSettings {
             mode: PoolMode::Transaction,

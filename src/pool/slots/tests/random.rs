@@ -65,6 +65,7 @@ fn limits() -> impl Strategy<Value = SlotLimits> {
             idle_timeout: idle.map(ms),
             opening_max,
             handover_slack: ms(10),
+            reuse: Reuse::LastUsed,
         })
 }
 
