@@ -151,6 +151,9 @@ section! {
         /// Named prepared statements kept on a server connection in transaction and statement mode, and those a client
         /// may have; the longest unused give way. 0: named statements are not followed from server to server.
         NewConnections max_prepared_statements: OrOff<NonZeroU32> = 200;
+        /// For tests: gives a client another server after every transaction, wherever another can be had, instead of
+        /// the one used last. What a session could lose between two transactions it loses then.
+        AtOnce rotate_servers: bool = false;
         /// TCP keep-alive on client and server connections.
         NewConnections tcp_keepalive: bool = true;
         /// Idle time before the first keep-alive probe, in whole seconds. 0: the system's own.

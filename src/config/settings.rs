@@ -163,6 +163,8 @@ pub struct PoolSettings {
     pub transaction_timeout: Option<Duration>,
     /// Prepared statements kept on a server connection; `None`: not followed.
     pub max_prepared_statements: Option<u32>,
+    /// Whether clients get another server each time.
+    pub rotate_servers: bool,
 }
 
 impl PoolSettings {
@@ -222,6 +224,7 @@ impl PoolSettings {
             max_prepared_statements: number(
                 database.and_then(|d| d.max_prepared_statements).unwrap_or(pool.max_prepared_statements),
             ),
+            rotate_servers: pool.rotate_servers,
         }
     }
 }

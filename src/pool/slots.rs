@@ -13,8 +13,9 @@ use crate::clock::Moment;
 
 mod events;
 mod room;
+mod rotate;
 
-pub use events::{Action, Actions, Event, Flavour, Gauges, Return, ServerId, SlotLimits, Ticket};
+pub use events::{Action, Actions, Event, Flavour, Gauges, Return, Reuse, ServerId, SlotLimits, Ticket};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -140,11 +141,13 @@ impl Slots {
             Event::OpenFailed(server, not_before) => {
                 self.no_opening_before = not_before;
                 self.vacate(server);
+                self.serve_from_idle(&mut actions);
             }
             Event::NoRoom(server, not_before) => {
                 self.no_opening_before = not_before;
                 self.room = Room::None;
                 self.vacate(server);
+                self.serve_from_idle(&mut actions);
             }
             Event::LoginRefused(server, not_before) => {
                 if let Some(flavour) = self.seats.get(server).map(|seat| seat.flavour) {
@@ -152,6 +155,7 @@ impl Slots {
                     self.refused.push((flavour, not_before));
                 }
                 self.vacate(server);
+                self.serve_from_idle(&mut actions);
                 self.open_for_waiting(now, &mut actions);
             }
             Event::Returned(server, Return::Clean) | Event::Recovered(server) => {
@@ -192,7 +196,11 @@ impl Slots {
         actions: &mut Actions,
     ) {
         let worker = worker % self.idle.len();
-        if let Some(server) = self.find_idle(worker, flavour) {
+        let idle = match self.limits.reuse {
+            Reuse::LastUsed => self.find_idle(worker, flavour),
+            Reuse::Rotate => self.find_to_rotate(now, flavour),
+        };
+        if let Some(server) = idle {
             self.enter(server, State::Leased);
             actions.push(Action::Lease(ticket, server));
             return;

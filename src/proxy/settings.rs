@@ -9,7 +9,7 @@ use crate::{
     pool::{
         account::{PoolMode, PoolSettings},
         pools::SharedLimits,
-        slots::SlotLimits,
+        slots::{Reuse, SlotLimits},
     },
 };
 
@@ -48,6 +48,7 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
             opening_max: count(pool.connect_burst_max),
             handover_slack: HANDOVER_SLACK,
             overtakes_max: OVERTAKES_MAX,
+            reuse: if pool.rotate_servers { Reuse::Rotate } else { Reuse::LastUsed },
         },
         fallback_size: count(replicas.fallback_connections_max.get()),
         connect_timeout: pool.server_connect_timeout,

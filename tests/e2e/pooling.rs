@@ -1,9 +1,9 @@
 //! Who gets a server, with the real thing behind: across workers, and beyond the pool's size.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use pgsteer_testkit::{Client, Options, Result, Stage, scenario_with, sqlstate};
+use pgsteer_testkit::{Client, Options, Result, Stage, now, scenario_with, sqlstate};
 
 /// More clients than any worker has of its own.
 const CLIENTS: usize = 8;
@@ -20,7 +20,7 @@ async fn one_server_serves_the_clients_of_all_workers() -> Result {
         let pid = clients[0].text("SELECT pg_backend_pid()").await?;
         for round in 0..50 {
             for (number, client) in clients.iter().enumerate() {
-                let asked = Instant::now();
+                let asked = now();
                 let answered = client.text("SELECT pg_backend_pid()").await;
                 let answered = answered.with_context(|| format!("client {number}, round {round}"))?;
                 ensure!(answered == pid, "a second server was opened");
@@ -43,11 +43,11 @@ async fn one_server_serves_the_clients_of_all_workers() -> Result {
 
 /// All clients ask as fast as they are answered; how often each was.
 async fn shares_within(clients: Vec<Client>, time: Duration) -> Result<Vec<u32>> {
-    let until = Instant::now() + time;
+    let until = now() + time;
     let asking = clients.into_iter().map(|client| {
         tokio::spawn(async move {
             let mut answers = 0;
-            while Instant::now() < until {
+            while now() < until {
                 client.text("SELECT 1").await?;
                 answers += 1;
             }
@@ -70,7 +70,7 @@ async fn the_reserve_is_opened_after_its_timeout() -> Result {
         let clients = connect(stage, 3).await?;
         let mut pids = Vec::new();
         for (client, least, most) in [(&clients[0], 0, 400), (&clients[1], 500, 1900)] {
-            let asked = Instant::now();
+            let asked = now();
             client.batch_execute("BEGIN").await?;
             let waited = asked.elapsed().as_millis();
             ensure!((least..most).contains(&waited), "waited {waited} ms instead of {least} to {most}");

@@ -53,6 +53,7 @@ impl Default for Setup {
             opening_max: 8,
             handover_slack: Duration::from_millis(10),
             overtakes_max: 4,
+            reuse: pgsteer::pool::slots::Reuse::LastUsed,
         };
         let settings = PoolSettings {
             mode: PoolMode::Transaction,

@@ -13,6 +13,7 @@ const LIMITS: SlotLimits = SlotLimits {
     opening_max: 10,
     handover_slack: Duration::from_millis(10),
     overtakes_max: 2,
+    reuse: Reuse::LastUsed,
 };
 
 const fn ms(millis: u64) -> Duration {
@@ -102,6 +103,48 @@ fn servers_are_opened_up_to_the_limit_and_used_last_in_first_out() {
         ",
     );
     assert_eq!(slots.gauges(), Gauges { idle: 1, leased: 1, ..Gauges::default() });
+}
+
+#[test]
+fn servers_rotate_if_told_to() {
+    let rotating = SlotLimits { size: 3, reuse: Reuse::Rotate, ..LIMITS };
+    check(
+        rotating,
+        "
+        acquire 1 : open 0 w0
+        opened 0 : 0 to 1
+        @1
+        clean 0
+        # Not the same one again while there may be another.
+        acquire 1 : open 1 w0
+        opened 1 : 1 to 1
+        @2
+        clean 1
+        acquire 1 : 0 to 1
+        @3
+        clean 0
+        acquire 1 w1 : 1 to 1
+        @4
+        clean 1
+        # The one that has idled longest, of whichever worker.
+        acquire 1 w1 : 0 to 1
+        acquire 2 w1 : open 2 w1
+        # It could not be opened: the one there is will do.
+        failed 2 1000 : 1 to 2
+        @5
+        clean 1
+        acquire 2 : 1 to 2
+        ",
+    );
+    check(
+        SlotLimits { size: 1, ..rotating },
+        "
+        acquire 1 : open 0 w0
+        opened 0 : 0 to 1
+        clean 0
+        acquire 1 : 0 to 1
+        ",
+    );
 }
 
 #[test]

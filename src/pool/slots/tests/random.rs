@@ -66,6 +66,7 @@ fn limits() -> impl Strategy<Value = SlotLimits> {
             opening_max,
             handover_slack: ms(10),
             overtakes_max: 2,
+            reuse: Reuse::LastUsed,
         })
 }
 
