@@ -9,7 +9,7 @@ use super::{
     keys::{Pool, Replicas},
     secret::Secret,
     value::OrOff,
-    words::{AuthType, PoolMode, RouteKind},
+    words::{AuthType, MaxProtocol, PoolMode, RouteKind},
 };
 
 /// A cluster and how to learn about it.
@@ -23,6 +23,8 @@ pub struct Cluster {
     pub probe: Probe,
     /// Which replicas serve reads.
     pub replicas: Replicas,
+    /// The newest version of the protocol that its servers are asked for.
+    pub protocol: MaxProtocol,
 }
 
 /// Who says which member leads.

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use crate::{
     auth::secrets::{Credential, Password, UserSecret},
-    config::{self, Config, Credentials},
+    config::{self, Config, Credentials, MaxProtocol},
     net::KeepAlive,
     pool::{
         account::{PoolMode, PoolSettings},
         pools::SharedLimits,
         slots::{Reuse, SlotLimits},
     },
+    wire::startup::Protocol,
 };
 
 /// How much longer a client of another worker may wait than one of a free server's own worker.
@@ -31,7 +32,8 @@ fn limit(number: Option<u32>) -> usize {
 /// What the pool of this user and database, as the client named them, goes by on this cluster.
 pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user: &str) -> PoolSettings {
     let pool = config.pool_settings(database, user);
-    let replicas = config.clusters.get(cluster).map_or(&config.keys.replicas, |cluster| &cluster.replicas);
+    let cluster = config.clusters.get(cluster);
+    let replicas = cluster.map_or(&config.keys.replicas, |cluster| &cluster.replicas);
     PoolSettings {
         mode: match pool.pool_mode {
             config::PoolMode::Transaction => PoolMode::Transaction,
@@ -51,6 +53,7 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
             reuse: if pool.rotate_servers { Reuse::Rotate } else { Reuse::LastUsed },
         },
         fallback_size: count(replicas.fallback_connections_max.get()),
+        protocol: cluster.map_or(Protocol::NEWEST, |cluster| protocol(cluster.protocol)),
         connect_timeout: pool.server_connect_timeout,
         login_retry: pool.server_login_retry,
         check_delay: pool.server_check_delay,
@@ -87,6 +90,14 @@ pub(super) fn server_credential(login: &config::ServerLogin) -> Option<Credentia
             UserSecret::Scram(_) | UserSecret::NoPassword => None,
         },
         Credentials::Nothing => None,
+    }
+}
+
+/// The newest version of the protocol to ask servers for.
+pub(super) const fn protocol(max: MaxProtocol) -> Protocol {
+    match max {
+        MaxProtocol::V3_0 => Protocol::V3_0,
+        MaxProtocol::V3_2 => Protocol::V3_2,
     }
 }
 
