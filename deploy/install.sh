@@ -56,10 +56,19 @@ postgresql_present() {
     return 1
 }
 
+# With the messages that every protoc knows: Debian has them in a package of their own, which nothing depends on.
+protoc_present() {
+    have protoc || return 1
+    for include in ${PROTOC_INCLUDE:-} "$(dirname "$(command -v protoc)")/../include"; do
+        [ -e "$include/google/protobuf/descriptor.proto" ] && return 0
+    done
+    return 1
+}
+
 install_build() {
     have cargo || fail "please install Rust first (rustup, or Debian's rustup package); Cargo.toml says which version"
     have cc || set -- "$@" gcc libc6-dev
-    have protoc || set -- "$@" protobuf-compiler
+    protoc_present || set -- "$@" protobuf-compiler libprotobuf-dev
     debian_packages "$@"
 }
 
