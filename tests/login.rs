@@ -264,7 +264,8 @@ async fn clients_of_ours(server: &Server) {
     ] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let authenticator = Authenticator { auth_type, secrets: secrets.clone(), mock: Mock::new([9; 32]) };
+        let authenticator =
+            Authenticator { auth_type, secrets: secrets.clone(), lookup: None, mock: Mock::new([9; 32]) };
         let proxy = tokio::spawn(serve(listener, authenticator, server.tcp()));
         for client in
             [through_tokio_postgres(port, user, password).await, through_psql(port, user, password).await]

@@ -45,7 +45,8 @@ fn gss() -> Vec<u8> {
 async fn attempt(auth_type: AuthType, turns: &[&[u8]], cut: usize) -> (String, String) {
     let (stream, written) = scripted(turns, cut);
     let users = Users::parse("\"u\" \"pw\"").unwrap();
-    let authenticator = Authenticator { auth_type, secrets: Arc::new(users), mock: Mock::new([0; 32]) };
+    let authenticator =
+        Authenticator { auth_type, secrets: Arc::new(users), lookup: None, mock: Mock::new([0; 32]) };
     let outcome = match Hello::read(stream).await {
         Ok(Greeting::Cancel { key, .. }) => format!("cancel {key:?}"),
         Ok(Greeting::Startup(arrival)) => match login(arrival, &authenticator).await {
@@ -178,7 +179,7 @@ fn logins() {
 fn futures_are_small() {
     let users = Arc::new(Users::default());
     let authenticator =
-        Authenticator { auth_type: AuthType::Plain, secrets: users, mock: Mock::new([0; 32]) };
+        Authenticator { auth_type: AuthType::Plain, secrets: users, lookup: None, mock: Mock::new([0; 32]) };
     let hello = size_of_val(&Hello::read(scripted(&[], 0).0));
     let (stream, startup) = (scripted(&[], 0).0, StartupMessage::from_parameters(USER_U.into_iter()));
     let login = size_of_val(&login(Arrival { stream, startup, unread: Vec::new() }, &authenticator));

@@ -4,10 +4,11 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use super::{
     address::{Endpoint, ServerAddress},
+    auth_keys::AuthKeys,
     declare::{Entry, Fields, Key, Reload, Section, section},
     secret::Secret,
     value::{Delay, OrOff, Size, Value},
-    words::{AuthType, Balance, Fallback, LogFormat, LogLevel, MaxProtocol, PoolMode, RouteKind, StoreKind},
+    words::{Balance, Fallback, LogFormat, LogLevel, MaxProtocol, PoolMode, RouteKind, StoreKind},
 };
 
 section! {
@@ -185,6 +186,16 @@ section! {
         NewConnections password: Option<Secret>;
         /// File that holds the password of `user`.
         NewConnections password_file: Option<PathBuf>;
+        /// As `auth_user` in `[auth]`, for clients of this database.
+        NewConnections auth_user: Option<String>;
+        /// The password of this database's `auth_user`.
+        NewConnections auth_password: Option<Secret>;
+        /// File that holds the password of this database's `auth_user`.
+        NewConnections auth_password_file: Option<PathBuf>;
+        /// As `auth_query` in `[auth]`.
+        NewConnections auth_query: Option<String>;
+        /// As `auth_dbname` in `[auth]`.
+        NewConnections auth_dbname: Option<String>;
         /// As `pool_mode` in `[pool]`.
         NewConnections pool_mode: Option<PoolMode>;
         /// Instead of `default_pool_size`.
@@ -225,21 +236,6 @@ section! {
         AtOnce query_timeout: Option<OrOff<Duration>>;
         /// As `transaction_timeout` in `[pool]`.
         AtOnce transaction_timeout: Option<OrOff<Duration>>;
-    }
-}
-
-section! {
-    /// How clients log in, and what pgsteer shows the servers: the forced `password` of the database, else the
-    /// password in `auth_file`, else (SCRAM) the client's own keys, so that no password needs storing.
-    AuthKeys "[auth]" {
-        /// How clients prove who they are.
-        NewConnections auth_type: AuthType = "scram-sha-256";
-        /// Users and their secrets, in PgBouncer's format: `"user" "SCRAM-SHA-256$…"`, `"user" "md5…"` or
-        /// `"user" "password"`, one a line; `;` begins a comment. Needed unless `auth_type = "trust"`. Read again at
-        /// every reload.
-        NewConnections auth_file: Option<PathBuf>;
-        /// Whether only the databases under `[databases.NAME]` may be asked for.
-        NewConnections databases_only: bool = false;
     }
 }
 

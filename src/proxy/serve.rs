@@ -11,11 +11,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{
     app::{App, TenantKey},
     listen::Door,
+    lookups::ListenerLookup,
     welcome::{StartupSettings, Welcome, welcome},
 };
 use crate::{
     auth::secrets::Credential,
-    client::{self, Greeting, Hello, LoggedIn, LoginError},
+    client::{self, Authenticator, Greeting, Hello, LoggedIn, LoginError},
     clock::Moment,
     config::Listener,
     net::Stream,
@@ -57,7 +58,7 @@ async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) ->
         return None;
     };
     let limit = app.config.load().limits().client_login_timeout;
-    let logged_in = match tokio::time::timeout(limit, log_in(app, stream, peer)).await {
+    let logged_in = match tokio::time::timeout(limit, log_in(app, door, stream, peer)).await {
         Ok(logged_in) => logged_in?,
         Err(_) => {
             app.events.login_failures.count(["timeout", "none"]);
@@ -83,7 +84,7 @@ async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) ->
     }
 }
 
-async fn log_in(app: &Arc<App>, stream: Stream, peer: SocketAddr) -> Option<LoggedIn> {
+async fn log_in(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) -> Option<LoggedIn> {
     let arrival = match Hello::read(stream).await {
         Ok(Greeting::Startup(arrival)) => arrival,
         Ok(Greeting::Cancel { stream, key }) => {
@@ -99,7 +100,8 @@ async fn log_in(app: &Arc<App>, stream: Stream, peer: SocketAddr) -> Option<Logg
             return None;
         }
     };
-    let authenticator = app.authenticator.load_full();
+    let lookup = ListenerLookup::of(app, &door.listener);
+    let authenticator = Authenticator { lookup, ..Authenticator::clone(&app.authenticator.load()) };
     match client::login(arrival, &authenticator).await {
         Ok(logged_in) => Some(logged_in),
         Err(LoginError::Gone(error)) => {
