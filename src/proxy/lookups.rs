@@ -54,9 +54,13 @@ impl Lookups {
             return Some(known.clone());
         }
         let router = app.clusters.get(cluster)?.router.clone();
-        let asking = Arc::new(Asking::new(&how, router, app.pools.dial(), app.clock, app.events.clone()));
+        let config = app.config.load();
+        let newest = super::settings::protocol(config.clusters.get(cluster)?.protocol);
+        let login = asking::login(&how, newest);
+        let asking = Asking::new(login, &how.query, router, app.pools.dial(), app.clock, app.events.clone());
+        let asking = Arc::new(asking);
         let state = State {
-            cache: SecretCache::new(policy(&app.config.load())),
+            cache: SecretCache::new(policy(&config)),
             under_way: BTreeMap::new(),
             unreachable_until: Moment::ZERO,
         };

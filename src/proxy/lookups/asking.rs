@@ -16,7 +16,7 @@ use crate::{
         table::{MemberStanding, Target, WriteRoute},
     },
     server::{ConnectError, QueryError, ServerLogin, connect, query_with},
-    wire::error::SqlState,
+    wire::{error::SqlState, startup::Protocol},
 };
 
 /// Questions that one cluster is asked at once, each over its own connection.
@@ -55,22 +55,28 @@ struct Link {
     used_at: Moment,
 }
 
+/// As whom the servers are asked.
+pub(super) fn login(how: &AuthQuery, protocol: Protocol) -> ServerLogin {
+    ServerLogin {
+        user: how.user.clone(),
+        database: how.database.clone(),
+        parameters: vec![("application_name".to_owned(), "pgsteer".to_owned())],
+        credential: how.secret.as_ref().map_or(Credential::None, credential),
+        protocol,
+    }
+}
+
 impl Asking {
     pub(super) fn new(
-        how: &AuthQuery,
+        login: ServerLogin,
+        query: &str,
         router: Arc<Router>,
         dial: Arc<dyn Dial>,
         clock: Clock,
         events: Arc<Events>,
     ) -> Self {
-        let login = ServerLogin {
-            user: how.user.clone(),
-            database: how.database.clone(),
-            parameters: vec![("application_name".to_owned(), "pgsteer".to_owned())],
-            credential: how.secret.as_ref().map_or(Credential::None, credential),
-        };
         let (places, idle) = (Semaphore::new(AT_ONCE), Mutex::default());
-        Self { login, query: how.query.clone(), router, dial, clock, events, places, idle }
+        Self { login, query: query.to_owned(), router, dial, clock, events, places, idle }
     }
 
     pub(super) fn now(&self) -> Moment {
