@@ -2,6 +2,7 @@
 # Installs what building and testing pgsteer needs, by package name, and is quiet when all of it is there.
 #
 #   deploy/install.sh build     protoc (etcd-client's build script runs it) and cargo
+#   deploy/install.sh parser    libclang (pg_query's build script reads PostgreSQL's headers with it), for tests/parser
 #   deploy/install.sh cluster   PostgreSQL, etcd and a Patroni of a known version: what `make demo` and the e2e tests start
 #   deploy/install.sh nextest   the test runner
 #   deploy/install.sh deny      the licence and source check; it takes minutes to build
@@ -72,6 +73,15 @@ install_build() {
     debian_packages "$@"
 }
 
+install_parser() {
+    for library in "${LIBCLANG_PATH:-/usr/lib}"/libclang* /usr/lib/llvm-*/lib/libclang* /usr/lib/*/libclang* /usr/lib64/libclang*; do
+        case ${library##*/} in
+            libclang.so* | libclang-[0-9]*.so*) [ -e "$library" ] && return 0 ;;
+        esac
+    done
+    debian_packages libclang-dev
+}
+
 install_cluster() {
     postgresql_present || set -- "$@" postgresql
     have etcd || set -- "$@" etcd-server
@@ -108,14 +118,15 @@ install_deny() {
     }
 }
 
-[ $# -gt 0 ] || fail "what? build, cluster, nextest, deny or python"
+[ $# -gt 0 ] || fail "what? build, parser, cluster, nextest, deny or python"
 for part in "$@"; do
     case $part in
         build) install_build ;;
+        parser) install_parser ;;
         cluster) install_cluster ;;
         nextest) install_nextest ;;
         deny) install_deny ;;
         python) echo "$venv/bin/python" ;;
-        *) fail "unknown part $part: build, cluster, nextest, deny or python" ;;
+        *) fail "unknown part $part: build, parser, cluster, nextest, deny or python" ;;
     esac
 done
