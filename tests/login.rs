@@ -4,7 +4,11 @@
 
 mod common;
 
-use std::{process::Command, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    process::Command,
+    sync::Arc,
+};
 
 use common::postgres::{Postgres, binaries, free_port};
 
@@ -12,7 +16,9 @@ use pgsteer::{
     auth::{
         AuthType,
         mock::Mock,
+        rules::Rules,
         secrets::{Credential, Password, UserSecret, Users},
+        visit::Whence,
     },
     client::{Authenticator, Greeting, Hello, login},
     net::{Address, NetDialer, Stream},
@@ -24,6 +30,8 @@ use pgsteer::{
     },
 };
 use tokio::io::AsyncWriteExt as _;
+
+const WHENCE: Whence = Whence::Plain { address: IpAddr::V4(Ipv4Addr::LOCALHOST) };
 
 const SETUP: &str = "
     set password_encryption = 'scram-sha-256';
@@ -209,7 +217,7 @@ async fn serve(listener: tokio::net::TcpListener, authenticator: Authenticator, 
     loop {
         let (socket, _) = listener.accept().await.unwrap();
         let Ok(Greeting::Startup(arrival)) = Hello::read(Stream::Tcp(socket)).await else { continue };
-        let Ok(mut client) = login(arrival, &authenticator).await else { continue };
+        let Ok(mut client) = login(arrival, &WHENCE, &authenticator).await else { continue };
         let server = ServerLogin {
             user: client.user.clone(),
             database: client.database.clone(),
@@ -264,8 +272,12 @@ async fn clients_of_ours(server: &Server) {
     ] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let authenticator =
-            Authenticator { auth_type, secrets: secrets.clone(), lookup: None, mock: Mock::new([9; 32]) };
+        let authenticator = Authenticator {
+            rules: Arc::new(Rules::secret(auth_type)),
+            secrets: secrets.clone(),
+            lookup: None,
+            mock: Mock::new([9; 32]),
+        };
         let proxy = tokio::spawn(serve(listener, authenticator, server.tcp()));
         for client in
             [through_tokio_postgres(port, user, password).await, through_psql(port, user, password).await]

@@ -1,10 +1,13 @@
 //! Greetings and logins, cut at every offset.
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use super::{Arrival, Authenticator, Greeting, Hello, LoginError, login};
 use crate::{
-    auth::{AuthType, mock::Mock, secrets::Users},
+    auth::{AuthType, mock::Mock, rules::Rules, secrets::Users, visit::Whence},
     net::scripted::{run, scripted},
     wire::{
         error::ServerError,
@@ -13,6 +16,7 @@ use crate::{
     },
 };
 
+const WHENCE: Whence = Whence::Plain { address: IpAddr::V4(Ipv4Addr::LOCALHOST) };
 const USER_U: [(&str, &str); 1] = [("user", "u")];
 
 fn bytes(build: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -45,11 +49,15 @@ fn gss() -> Vec<u8> {
 async fn attempt(auth_type: AuthType, turns: &[&[u8]], cut: usize) -> (String, String) {
     let (stream, written) = scripted(turns, cut);
     let users = Users::parse("\"u\" \"pw\"").unwrap();
-    let authenticator =
-        Authenticator { auth_type, secrets: Arc::new(users), lookup: None, mock: Mock::new([0; 32]) };
+    let authenticator = Authenticator {
+        rules: Arc::new(Rules::secret(auth_type)),
+        secrets: Arc::new(users),
+        lookup: None,
+        mock: Mock::new([0; 32]),
+    };
     let outcome = match Hello::read(stream).await {
         Ok(Greeting::Cancel { key, .. }) => format!("cancel {key:?}"),
-        Ok(Greeting::Startup(arrival)) => match login(arrival, &authenticator).await {
+        Ok(Greeting::Startup(arrival)) => match login(arrival, &WHENCE, &authenticator).await {
             Ok(client) => {
                 let mut out = Vec::new();
                 client.encode_authentication_ok(&mut out);
@@ -178,10 +186,14 @@ fn logins() {
 #[test]
 fn futures_are_small() {
     let users = Arc::new(Users::default());
-    let authenticator =
-        Authenticator { auth_type: AuthType::Plain, secrets: users, lookup: None, mock: Mock::new([0; 32]) };
+    let authenticator = Authenticator {
+        rules: Arc::new(Rules::secret(AuthType::Plain)),
+        secrets: users,
+        lookup: None,
+        mock: Mock::new([0; 32]),
+    };
     let hello = size_of_val(&Hello::read(scripted(&[], 0).0));
     let (stream, startup) = (scripted(&[], 0).0, StartupMessage::from_parameters(USER_U.into_iter()));
-    let login = size_of_val(&login(Arrival { stream, startup, unread: Vec::new() }, &authenticator));
+    let login = size_of_val(&login(Arrival { stream, startup, unread: Vec::new() }, &WHENCE, &authenticator));
     assert!(hello <= 640 && login <= 1024, "{hello} and {login} bytes");
 }

@@ -15,8 +15,17 @@ section! {
     AuthKeys "[auth]" {
         /// How clients prove who they are.
         NewConnections auth_type: AuthType = "scram-sha-256";
+        /// Options of `auth_type`, as they would stand behind it in `pg_hba.conf`, such as `map=people`.
+        NewConnections auth_options: Option<String>;
+        /// With `auth_type = "hba"`: the rules, in the format of PostgreSQL's `pg_hba.conf` (16). Not known here: host
+        /// names, `samerole` and `+role`, and the methods ident, gss, sspi and radius. A file with an error changes
+        /// nothing. Read again at every reload.
+        NewConnections auth_hba_file: Option<PathBuf>;
+        /// The maps that `map=` names, in the format of PostgreSQL's `pg_ident.conf` (16). Regular expressions, here and in
+        /// `auth_hba_file`, are those of Rust's `regex`: without look-around and back-references.
+        NewConnections auth_ident_file: Option<PathBuf>;
         /// Users and their secrets, in PgBouncer's format: `"user" "SCRAM-SHA-256$…"`, `"user" "md5…"` or
-        /// `"user" "password"`, one a line; `;` begins a comment. Needed unless `auth_type = "trust"`. Read again at
+        /// `"user" "password"`, one a line; `;` begins a comment. Needed where a secret is asked for, unless `auth_user` is set. Read again at
         /// every reload.
         NewConnections auth_file: Option<PathBuf>;
         /// Role that looks up, on the servers, the secrets of users who are not in `auth_file`; without it nobody is

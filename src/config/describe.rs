@@ -57,6 +57,8 @@ impl Config {
                     kind.word()
                 )
             }
+            (None, AuthType::Hba) => "those whom the rules let in".to_owned(),
+            (None, AuthType::Reject) => "nobody is let in".to_owned(),
             (None, AuthType::Trust) => "anybody, without proof (trust)".to_owned(),
             (None, kind) => format!("nobody is known, who could log in by {}", kind.word()),
         };

@@ -142,8 +142,12 @@ words! {
         Plain = "plain",
         /// Not at all.
         Trust = "trust",
+        /// As the rules in `auth_hba_file` say.
+        Hba = "hba",
+        /// Nobody is let in.
+        Reject = "reject",
     }
-    later "auth_type" { "cert", "hba", "any", "pam", "ldap", "peer", "gss", "oauth" }
+    later "auth_type" { "cert", "any", "pam", "ldap", "peer", "gss", "oauth" }
 }
 
 words! {

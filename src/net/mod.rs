@@ -3,6 +3,7 @@
 mod address;
 mod dial;
 mod framed;
+mod interfaces;
 #[cfg(test)]
 pub(crate) mod scripted;
 mod stream;
@@ -10,4 +11,5 @@ mod stream;
 pub use address::{Address, AddressError};
 pub use dial::{Dial, KeepAlive, NetDialer};
 pub use framed::{FrameError, Inbox};
+pub use interfaces::interfaces;
 pub use stream::{Duplex, Stream};

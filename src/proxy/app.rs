@@ -13,13 +13,12 @@ use super::{
 };
 use crate::{
     auth::{
-        self,
         mock::Mock,
         secrets::{Credential, Users},
     },
     client::{Authenticator, registry::Registry},
     clock::Clock,
-    config::{AuthType, Config},
+    config::Config,
     metrics::Events,
     pool::{account::Account, pools::Pools, quota::Quota},
     session::{context::Worker, routes::Tenant},
@@ -101,25 +100,4 @@ impl App {
         let tenant = Arc::new(Tenant::new(Arc::new(account)));
         Ok(self.tenants.entry(key).or_insert(tenant).clone())
     }
-}
-
-/// How clients are asked who they are, as the configuration says.
-pub(super) fn authenticator(config: &Config, users: &Arc<Users>, mock: &Mock) -> Authenticator {
-    let auth_type = match config.auth.kind {
-        AuthType::ScramSha256 => auth::AuthType::ScramSha256,
-        AuthType::Md5 => auth::AuthType::Md5,
-        AuthType::Plain => auth::AuthType::Plain,
-        AuthType::Trust => auth::AuthType::Trust,
-    };
-    Authenticator { auth_type, secrets: users.clone(), lookup: None, mock: mock.clone() }
-}
-
-/// The users that the configuration lists. Passwords in the clear are stretched here, so never on a worker.
-pub(super) fn users(config: &Config, before: Option<&Users>, mock: &Mock) -> Arc<Users> {
-    let mut users = Users::new(config.auth.users.iter().map(|(user, secret)| (user, secret.expose())));
-    if let Some(before) = before {
-        users.inherit(before);
-    }
-    users.derive_all(mock);
-    Arc::new(users)
 }

@@ -6,11 +6,12 @@ use arc_swap::ArcSwap;
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{
-    app::{App, authenticator, users},
+    app::App,
     clusters::{self, Unwatchable, WatchedBy},
     liaison::Liaison,
     listen::{ACCEPTOR, Door},
     lookups::Lookups,
+    reception::{authenticator, users},
     run::Failure,
     serve::serve,
     settings::keepalive,
@@ -71,7 +72,7 @@ pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>,
     getrandom::fill(&mut secret).map_err(|error| format!("no random numbers: {error}"))?;
     let mock = Mock::new(secret);
     let users = users(&config, None, &mock);
-    let authenticator = authenticator(&config, &users, &mock);
+    let authenticator = authenticator(&config, &users, &mock)?;
     let connections = Quota::new(config.limits().max_client_conn as usize);
     let arrivals = Quota::new(config.limits().max_client_conn as usize + SPARE_ARRIVALS);
     let config = Arc::new(ArcSwap::from_pointee(config));

@@ -15,7 +15,7 @@ use super::{
     welcome::{StartupSettings, Welcome, welcome},
 };
 use crate::{
-    auth::secrets::Credential,
+    auth::{secrets::Credential, visit::Whence},
     client::{self, Authenticator, Greeting, Hello, LoggedIn, LoginError},
     clock::Moment,
     config::Listener,
@@ -102,7 +102,7 @@ async fn log_in(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) -
     };
     let lookup = ListenerLookup::of(app, &door.listener);
     let authenticator = Authenticator { lookup, ..Authenticator::clone(&app.authenticator.load()) };
-    match client::login(arrival, &authenticator).await {
+    match client::login(arrival, &Whence::Plain { address: peer.ip() }, &authenticator).await {
         Ok(logged_in) => Some(logged_in),
         Err(LoginError::Gone(error)) => {
             app.events.login_failures.count(["left", "none"]);

@@ -7,3 +7,4 @@ mod common;
 
 mod lookups;
 mod pgsteer;
+mod rules;
