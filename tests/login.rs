@@ -276,6 +276,7 @@ async fn clients_of_ours(server: &Server) {
             rules: Arc::new(Rules::secret(auth_type)),
             secrets: secrets.clone(),
             lookup: None,
+            patience: None,
             mock: Mock::new([9; 32]),
         };
         let proxy = tokio::spawn(serve(listener, authenticator, server.tcp()));

@@ -16,6 +16,7 @@ pub mod mock;
 pub mod rules;
 pub mod scram;
 pub mod secrets;
+pub mod throttle;
 pub mod visit;
 
 /// How clients prove who they are (`auth_type`).

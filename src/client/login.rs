@@ -7,15 +7,17 @@ use tokio::{io::AsyncWriteExt as _, task::spawn_blocking};
 use super::{
     hello::Arrival,
     lookup::{Age, Found, Lookup, Need, listed, nobody},
+    patience::Patience,
 };
 use crate::{
     auth::{
         AuthType, Failure, Step,
         gate::{Admission, Applicant, Gate, Opening},
         mock::Mock,
-        rules::{Method, Rules, failed},
+        rules::{Method, Rule, Rules, failed},
         scram::NONCE_BYTES,
         secrets::{Credential, Secrets},
+        throttle::ThrottlePolicy,
         visit::{Visit, Wants, Whence},
     },
     net::{FrameError, Inbox, Stream, interfaces},
@@ -35,6 +37,8 @@ pub struct Authenticator {
     pub secrets: Arc<dyn Secrets>,
     /// Where those come from that are not there.
     pub lookup: Option<Arc<dyn Lookup>>,
+    /// Who has failed too often, and what then; `None`: nobody waits.
+    pub patience: Option<(Arc<Patience>, ThrottlePolicy)>,
     /// What unknown users seem to have.
     pub mock: Mock,
 }
@@ -192,10 +196,39 @@ async fn admit(
     let visit = Visit { user, database, wants: Wants::Session, whence };
     let interfaces = if rules.need_interfaces() { interfaces()? } else { Vec::new() };
     let rule = rules.decide(&visit, &interfaces).map_err(told_error)?;
+    let counted = authenticator.patience.as_ref().zip(whence.address());
+    if let Some(((patience, policy), address)) = counted
+        && rule.method != Method::Secret(AuthType::Trust)
+    {
+        patience.wait(policy, address, user).await.map_err(told_error)?;
+    }
+    let proved = prove(stream, inbox, told, (names, &visit, rule), authenticator).await;
+    if let Some(((patience, _), address)) = counted {
+        match &proved {
+            Ok(_) => patience.succeeds(address, user),
+            Err(Refusal::Told { error, .. })
+                if matches!(error.code, SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION) =>
+            {
+                patience.fails(address, user);
+            }
+            Err(_) => {}
+        }
+    }
+    proved
+}
+
+/// Asks for the proof that the rule wants.
+async fn prove(
+    stream: &mut Stream,
+    inbox: &mut Inbox,
+    told: &mut Vec<u8>,
+    (names, visit, rule): (&Names, &Visit<'_>, &Rule),
+    authenticator: &Authenticator,
+) -> Result<Admission, Refusal> {
     let admission = match rule.method {
         Method::Secret(AuthType::Trust) | Method::Certificate | Method::Peer => {
             // Nobody is asked what is known of the client: what the configuration says logs in to servers.
-            let known = listed(&*authenticator.secrets, user).and_then(|found| found.secret);
+            let known = listed(&*authenticator.secrets, visit.user).and_then(|found| found.secret);
             let credential = known.map_or(Credential::None, |secret| secret.as_credential());
             Admission { reply: Vec::new(), credential }
         }
@@ -203,9 +236,9 @@ async fn admit(
             Box::pin(by_secret(stream, inbox, told, (names, auth_type), authenticator)).await?
         }
         // Decided above.
-        Method::Reject => return Err(told_error(failed("Client", user))),
+        Method::Reject => return Err(told_error(failed("Client", visit.user))),
     };
-    rules.connection_proves(rule, &visit).map_err(told_error)?;
+    authenticator.rules.connection_proves(rule, visit).map_err(told_error)?;
     Ok(admission)
 }
 

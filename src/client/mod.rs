@@ -3,11 +3,13 @@
 mod hello;
 mod login;
 mod lookup;
+mod patience;
 pub mod registry;
 
 pub use hello::{Arrival, Greeting, Hello, HelloError};
 pub use login::{Authenticator, LoggedIn, LoginError, login};
 pub use lookup::{Age, Finding, Found, Lookup, Need};
+pub use patience::Patience;
 
 #[cfg(test)]
 mod tests;

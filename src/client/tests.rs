@@ -53,6 +53,7 @@ async fn attempt(auth_type: AuthType, turns: &[&[u8]], cut: usize) -> (String, S
         rules: Arc::new(Rules::secret(auth_type)),
         secrets: Arc::new(users),
         lookup: None,
+        patience: None,
         mock: Mock::new([0; 32]),
     };
     let outcome = match Hello::read(stream).await {
@@ -190,6 +191,7 @@ fn futures_are_small() {
         rules: Arc::new(Rules::secret(AuthType::Plain)),
         secrets: users,
         lookup: None,
+        patience: None,
         mock: Mock::new([0; 32]),
     };
     let hello = size_of_val(&Hello::read(scripted(&[], 0).0));

@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 use super::{
     declare::{Entry, Fields, Key, Reload, Section, section},
     secret::Secret,
-    value::{Delay, Value},
+    value::{Delay, OrOff, Value},
     words::AuthType,
 };
 
@@ -52,6 +52,14 @@ section! {
         AtOnce auth_cache_users_max: NonZeroU32 = 10_000;
         /// How long one server may take to answer `auth_query`, connecting included, before another is asked.
         AtOnce auth_query_timeout: Duration = "2s";
+        /// Failed logins from one address (of IPv6: one /64) after which further ones wait before they may try: 100ms, and
+        /// twice as much with each further failure. Half of the failures are forgotten every 30 s. Users who got in
+        /// from that address do not wait, until a login as one of them fails. 0: nobody waits.
+        NewConnections auth_failures_max: OrOff<NonZeroU32> = 5;
+        /// How long such a login waits at most.
+        NewConnections auth_delay_max: Duration = "2s";
+        /// Logins that wait so at once, at most, and a tenth of it of one address; further ones are refused (53300).
+        NewConnections auth_delayed_max: NonZeroU32 = 100;
         /// Whether only the databases under `[databases.NAME]` may be asked for.
         NewConnections databases_only: bool = false;
     }

@@ -16,7 +16,7 @@ use crate::{
         mock::Mock,
         secrets::{Credential, Users},
     },
-    client::{Authenticator, registry::Registry},
+    client::{Authenticator, Patience, registry::Registry},
     clock::Clock,
     config::Config,
     metrics::Events,
@@ -41,6 +41,8 @@ pub(super) struct App {
     pub(super) authenticator: ArcSwap<Authenticator>,
     pub(super) users: ArcSwap<Users>,
     pub(super) mock: Mock,
+    /// Who has failed to log in too often.
+    pub(super) patience: Arc<Patience>,
     /// Secrets of users who are not listed.
     pub(super) lookups: Lookups,
     /// Client connections (`max_client_conn`).
@@ -99,5 +101,11 @@ impl App {
         };
         let tenant = Arc::new(Tenant::new(Arc::new(account)));
         Ok(self.tenants.entry(key).or_insert(tenant).clone())
+    }
+
+    /// A client with this user and database could not be served. Unless others are, nothing is remembered of them: a
+    /// database that does not exist costs no lasting memory, however many names are tried.
+    pub(super) fn forget(&self, key: &TenantKey) {
+        self.tenants.remove_if(key, |_, tenant| Arc::strong_count(tenant) == 1);
     }
 }

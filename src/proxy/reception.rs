@@ -8,8 +8,9 @@ use crate::{
         mock::Mock,
         rules::{Files, LineError, Place, Rules, Unreadable},
         secrets::Users,
+        throttle::ThrottlePolicy,
     },
-    client::Authenticator,
+    client::{Authenticator, Patience},
     config::{AuthType, Config},
 };
 
@@ -26,9 +27,17 @@ pub(super) fn authenticator(
     config: &Config,
     users: &Arc<Users>,
     mock: &Mock,
+    patience: &Arc<Patience>,
 ) -> Result<Authenticator, WrongRules> {
     let rules = Arc::new(rules(config)?);
-    Ok(Authenticator { rules, secrets: users.clone(), lookup: None, mock: mock.clone() })
+    let auth = &config.keys.auth;
+    let policy = auth.auth_failures_max.0.map(|failures| ThrottlePolicy {
+        failures_max: failures.get(),
+        delay_max: auth.auth_delay_max,
+        delayed_max: auth.auth_delayed_max.get() as usize,
+    });
+    let patience = policy.map(|policy| (patience.clone(), policy));
+    Ok(Authenticator { rules, secrets: users.clone(), lookup: None, patience, mock: mock.clone() })
 }
 
 /// Rules that cannot be used: what is wrong with each line.

@@ -117,7 +117,7 @@ fn single_keys_are_refused() {
         ("[auth]\nx = 1\nx = 2", "10:1: not valid TOML: duplicate key"),
         (
             "listen = 3",
-            "10:1: unknown key `listen` in [auth]; known here: auth_type, auth_options, auth_hba_file, auth_ident_file, auth_file, auth_user, auth_password, auth_password_file, auth_query, auth_dbname, auth_cache_age, auth_cache_users_max, auth_query_timeout, databases_only",
+            "10:1: unknown key `listen` in [auth]; known here: auth_type, auth_options, auth_hba_file, auth_ident_file, auth_file, auth_user, auth_password, auth_password_file, auth_query, auth_dbname, auth_cache_age, auth_cache_users_max, auth_query_timeout, auth_failures_max, auth_delay_max, auth_delayed_max, databases_only",
         ),
         ("pool = 3", "10:8: `pool` must be a table, found an integer; write its keys under [pool]"),
         ("x = \"", "10:6: not valid TOML: invalid basic string, expected `\"`"),
