@@ -15,7 +15,7 @@ use pgsteer::{
         secrets::{Credential, Password, UserSecret, Users},
     },
     client::{Authenticator, Greeting, Hello, login},
-    net::{Address, NetDialer, Stream},
+    net::{Address, NetDialer, Peer, Stream},
     server::{ConnectError, Connected, QueryError, ServerLogin, cancel, connect, simple_query},
     wire::{
         error::SqlState,
@@ -207,8 +207,10 @@ async fn cancelling(server: &Server) {
 /// Serves clients as a proxy would: logs them in, logs in to the server with what that yielded, and joins the two.
 async fn serve(listener: tokio::net::TcpListener, authenticator: Authenticator, address: Address) {
     loop {
-        let (socket, _) = listener.accept().await.unwrap();
-        let Ok(Greeting::Startup(arrival)) = Hello::read(Stream::Tcp(socket)).await else { continue };
+        let (socket, peer) = listener.accept().await.unwrap();
+        let Ok(Greeting::Startup(arrival)) = Hello::read(Stream::Tcp(socket), Peer::Tcp(peer)).await else {
+            continue;
+        };
         let Ok(mut client) = login(arrival, &authenticator).await else { continue };
         let server = ServerLogin {
             user: client.user.clone(),

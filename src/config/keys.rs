@@ -6,6 +6,7 @@ use super::{
     address::{Endpoint, ServerAddress},
     auth_keys::AuthKeys,
     declare::{Entry, Fields, Key, Reload, Section, section},
+    listen_address::{FileMode, ListenAddress},
     secret::Secret,
     value::{Delay, OrOff, Size, Value},
     words::{Balance, Fallback, LogFormat, LogLevel, MaxProtocol, PoolMode, RouteKind, StoreKind},
@@ -90,8 +91,12 @@ section! {
     /// An address to listen on, and where its connections go. May be written several times.
     ListenKeys "[[listen]]" {
         /// IP address and port: `127.0.0.1:6432`, `0.0.0.0:6432` for every IPv4 address, `[::]:6432` for all. Port 0
-        /// takes any free port and says in the log which.
-        Restart address: SocketAddr;
+        /// takes any free port and says in the log which. Or the folder of a Unix socket: `/run/pgsteer:6432` is
+        /// `.s.PGSQL.6432` in that folder (5432 where no port is given), `@pgsteer:6432` the same in the abstract
+        /// namespace. The file of a process that is gone is replaced.
+        Restart address: ListenAddress;
+        /// Permissions of a Unix socket's file.
+        Restart unix_socket_mode: FileMode = "0777";
         /// `write`: to the leader; `read`: to the replicas that qualify.
         Restart route: RouteKind;
         /// The cluster; may be left out where there is one.

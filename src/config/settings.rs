@@ -1,12 +1,13 @@
 //! The validated configuration as the rest of the program reads it.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     Keys,
     address::ServerAddress,
     auth_file::{AuthFile, SecretKind},
     keys::{DatabaseKeys, Pool, Replicas},
+    listen_address::{FileMode, ListenAddress},
     secret::Secret,
     value::OrOff,
     words::{AuthType, MaxProtocol, PoolMode, RouteKind},
@@ -91,7 +92,9 @@ pub struct Probe {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Where.
-    pub address: SocketAddr,
+    pub address: ListenAddress,
+    /// Permissions of a Unix socket's file.
+    pub socket_mode: FileMode,
     /// Where its connections go.
     pub route: RouteKind,
     /// The cluster, a name in `Config::clusters`.
