@@ -82,6 +82,8 @@ impl Scan {
         });
         self.flags |= match (previous, keyword) {
             (Some(Keyword::Into), Keyword::Temp) => Flags::DIRTY,
+            // SELECT … INTO makes a table.
+            (before, Keyword::Into) if before != Some(Keyword::Insert) => Flags::SCHEMA,
             (Some(Keyword::Read), Keyword::Write) => Flags::UNLOCKS_WRITES,
             (_, Keyword::Update) => Flags::UPDATES,
             _ => Flags::NONE,
@@ -128,7 +130,7 @@ fn set_config(mut rest: Lexer<'_>) -> Flags {
     if !known {
         return Flags::DIRTY | Flags::UNLOCKS_WRITES;
     }
-    if ends_locally(rest) { Flags::NONE } else { Flags::DIRTY }
+    if ends_locally(rest) { Flags::SETS_LOCALLY } else { Flags::DIRTY }
 }
 
 /// Whether `value, true)` follows, the value being at most [`MAX_VALUE_TOKENS`] long.

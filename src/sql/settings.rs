@@ -53,7 +53,7 @@ pub(super) fn set(mut rest: Lexer<'_>) -> Flags {
 fn local(mut rest: Lexer<'_>) -> Flags {
     match rest.next() {
         Some(name) if is_followed(name) || name.is_word("time") || name.is_word("names") => Flags::FOLLOWED,
-        _ => Flags::NONE,
+        _ => Flags::SETS_LOCALLY,
     }
 }
 
