@@ -145,6 +145,12 @@ impl Gate {
         }
     }
 
+    /// Whether the client's next message is all that is asked of it, so that it can be judged again by another
+    /// secret.
+    pub const fn asks_once(&self) -> bool {
+        matches!(self.exchange, Exchange::Md5(_) | Exchange::Plain(_))
+    }
+
     /// Whether the next [`exchange`](Self::exchange) takes milliseconds: then not on a worker.
     pub fn is_slow(&self) -> bool {
         matches!(&self.exchange, Exchange::Plain(server) if server.is_slow())

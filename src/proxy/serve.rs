@@ -11,11 +11,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{
     app::{App, TenantKey},
     listen::Door,
+    lookups::ListenerLookup,
     welcome::{StartupSettings, Welcome, welcome},
 };
 use crate::{
     auth::secrets::Credential,
-    client::{self, Greeting, Hello, LoggedIn, LoginError},
+    client::{self, Authenticator, Greeting, Hello, LoggedIn, LoginError},
     clock::Moment,
     config::Listener,
     net::Stream,
@@ -28,6 +29,7 @@ use crate::{
     wire::{
         error::{PgError, SqlState},
         message::{encode_backend_key, encode_parameter_status, encode_ready_for_query},
+        startup::{BackendKey, Protocol},
     },
 };
 
@@ -56,7 +58,7 @@ async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) ->
         return None;
     };
     let limit = app.config.load().limits().client_login_timeout;
-    let logged_in = match tokio::time::timeout(limit, log_in(app, stream, peer)).await {
+    let logged_in = match tokio::time::timeout(limit, log_in(app, door, stream, peer)).await {
         Ok(logged_in) => logged_in?,
         Err(_) => {
             app.events.login_failures.count(["timeout", "none"]);
@@ -82,7 +84,7 @@ async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) ->
     }
 }
 
-async fn log_in(app: &Arc<App>, stream: Stream, peer: SocketAddr) -> Option<LoggedIn> {
+async fn log_in(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) -> Option<LoggedIn> {
     let arrival = match Hello::read(stream).await {
         Ok(Greeting::Startup(arrival)) => arrival,
         Ok(Greeting::Cancel { stream, key }) => {
@@ -98,7 +100,8 @@ async fn log_in(app: &Arc<App>, stream: Stream, peer: SocketAddr) -> Option<Logg
             return None;
         }
     };
-    let authenticator = app.authenticator.load_full();
+    let lookup = ListenerLookup::of(app, &door.listener);
+    let authenticator = Authenticator { lookup, ..Authenticator::clone(&app.authenticator.load()) };
     match client::login(arrival, &authenticator).await {
         Ok(logged_in) => Some(logged_in),
         Err(LoginError::Gone(error)) => {
@@ -124,6 +127,7 @@ struct Applicant {
     database: String,
     credential: Credential,
     settings: Result<StartupSettings, PgError>,
+    protocol: Protocol,
     /// What tells it that its login succeeded.
     ok: Vec<u8>,
 }
@@ -137,6 +141,7 @@ impl Applicant {
             database: login.database.clone(),
             credential: login.credential.clone(),
             settings: StartupSettings::of(login),
+            protocol: login.startup.protocol(),
             ok,
         }
     }
@@ -178,10 +183,11 @@ async fn admit(
     })?;
     let context = context.context.clone();
     let welcome = welcome(app, &context, &tenant, login.settings?).await?;
-    let mut random = [0; 4];
-    let entry = getrandom::fill(&mut random)
+    let mut random = [0; BackendKey::OUR_SECRET];
+    let secret = &mut random[..login.protocol.secret_bytes()];
+    let entry = getrandom::fill(secret)
         .ok()
-        .and_then(|()| app.registry.register(tenant.account.clone(), Some(peer), app.clock.now(), random))
+        .and_then(|()| app.registry.register(tenant.account.clone(), Some(peer), app.clock.now(), secret))
         .ok_or_else(|| PgError::fatal(SqlState::INTERNAL_ERROR, "no random numbers for a cancel key"))?;
     if *app.stopping.borrow() {
         return Err(PgError::fatal(SqlState::ADMIN_SHUTDOWN, "pgsteer is shutting down"));

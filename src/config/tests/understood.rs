@@ -81,6 +81,7 @@ fn the_defaults_are_the_contract() {
         transaction_timeout: None,
         max_prepared_statements: Some(200),
         map_unnamed_statements: true,
+        rotate_servers: false,
     };
     assert_eq!(settings, expected);
     let limits = config.limits();
