@@ -161,6 +161,12 @@ section! {
         /// Named prepared statements kept on a server connection in transaction and statement mode, and those a client
         /// may have; the longest unused give way. 0: named statements are not followed from server to server.
         NewConnections max_prepared_statements: OrOff<NonZeroU32> = 200;
+        /// A statement that a client sends without a name, as most drivers do with every query, is not parsed again
+        /// where the server has the same text prepared: from the second time it is seen, within
+        /// `max_prepared_statements`, for one second at a time, and only while nothing that passes through here changes
+        /// the schema. As with any prepared statement PostgreSQL may choose a generic plan from the sixth use on;
+        /// `ALTER ROLE … SET plan_cache_mode = force_custom_plan` prevents that.
+        NewConnections map_unnamed_statements: bool = true;
         /// For tests: gives a client another server after every transaction, wherever another can be had, instead of
         /// the one used last. What a session could lose between two transactions it loses then.
         AtOnce rotate_servers: bool = false;
@@ -217,6 +223,8 @@ section! {
         AtOnce query_timeout: Option<OrOff<Duration>>;
         /// As `max_prepared_statements` in `[pool]`.
         NewConnections max_prepared_statements: Option<OrOff<NonZeroU32>>;
+        /// As `map_unnamed_statements` in `[pool]`.
+        NewConnections map_unnamed_statements: Option<bool>;
     }
 }
 

@@ -207,6 +207,8 @@ pub struct PoolSettings {
     pub transaction_timeout: Option<Duration>,
     /// Prepared statements kept on a server connection; `None`: not followed.
     pub max_prepared_statements: Option<u32>,
+    /// Whether unnamed statements are mapped to prepared ones.
+    pub map_unnamed_statements: bool,
     /// Whether clients get another server each time.
     pub rotate_servers: bool,
 }
@@ -268,6 +270,9 @@ impl PoolSettings {
             max_prepared_statements: number(
                 database.and_then(|d| d.max_prepared_statements).unwrap_or(pool.max_prepared_statements),
             ),
+            map_unnamed_statements: database
+                .and_then(|d| d.map_unnamed_statements)
+                .unwrap_or(pool.map_unnamed_statements),
             rotate_servers: pool.rotate_servers,
         }
     }

@@ -7,6 +7,7 @@ mod conversations;
 mod failover;
 mod leaving;
 mod machines;
+mod mapped;
 mod notation;
 mod play;
 mod pooling;
