@@ -151,7 +151,8 @@ fn server_logins(config: &Config, rules: &Rules) -> String {
         let method = match rule.method {
             Method::Secret(auth_type) => auth_type,
             // As with trust, the client shows nothing that could log in elsewhere.
-            Method::Certificate | Method::Peer => auth::AuthType::Trust,
+            Method::Certificate => auth::AuthType::Trust,
+            Method::Peer => auth::AuthType::Peer,
             Method::Reject => continue,
         };
         if !methods.contains(&method) {

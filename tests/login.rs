@@ -4,11 +4,7 @@
 
 mod common;
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    process::Command,
-    sync::Arc,
-};
+use std::{process::Command, sync::Arc};
 
 use common::postgres::{Postgres, binaries, free_port};
 
@@ -18,10 +14,9 @@ use pgsteer::{
         mock::Mock,
         rules::Rules,
         secrets::{Credential, Password, UserSecret, Users},
-        visit::Whence,
     },
     client::{Authenticator, Greeting, Hello, login},
-    net::{Address, NetDialer, Stream},
+    net::{Address, NetDialer, Peer, Stream},
     server::{ConnectError, Connected, QueryError, ServerLogin, cancel, connect, simple_query},
     wire::{
         error::SqlState,
@@ -30,8 +25,6 @@ use pgsteer::{
     },
 };
 use tokio::io::AsyncWriteExt as _;
-
-const WHENCE: Whence = Whence::Plain { address: IpAddr::V4(Ipv4Addr::LOCALHOST) };
 
 const SETUP: &str = "
     set password_encryption = 'scram-sha-256';
@@ -215,9 +208,11 @@ async fn cancelling(server: &Server) {
 /// Serves clients as a proxy would: logs them in, logs in to the server with what that yielded, and joins the two.
 async fn serve(listener: tokio::net::TcpListener, authenticator: Authenticator, address: Address) {
     loop {
-        let (socket, _) = listener.accept().await.unwrap();
-        let Ok(Greeting::Startup(arrival)) = Hello::read(Stream::Tcp(socket)).await else { continue };
-        let Ok(mut client) = login(arrival, &WHENCE, &authenticator).await else { continue };
+        let (socket, peer) = listener.accept().await.unwrap();
+        let Ok(Greeting::Startup(arrival)) = Hello::read(Stream::Tcp(socket), Peer::Tcp(peer)).await else {
+            continue;
+        };
+        let Ok(mut client) = login(arrival, &authenticator).await else { continue };
         let server = ServerLogin {
             user: client.user.clone(),
             database: client.database.clone(),
@@ -273,7 +268,7 @@ async fn clients_of_ours(server: &Server) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let authenticator = Authenticator {
-            rules: Arc::new(Rules::secret(auth_type)),
+            rules: Arc::new(Rules::simple(auth_type)),
             secrets: secrets.clone(),
             lookup: None,
             patience: None,

@@ -130,12 +130,12 @@ impl Rules {
         Ok(Self { rules, maps: Arc::new(maps) })
     }
 
-    /// By a known secret for everybody, or without proof.
-    pub fn secret(auth_type: AuthType) -> Self {
+    /// One method without options for everybody.
+    pub fn simple(auth_type: AuthType) -> Self {
         let place = Place { file: Path::new("").into(), line: 0 };
         let rule = |transport| Rule {
             place: place.clone(),
-            method: Method::Secret(auth_type),
+            method: if auth_type == AuthType::Peer { Method::Peer } else { Method::Secret(auth_type) },
             transport,
             databases: vec![DatabaseName::All, DatabaseName::Replication],
             users: vec![UserName::All],
@@ -170,25 +170,49 @@ impl Rules {
         Ok(rule)
     }
 
+    /// Whether the name of the system's user behind a Unix socket matters.
+    pub fn need_system_user(&self) -> bool {
+        self.rules.iter().any(|rule| rule.method == Method::Peer)
+    }
+
     /// Whether what the connection itself proves suffices for this rule: the names in the certificate, the user of the
     /// system. To be asked besides every other proof.
-    pub fn connection_proves(&self, rule: &Rule, visit: &Visit<'_>) -> Result<(), PgError> {
+    pub fn connection_proves(&self, rule: &Rule, visit: &Visit<'_>) -> Result<(), Unproved> {
         let allows = |name: &str| self.maps.allows(rule.map.as_deref(), name, visit.user);
-        if let CertificateNeed::Named(which) = rule.certificate
-            && !visit.whence.certificate().is_some_and(|shown| which.of(shown).into_iter().any(allows))
-        {
-            return Err(failed("certificate", visit.user));
+        if let CertificateNeed::Named(which) = rule.certificate {
+            let names = visit.whence.certificate().map(|shown| which.of(shown)).unwrap_or_default();
+            if !names.iter().any(|name| allows(name)) {
+                let none = names.is_empty();
+                let reason = if none {
+                    "the certificate has no such name"
+                } else {
+                    "the certificate is another user's"
+                };
+                return Err(Unproved { error: failed("certificate", visit.user), reason });
+            }
         }
         if rule.method == Method::Peer {
+            let error = failed("Peer", visit.user);
             let Whence::Local { system_user: Some(name) } = visit.whence else {
-                return Err(failed("Peer", visit.user));
+                let reason = "the operating system does not say whose connection it is";
+                return Err(Unproved { error, reason });
             };
             if !allows(name) {
-                return Err(failed("Peer", visit.user));
+                let reason = "the operating system says that it is another user's";
+                return Err(Unproved { error, reason });
             }
         }
         Ok(())
     }
+}
+
+/// The connection does not prove what it must.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unproved {
+    /// What the client hears.
+    pub error: PgError,
+    /// What it does not, for the log.
+    pub reason: &'static str,
 }
 
 /// What a client hears whose proof by some method failed, in PostgreSQL's words.

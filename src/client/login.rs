@@ -8,6 +8,7 @@ use super::{
     hello::Arrival,
     lookup::{Age, Found, Lookup, Need, listed, nobody},
     patience::Patience,
+    peer::whence,
 };
 use crate::{
     auth::{
@@ -104,21 +105,20 @@ pub enum LoginError {
     },
 }
 
-/// Finds out whether a client that came from `whence` is who it says. The caller bounds the time; memory is bounded.
-pub async fn login(
-    arrival: Arrival,
-    whence: &Whence,
-    authenticator: &Authenticator,
-) -> Result<LoggedIn, LoginError> {
-    let Arrival { mut stream, startup, unread } = arrival;
+/// Finds out whether a client is who it says. The caller bounds the time; memory is bounded.
+pub async fn login(arrival: Arrival, authenticator: &Authenticator) -> Result<LoggedIn, LoginError> {
+    let Arrival { mut stream, peer, startup, unread } = arrival;
+    let whence = whence(peer, authenticator.rules.need_system_user()).await;
     let mut inbox = Inbox::new(unread);
     let mut told = Vec::new();
     startup.encode_negotiation(&mut told);
     let outcome = match Names::of(&startup) {
-        Ok(names) => match admit(&mut stream, &mut inbox, &mut told, (&names, whence), authenticator).await {
-            Ok(admission) => Ok((names, admission)),
-            Err(refusal) => Err((Some(names.user), refusal)),
-        },
+        Ok(names) => {
+            match admit(&mut stream, &mut inbox, &mut told, (&names, &whence), authenticator).await {
+                Ok(admission) => Ok((names, admission)),
+                Err(refusal) => Err((Some(names.user), refusal)),
+            }
+        }
         Err(error) => Err((None, Refusal::Told { error, reason: None })),
     };
     match outcome {
@@ -171,7 +171,7 @@ fn wants_replication(startup: &StartupMessage) -> bool {
     !matches!(&*value, b"false" | b"off" | b"no" | b"0" | b"f" | b"n")
 }
 
-enum Refusal {
+pub(super) enum Refusal {
     Gone(io::Error),
     Told { error: PgError, reason: Option<&'static str> },
 }
@@ -238,7 +238,10 @@ async fn prove(
         // Decided above.
         Method::Reject => return Err(told_error(failed("Client", visit.user))),
     };
-    authenticator.rules.connection_proves(rule, visit).map_err(told_error)?;
+    authenticator
+        .rules
+        .connection_proves(rule, visit)
+        .map_err(|unproved| Refusal::Told { error: unproved.error, reason: Some(unproved.reason) })?;
     Ok(admission)
 }
 

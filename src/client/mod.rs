@@ -4,6 +4,7 @@ mod hello;
 mod login;
 mod lookup;
 mod patience;
+mod peer;
 pub mod registry;
 
 pub use hello::{Arrival, Greeting, Hello, HelloError};

@@ -140,6 +140,8 @@ words! {
         Md5 = "md5",
         /// The password in clear text.
         Plain = "plain",
+        /// The operating system says who is at the other end of a Unix socket.
+        Peer = "peer",
         /// Not at all.
         Trust = "trust",
         /// As the rules in `auth_hba_file` say.
@@ -147,7 +149,7 @@ words! {
         /// Nobody is let in.
         Reject = "reject",
     }
-    later "auth_type" { "cert", "any", "pam", "ldap", "peer", "gss", "oauth" }
+    later "auth_type" { "cert", "any", "pam", "ldap", "gss", "oauth" }
 }
 
 words! {

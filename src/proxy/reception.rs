@@ -54,8 +54,8 @@ pub fn rules(config: &Config) -> Result<Rules, WrongRules> {
     let ident = keys.auth_ident_file.as_deref();
     let rules = match (&keys.auth_hba_file, keys.auth_options.as_deref()) {
         (Some(hba), _) => Rules::load(hba, ident, &Disk),
-        (None, options) => match (secret_method(config.auth.kind), options) {
-            (Some(auth_type), None) => Ok(Rules::secret(auth_type)),
+        (None, options) => match (simple_method(config.auth.kind), options) {
+            (Some(auth_type), None) => Ok(Rules::simple(auth_type)),
             (_, options) => {
                 let place = Place { file: Path::new(&config.name).join("auth_options").into(), line: 1 };
                 Rules::only(config.auth.kind.word(), options.unwrap_or_default(), ident, &Disk, &place)
@@ -65,12 +65,14 @@ pub fn rules(config: &Config) -> Result<Rules, WrongRules> {
     rules.map_err(WrongRules)
 }
 
-const fn secret_method(kind: AuthType) -> Option<auth::AuthType> {
+/// A method that needs no options.
+const fn simple_method(kind: AuthType) -> Option<auth::AuthType> {
     Some(match kind {
         AuthType::ScramSha256 => auth::AuthType::ScramSha256,
         AuthType::Md5 => auth::AuthType::Md5,
         AuthType::Plain => auth::AuthType::Plain,
         AuthType::Trust => auth::AuthType::Trust,
+        AuthType::Peer => auth::AuthType::Peer,
         AuthType::Hba | AuthType::Reject => return None,
     })
 }

@@ -44,9 +44,12 @@ fn decide(rules: &Rules, from: &str, user: &str, database: &str) -> String {
         Interface { address: "10.0.0.5".parse().unwrap(), mask: "255.255.255.0".parse().unwrap() },
         Interface { address: "fe80::1".parse().unwrap(), mask: "ffff:ffff:ffff:ffff::".parse().unwrap() },
     ];
-    let decided = rules
-        .decide(&visit, &interfaces)
-        .and_then(|rule| rules.connection_proves(rule, &visit).map(|()| format!("line {}", rule.place.line)));
+    let decided = rules.decide(&visit, &interfaces).and_then(|rule| {
+        rules
+            .connection_proves(rule, &visit)
+            .map_err(|unproved| unproved.error)
+            .map(|()| format!("line {}", rule.place.line))
+    });
     decided.unwrap_or_else(|error| {
         assert_eq!(error.code, SqlState::INVALID_AUTHORIZATION);
         error.message.into_owned()
@@ -342,7 +345,7 @@ fn one_method_for_everybody() {
     let error = only("peer", "map=x").err().unwrap().remove(0).to_string();
     assert_eq!(error, "p.toml:3: the map \"x\" is not in the auth_ident_file");
     for auth_type in [AuthType::Trust, AuthType::ScramSha256] {
-        let rules = Rules::secret(auth_type);
+        let rules = Rules::simple(auth_type);
         for (from, database) in [("local", "d"), ("tls ::1", "d"), ("1.2.3.4", "-")] {
             assert_eq!(decide(&rules, from, "u", database), "line 0");
         }
