@@ -1,8 +1,8 @@
 //! Databases that do not exist.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use pgsteer_testkit::eventually;
+use pgsteer_testkit::{eventually, now};
 
 use crate::{
     common::postgres::Postgres,
@@ -17,7 +17,7 @@ async fn a_missing_database_answers_at_once_every_time() {
     let server = Postgres::start("host all all 127.0.0.1/32 trust\n");
     let pgsteer = Pgsteer::start(&server, "auth_type = \"trust\"\n", &[]).await;
     let good = pgsteer.connect("postgres", "", "postgres").await.unwrap();
-    let began = Instant::now();
+    let began = now();
     for round in 0..200 {
         assert_eq!(pgsteer.who("postgres", "", "missing").await, MISSING);
         if round % 10 == 0 {

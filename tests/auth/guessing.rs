@@ -1,6 +1,8 @@
 //! Those who guess passwords.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use pgsteer_testkit::now;
 
 use crate::{common::postgres::Postgres, pgsteer::Pgsteer};
 
@@ -31,7 +33,7 @@ async fn many_failures_make_the_next_ones_wait() {
     for _ in 0..4 {
         assert!(refused_as(&pgsteer, "other").await.starts_with("28P01"));
     }
-    let began = Instant::now();
+    let began = now();
     assert!(refused_as(&pgsteer, "nobody").await.starts_with("28P01"));
     assert!(began.elapsed() >= Duration::from_millis(600), "{:?}", began.elapsed());
     assert_eq!(delayed("refused").await, 0.0);
