@@ -1,6 +1,6 @@
 //! Who a client is: the shell around [`Gate`].
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::{io::AsyncWriteExt as _, task::spawn_blocking};
 
@@ -53,6 +53,8 @@ impl Authenticator {
 pub struct LoggedIn {
     /// Its connection.
     pub stream: Stream,
+    /// Where it is.
+    pub peer: Peer,
     /// What it asked for.
     pub startup: StartupMessage,
     /// Who it is.
@@ -99,29 +101,41 @@ pub enum LoginError {
     },
 }
 
-/// Finds out whether a client is who it says. The caller bounds the time; memory is bounded.
-pub async fn login(arrival: Arrival, authenticator: &Authenticator) -> Result<LoggedIn, LoginError> {
-    let Arrival { mut stream, peer, startup, unread } = arrival;
-    let mut inbox = Inbox::new(unread);
+/// Finds out whether a client is who it says, within this time. Memory is bounded.
+pub async fn login(
+    mut arrival: Arrival,
+    authenticator: &Authenticator,
+    limit: Duration,
+) -> Result<LoggedIn, LoginError> {
+    // Not taken apart yet: the future would have room for the parts as well.
+    let mut inbox = Inbox::new(std::mem::take(&mut arrival.unread));
     let mut told = Vec::new();
-    startup.encode_negotiation(&mut told);
-    let outcome = match Names::of(&startup) {
-        Ok(names) => match admit((&mut stream, peer), &mut inbox, &mut told, &names, authenticator).await {
-            Ok(admission) => Ok((names, admission)),
-            Err(refusal) => Err((Some(names.user), refusal)),
-        },
+    arrival.startup.encode_negotiation(&mut told);
+    let outcome = match Names::of(&arrival.startup) {
+        Ok(names) => {
+            let from = (&mut arrival.stream, &arrival.peer);
+            // Boxed, with its timer: gone once the client is in or out.
+            let admission = Box::pin(tokio::time::timeout(
+                limit,
+                admit(from, &mut inbox, &mut told, &names, authenticator),
+            ));
+            match admission.await.unwrap_or_else(|_| Err(too_slow())) {
+                Ok(admission) => Ok((names, admission)),
+                Err(refusal) => Err((Some(names.user), refusal)),
+            }
+        }
         Err(error) => Err((None, Refusal::Told { error, reason: None })),
     };
     match outcome {
         Ok((Names { user, database }, admission)) => {
             told.extend_from_slice(&admission.reply);
             let credential = admission.credential;
-            let unread = inbox.into_unread();
-            Ok(LoggedIn { stream, startup, user, database, credential, unread, pending_reply: told })
+            let (Arrival { stream, peer, startup, .. }, unread) = (arrival, inbox.into_unread());
+            Ok(LoggedIn { stream, peer, startup, user, database, credential, unread, pending_reply: told })
         }
         Err((_, Refusal::Gone(error))) => Err(LoginError::Gone(error)),
         Err((user, Refusal::Told { error, reason })) => {
-            tell_and_close(stream, &told, &error).await;
+            Box::pin(tell_and_close(arrival.stream, &told, &error)).await;
             Err(LoginError::Refused { error, user, reason })
         }
     }
@@ -167,6 +181,12 @@ pub(super) enum Refusal {
     Told { error: PgError, reason: Option<&'static str> },
 }
 
+/// The login took too long.
+fn too_slow() -> Refusal {
+    let error = PgError::fatal(SqlState::QUERY_CANCELED, "canceling authentication due to timeout");
+    Refusal::Told { error, reason: Some("it took longer than client_login_timeout") }
+}
+
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         Self::Gone(error)
@@ -175,14 +195,14 @@ impl From<io::Error> for Refusal {
 
 /// Asks for proof. What is in `told` goes out before the first question, or else stays there.
 async fn admit(
-    (stream, peer): (&mut Stream, Peer),
+    (stream, peer): (&mut Stream, &Peer),
     inbox: &mut Inbox,
     told: &mut Vec<u8>,
     names: &Names,
     authenticator: &Authenticator,
 ) -> Result<Admission, Refusal> {
     if authenticator.auth_type == AuthType::Peer {
-        by_peer(peer, &names.user).await?;
+        Box::pin(by_peer(peer, &names.user)).await?;
     }
     let found = authenticator.find(names, Need::Recent).await.map_err(unknowable)?;
     let mut random = [0; NONCE_BYTES];

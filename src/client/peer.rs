@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Whether the operating system says that the client is who it says: its user's name is the user's.
-pub(super) async fn by_peer(peer: Peer, user: &str) -> Result<(), Refusal> {
+pub(super) async fn by_peer(peer: &Peer, user: &str) -> Result<(), Refusal> {
     let failed = |reason| Refusal::Told {
         error: PgError::fatal(
             SqlState::INVALID_AUTHORIZATION,
