@@ -20,8 +20,8 @@ pub enum Token<'a> {
     Word(&'a [u8]),
     /// What stands between the quotes of `"…"`; doubled quotes are left doubled.
     Quoted(&'a [u8]),
-    /// `U&"…"`: a name that may be spelt with escapes, which are not decoded.
-    Encoded,
+    /// What stands between the quotes of `U&"…"`: a name that may be spelt with escapes, which are not decoded.
+    Encoded(&'a [u8]),
     /// A string or bit string.
     Literal(Literal<'a>),
     /// A number without its sign.
@@ -163,7 +163,7 @@ impl<'a> Lexer<'a> {
                 other => other,
             },
             (b'u', Some(b'&'), Some(b'"')) => match self.quoted(start + 3) {
-                Token::Quoted(_) => Token::Encoded,
+                Token::Quoted(name) => Token::Encoded(name),
                 other => other,
             },
             _ => {
