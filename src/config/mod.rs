@@ -12,6 +12,7 @@ mod declare;
 mod describe;
 mod document;
 mod error;
+mod function_name;
 mod keys;
 mod mask;
 mod nearest;
@@ -34,6 +35,7 @@ pub use auth_file::{AuthFile, SecretKind};
 pub use declare::Reload;
 pub use document::Keys;
 pub use error::{Finding, Invalid, Severity};
+pub use function_name::FunctionName;
 pub use keys::{
     AuthKeys, ClusterKeys, DatabaseKeys, Http, ListenKeys, Log, Pool, Replicas, Runtime, UserKeys,
 };
@@ -47,7 +49,8 @@ pub use settings::{
 pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
 pub use value::{Delay, OrOff, Size};
 pub use words::{
-    AuthType, Balance, Fallback, LogFormat, LogLevel, MaxProtocol, PoolMode, RouteKind, StoreKind,
+    AuthType, Balance, Fallback, LogFormat, LogLevel, MaxProtocol, OpaqueFunctions, PoolMode, RouteKind,
+    StoreKind,
 };
 
 /// A configuration that has been checked.

@@ -6,10 +6,11 @@ use super::{
     Keys,
     address::ServerAddress,
     auth_file::AuthFile,
+    function_name::FunctionName,
     keys::{Pool, Replicas},
     secret::Secret,
     value::OrOff,
-    words::{AuthType, MaxProtocol, PoolMode, RouteKind},
+    words::{AuthType, MaxProtocol, OpaqueFunctions, PoolMode, RouteKind},
 };
 
 /// A cluster and how to learn about it.
@@ -165,6 +166,14 @@ pub struct PoolSettings {
     pub transaction_timeout: Option<Duration>,
     /// Prepared statements kept on a server connection; `None`: not followed.
     pub max_prepared_statements: Option<u32>,
+    /// What is thought of code whose effects no text shows.
+    pub opaque_functions: OpaqueFunctions,
+    /// Functions that count as such code.
+    pub opaque_function_names: Vec<FunctionName>,
+    /// Servers that clients may keep because of their sessions' state.
+    pub pin_max: Option<u32>,
+    /// A client idle while it keeps a server so.
+    pub pin_timeout: Option<Duration>,
     /// Whether clients get another server each time.
     pub rotate_servers: bool,
 }
@@ -226,6 +235,13 @@ impl PoolSettings {
             max_prepared_statements: number(
                 database.and_then(|d| d.max_prepared_statements).unwrap_or(pool.max_prepared_statements),
             ),
+            opaque_functions: database.and_then(|d| d.opaque_functions).unwrap_or(pool.opaque_functions),
+            opaque_function_names: database
+                .and_then(|d| d.opaque_function_names.as_ref())
+                .unwrap_or(&pool.opaque_function_names)
+                .clone(),
+            pin_max: number(database.and_then(|d| d.pin_max).unwrap_or(pool.pin_max)),
+            pin_timeout: pool.pin_timeout.0,
             rotate_servers: pool.rotate_servers,
         }
     }

@@ -1,16 +1,17 @@
 //! From the configuration's words to the values that pools, probes and sessions go by.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     auth::secrets::{Credential, Password, UserSecret},
     config::{self, Config, Credentials, MaxProtocol},
     net::KeepAlive,
     pool::{
-        account::{PoolMode, PoolSettings},
+        account::{Opaque, OpaquePolicy, PoolMode, PoolSettings},
         pools::SharedLimits,
         slots::{Reuse, SlotLimits},
     },
+    sql::touches::FunctionNames,
     wire::startup::Protocol,
 };
 
@@ -61,11 +62,26 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
         leader_wait_timeout: pool.leader_wait_timeout,
         replica_wait_timeout: Some(replicas.replica_wait_timeout),
         max_prepared_statements: limit(pool.max_prepared_statements),
+        opaque: opaque_policy(&pool),
+        pin_max: pool.pin_max.map(count),
+        pin_timeout: pool.pin_timeout,
         client_idle_timeout: pool.client_idle_timeout,
         idle_transaction_timeout: pool.idle_transaction_timeout,
         query_timeout: pool.query_timeout,
         transaction_timeout: pool.transaction_timeout,
     }
+}
+
+/// What is thought of code whose effects no text shows; nothing where it is trusted.
+fn opaque_policy(pool: &config::PoolSettings) -> Option<Arc<OpaquePolicy>> {
+    let handling = match pool.opaque_functions {
+        config::OpaqueFunctions::Trust => Opaque::Trust,
+        config::OpaqueFunctions::Pin => Opaque::Pin,
+    };
+    // The configuration has seen to it that they are names.
+    let names = FunctionNames::parse(pool.opaque_function_names.iter().map(config::FunctionName::as_str));
+    let policy = OpaquePolicy { handling, names: names.unwrap_or_default() };
+    (policy != OpaquePolicy::default()).then(|| Arc::new(policy))
 }
 
 /// The limits that the pools of this user and database share.

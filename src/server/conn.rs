@@ -12,6 +12,7 @@ use crate::{
         frame::{HEADER_BYTES, Header},
         message::decode_parameter_status,
         parameters::Parameters,
+        state::Carried,
         statements::ServerStatements,
     },
 };
@@ -23,6 +24,8 @@ pub enum Hygiene {
     Clean,
     /// State that must be discarded before another client gets the server.
     Dirty,
+    /// State that nothing takes away: no other client gets the server.
+    Spoilt,
 }
 
 /// How a connection is closed.
@@ -43,8 +46,10 @@ pub struct ServerConn {
     pub parameters: Arc<Parameters>,
     /// The statements it has prepared for us.
     pub statements: ServerStatements,
-    /// What its session carries.
+    /// What its session carries that is not known.
     pub hygiene: Hygiene,
+    /// What its session is known to hold beside the tracked settings.
+    pub state: Carried,
     /// When it was last given back.
     pub idle_since: Moment,
 }
@@ -60,6 +65,7 @@ impl ServerConn {
             parameters,
             statements: ServerStatements::default(),
             hygiene: Hygiene::Clean,
+            state: Carried::NOTHING,
             idle_since: now,
         }
     }
@@ -119,6 +125,13 @@ impl ServerConn {
             self.parameters = Arc::new(parameters);
         }
         tracked
+    }
+
+    /// Everything that can be discarded was.
+    pub fn discarded(&mut self) {
+        self.statements.clear();
+        self.state = Carried::NOTHING;
+        self.hygiene = Hygiene::Clean;
     }
 
     /// Takes note of settings that were reported in answer to a statement of ours.

@@ -8,16 +8,14 @@ use std::sync::Arc;
 use crate::{
     pool::account::PoolMode,
     server::conn::{Hygiene, ServerConn},
-    session::{
-        frontend::Frontend,
-        tenancy::{Settings, Tenancy},
-    },
+    session::{frontend::Frontend, tenancy::Tenancy},
     wire::{
         error::{PgError, ServerError, SqlState},
         frame::{HEADER_BYTES, Header, Malformed, cstr},
         parameters::Parameters,
         pipeline::{Followed, OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
         splice::Splice,
+        state::Carried,
     },
 };
 
@@ -93,6 +91,8 @@ pub struct ClientSide<'a> {
     pub parameters: &'a mut Arc<Parameters>,
     /// The settings to which a reset leads.
     pub reset_values: &'a Arc<Parameters>,
+    /// What its session holds beside them.
+    pub state: &'a mut Carried,
     /// What happened during this lease.
     pub tenancy: &'a mut Tenancy,
     /// For how long the server is the client's.
@@ -225,7 +225,7 @@ fn ready(
         progress.transactions += 1;
     }
     if conn.hygiene == Hygiene::Clean {
-        client.tenancy.settings = Settings::Followed;
+        client.tenancy.settles();
     }
     if let Some(reset) = client.tenancy.ready(in_transaction) {
         let told = reset_settings(reset, client);
@@ -270,8 +270,9 @@ fn command_tag(body: &[u8], conn: &mut ServerConn, client: &mut ClientSide<'_>) 
     match tag {
         b"DISCARD ALL" => {
             client.frontend.discarded();
-            conn.statements.clear();
-            conn.hygiene = Hygiene::Clean;
+            client.tenancy.discarded();
+            *client.state = Carried::NOTHING;
+            conn.discarded();
         }
         b"DEALLOCATE ALL" => {
             client.frontend.discarded();

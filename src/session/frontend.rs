@@ -5,9 +5,10 @@
 //! is used. A pure machine: bytes in, bytes out.
 
 use crate::{
+    pool::account::OpaquePolicy,
     server::conn::{Hygiene, ServerConn},
     session::{
-        reading::{Lexicon, Reading},
+        reading::{Lexicon, Reading, Text},
         tenancy::{Awaited, Settings, Tenancy, UnnamedAt},
     },
     wire::{
@@ -15,6 +16,7 @@ use crate::{
         frame::{HEADER_BYTES, Header, cstr, put, put_cstr},
         pipeline::{Block, Conduct, Followed, For, Owed, OwnAnswer, Pipeline, Residue, Undo},
         splice::Splice,
+        state::Carried,
         statements::{
             Catalog, ClientStatements, Prepare, Scope, Sharing, Statement, put_close, taken_for_ours,
         },
@@ -72,6 +74,22 @@ pub struct Terms<'a> {
     pub max_prepared_statements: usize,
     /// Whether writing must stay impossible.
     pub read_only: bool,
+    /// What the client's session holds beside the tracked settings.
+    pub state: &'a Carried,
+    /// What is thought of code whose effects no text shows.
+    pub opaque: Option<&'a OpaquePolicy>,
+    /// Which texts are looked at closely.
+    pub vigilance: Vigilance,
+}
+
+/// Which texts are looked at closely for what they touch of the session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Vigilance {
+    /// Those that may leave something behind.
+    #[default]
+    Suspects,
+    /// All: the client has something to lose, or functions are distrusted by name.
+    All,
 }
 
 /// How far the client's bytes got.
@@ -278,8 +296,7 @@ impl Frontend {
                 Ok(())
             }
             b'F' => {
-                // A function by its number: what it leaves behind is not known.
-                passage.conn.hygiene = Hygiene::Dirty;
+                passage.heed_call(message);
                 passage.pipeline.sent(Owed::FunctionCall);
                 passage.tenancy.sequence_ends();
                 self.pass(header, message, passage);
@@ -316,13 +333,13 @@ impl Frontend {
         passage: &mut Passage<'_, '_>,
     ) -> Result<(), PgError> {
         let body = &message[HEADER_BYTES..];
-        let reading = if message.len() == header.total {
+        let (text, reading) = if message.len() == header.total {
             let text = cstr(body).map_or(body, |(text, _)| text);
-            Reading::of(text, passage.lexicon())
+            (Text::Whole(text), Reading::of(text, passage.lexicon()))
         } else {
-            Reading::of_prefix(body, passage.lexicon())
+            (Text::Prefix(body), Reading::of_prefix(body, passage.lexicon()))
         };
-        passage.heed(reading)?;
+        passage.heed(reading, text)?;
         passage.tenancy.sequence_ends();
         if let Some(followed) = passage.tenancy.must_await(reading.conduct) {
             passage.tenancy.awaited = Awaited::Answer(followed);

@@ -26,7 +26,7 @@ use crate::{
     clock::Moment,
     net::Stream,
     pool::{
-        account::PoolMode,
+        account::{OpaquePolicy, PoolMode},
         lease::{Finish, Refusal},
         line::WaitGuard,
         slots::Flavour,
@@ -34,6 +34,7 @@ use crate::{
     wire::{
         error::{PgError, SqlState},
         parameters::Parameters,
+        state::{Carried, SessionState},
         statements::Scope,
     },
 };
@@ -58,10 +59,13 @@ pub struct Session {
     pub(super) parameters: Arc<Parameters>,
     /// The tracked settings as they were at its start.
     pub(super) reset_values: Arc<Parameters>,
+    /// What its session holds beside them.
+    pub(super) state: Carried,
     pub(super) scope: Scope,
     pub(super) lexicon: Lexicon,
     pub(super) mode: PoolMode,
     pub(super) max_prepared_statements: usize,
+    pub(super) opaque: Option<Arc<OpaquePolicy>>,
     /// ReadyForQuery messages it has got.
     pub(super) queries: u64,
     flavour: Flavour,
@@ -85,6 +89,8 @@ enum Phase {
     Waiting(Box<Waiting>),
     /// It has a server.
     Relaying(Box<Exchange>),
+    /// Its transaction is over, and its server is asked what that has left.
+    Settling(Box<Settling>),
     /// Its request was refused; the rest of it is dropped. Whether it is more than one message.
     Rejecting(bool),
 }
@@ -151,6 +157,7 @@ impl Session {
         let Newcomer { stream, context, tenant, entry, parameters, flavour, unread } = newcomer;
         let settings = tenant.account.settings.load();
         let (mode, max_prepared_statements) = (settings.mode, settings.max_prepared_statements);
+        let opaque = settings.opaque.clone();
         drop(settings);
         let mut session = Self {
             stream,
@@ -160,10 +167,12 @@ impl Session {
             frontend: Frontend::default(),
             reset_values: parameters.clone(),
             parameters,
+            state: Carried::NOTHING,
             scope: Scope::from(""),
             lexicon: Lexicon::default(),
             mode,
             max_prepared_statements,
+            opaque,
             queries: 0,
             flavour,
             resume: !unread.is_empty(),
@@ -179,7 +188,8 @@ impl Session {
     pub(super) fn settings_changed(&mut self) {
         let account = &self.tenant.account;
         let key = self.parameters.parse_key();
-        let scope = format!("{}\0{}\0{}\0{key}", account.user, account.database, self.flavour);
+        let others = self.state.get().map_or_else(String::new, SessionState::parse_key);
+        let scope = format!("{}\0{}\0{}\0{key}\0{others}", account.user, account.database, self.flavour);
         if *self.scope != *scope {
             self.scope = scope.into();
         }
@@ -207,6 +217,7 @@ impl Session {
             Phase::Line(line) => self.line(line, now, cx),
             Phase::Waiting(waiting) => self.waiting(waiting, now, cx),
             Phase::Relaying(exchange) => self.relaying(exchange, now, cx),
+            Phase::Settling(settling) => self.settling(settling, now, cx),
             Phase::Rejecting(sequence) => self.rejecting(sequence, now, cx),
         }
     }
@@ -315,11 +326,7 @@ impl Session {
 
     fn relaying(&mut self, mut exchange: Box<Exchange>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
         match self.relay(&mut exchange, now, cx) {
-            Relayed::Settled => {
-                self.give_back(exchange, Finish::Settled, now);
-                self.resume = !self.inbox.is_empty();
-                Flow::Again
-            }
+            Relayed::Settled => self.settled(exchange, now),
             Relayed::Forsaken(why) => {
                 if let Some(lease) = &exchange.lease {
                     lease.pool().suspect(&format!("a connection that was free broke: {why}"));
@@ -340,29 +347,13 @@ impl Session {
             Relayed::Cut(cut) => self.cut(exchange, cut, now),
         }
     }
-
-    fn give_back(&self, mut exchange: Box<Exchange>, how: Finish, now: Moment) {
-        self.entry.released();
-        self.entry.enter(Activity::Idle, now);
-        self.entry.in_transaction(None);
-        if let Some(mut lease) = exchange.lease.take() {
-            if let Some(server) = lease.server() {
-                self.context.worker.counters.used_statements(server.conn.statements.news());
-            }
-            if how == Finish::Settled
-                && let Some(server) = lease.server()
-                && self.mode == PoolMode::Session
-            {
-                server.conn.hygiene = crate::server::conn::Hygiene::Dirty;
-            }
-            lease.finish(how, now);
-        }
-        self.context.worker.keep_exchange(exchange);
-    }
 }
 
 mod ending;
+mod settling;
 mod waiting;
+
+use settling::Settling;
 
 impl Future for Session {
     type Output = Ended;

@@ -8,4 +8,5 @@ pub mod parameters;
 pub mod pipeline;
 pub mod splice;
 pub mod startup;
+pub mod state;
 pub mod statements;

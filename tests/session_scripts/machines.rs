@@ -12,13 +12,14 @@ use pgsteer::{
     server::conn::{Hygiene, ServerConn},
     session::{
         backend::{Backend, ClientSide},
-        frontend::{Frontend, Terms},
+        frontend::{Frontend, Terms, Vigilance},
         reading::Lexicon,
         tenancy::Tenancy,
     },
     wire::{
         parameters::{Parameters, TRACKED, tracked},
         pipeline::Pipeline,
+        state::Carried,
         statements::{Catalog, Scope},
     },
 };
@@ -33,6 +34,7 @@ struct Client {
     frontend: Frontend,
     parameters: Arc<Parameters>,
     reset_values: Arc<Parameters>,
+    state: Carried,
     inbox: Vec<u8>,
     heard: Vec<u8>,
 }
@@ -170,6 +172,7 @@ impl Stage {
             }
             "free" => pipeline.may_release().to_string(),
             "committed" => pipeline.may_have_committed().to_string(),
+            "touched" => self.lease.tenancy.is_touched().to_string(),
             "hygiene" => format!("{:?}", conn.hygiene),
             "prepared" => conn.statements.len().to_string(),
             "named" => client.frontend.statements.len().to_string(),
@@ -187,7 +190,14 @@ impl Stage {
         self.clients.entry(client.to_owned()).or_insert_with(|| {
             let parameters = start();
             let reset_values = parameters.clone();
-            Client { frontend: Frontend::default(), parameters, reset_values, inbox: vec![], heard: vec![] }
+            Client {
+                frontend: Frontend::default(),
+                parameters,
+                reset_values,
+                state: Carried::NOTHING,
+                inbox: vec![],
+                heard: vec![],
+            }
         });
         self.servers.entry(server.to_owned()).or_insert_with(|| {
             let stream = Stream::Boxed(Box::new(tokio::io::empty()));
@@ -210,6 +220,9 @@ impl Stage {
             lexicon: Lexicon::of(&client.parameters),
             max_prepared_statements: self.max_prepared_statements,
             read_only: false,
+            state: &client.state,
+            opaque: None,
+            vigilance: Vigilance::Suspects,
         };
         let mut out = Vec::new();
         let forwarded =
@@ -236,6 +249,7 @@ impl Stage {
             frontend: &mut client.frontend,
             parameters: &mut client.parameters,
             reset_values: &client.reset_values,
+            state: &mut client.state,
             tenancy,
             mode: pgsteer::pool::account::PoolMode::Transaction,
         };

@@ -80,6 +80,10 @@ fn the_defaults_are_the_contract() {
         query_timeout: None,
         transaction_timeout: None,
         max_prepared_statements: Some(200),
+        opaque_functions: OpaqueFunctions::Trust,
+        opaque_function_names: vec![],
+        pin_max: None,
+        pin_timeout: None,
         rotate_servers: false,
     };
     assert_eq!(settings, expected);

@@ -2,8 +2,8 @@
 
 use super::{
     Arc, Awaited, Block, Conduct, For, Frontend, HEADER_BYTES, Header, Owed, OwnAnswer, Passage, PgError,
-    Pipeline, Prepare, Reading, STATEMENT_BYTES_MAX, Sharing, SqlState, Statement, Undo, Unnamed, UnnamedAt,
-    cstr, cut_short, put, put_cstr, taken_for_ours,
+    Pipeline, Prepare, Reading, STATEMENT_BYTES_MAX, Settings, Sharing, SqlState, Statement, Text, Undo,
+    Unnamed, UnnamedAt, cstr, cut_short, put, put_cstr, taken_for_ours,
 };
 
 impl Frontend {
@@ -17,10 +17,10 @@ impl Frontend {
         let whole = message.len() == header.total;
         let (name, rest) = cstr(body).ok_or_else(|| cut_short("Parse"))?;
         if name.is_empty() || passage.terms.max_prepared_statements == 0 {
-            let reading = match cstr(rest) {
-                Some((text, _)) => Reading::of(text, passage.lexicon()),
+            let (text, reading) = match cstr(rest) {
+                Some((text, _)) => (Text::Whole(text), Reading::of(text, passage.lexicon())),
                 None if whole => return Err(cut_short("Parse")),
-                None => Reading::of_prefix(rest, passage.lexicon()),
+                None => (Text::Prefix(rest), Reading::of_prefix(rest, passage.lexicon())),
             };
             if name.is_empty() {
                 // A longer one is not kept: it is lost when the client gets another server.
@@ -31,9 +31,9 @@ impl Frontend {
             passage.pipeline.sent(Owed::Parse(For::Client, Undo::UnnamedLost, None));
             if !whole || !name.is_empty() {
                 // Bound later without its text at hand: take it as run now.
-                passage.heed(reading)?;
+                passage.heed(reading, text)?;
             } else if passage.terms.read_only {
-                passage.heed(Reading { conduct: Conduct::default(), ..reading })?;
+                passage.may_run(reading)?;
             }
             self.pass(header, message, passage);
             return Ok(());
@@ -65,7 +65,7 @@ impl Frontend {
             return Ok(());
         }
         let reading = Reading::of(query, passage.lexicon());
-        passage.heed(Reading { conduct: Conduct::default(), ..reading })?;
+        passage.may_run(reading)?;
         let sharing = passage.sharing(reading);
         let terms = passage.terms;
         let statement = terms.catalog.statement(terms.scope, query, types, reading.conduct, sharing);
@@ -110,13 +110,19 @@ impl Frontend {
                 passage.splice.skip(skipped);
                 passage.splice.pass(parameters.len());
                 self.set_rest(super::Rest::Pass(header.total - message.len()));
+                passage.heed_conduct(statement.conduct(), Text::Whole(statement.query()));
                 statement.conduct()
             }
             None => {
                 let conduct = if name.is_empty() {
-                    self.prepare_unnamed(passage)
+                    let conduct = self.prepare_unnamed(passage);
+                    if let Some(text) = self.unnamed_text() {
+                        passage.heed_conduct(conduct, Text::Whole(text));
+                    }
+                    conduct
                 } else {
                     // Not ours: prepared by SQL, or the server will say that it does not exist.
+                    passage.touch_prepared(name);
                     Conduct { block: Block::MayCommit, ..Conduct::default() }
                 };
                 match taken_for_ours(name) {
@@ -129,7 +135,6 @@ impl Frontend {
             }
         };
         passage.tenancy.bind(conduct, !portal.is_empty());
-        passage.heed_conduct(conduct);
         passage.pipeline.sent(Owed::Bind);
         Ok(())
     }
@@ -219,7 +224,9 @@ impl Frontend {
         }
         let statement = self.statements.get(name)?.clone();
         let terms = passage.terms;
-        if passage.tenancy.awaited == Awaited::Report && !passage.conn.statements.has(statement.id()) {
+        let unsettled =
+            passage.tenancy.awaited == Awaited::Report || passage.tenancy.settings == Settings::Changed;
+        if unsettled && !passage.conn.statements.has(statement.id()) {
             // Parsed now, it may mean something else than elsewhere: a copy for this once.
             return Some(terms.catalog.rescoped(&statement, terms.scope, Sharing::Nobody));
         }
@@ -231,6 +238,11 @@ impl Frontend {
         let now = terms.catalog.rescoped(&statement, terms.scope, sharing);
         self.statements.insert(name, now.clone());
         Some(now)
+    }
+
+    fn unnamed_text(&self) -> Option<&[u8]> {
+        let (_, rest) = cstr(self.unnamed.as_ref()?.message.get(HEADER_BYTES..)?)?;
+        cstr(rest).map(|(text, _)| text)
     }
 
     /// Makes the server's unnamed statement the client's own, if it may be another's.

@@ -139,7 +139,7 @@ impl Session {
 
     /// Does as it is told from outside.
     pub(super) fn obey(&mut self, order: Order, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
-        let idle = matches!(self.phase, Phase::Idle) && self.inbox.is_empty();
+        let idle = (matches!(self.phase, Phase::Idle) && self.inbox.is_empty()) || self.is_resting();
         let error = match order {
             Order::None => return self.step(now, cx),
             Order::StopWaiting if matches!(self.phase, Phase::Line(_) | Phase::Waiting(_)) => {
@@ -148,12 +148,16 @@ impl Session {
                     PgError::error(SqlState::QUERY_CANCELED, "canceling statement due to user request");
                 return self.reject(&error, now);
             }
-            Order::Drain if !idle && !self.is_resting() => return self.step(now, cx),
+            Order::Drain if !idle => return self.step(now, cx),
             Order::IdleTimeout if idle => PgError::fatal(
                 SqlState::IDLE_SESSION_TIMEOUT,
                 "terminating connection due to client_idle_timeout",
             ),
-            Order::StopWaiting | Order::IdleTimeout => {
+            Order::PinTimeout if self.is_resting() => {
+                PgError::fatal(SqlState::ADMIN_SHUTDOWN, "terminating connection due to pin_timeout")
+                    .detail("The session's state kept its server, and the client was silent for too long.")
+            }
+            Order::StopWaiting | Order::IdleTimeout | Order::PinTimeout => {
                 self.entry.followed(order);
                 return Flow::Again;
             }
@@ -219,6 +223,7 @@ const fn word(order: Order) -> &'static str {
         Order::IdleInTransactionTimeout => "idle_transaction_timeout",
         Order::TransactionTimeout => "transaction_timeout",
         Order::QueryTimeout => "query_timeout",
+        Order::PinTimeout => "pin_timeout",
     }
 }
 
