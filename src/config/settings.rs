@@ -1,13 +1,14 @@
 //! The validated configuration as the rest of the program reads it.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     Keys,
     address::ServerAddress,
-    auth_file::AuthFile,
+    auth_file::{AuthFile, SecretKind},
     function_name::FunctionName,
-    keys::{Pool, Replicas},
+    keys::{DatabaseKeys, Pool, Replicas},
+    listen_address::{FileMode, ListenAddress},
     secret::Secret,
     value::OrOff,
     words::{AuthType, MaxProtocol, OpaqueFunctions, PoolMode, RouteKind},
@@ -92,7 +93,9 @@ pub struct Probe {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Where.
-    pub address: SocketAddr,
+    pub address: ListenAddress,
+    /// Permissions of a Unix socket's file.
+    pub socket_mode: FileMode,
     /// Where its connections go.
     pub route: RouteKind,
     /// The cluster, a name in `Config::clusters`.
@@ -110,6 +113,45 @@ pub struct Auth {
     pub users: Arc<AuthFile>,
     /// Which databases may be asked for.
     pub databases: Databases,
+}
+
+/// How secrets are looked up on the servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthQuery {
+    /// The role that asks.
+    pub user: String,
+    /// What it logs in with: a password or `md5…`; `None`: the servers must let it in without.
+    pub secret: Option<Secret>,
+    /// The database it asks in, as the servers know it.
+    pub database: String,
+    /// The query.
+    pub query: String,
+}
+
+impl AuthQuery {
+    /// The database's own, else the one for all. A password belongs to the `auth_user` beside it.
+    pub(super) fn resolve(keys: &Keys, users: &AuthFile, database: Option<&DatabaseKeys>) -> Option<Self> {
+        let auth = &keys.auth;
+        let own = database.and_then(|own| own.auth_user.as_ref());
+        let user = own.or(auth.auth_user.as_ref())?.clone();
+        let written = match (own, database) {
+            (Some(_), Some(database)) => database.auth_password.clone(),
+            _ => auth.auth_password.clone(),
+        };
+        let listed = || {
+            let usable =
+                |secret: &&Secret| matches!(SecretKind::of(secret), SecretKind::Plain | SecretKind::Md5);
+            users.get(&user).filter(usable).cloned()
+        };
+        Some(Self {
+            secret: written.or_else(listed),
+            database: database
+                .and_then(|own| own.auth_dbname.clone())
+                .unwrap_or_else(|| auth.auth_dbname.clone()),
+            query: database.and_then(|own| own.auth_query.clone()).unwrap_or_else(|| auth.auth_query.clone()),
+            user,
+        })
+    }
 }
 
 /// Which databases may be asked for.
@@ -174,8 +216,19 @@ pub struct PoolSettings {
     pub pin_max: Option<u32>,
     /// A client idle while it keeps a server so.
     pub pin_timeout: Option<Duration>,
-    /// Whether clients get another server each time.
-    pub rotate_servers: bool,
+    /// Whether unnamed statements are mapped to prepared ones.
+    pub map_unnamed_statements: bool,
+    /// Which of several idle servers a client gets.
+    pub rotation: Rotation,
+}
+
+/// Which of several idle servers a client gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// The one used last.
+    Off,
+    /// Another one each time.
+    On,
 }
 
 impl PoolSettings {
@@ -242,7 +295,10 @@ impl PoolSettings {
                 .clone(),
             pin_max: number(database.and_then(|d| d.pin_max).unwrap_or(pool.pin_max)),
             pin_timeout: pool.pin_timeout.0,
-            rotate_servers: pool.rotate_servers,
+            map_unnamed_statements: database
+                .and_then(|d| d.map_unnamed_statements)
+                .unwrap_or(pool.map_unnamed_statements),
+            rotation: if pool.rotate_servers { Rotation::On } else { Rotation::Off },
         }
     }
 }

@@ -76,6 +76,8 @@ pub struct PoolSettings {
     pub pin_max: Option<usize>,
     /// A client that keeps a server so may be silent for as long.
     pub pin_timeout: Option<Duration>,
+    /// Whether unnamed statements are mapped to statements that a server has prepared.
+    pub map_unnamed: bool,
     /// A client without a transaction may be silent for as long.
     pub client_idle_timeout: Option<Duration>,
     /// A client inside a transaction may be silent for as long.

@@ -10,10 +10,11 @@ use crate::{
     net::Stream,
     wire::{
         frame::{HEADER_BYTES, Header},
+        held::ServerStatements,
         message::decode_parameter_status,
         parameters::Parameters,
+        schema::SchemaChange,
         state::Carried,
-        statements::ServerStatements,
     },
 };
 
@@ -50,6 +51,8 @@ pub struct ServerConn {
     pub hygiene: Hygiene,
     /// What its session is known to hold beside the tracked settings.
     pub state: Carried,
+    /// A change of the schema that it may be making.
+    pub schema_change: Option<SchemaChange>,
     /// When it was last given back.
     pub idle_since: Moment,
 }
@@ -66,6 +69,7 @@ impl ServerConn {
             statements: ServerStatements::default(),
             hygiene: Hygiene::Clean,
             state: Carried::NOTHING,
+            schema_change: None,
             idle_since: now,
         }
     }

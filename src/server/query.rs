@@ -10,7 +10,9 @@ use crate::{
     wire::{
         error::{ServerError, Severity},
         frame::{put, put_cstr},
-        message::{Malformed, decode_data_row, decode_parameter_status, decode_ready_for_query},
+        message::{
+            Malformed, decode_data_row, decode_parameter_status, decode_ready_for_query, encode_query_with,
+        },
     },
 };
 
@@ -60,8 +62,19 @@ pub struct Told {
 /// still on its way, and the connection must be closed. COPY is not understood and breaks the connection; an
 /// answer of more than 1 MiB does too. The caller bounds the time.
 pub async fn simple_query(stream: &mut Stream, sql: &str) -> Result<Answer, QueryError> {
-    let Told { rows, parameters, refused, status, .. } =
-        ask(stream, &[sql.as_bytes()]).await.map_err(QueryError::Broken)?;
+    answer(ask(stream, &[sql.as_bytes()]).await)
+}
+
+/// Sends one statement with these values for `$1`, `$2`, … by the extended protocol, as text, and waits for
+/// ReadyForQuery. No value contains a zero byte. Otherwise as [`simple_query`].
+pub async fn query_with(stream: &mut Stream, sql: &str, values: &[&str]) -> Result<Answer, QueryError> {
+    let mut send = Vec::with_capacity(sql.len() + 64);
+    encode_query_with(&mut send, sql, values);
+    answer(converse(stream, &send, 1).await)
+}
+
+fn answer(told: io::Result<Told>) -> Result<Answer, QueryError> {
+    let Told { rows, parameters, refused, status, .. } = told.map_err(QueryError::Broken)?;
     if let Some(error) = refused {
         return Err(QueryError::Server(error));
     }
@@ -77,11 +90,16 @@ pub async fn ask<Q: AsRef<[u8]>>(stream: &mut Stream, queries: &[Q]) -> io::Resu
     for sql in queries {
         put(&mut send, b'Q', |out| put_cstr(out, sql.as_ref()));
     }
-    stream.write_all(&send).await?;
+    converse(stream, &send, queries.len()).await
+}
+
+/// Sends what asks for so many ReadyForQuery, and waits for them.
+async fn converse(stream: &mut Stream, send: &[u8], mut unanswered: usize) -> io::Result<Told> {
+    stream.write_all(send).await?;
 
     let mut inbox = Inbox::default();
     let mut told = Told::default();
-    let (mut left, mut unanswered) = (ANSWER_MAX, queries.len());
+    let mut left = ANSWER_MAX;
     while unanswered > 0 {
         let frame = inbox.frame(stream, left).await;
         let (tag, body) = frame.map_err(|error| last_word(told.refused.take(), error.into()))?;
@@ -142,8 +160,8 @@ fn take(told: &mut Told, tag: u8, body: &[u8]) -> io::Result<Taken> {
             return Ok(Taken::Ready);
         }
         b'A' => put(&mut told.notifications, tag, |out| out.extend_from_slice(body)),
-        // Columns, a statement's end, an empty statement and notices.
-        b'T' | b'C' | b'I' | b'N' => {}
+        // Columns, a statement's end, an empty statement and notices; ParseComplete and BindComplete.
+        b'T' | b'C' | b'I' | b'N' | b'1' | b'2' => {}
         _ => return Err(unexpected(tag)),
     }
     Ok(Taken::More)

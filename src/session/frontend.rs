@@ -4,6 +4,7 @@
 //! server's, a Parse that the server has already is answered by us, and what a server lacks is prepared before it
 //! is used. A pure machine: bytes in, bytes out.
 
+use crate::clock::Moment;
 use crate::{
     pool::account::OpaquePolicy,
     server::conn::{Hygiene, ServerConn},
@@ -14,11 +15,15 @@ use crate::{
     wire::{
         error::{PgError, SqlState},
         frame::{HEADER_BYTES, Header, cstr, put, put_cstr},
-        pipeline::{Block, Conduct, Followed, For, Owed, OwnAnswer, Pipeline, Residue, Undo},
+        held::{Known, Prepare, Sent, When},
+        named::{ClientStatements, Named, Serial},
+        pipeline::{Block, Conduct, Followed, For, Owed, OwnAnswer, Parsing, Pipeline, Residue, Undo},
+        schema::Schema,
         splice::Splice,
         state::Carried,
         statements::{
-            Catalog, ClientStatements, Prepare, Scope, Sharing, Statement, put_close, taken_for_ours,
+            Catalog, Scope, Sharing, Statement, TAKEN, Unnamed, fingerprint, put_close, put_parse_taken,
+            put_parse_twice, taken_for_ours,
         },
     },
 };
@@ -39,15 +44,10 @@ pub const OWED_MAX: usize = 16 * 1024;
 pub struct Frontend {
     /// Its named statements.
     pub statements: ClientStatements,
-    unnamed: Option<Box<Unnamed>>,
+    /// Its unnamed statement.
+    unnamed: Unnamed,
     /// Bytes left of a message whose beginning has passed.
     rest: Rest,
-}
-
-/// The unnamed statement, as the client sent it.
-struct Unnamed {
-    message: Box<[u8]>,
-    conduct: Conduct,
 }
 
 /// What becomes of the bytes left of a message.
@@ -72,6 +72,12 @@ pub struct Terms<'a> {
     pub lexicon: Lexicon,
     /// Statements that a server holds; 0: names are not mapped.
     pub max_prepared_statements: usize,
+    /// What is done with unnamed statements.
+    pub unnamed: UnnamedPolicy,
+    /// The schema of the database.
+    pub schema: &'a Arc<Schema>,
+    /// The time.
+    pub now: Moment,
     /// Whether writing must stay impossible.
     pub read_only: bool,
     /// What the client's session holds beside the tracked settings.
@@ -80,16 +86,6 @@ pub struct Terms<'a> {
     pub opaque: Option<&'a OpaquePolicy>,
     /// Which texts are looked at closely.
     pub vigilance: Vigilance,
-}
-
-/// Which texts are looked at closely for what they touch of the session.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Vigilance {
-    /// Those that may leave something behind.
-    #[default]
-    Suspects,
-    /// All: the client has something to lose, or functions are distrusted by name.
-    All,
 }
 
 /// How far the client's bytes got.
@@ -192,10 +188,9 @@ impl Frontend {
         matches!(self.rest, Rest::Pass(_))
     }
 
-    /// The settings or the session were discarded by command.
+    /// The named statements were discarded by command. The unnamed one is not touched by that.
     pub fn discarded(&mut self) {
         self.statements.clear();
-        self.unnamed = None;
     }
 
     /// Takes back what was noted for a message that the server did not carry out.
@@ -204,13 +199,14 @@ impl Frontend {
             Undo::ClientForgets(name) => {
                 self.statements.remove(&name);
             }
-            Undo::ClientKeeps(name, statement) => self.statements.insert(&name, statement),
+            Undo::ClientKeeps(name, named) => self.statements.restore(&name, named),
             Undo::ServerForgets(id) => conn.statements.forget(id),
             Undo::ServerKeeps(id) => conn.statements.remember(id),
-            Undo::UnnamedLost => {
-                self.unnamed = None;
+            Undo::Unnamed(unnamed) => {
+                self.unnamed = unnamed;
                 tenancy.unnamed = UnnamedAt::Unknown;
             }
+            Undo::UnnamedElsewhere => tenancy.unnamed = UnnamedAt::Unknown,
         }
     }
 
@@ -296,7 +292,7 @@ impl Frontend {
                 Ok(())
             }
             b'F' => {
-                passage.heed_call(message);
+                passage.touch_by_call(message);
                 passage.pipeline.sent(Owed::FunctionCall);
                 passage.tenancy.sequence_ends();
                 self.pass(header, message, passage);
@@ -345,7 +341,7 @@ impl Frontend {
             passage.tenancy.awaited = Awaited::Answer(followed);
         }
         // A simple query replaces the unnamed statement (documentation, "Extended Query").
-        self.unnamed = None;
+        self.unnamed = Unnamed::None;
         passage.tenancy.unnamed = UnnamedAt::Ours;
         passage.pipeline.sent(Owed::Query(reading.conduct.block));
         self.pass(header, message, passage);
@@ -355,8 +351,12 @@ impl Frontend {
 
 mod extended;
 mod passage;
+mod touching;
+mod unnamed;
 
 use passage::Passage;
+pub use touching::Vigilance;
+pub use unnamed::UnnamedPolicy;
 
 /// The bytes a message needs before it can be dealt with.
 fn bytes_needed(header: Header, left: &[u8], max_prepared_statements: usize) -> usize {

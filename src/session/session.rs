@@ -15,7 +15,7 @@ use super::{
     acquire::{Attempt, Granted, Needs, Start, query_wait_timeout},
     context::Context,
     exchange::{Exchange, ReadOnly},
-    frontend::{Frontend, Opening},
+    frontend::{Frontend, Opening, UnnamedPolicy},
     outbox::Outbox,
     reading::Lexicon,
     relay::{Cut, Relayed},
@@ -34,6 +34,7 @@ use crate::{
     wire::{
         error::{PgError, SqlState},
         parameters::Parameters,
+        schema::Schema,
         state::{Carried, SessionState},
         statements::Scope,
     },
@@ -66,6 +67,9 @@ pub struct Session {
     pub(super) mode: PoolMode,
     pub(super) max_prepared_statements: usize,
     pub(super) opaque: Option<Arc<OpaquePolicy>>,
+    pub(super) unnamed: UnnamedPolicy,
+    /// The schema of its database.
+    pub(super) schema: Arc<Schema>,
     /// ReadyForQuery messages it has got.
     pub(super) queries: u64,
     flavour: Flavour,
@@ -158,7 +162,9 @@ impl Session {
         let settings = tenant.account.settings.load();
         let (mode, max_prepared_statements) = (settings.mode, settings.max_prepared_statements);
         let opaque = settings.opaque.clone();
+        let unnamed = if settings.map_unnamed { UnnamedPolicy::Map } else { UnnamedPolicy::PassOn };
         drop(settings);
+        let schema = context.catalog.schema(&tenant.account.database);
         let mut session = Self {
             stream,
             context,
@@ -173,6 +179,8 @@ impl Session {
             mode,
             max_prepared_statements,
             opaque,
+            unnamed,
+            schema,
             queries: 0,
             flavour,
             resume: !unread.is_empty(),
@@ -189,10 +197,8 @@ impl Session {
         let account = &self.tenant.account;
         let key = self.parameters.parse_key();
         let others = self.state.get().map_or_else(String::new, SessionState::parse_key);
-        let scope = format!("{}\0{}\0{}\0{key}\0{others}", account.user, account.database, self.flavour);
-        if *self.scope != *scope {
-            self.scope = scope.into();
-        }
+        let (user, database) = (&account.user, &account.database);
+        self.scope = format!("{user}\0{database}\0{}\0{key}\0{others}", self.flavour).into();
         self.lexicon = Lexicon::of(&self.parameters);
     }
 

@@ -32,8 +32,9 @@ fn reads_as_postgresql_does() {
         ("\u{e9}t\u{e9}_1$", "w:\u{e9}t\u{e9}_1$"),
         ("x::int", "w:x : : w:int"),
         // Numbers.
-        ("1 1.5 .5 1. 1e5 1E-5 1.e+5", "n n . n n n n n"),
-        ("1..10 1e 1e+ 12ab", "n . . n n w:e n w:e + n w:ab"),
+        ("1 1.5 .5 1. 1e5 1E-5 1.e+5", "n n n n n n n"),
+        ("a.1.e5e'\\' 1.2.3 .e1 ..1 ...1.5", "w:a n . w:e5e s:\\ n n . w:e1 . n . n n"),
+        ("1..10 1e 1e+ 12ab", "n . n n w:e n w:e + n w:ab"),
         ("0xFF 1_000", "n w:xFF n w:_000"),
         ("1e5e'\\''", "n encoded"),
         // Comments.

@@ -74,6 +74,7 @@ impl Default for Setup {
             opaque: None,
             pin_max: None,
             pin_timeout: None,
+            map_unnamed: true,
             client_idle_timeout: None,
             idle_transaction_timeout: None,
             query_timeout: None,

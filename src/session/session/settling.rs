@@ -41,7 +41,12 @@ impl Session {
         if !(tenancy.is_touched() || tenancy.is_pinned()) {
             return self.release(exchange, now);
         }
-        if exchange.client != ClientEnd::Open && self.inbox.is_empty() {
+        let has_left = match exchange.client {
+            ClientEnd::Open => false,
+            ClientEnd::Terminated => true,
+            ClientEnd::HalfClosed(_) => self.inbox.is_empty(),
+        };
+        if has_left {
             // Nobody is left to whom it matters.
             return self.release(exchange, now);
         }
@@ -117,6 +122,10 @@ impl Session {
             if let Flow::End(Ended::ByClient) = flow {
                 // The server is put in order all the same.
                 settling.exchange.client = ClientEnd::HalfClosed(now);
+            }
+            if !self.inbox.is_empty() && self.entry.activity().0 == Activity::Idle {
+                // From here on it can be cancelled.
+                self.entry.enter(Activity::Waiting, now);
             }
             self.phase = Phase::Settling(settling);
             return Flow::Wait;
