@@ -20,6 +20,7 @@ use pgsteer::{
     wire::{
         error::SqlState,
         message::{encode_backend_key, encode_parameter_status, encode_ready_for_query},
+        startup::Protocol,
     },
 };
 use tokio::io::AsyncWriteExt as _;
@@ -71,7 +72,13 @@ impl Server {
 
 fn as_user(user: &str, credential: Credential) -> ServerLogin {
     let parameters = vec![("application_name".to_owned(), "login test".to_owned())];
-    ServerLogin { user: user.to_owned(), database: "postgres".to_owned(), parameters, credential }
+    ServerLogin {
+        user: user.to_owned(),
+        database: "postgres".to_owned(),
+        parameters,
+        credential,
+        protocol: Protocol::NEWEST,
+    }
 }
 
 fn password(text: &str) -> Credential {
@@ -208,6 +215,7 @@ async fn serve(listener: tokio::net::TcpListener, authenticator: Authenticator, 
             database: client.database.clone(),
             parameters: Vec::new(),
             credential: client.credential.clone(),
+            protocol: Protocol::NEWEST,
         };
         let mut server = match connect(&NetDialer::default(), &address, &server).await {
             Ok(server) => server,

@@ -7,7 +7,7 @@ use super::{
     declare::{Entry, Fields, Key, Reload, Section, section},
     secret::Secret,
     value::{Delay, OrOff, Size, Value},
-    words::{AuthType, Balance, Fallback, LogFormat, LogLevel, PoolMode, RouteKind, StoreKind},
+    words::{AuthType, Balance, Fallback, LogFormat, LogLevel, MaxProtocol, PoolMode, RouteKind, StoreKind},
 };
 
 section! {
@@ -42,6 +42,10 @@ section! {
         /// How often the store is read again although its watch is silent. A silent watch proves nothing; each
         /// re-read renews the right to write, so it must stay well below Patroni's `ttl`.
         Restart store_reread_interval: Duration = "1s";
+        /// The newest version of the protocol that the servers are asked for. With 3.2 (PostgreSQL 18) they give cancel
+        /// keys of 256 bits instead of 32; older PostgreSQL says that it has only 3.0, and that is spoken then. `"3.0"`
+        /// is for a proxy in between that cannot negotiate. Clients may speak either, whatever the servers do.
+        Restart max_protocol_version: MaxProtocol = "3.2";
         /// Role that asks the members how they are. It needs `LOGIN` and `pg_monitor`.
         Restart probe_user: String;
         /// Its password. Without one, its entry in `auth_file` serves if that is a plain password; otherwise the
@@ -151,6 +155,9 @@ section! {
         /// Named prepared statements kept on a server connection in transaction and statement mode, and those a client
         /// may have; the longest unused give way. 0: named statements are not followed from server to server.
         NewConnections max_prepared_statements: OrOff<NonZeroU32> = 200;
+        /// For tests: gives a client another server after every transaction, wherever another can be had, instead of
+        /// the one used last. What a session could lose between two transactions it loses then.
+        AtOnce rotate_servers: bool = false;
         /// TCP keep-alive on client and server connections.
         NewConnections tcp_keepalive: bool = true;
         /// Idle time before the first keep-alive probe, in whole seconds. 0: the system's own.

@@ -46,7 +46,9 @@ pub use settings::{
 };
 pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
 pub use value::{Delay, OrOff, Size};
-pub use words::{AuthType, Balance, Fallback, LogFormat, LogLevel, PoolMode, RouteKind, StoreKind};
+pub use words::{
+    AuthType, Balance, Fallback, LogFormat, LogLevel, MaxProtocol, PoolMode, RouteKind, StoreKind,
+};
 
 /// A configuration that has been checked.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use super::{
     keys::{Pool, Replicas},
     secret::Secret,
     value::OrOff,
-    words::{AuthType, PoolMode, RouteKind},
+    words::{AuthType, MaxProtocol, PoolMode, RouteKind},
 };
 
 /// A cluster and how to learn about it.
@@ -23,6 +23,8 @@ pub struct Cluster {
     pub probe: Probe,
     /// Which replicas serve reads.
     pub replicas: Replicas,
+    /// The newest version of the protocol that its servers are asked for.
+    pub protocol: MaxProtocol,
 }
 
 /// Who says which member leads.
@@ -163,6 +165,8 @@ pub struct PoolSettings {
     pub transaction_timeout: Option<Duration>,
     /// Prepared statements kept on a server connection; `None`: not followed.
     pub max_prepared_statements: Option<u32>,
+    /// Whether clients get another server each time.
+    pub rotate_servers: bool,
 }
 
 impl PoolSettings {
@@ -222,6 +226,7 @@ impl PoolSettings {
             max_prepared_statements: number(
                 database.and_then(|d| d.max_prepared_statements).unwrap_or(pool.max_prepared_statements),
             ),
+            rotate_servers: pool.rotate_servers,
         }
     }
 }

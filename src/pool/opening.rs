@@ -90,6 +90,7 @@ impl Pool {
             database: self.account.database.to_string(),
             parameters,
             credential: credential.map_or(Credential::None, |credential| (*credential).clone()),
+            protocol: self.account.settings.load().protocol,
         }
     }
 

@@ -147,6 +147,7 @@ fn probe_policy(cluster: &Cluster) -> ProbePolicy {
             database: probe.database.clone(),
             parameters: vec![("application_name".to_owned(), "pgsteer".to_owned())],
             credential: probe.password.as_ref().map_or(Credential::None, password),
+            protocol: super::settings::protocol(cluster.protocol),
         }),
     }
 }

@@ -28,6 +28,7 @@ use crate::{
     wire::{
         error::{PgError, SqlState},
         message::{encode_backend_key, encode_parameter_status, encode_ready_for_query},
+        startup::{BackendKey, Protocol},
     },
 };
 
@@ -124,6 +125,7 @@ struct Applicant {
     database: String,
     credential: Credential,
     settings: Result<StartupSettings, PgError>,
+    protocol: Protocol,
     /// What tells it that its login succeeded.
     ok: Vec<u8>,
 }
@@ -137,6 +139,7 @@ impl Applicant {
             database: login.database.clone(),
             credential: login.credential.clone(),
             settings: StartupSettings::of(login),
+            protocol: login.startup.protocol(),
             ok,
         }
     }
@@ -178,10 +181,11 @@ async fn admit(
     })?;
     let context = context.context.clone();
     let welcome = welcome(app, &context, &tenant, login.settings?).await?;
-    let mut random = [0; 4];
-    let entry = getrandom::fill(&mut random)
+    let mut random = [0; BackendKey::OUR_SECRET];
+    let secret = &mut random[..login.protocol.secret_bytes()];
+    let entry = getrandom::fill(secret)
         .ok()
-        .and_then(|()| app.registry.register(tenant.account.clone(), Some(peer), app.clock.now(), random))
+        .and_then(|()| app.registry.register(tenant.account.clone(), Some(peer), app.clock.now(), secret))
         .ok_or_else(|| PgError::fatal(SqlState::INTERNAL_ERROR, "no random numbers for a cancel key"))?;
     if *app.stopping.borrow() {
         return Err(PgError::fatal(SqlState::ADMIN_SHUTDOWN, "pgsteer is shutting down"));

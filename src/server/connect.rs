@@ -10,7 +10,7 @@ use crate::{
     net::{Address, Dial, Inbox, Stream},
     wire::{
         error::{PgError, ServerError, SqlState},
-        startup::BackendKey,
+        startup::{BackendKey, Protocol},
     },
 };
 
@@ -28,6 +28,8 @@ pub struct ServerLogin {
     pub parameters: Vec<(String, String)>,
     /// What proves to be that user.
     pub credential: Credential,
+    /// The newest version of the protocol to ask for; the server may know only older ones.
+    pub protocol: Protocol,
 }
 
 /// A connection that is ready for its first query.

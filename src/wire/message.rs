@@ -217,6 +217,21 @@ pub fn encode_backend_key(out: &mut Vec<u8>, key: &BackendKey) {
     });
 }
 
+/// Reads a NegotiateProtocolVersion (`v`): the version that the server goes on with, and how many protocol options it
+/// refuses.
+pub fn decode_negotiation(body: &[u8]) -> Result<(u32, usize), Malformed> {
+    let mut fields = Reader::new(body);
+    let read = || {
+        let version = fields.int32()?.cast_unsigned();
+        let refused = usize::try_from(fields.int32()?).ok()?;
+        for _ in 0..refused {
+            fields.cstring()?;
+        }
+        fields.end().map(|()| (version, refused))
+    };
+    read().ok_or(Malformed("NegotiateProtocolVersion"))
+}
+
 /// Reads a ReadyForQuery (`Z`): `I` idle, `T` in a transaction, `E` in a failed one.
 pub const fn decode_ready_for_query(body: &[u8]) -> Result<u8, Malformed> {
     match body {

@@ -162,6 +162,7 @@ impl Bench {
             database: "postgres".into(),
             parameters: Vec::new(),
             credential: Credential::None,
+            protocol: crate::wire::startup::Protocol::NEWEST,
         };
         let probe = ProbePolicy {
             interval: Duration::from_millis(500),
