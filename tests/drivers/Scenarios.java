@@ -1,6 +1,6 @@
 // pgjdbc, as applications use it.
 //
-// usage: java -cp postgresql.jar Scenarios.java NUMBER [SCENARIO ...]
+// usage: java -cp postgresql.jar Scenarios.java NUMBER [SCENARIO | -SCENARIO ...]     only these, or all but these
 // PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE say where.
 
 import java.io.StringReader;
@@ -540,7 +540,8 @@ public class Scenarios {
 
     public static void main(String[] arguments) {
         number = arguments[0];
-        List<String> wanted = Arrays.asList(arguments).subList(1, arguments.length);
+        List<String> words = Arrays.asList(arguments).subList(1, arguments.length);
+        List<String> wanted = words.stream().filter(word -> !word.startsWith("-")).toList();
         Map<String, Scenario> scenarios = new LinkedHashMap<>();
         scenarios.put("preparedStatements", Scenarios::preparedStatements);
         scenarios.put("aChangedTable", Scenarios::aChangedTable);
@@ -558,7 +559,7 @@ public class Scenarios {
         scenarios.put("metadata", Scenarios::metadata);
         boolean failed = false;
         for (Map.Entry<String, Scenario> one : scenarios.entrySet()) {
-            if (!wanted.isEmpty() && !wanted.contains(one.getKey())) {
+            if (!wanted.isEmpty() && !wanted.contains(one.getKey()) || words.contains("-" + one.getKey())) {
                 continue;
             }
             try {

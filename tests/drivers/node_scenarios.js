@@ -1,6 +1,7 @@
 // node-postgres, as applications use it.
 //
-// usage: node node_scenarios.js NUMBER [SCENARIO ...]     PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE say where
+// usage: node node_scenarios.js NUMBER [SCENARIO | -SCENARIO ...]     only these, or all but these
+// PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE say where.
 'use strict';
 const assert = require('node:assert/strict');
 const { Readable, Writable } = require('node:stream');
@@ -234,8 +235,10 @@ async function notices() {
 
 async function main() {
   const scenarios = [queries, pools, prepared, cursors, copies, notifications, settings, temporary_tables, notices];
-  const wanted = process.argv.slice(3);
-  for (const scenario of scenarios.filter((one) => wanted.length === 0 || wanted.includes(one.name))) {
+  const words = process.argv.slice(3);
+  const wanted = words.filter((word) => !word.startsWith('-'));
+  const chosen = (name) => (wanted.length === 0 || wanted.includes(name)) && !words.includes(`-${name}`);
+  for (const scenario of scenarios.filter((one) => chosen(one.name))) {
     let timer;
     const late = new Promise((_, reject) => {
       timer = setTimeout(() => reject(new Error('the time was over')), 60000);

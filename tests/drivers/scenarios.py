@@ -1,6 +1,7 @@
 """Runs the scenarios of a script: every function given, each in tables named after this copy of the script.
 
-usage: SCRIPT NUMBER [SCENARIO ...]     PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE say where
+usage: SCRIPT NUMBER [SCENARIO | -SCENARIO ...]     only these, or all but these
+PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE say where.
 
 Prints a line for each scenario, and what went wrong; the exit status is 1 if anything did.
 """
@@ -9,8 +10,9 @@ import traceback
 
 
 def chosen(scenarios):
-    wanted = sys.argv[2:]
-    return [one for one in scenarios if not wanted or one.__name__ in wanted]
+    wanted = [name for name in sys.argv[2:] if not name.startswith("-")]
+    unwanted = [name[1:] for name in sys.argv[2:] if name.startswith("-")]
+    return [one for one in scenarios if (not wanted or one.__name__ in wanted) and one.__name__ not in unwanted]
 
 
 def finish(failed):
