@@ -137,6 +137,7 @@ fn server_logins(config: &Config) -> String {
         config::AuthType::ScramSha256 => auth::AuthType::ScramSha256,
         config::AuthType::Md5 => auth::AuthType::Md5,
         config::AuthType::Plain => auth::AuthType::Plain,
+        config::AuthType::Peer => auth::AuthType::Peer,
         config::AuthType::Trust => auth::AuthType::Trust,
     };
     let mut kinds: BTreeSet<_> = config.auth.users.iter().map(|(_, secret)| SecretKind::of(secret)).collect();

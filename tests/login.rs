@@ -15,7 +15,7 @@ use pgsteer::{
         secrets::{Credential, Password, UserSecret, Users},
     },
     client::{Authenticator, Greeting, Hello, login},
-    net::{Address, NetDialer, Stream},
+    net::{Address, NetDialer, Peer, Stream},
     server::{ConnectError, Connected, QueryError, ServerLogin, cancel, connect, simple_query},
     wire::{
         error::SqlState,
@@ -207,8 +207,10 @@ async fn cancelling(server: &Server) {
 /// Serves clients as a proxy would: logs them in, logs in to the server with what that yielded, and joins the two.
 async fn serve(listener: tokio::net::TcpListener, authenticator: Authenticator, address: Address) {
     loop {
-        let (socket, _) = listener.accept().await.unwrap();
-        let Ok(Greeting::Startup(arrival)) = Hello::read(Stream::Tcp(socket)).await else { continue };
+        let (socket, peer) = listener.accept().await.unwrap();
+        let Ok(Greeting::Startup(arrival)) = Hello::read(Stream::Tcp(socket), Peer::Tcp(peer)).await else {
+            continue;
+        };
         let Ok(mut client) = login(arrival, &authenticator).await else { continue };
         let server = ServerLogin {
             user: client.user.clone(),
@@ -264,7 +266,8 @@ async fn clients_of_ours(server: &Server) {
     ] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let authenticator = Authenticator { auth_type, secrets: secrets.clone(), mock: Mock::new([9; 32]) };
+        let authenticator =
+            Authenticator { auth_type, secrets: secrets.clone(), lookup: None, mock: Mock::new([9; 32]) };
         let proxy = tokio::spawn(serve(listener, authenticator, server.tcp()));
         for client in
             [through_tokio_postgres(port, user, password).await, through_psql(port, user, password).await]

@@ -112,7 +112,8 @@ impl Gate {
         let pretended = || Arc::new(mock.secret(who.user, who.typical));
         let usable = who.secret.filter(|secret| !matches!(***secret, UserSecret::NoPassword));
         let exchange = match method {
-            AuthType::Trust => return Opening::Free(known),
+            // Whoever asks has looked before.
+            AuthType::Peer | AuthType::Trust => return Opening::Free(known),
             AuthType::ScramSha256 => Exchange::ScramOffered(ScramServer::new(who.verifier(mock), random)),
             AuthType::Plain => {
                 Exchange::Plain(CleartextServer::new(who.user, usable.cloned().unwrap_or_else(pretended)))
@@ -143,6 +144,12 @@ impl Gate {
             Exchange::ScramOffered(_) | Exchange::Scram(_) => SASL_MAX,
             Exchange::Md5(_) | Exchange::Plain(_) => PASSWORD_MAX,
         }
+    }
+
+    /// Whether the client's next message is all that is asked of it, so that it can be judged again by another
+    /// secret.
+    pub const fn asks_once(&self) -> bool {
+        matches!(self.exchange, Exchange::Md5(_) | Exchange::Plain(_))
     }
 
     /// Whether the next [`exchange`](Self::exchange) takes milliseconds: then not on a worker.

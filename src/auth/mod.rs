@@ -6,6 +6,7 @@ use std::{fmt, str::FromStr};
 
 use crate::wire::error::{PgError, SqlState};
 
+pub mod cache;
 pub mod cleartext;
 pub mod feeds;
 pub mod gate;
@@ -23,6 +24,8 @@ pub enum AuthType {
     Md5,
     /// `plain`: the password as it is.
     Plain,
+    /// `peer`: the operating system says who is at the other end of a Unix socket.
+    Peer,
     /// `trust`: everybody is who he says.
     Trust,
 }
@@ -34,6 +37,7 @@ impl AuthType {
             Self::ScramSha256 => "scram-sha-256",
             Self::Md5 => "md5",
             Self::Plain => "plain",
+            Self::Peer => "peer",
             Self::Trust => "trust",
         }
     }
@@ -49,7 +53,7 @@ impl FromStr for AuthType {
     type Err = UnknownAuthType;
 
     fn from_str(name: &str) -> Result<Self, UnknownAuthType> {
-        [Self::ScramSha256, Self::Md5, Self::Plain, Self::Trust]
+        [Self::ScramSha256, Self::Md5, Self::Plain, Self::Peer, Self::Trust]
             .into_iter()
             .find(|method| method.as_str() == name)
             .ok_or(UnknownAuthType)
@@ -58,7 +62,7 @@ impl FromStr for AuthType {
 
 /// A name that is no [`AuthType`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected scram-sha-256, md5, plain or trust")]
+#[error("expected scram-sha-256, md5, plain, peer or trust")]
 pub struct UnknownAuthType;
 
 /// Where an exchange with a client stands after its message.

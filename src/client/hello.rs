@@ -5,7 +5,7 @@ use std::io;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    net::{Inbox, Stream},
+    net::{Inbox, Peer, Stream},
     wire::{
         error::{PgError, SqlState},
         startup::{self, BackendKey, StartupError, StartupMessage, StartupPacket},
@@ -43,6 +43,8 @@ pub enum Greeting {
 pub struct Arrival {
     /// Its connection.
     pub stream: Stream,
+    /// Where it is.
+    pub peer: Peer,
     /// What it asks for.
     pub startup: StartupMessage,
     /// What came behind that, usually nothing.
@@ -79,13 +81,13 @@ impl HelloError {
 
 impl Hello {
     /// Reads until the client has said what it wants. The caller bounds the time; memory is bounded.
-    pub async fn read(stream: Stream) -> Result<Greeting, HelloError> {
+    pub async fn read(stream: Stream, peer: Peer) -> Result<Greeting, HelloError> {
         let mut hello = Self { stream, inbox: Inbox::default(), refused: Vec::new() };
         match hello.greet().await {
             Ok(Wish::Cancel(key)) => Ok(Greeting::Cancel { stream: hello.stream, key }),
             Ok(Wish::Startup(startup)) => {
                 let unread = hello.inbox.into_unread();
-                Ok(Greeting::Startup(Arrival { stream: hello.stream, startup, unread }))
+                Ok(Greeting::Startup(Arrival { stream: hello.stream, peer, startup, unread }))
             }
             Err(error) => {
                 if let Some(message) = error.to_client() {

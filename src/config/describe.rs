@@ -26,7 +26,7 @@ impl Config {
                 RouteKind::Write => "write: the leader of",
                 RouteKind::Read => "read: the replicas of",
             };
-            line(&mut text, &format!("{:<22}{to} {}", listener.address, listener.cluster));
+            line(&mut text, &format!("{:<22}{to} {}", listener.address.to_string(), listener.cluster));
         }
         match self.keys.http.address.0 {
             Some(address) => {
@@ -47,7 +47,7 @@ impl Config {
             *kinds.entry(SecretKind::of(secret)).or_default() += 1;
         }
         let counted: Vec<_> = kinds.iter().map(|(kind, n)| format!("{n} {}", kind.name())).collect();
-        match (&self.keys.auth.auth_file, self.auth.kind) {
+        let listed = match (&self.keys.auth.auth_file, self.auth.kind) {
             (Some(file), kind) => {
                 let counted = if counted.is_empty() { "nobody".to_owned() } else { counted.join(", ") };
                 format!(
@@ -57,8 +57,15 @@ impl Config {
                     kind.word()
                 )
             }
+            (None, AuthType::Peer) => {
+                "everybody the operating system knows by the same name (peer)".to_owned()
+            }
             (None, AuthType::Trust) => "anybody, without proof (trust)".to_owned(),
             (None, kind) => format!("nobody is known, who could log in by {}", kind.word()),
+        };
+        match &self.keys.auth.auth_user {
+            Some(asker) => format!("{listed}; others are looked up on the servers by {asker}"),
+            None => listed,
         }
     }
 }

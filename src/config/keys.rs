@@ -4,10 +4,12 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use super::{
     address::{Endpoint, ServerAddress},
+    auth_keys::AuthKeys,
     declare::{Entry, Fields, Key, Reload, Section, section},
+    listen_address::{FileMode, ListenAddress},
     secret::Secret,
     value::{Delay, OrOff, Size, Value},
-    words::{AuthType, Balance, Fallback, LogFormat, LogLevel, MaxProtocol, PoolMode, RouteKind, StoreKind},
+    words::{Balance, Fallback, LogFormat, LogLevel, MaxProtocol, PoolMode, RouteKind, StoreKind},
 };
 
 section! {
@@ -89,8 +91,12 @@ section! {
     /// An address to listen on, and where its connections go. May be written several times.
     ListenKeys "[[listen]]" {
         /// IP address and port: `127.0.0.1:6432`, `0.0.0.0:6432` for every IPv4 address, `[::]:6432` for all. Port 0
-        /// takes any free port and says in the log which.
-        Restart address: SocketAddr;
+        /// takes any free port and says in the log which. Or the folder of a Unix socket: `/run/pgsteer:6432` is
+        /// `.s.PGSQL.6432` in that folder (5432 where no port is given), `@pgsteer:6432` the same in the abstract
+        /// namespace. The file of a process that is gone is replaced.
+        Restart address: ListenAddress;
+        /// Permissions of a Unix socket's file.
+        Restart unix_socket_mode: FileMode = "0777";
         /// `write`: to the leader; `read`: to the replicas that qualify.
         Restart route: RouteKind;
         /// The cluster; may be left out where there is one.
@@ -155,6 +161,12 @@ section! {
         /// Named prepared statements kept on a server connection in transaction and statement mode, and those a client
         /// may have; the longest unused give way. 0: named statements are not followed from server to server.
         NewConnections max_prepared_statements: OrOff<NonZeroU32> = 200;
+        /// A statement that a client sends without a name, as most drivers do with every query, is not parsed again
+        /// where the server has the same text prepared: from the second time it is seen, within
+        /// `max_prepared_statements`, for one second at a time, and only while nothing that passes through here changes
+        /// the schema. As with any prepared statement PostgreSQL may choose a generic plan from the sixth use on;
+        /// `ALTER ROLE … SET plan_cache_mode = force_custom_plan` prevents that.
+        NewConnections map_unnamed_statements: bool = true;
         /// For tests: gives a client another server after every transaction, wherever another can be had, instead of
         /// the one used last. What a session could lose between two transactions it loses then.
         AtOnce rotate_servers: bool = false;
@@ -185,6 +197,16 @@ section! {
         NewConnections password: Option<Secret>;
         /// File that holds the password of `user`.
         NewConnections password_file: Option<PathBuf>;
+        /// As `auth_user` in `[auth]`, for clients of this database.
+        NewConnections auth_user: Option<String>;
+        /// The password of this database's `auth_user`.
+        NewConnections auth_password: Option<Secret>;
+        /// File that holds the password of this database's `auth_user`.
+        NewConnections auth_password_file: Option<PathBuf>;
+        /// As `auth_query` in `[auth]`.
+        NewConnections auth_query: Option<String>;
+        /// As `auth_dbname` in `[auth]`.
+        NewConnections auth_dbname: Option<String>;
         /// As `pool_mode` in `[pool]`.
         NewConnections pool_mode: Option<PoolMode>;
         /// Instead of `default_pool_size`.
@@ -201,6 +223,8 @@ section! {
         AtOnce query_timeout: Option<OrOff<Duration>>;
         /// As `max_prepared_statements` in `[pool]`.
         NewConnections max_prepared_statements: Option<OrOff<NonZeroU32>>;
+        /// As `map_unnamed_statements` in `[pool]`.
+        NewConnections map_unnamed_statements: Option<bool>;
     }
 }
 
@@ -225,21 +249,6 @@ section! {
         AtOnce query_timeout: Option<OrOff<Duration>>;
         /// As `transaction_timeout` in `[pool]`.
         AtOnce transaction_timeout: Option<OrOff<Duration>>;
-    }
-}
-
-section! {
-    /// How clients log in, and what pgsteer shows the servers: the forced `password` of the database, else the
-    /// password in `auth_file`, else (SCRAM) the client's own keys, so that no password needs storing.
-    AuthKeys "[auth]" {
-        /// How clients prove who they are.
-        NewConnections auth_type: AuthType = "scram-sha-256";
-        /// Users and their secrets, in PgBouncer's format: `"user" "SCRAM-SHA-256$…"`, `"user" "md5…"` or
-        /// `"user" "password"`, one a line; `;` begins a comment. Needed unless `auth_type = "trust"`. Read again at
-        /// every reload.
-        NewConnections auth_file: Option<PathBuf>;
-        /// Whether only the databases under `[databases.NAME]` may be asked for.
-        NewConnections databases_only: bool = false;
     }
 }
 

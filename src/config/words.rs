@@ -140,10 +140,12 @@ words! {
         Md5 = "md5",
         /// The password in clear text.
         Plain = "plain",
+        /// The operating system says who is at the other end of a Unix socket.
+        Peer = "peer",
         /// Not at all.
         Trust = "trust",
     }
-    later "auth_type" { "cert", "hba", "any", "pam", "ldap", "peer", "gss", "oauth" }
+    later "auth_type" { "cert", "hba", "any", "pam", "ldap", "gss", "oauth" }
 }
 
 words! {

@@ -163,6 +163,8 @@ metrics! {
     LOGINS: Counter "pgsteer_logins_total" [];
     /// Clients that were not let in, by where that ended (too_many logging in at once, authentication, admission, timeout, left) and SQLSTATE.
     LOGIN_FAILURES: Counter "pgsteer_login_failures_total" ["stage", "sqlstate"];
+    /// Lookups of users on the servers (auth_query), by outcome (found, unknown, unreachable, refused); remembered: uses of an old answer because nobody could be asked.
+    LOOKUPS: Counter "pgsteer_auth_queries_total" ["outcome"];
 
     /// Queries answered: ReadyForQuery messages passed on.
     QUERIES: Counter "pgsteer_queries_total" [];

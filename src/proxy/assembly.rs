@@ -10,6 +10,7 @@ use super::{
     clusters::{self, Unwatchable, WatchedBy},
     liaison::Liaison,
     listen::{ACCEPTOR, Door},
+    lookups::Lookups,
     run::Failure,
     serve::serve,
     settings::keepalive,
@@ -22,7 +23,7 @@ use crate::{
     clock::Clock,
     cluster::watcher::WatcherHandle,
     config::{Cluster, Config},
-    net::{Dial, NetDialer, Stream},
+    net::{Dial, NetDialer, Peer, Stream},
     pool::{pools::Pools, quota::Quota},
     session::context::Worker,
     wire::statements::Catalog,
@@ -92,6 +93,7 @@ pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>,
         authenticator: ArcSwap::from_pointee(authenticator),
         users: ArcSwap::new(users),
         mock,
+        lookups: Lookups::default(),
         connections,
         arrivals,
         tenants: dashmap::DashMap::new(),
@@ -138,7 +140,7 @@ impl Embedded {
     /// Serves one connection of the listener in this place of the configuration, from its first byte to its last.
     pub async fn serve(self, listener: usize, stream: Stream, peer: SocketAddr) {
         if let Some(door) = self.doors.get(listener).cloned() {
-            serve(self.app, door, stream, peer).await;
+            serve(self.app, door, stream, Peer::Tcp(peer)).await;
         }
     }
 

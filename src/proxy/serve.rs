@@ -1,7 +1,6 @@
 //! The story of a connection: hello, login, welcome, requests, end.
 
 use std::{
-    net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -11,14 +10,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{
     app::{App, TenantKey},
     listen::Door,
+    lookups::ListenerLookup,
     welcome::{StartupSettings, Welcome, welcome},
 };
 use crate::{
     auth::secrets::Credential,
-    client::{self, Greeting, Hello, LoggedIn, LoginError},
+    client::{self, Authenticator, Greeting, Hello, LoggedIn, LoginError},
     clock::Moment,
     config::Listener,
-    net::Stream,
+    net::{Peer, Stream},
     pool::quota::Permit,
     session::{
         cancel,
@@ -36,7 +36,7 @@ use crate::{
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
 /// Serves one connection, from its first byte to its last.
-pub(super) async fn serve(app: Arc<App>, door: Arc<Door>, stream: Stream, peer: SocketAddr) {
+pub(super) async fn serve(app: Arc<App>, door: Arc<Door>, stream: Stream, peer: Peer) {
     door.context.worker.clients.fetch_add(1, Ordering::Relaxed);
     // The login is boxed, so that its memory is gone when the client is in.
     if let Some((mut session, permit)) = Box::pin(enter(&app, &door, stream, peer)).await {
@@ -50,14 +50,14 @@ pub(super) async fn serve(app: Arc<App>, door: Arc<Door>, stream: Stream, peer: 
 }
 
 /// Hello, login and welcome; `None` if the connection was for something else, or is not let in.
-async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) -> Option<(Session, Permit)> {
+async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: Peer) -> Option<(Session, Permit)> {
     let Some(_arrival) = app.arrivals.take() else {
         app.events.login_failures.count(["too_many", "none"]);
         tracing::warn!(client = %peer, "too many connections are logging in: one was closed");
         return None;
     };
     let limit = app.config.load().limits().client_login_timeout;
-    let logged_in = match tokio::time::timeout(limit, log_in(app, stream, peer)).await {
+    let logged_in = match tokio::time::timeout(limit, log_in(app, door, stream, peer)).await {
         Ok(logged_in) => logged_in?,
         Err(_) => {
             app.events.login_failures.count(["timeout", "none"]);
@@ -83,8 +83,8 @@ async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) ->
     }
 }
 
-async fn log_in(app: &Arc<App>, stream: Stream, peer: SocketAddr) -> Option<LoggedIn> {
-    let arrival = match Hello::read(stream).await {
+async fn log_in(app: &Arc<App>, door: &Door, stream: Stream, peer: Peer) -> Option<LoggedIn> {
+    let arrival = match Hello::read(stream, peer).await {
         Ok(Greeting::Startup(arrival)) => arrival,
         Ok(Greeting::Cancel { stream, key }) => {
             let outcome = cancel::cancel(&key, &app.registry, &*app.pools.dial()).await;
@@ -99,7 +99,8 @@ async fn log_in(app: &Arc<App>, stream: Stream, peer: SocketAddr) -> Option<Logg
             return None;
         }
     };
-    let authenticator = app.authenticator.load_full();
+    let lookup = ListenerLookup::of(app, &door.listener);
+    let authenticator = Authenticator { lookup, ..Authenticator::clone(&app.authenticator.load()) };
     match client::login(arrival, &authenticator).await {
         Ok(logged_in) => Some(logged_in),
         Err(LoginError::Gone(error)) => {
@@ -156,7 +157,7 @@ async fn admit(
     app: &Arc<App>,
     door: &Door,
     login: Applicant,
-    peer: SocketAddr,
+    peer: Peer,
 ) -> Result<(Admitted, Permit), PgError> {
     let permit = app.connections.take().ok_or_else(|| {
         PgError::fatal(SqlState::TOO_MANY_CONNECTIONS, "no more connections allowed (max_client_conn)")
@@ -185,7 +186,7 @@ async fn admit(
     let secret = &mut random[..login.protocol.secret_bytes()];
     let entry = getrandom::fill(secret)
         .ok()
-        .and_then(|()| app.registry.register(tenant.account.clone(), Some(peer), app.clock.now(), secret))
+        .and_then(|()| app.registry.register(tenant.account.clone(), peer.address(), app.clock.now(), secret))
         .ok_or_else(|| PgError::fatal(SqlState::INTERNAL_ERROR, "no random numbers for a cancel key"))?;
     if *app.stopping.borrow() {
         return Err(PgError::fatal(SqlState::ADMIN_SHUTDOWN, "pgsteer is shutting down"));
@@ -225,13 +226,7 @@ async fn greet(mut login: LoggedIn, admitted: Admitted, permit: Permit) -> Optio
     Some((Session::new(newcomer), permit))
 }
 
-fn log_end(
-    app: &App,
-    listener: &Listener,
-    (peer, since): (SocketAddr, Moment),
-    session: &Session,
-    ended: &Ended,
-) {
+fn log_end(app: &App, listener: &Listener, (peer, since): (Peer, Moment), session: &Session, ended: &Ended) {
     let (user, database) = session.names();
     let (pid, queries) = session.account_of();
     let seconds = app.clock.now().since(since).as_secs_f64();

@@ -143,6 +143,18 @@ impl Effects {
         self.flags.has(Flags::READS_SESSION)
     }
 
+    /// Whether [`touches`](super::touches::touches) can find anything in the text, except kinds that are
+    /// [unannounced](super::touches::Kinds::UNANNOUNCED).
+    pub const fn touches_session(self) -> bool {
+        const TOUCHES: Flags = Flags::DIRTY
+            .and(Flags::FOLLOWED)
+            .and(Flags::READS_SESSION)
+            .and(Flags::DISCARDS_ALL)
+            .and(Flags::DEALLOCATES_ALL)
+            .and(Flags::RESETS);
+        self.flags.has_any(TOUCHES)
+    }
+
     /// Holds `DISCARD ALL`. Its session is [`Session::Clean`]: it only takes away, prepared statements and settings made
     /// by somebody else included.
     pub const fn discards_all(self) -> bool {
@@ -169,6 +181,25 @@ impl Effects {
     /// Could turn a read-only session or transaction into one that writes.
     pub const fn unlocks_writes(self) -> bool {
         self.flags.has(Flags::UNLOCKS_WRITES)
+    }
+
+    /// May change what names, functions and operators mean, for every session: what was parsed before may be parsed
+    /// otherwise afterwards. What a function does is not seen.
+    pub const fn changes_schema(self) -> bool {
+        self.flags.has(Flags::SCHEMA)
+    }
+
+    /// May change a setting that is not followed, up to the end of the transaction.
+    pub const fn sets_locally(self) -> bool {
+        self.flags.has(Flags::SETS_LOCALLY)
+    }
+
+    /// Is one statement of the kind that is parsed, rewritten and planned: `SELECT`, `INSERT`, `UPDATE`, `DELETE`,
+    /// `MERGE`, `VALUES`, `TABLE`, `WITH`.
+    pub const fn is_planned(self) -> bool {
+        self.flags.has(Flags::PLANNED)
+            && !self.flags.has(Flags::SCHEMA)
+            && matches!(self.statements, Statements::One)
     }
 
     /// The text, or a part of it, was not understood or not seen.

@@ -255,6 +255,27 @@ pub fn decode_query(body: &[u8]) -> Result<&[u8], Malformed> {
     whole_string(body).ok_or(Malformed("Query"))
 }
 
+/// Appends Parse, Bind, Execute and Sync for an unnamed statement with these text values; results as text.
+pub fn encode_query_with(out: &mut Vec<u8>, sql: &str, values: &[&str]) {
+    let count = u16::try_from(values.len()).unwrap_or(u16::MAX);
+    put(out, b'P', |out| {
+        put_cstr(out, b"");
+        put_cstr(out, sql.as_bytes());
+        out.extend_from_slice(&0_u16.to_be_bytes());
+    });
+    put(out, b'B', |out| {
+        out.extend_from_slice(&[0, 0, 0, 0]);
+        out.extend_from_slice(&count.to_be_bytes());
+        for value in values.iter().take(usize::from(count)) {
+            out.extend_from_slice(&u32::try_from(value.len()).unwrap_or(0).to_be_bytes());
+            out.extend_from_slice(value.as_bytes());
+        }
+        out.extend_from_slice(&0_u16.to_be_bytes());
+    });
+    put(out, b'E', |out| out.extend_from_slice(&[0; 5]));
+    put(out, b'S', |_| {});
+}
+
 /// Appends a Terminate (`X`).
 pub fn encode_terminate(out: &mut Vec<u8>) {
     put(out, b'X', |_| {});
