@@ -12,6 +12,7 @@ use pgsteer::{
     auth::{
         AuthType,
         mock::Mock,
+        rules::Rules,
         secrets::{Credential, Password, UserSecret, Users},
     },
     client::{Authenticator, Greeting, Hello, login},
@@ -266,8 +267,13 @@ async fn clients_of_ours(server: &Server) {
     ] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let authenticator =
-            Authenticator { auth_type, secrets: secrets.clone(), lookup: None, mock: Mock::new([9; 32]) };
+        let authenticator = Authenticator {
+            rules: Arc::new(Rules::simple(auth_type)),
+            secrets: secrets.clone(),
+            lookup: None,
+            patience: None,
+            mock: Mock::new([9; 32]),
+        };
         let proxy = tokio::spawn(serve(listener, authenticator, server.tcp()));
         for client in
             [through_tokio_postgres(port, user, password).await, through_psql(port, user, password).await]

@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::{Arrival, Authenticator, Greeting, Hello, LoginError, login};
 use crate::{
-    auth::{AuthType, mock::Mock, secrets::Users},
+    auth::{AuthType, mock::Mock, rules::Rules, secrets::Users},
     net::{
         Peer, Stream,
         scripted::{run, scripted},
@@ -53,8 +53,13 @@ fn gss() -> Vec<u8> {
 async fn attempt(auth_type: AuthType, turns: &[&[u8]], cut: usize) -> (String, String) {
     let (stream, written) = scripted(turns, cut);
     let users = Users::parse("\"u\" \"pw\"").unwrap();
-    let authenticator =
-        Authenticator { auth_type, secrets: Arc::new(users), lookup: None, mock: Mock::new([0; 32]) };
+    let authenticator = Authenticator {
+        rules: Arc::new(Rules::simple(auth_type)),
+        secrets: Arc::new(users),
+        lookup: None,
+        patience: None,
+        mock: Mock::new([0; 32]),
+    };
     let outcome = match Hello::read(stream, THERE).await {
         Ok(Greeting::Cancel { key, .. }) => format!("cancel {key:?}"),
         Ok(Greeting::Startup(arrival)) => match login(arrival, &authenticator).await {
@@ -192,8 +197,13 @@ async fn by_peer(user: &str) -> String {
         panic!("no start-up");
     };
     let secrets = Arc::new(Users::default());
-    let authenticator =
-        Authenticator { auth_type: AuthType::Peer, secrets, lookup: None, mock: Mock::new([0; 32]) };
+    let authenticator = Authenticator {
+        rules: Arc::new(Rules::simple(AuthType::Peer)),
+        secrets,
+        lookup: None,
+        patience: None,
+        mock: Mock::new([0; 32]),
+    };
     match login(arrival, &authenticator).await {
         Ok(client) => format!("in {}", client.user),
         Err(LoginError::Refused { error, reason, .. }) => {
@@ -221,8 +231,13 @@ async fn the_operating_system_vouches_for_a_peer() {
 #[test]
 fn futures_are_small() {
     let users = Arc::new(Users::default());
-    let authenticator =
-        Authenticator { auth_type: AuthType::Plain, secrets: users, lookup: None, mock: Mock::new([0; 32]) };
+    let authenticator = Authenticator {
+        rules: Arc::new(Rules::simple(AuthType::Plain)),
+        secrets: users,
+        lookup: None,
+        patience: None,
+        mock: Mock::new([0; 32]),
+    };
     let hello = size_of_val(&Hello::read(scripted(&[], 0).0, THERE));
     let (stream, startup) = (scripted(&[], 0).0, StartupMessage::from_parameters(USER_U.into_iter()));
     let login =

@@ -144,8 +144,12 @@ words! {
         Peer = "peer",
         /// Not at all.
         Trust = "trust",
+        /// As the rules in `auth_hba_file` say.
+        Hba = "hba",
+        /// Nobody is let in.
+        Reject = "reject",
     }
-    later "auth_type" { "cert", "hba", "any", "pam", "ldap", "gss", "oauth" }
+    later "auth_type" { "cert", "any", "pam", "ldap", "gss", "oauth" }
 }
 
 words! {

@@ -10,6 +10,7 @@ mod limits;
 mod listen;
 mod logging;
 mod lookups;
+mod reception;
 mod reload;
 mod run;
 mod serve;
@@ -20,4 +21,5 @@ mod workers;
 
 pub use assembly::{Embedded, OpenStore, Surroundings};
 pub use clusters::{Unwatchable, WatchedBy};
+pub use reception::{WrongRules, rules};
 pub use run::{Failure, run};

@@ -174,14 +174,22 @@ async fn admit(
         database: login.database.clone(),
         user: login.user.clone(),
     };
-    let tenant = app.tenant(key, login.credential).map_err(|_| {
+    let tenant = app.tenant(key.clone(), login.credential).map_err(|_| {
         PgError::fatal(
             SqlState::CONFIGURATION_LIMIT_EXCEEDED,
             "too many different users and databases are in use",
         )
     })?;
     let context = context.context.clone();
-    let welcome = welcome(app, &context, &tenant, login.settings?).await?;
+    let settings = login.settings?;
+    let welcome = match welcome(app, &context, &tenant, settings).await {
+        Ok(welcome) => welcome,
+        Err(error) => {
+            drop(tenant);
+            app.forget(&key);
+            return Err(error);
+        }
+    };
     let mut random = [0; BackendKey::OUR_SECRET];
     let secret = &mut random[..login.protocol.secret_bytes()];
     let entry = getrandom::fill(secret)
