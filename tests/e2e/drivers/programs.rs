@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use futures_util::future::try_join_all;
-use pgsteer_testkit::{Client, Cluster, Door, Login, Release, Result, Single, connection_string};
+use pgsteer_testkit::{Client, Cluster, Door, Login, Release, Result, Single};
 use tokio::process::Command;
 
 use super::every::OVERRIDES;

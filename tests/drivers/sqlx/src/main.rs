@@ -97,7 +97,9 @@ async fn queries(play: Play<'_>) -> Done {
     same!(total, 12_502_500);
     refused(sqlx::query(&insert).bind(1).bind("x").bind(vec!["x"]).execute(&pool).await, "23505")?;
     // Several statements at once go by the simple protocol.
-    let done = pool.execute(format!("DELETE FROM {name} WHERE n < 10; DELETE FROM {name} WHERE n < 20").as_str()).await?;
+    let done = pool
+        .execute(format!("DELETE FROM {name} WHERE n < 10; DELETE FROM {name} WHERE n < 20").as_str())
+        .await?;
     same!(done.rows_affected(), 20);
     // A result that nobody reads to its end.
     for _ in 0..3 {
@@ -161,7 +163,8 @@ async fn transactions(play: Play<'_>) -> Done {
         sqlx::query(&insert).bind(4).execute(&mut *dropped).await?;
         drop(dropped);
     }
-    let found: Vec<i32> = sqlx::query_scalar(&format!("SELECT n FROM {name} ORDER BY n")).fetch_all(&pool).await?;
+    let found: Vec<i32> =
+        sqlx::query_scalar(&format!("SELECT n FROM {name} ORDER BY n")).fetch_all(&pool).await?;
     same!(found, vec![1, 3]);
     let mut serializable = pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY").await?;
     refused(sqlx::query(&insert).bind(9).execute(&mut *serializable).await, "25006")?;
@@ -220,14 +223,18 @@ async fn settings(play: Play<'_>) -> Done {
     let mut connection = PgConnection::connect_with(&options).await?;
     let _ = play;
     for _ in 0..3 {
-        let path: String = sqlx::query_scalar("SELECT current_setting('search_path')").fetch_one(&mut connection).await?;
+        let path: String =
+            sqlx::query_scalar("SELECT current_setting('search_path')").fetch_one(&mut connection).await?;
         same!(path, "pg_catalog");
-        let own: String = sqlx::query_scalar("SELECT current_setting('application_name')").fetch_one(&mut connection).await?;
+        let own: String = sqlx::query_scalar("SELECT current_setting('application_name')")
+            .fetch_one(&mut connection)
+            .await?;
         same!(own, "mine");
     }
     connection.execute("SET work_mem = '9MB'").await?;
     for _ in 0..3 {
-        let memory: String = sqlx::query_scalar("SELECT current_setting('work_mem')").fetch_one(&mut connection).await?;
+        let memory: String =
+            sqlx::query_scalar("SELECT current_setting('work_mem')").fetch_one(&mut connection).await?;
         same!(memory, "9MB");
     }
     connection.ping().await?;
@@ -250,8 +257,10 @@ async fn temporary_tables(play: Play<'_>) -> Done {
 }
 
 fn chosen(name: &str, words: &[String]) -> bool {
-    let (unwanted, wanted): (Vec<&String>, Vec<&String>) = words.iter().partition(|word| word.starts_with('-'));
-    (wanted.is_empty() || wanted.iter().any(|word| *word == name)) && unwanted.iter().all(|word| word[1..] != *name)
+    let (unwanted, wanted): (Vec<&String>, Vec<&String>) =
+        words.iter().partition(|word| word.starts_with('-'));
+    (wanted.is_empty() || wanted.iter().any(|word| *word == name))
+        && unwanted.iter().all(|word| word[1..] != *name)
 }
 
 /// A name and what it plays.
@@ -283,7 +292,16 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let play = Play { number };
-    let failed =
-        scenarios!(play, words, queries, prepared, transactions, copies, listening, settings, temporary_tables);
+    let failed = scenarios!(
+        play,
+        words,
+        queries,
+        prepared,
+        transactions,
+        copies,
+        listening,
+        settings,
+        temporary_tables
+    );
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
