@@ -307,8 +307,13 @@ impl Session {
         self.context.worker.counters.leases.add(1);
         if let Some(server) = lease.server() {
             self.entry.leased(&server.cancel);
-            let parameters = server.conn.parameters.clone();
+            let (parameters, state) = (server.conn.parameters.clone(), server.conn.state.clone());
             self.adopt(&parameters);
+            if !self.state.is_same(&state) {
+                // Alike, or without a statement prepared by SQL that could not be prepared there: what it was about
+                // is gone.
+                self.state = state;
+            }
         }
         self.entry.enter(Activity::Running, now);
         self.entry.in_transaction(Some(now));
@@ -333,6 +338,7 @@ impl Session {
     fn relaying(&mut self, mut exchange: Box<Exchange>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
         match self.relay(&mut exchange, now, cx) {
             Relayed::Settled => self.settled(exchange, now),
+            Relayed::Unequal => self.equalize(exchange, now),
             Relayed::Forsaken(why) => {
                 if let Some(lease) = &exchange.lease {
                     lease.pool().suspect(&format!("a connection that was free broke: {why}"));

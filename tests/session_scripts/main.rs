@@ -10,6 +10,7 @@ mod leaving;
 mod machines;
 mod mapped;
 mod notation;
+mod pinned;
 mod play;
 mod pooling;
 mod servers;
