@@ -148,11 +148,13 @@ fn check(source: &Source) -> ExitCode {
 fn server_logins(config: &Config, rules: &Rules) -> String {
     let mut methods = Vec::new();
     for rule in rules.all() {
-        let method = match rule.method {
-            Method::Secret(auth_type) => auth_type,
+        let method = match &rule.method {
+            Method::Secret(auth_type) => *auth_type,
             // As with trust, the client shows nothing that could log in elsewhere.
             Method::Certificate => auth::AuthType::Trust,
             Method::Peer => auth::AuthType::Peer,
+            // The password the client has shown is at hand.
+            Method::Ldap(_) => auth::AuthType::Plain,
             Method::Reject => continue,
         };
         if !methods.contains(&method) {

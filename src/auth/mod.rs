@@ -11,6 +11,7 @@ pub mod cleartext;
 pub mod feeds;
 pub mod gate;
 pub mod ident;
+pub mod ldap;
 pub mod md5;
 pub mod mock;
 pub mod rules;

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::{
     AuthType,
     ident::IdentMaps,
+    ldap::LdapPlan,
     visit::{ClientCertificate, Interface, Visit, Wants, Whence},
 };
 use crate::wire::error::{PgError, SqlState};
@@ -12,7 +13,7 @@ use crate::wire::error::{PgError, SqlState};
 mod address;
 pub(super) mod lines;
 pub(super) mod names;
-mod options;
+pub(super) mod options;
 mod parse;
 
 use address::Addresses;
@@ -52,6 +53,8 @@ pub enum Method {
     Certificate,
     /// By the name of the system's user at the other end of the Unix socket.
     Peer,
+    /// By a password that a directory takes.
+    Ldap(Arc<LdapPlan>),
 }
 
 /// Which connections a rule is for.

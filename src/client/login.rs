@@ -7,6 +7,7 @@ use tokio::{io::AsyncWriteExt as _, task::spawn_blocking};
 use super::{
     hello::Arrival,
     lookup::{Age, Found, Lookup, Need, listed, nobody},
+    outside::{Outside, ask_password},
     patience::Patience,
     peer::whence,
 };
@@ -17,7 +18,7 @@ use crate::{
         mock::Mock,
         rules::{Method, Rule, Rules, failed},
         scram::NONCE_BYTES,
-        secrets::{Credential, Secrets},
+        secrets::{Credential, Password, Secrets},
         throttle::ThrottlePolicy,
         visit::{Visit, Wants, Whence},
     },
@@ -40,6 +41,8 @@ pub struct Authenticator {
     pub lookup: Option<Arc<dyn Lookup>>,
     /// Who has failed too often, and what then; `None`: nobody waits.
     pub patience: Option<(Arc<Patience>, ThrottlePolicy)>,
+    /// Those who judge passwords elsewhere.
+    pub outside: Arc<Outside>,
     /// What unknown users seem to have.
     pub mock: Mock,
 }
@@ -235,6 +238,14 @@ async fn prove(
         Method::Secret(auth_type) => {
             Box::pin(by_secret(stream, inbox, told, (names, auth_type), authenticator)).await?
         }
+        Method::Ldap(ref plan) => {
+            let asking = async {
+                let password = ask_password(stream, inbox, told).await?;
+                authenticator.outside.directory(plan, visit.user, &password).await?;
+                Ok::<_, Refusal>(password)
+            };
+            judged_outside(Box::pin(asking).await?, visit.user, authenticator)
+        }
         // Decided above.
         Method::Reject => return Err(told_error(failed("Client", visit.user))),
     };
@@ -243,6 +254,17 @@ async fn prove(
         .connection_proves(rule, visit)
         .map_err(|unproved| Refusal::Told { error: unproved.error, reason: Some(unproved.reason) })?;
     Ok(admission)
+}
+
+/// What logs in to servers for a client whose password somebody else has judged: what is known of the user here, else
+/// that password, since servers may ask the same judge.
+fn judged_outside(password: Vec<u8>, user: &str, authenticator: &Authenticator) -> Admission {
+    let known = listed(&*authenticator.secrets, user).and_then(|found| found.secret);
+    let credential = match known.map(|secret| secret.as_credential()) {
+        None | Some(Credential::None) => Credential::Password(Password::new(password)),
+        Some(known) => known,
+    };
+    Admission { reply: Vec::new(), credential }
 }
 
 /// Asks for a secret, or for proof that the client has it.

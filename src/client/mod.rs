@@ -3,6 +3,7 @@
 mod hello;
 mod login;
 mod lookup;
+mod outside;
 mod patience;
 mod peer;
 pub mod registry;
@@ -10,6 +11,7 @@ pub mod registry;
 pub use hello::{Arrival, Greeting, Hello, HelloError};
 pub use login::{Authenticator, LoggedIn, LoginError, login};
 pub use lookup::{Age, Finding, Found, Lookup, Need};
+pub use outside::Outside;
 pub use patience::Patience;
 
 #[cfg(test)]

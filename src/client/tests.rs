@@ -58,6 +58,7 @@ async fn attempt(auth_type: AuthType, turns: &[&[u8]], cut: usize) -> (String, S
         secrets: Arc::new(users),
         lookup: None,
         patience: None,
+        outside: Arc::default(),
         mock: Mock::new([0; 32]),
     };
     let outcome = match Hello::read(stream, THERE).await {
@@ -202,6 +203,7 @@ async fn by_peer(user: &str) -> String {
         secrets,
         lookup: None,
         patience: None,
+        outside: Arc::default(),
         mock: Mock::new([0; 32]),
     };
     match login(arrival, &authenticator).await {
@@ -236,6 +238,7 @@ fn futures_are_small() {
         secrets: users,
         lookup: None,
         patience: None,
+        outside: Arc::default(),
         mock: Mock::new([0; 32]),
     };
     let hello = size_of_val(&Hello::read(scripted(&[], 0).0, THERE));

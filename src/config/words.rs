@@ -146,10 +146,12 @@ words! {
         Trust = "trust",
         /// As the rules in `auth_hba_file` say.
         Hba = "hba",
+        /// A directory judges the password (LDAP); `auth_options` says which and how.
+        Ldap = "ldap",
         /// Nobody is let in.
         Reject = "reject",
     }
-    later "auth_type" { "cert", "any", "pam", "ldap", "gss", "oauth" }
+    later "auth_type" { "cert", "any", "pam", "gss", "oauth" }
 }
 
 words! {

@@ -1,6 +1,6 @@
 //! From lines to rules (`parse_hba_line`).
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{
     AuthType, CertificateName, CertificateNeed, Method, Rule, Transport,
@@ -9,7 +9,7 @@ use super::{
     names::{DatabaseName, UserName},
     options::{Options, single},
 };
-use crate::auth::ident::IdentMaps;
+use crate::auth::{ident::IdentMaps, ldap::LdapPlan};
 
 /// Every line's rule. Without `maps` it is not checked whether a map exists.
 pub(super) fn rules(lines: Vec<Line>, maps: Option<&IdentMaps>, errors: &mut Vec<LineError>) -> Vec<Rule> {
@@ -34,7 +34,7 @@ fn rule(line: &Line, maps: Option<&IdentMaps>) -> Result<Rule, String> {
     };
     let word = single(line, next, "authentication method")?;
     let mut options = Options::of(line.fields.get(next + 1..).unwrap_or_default())?;
-    let method = method(&word.text, transport)?;
+    let method = method(&word.text, transport, &mut options)?;
     let map = map(&method, &mut options)?;
     if let (Some(map), Some(maps)) = (&map, maps)
         && !maps.has(map)
@@ -93,7 +93,7 @@ fn addresses(line: &Line) -> Result<(Addresses, usize), String> {
     Ok((Addresses::masked(base, &mask.text)?, 5))
 }
 
-fn method(name: &str, transport: Transport) -> Result<Method, String> {
+fn method(name: &str, transport: Transport, options: &mut Options) -> Result<Method, String> {
     Ok(match name {
         "trust" => Method::Secret(AuthType::Trust),
         "reject" => Method::Reject,
@@ -104,6 +104,7 @@ fn method(name: &str, transport: Transport) -> Result<Method, String> {
         "cert" => return Err("cert authentication is only supported on hostssl connections".to_owned()),
         "peer" | "ident" if transport == Transport::Local => Method::Peer,
         "peer" => return Err("peer authentication is only supported on local sockets".to_owned()),
+        "ldap" => Method::Ldap(Arc::new(LdapPlan::of(options)?)),
         "ident" | "gss" | "sspi" | "radius" | "bsd" => {
             return Err(format!("pgsteer does not have the authentication method \"{name}\""));
         }
@@ -115,10 +116,10 @@ fn map(method: &Method, options: &mut Options) -> Result<Option<Box<str>>, Strin
     let map = options.take("map");
     match method {
         Method::Certificate | Method::Peer => Ok(map.map(Into::into)),
-        Method::Reject | Method::Secret(_) if map.is_some() => {
+        _ if map.is_some() => {
             Err("authentication option \"map\" is only valid for the methods cert and peer".to_owned())
         }
-        Method::Reject | Method::Secret(_) => Ok(None),
+        _ => Ok(None),
     }
 }
 
