@@ -18,6 +18,7 @@ mod keys;
 mod listen_address;
 mod mask;
 mod nearest;
+mod network;
 mod reference;
 mod reload;
 mod secret;
@@ -40,6 +41,7 @@ pub use document::Keys;
 pub use error::{Finding, Invalid, Severity};
 pub use keys::{ClusterKeys, DatabaseKeys, Http, ListenKeys, Log, Pool, Replicas, Runtime, UserKeys};
 pub use listen_address::{FileMode, ListenAddress};
+pub use network::Network;
 pub use reference::reference;
 pub use reload::Change;
 pub use secret::Secret;
@@ -50,7 +52,8 @@ pub use settings::{
 pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
 pub use value::{Delay, OrOff, Size};
 pub use words::{
-    AuthType, Balance, Fallback, LogFormat, LogLevel, MaxProtocol, PoolMode, RouteKind, StoreKind,
+    AuthType, Balance, Fallback, LogFormat, LogLevel, MaxProtocol, PoolMode, ProxyHeader, ProxyProtocol,
+    RouteKind, StoreKind,
 };
 
 /// A configuration that has been checked.

@@ -6,6 +6,7 @@
 mod common;
 
 mod databases;
+mod directory;
 mod guessing;
 mod lookups;
 mod pgsteer;
