@@ -4,7 +4,10 @@ use std::io;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::login::{LoginStep, ServerLoginMachine, Session};
+use super::{
+    login::{LoginStep, ServerLoginMachine, Session},
+    query::Told,
+};
 use crate::{
     auth::{scram::NONCE_BYTES, secrets::Credential},
     net::{Address, Dial, Inbox, Stream, conveyed::Preface},
@@ -165,10 +168,11 @@ async fn log_in(mut stream: Stream, login: &ServerLogin) -> Result<Connected, Co
 
 /// What may stand behind the first ReadyForQuery: a setting that changed just then, a notice, the end.
 async fn settle(mut stream: Stream, mut inbox: Inbox, session: Session) -> Result<Connected, ConnectError> {
-    let Session { mut parameters, key } = session;
+    let Session { parameters, key } = session;
     let broken = |error: io::Error| ConnectError::Unreachable(error);
-    super::query::drain_asynchronous(&mut stream, &mut inbox, &mut parameters).await.map_err(broken)?;
-    Ok(Connected { stream, parameters, key })
+    let mut told = Told { parameters, ..Told::default() };
+    super::query::drain_asynchronous(&mut stream, &mut inbox, &mut told).await.map_err(broken)?;
+    Ok(Connected { stream, parameters: told.parameters, key })
 }
 
 /// Asks a server to cancel what the process with this key does, and waits until the server has closed the connection
