@@ -151,7 +151,7 @@ fn server_logins(config: &Config, rules: &Rules) -> String {
         let method = match &rule.method {
             Method::Secret(auth_type) => *auth_type,
             // As with trust, the client shows nothing that could log in elsewhere.
-            Method::Certificate => auth::AuthType::Trust,
+            Method::Certificate | Method::Oauth(_) => auth::AuthType::Trust,
             Method::Peer => auth::AuthType::Peer,
             // The password is judged elsewhere: see below.
             Method::Ldap(_) | Method::Reject => continue,

@@ -14,6 +14,7 @@ pub mod ident;
 pub mod ldap;
 pub mod md5;
 pub mod mock;
+pub mod oauth;
 pub mod rules;
 pub mod scram;
 pub mod secrets;

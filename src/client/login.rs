@@ -10,6 +10,7 @@ use super::{
     outside::{Outside, ask_password},
     patience::Patience,
     peer::whence,
+    token::token,
 };
 use crate::{
     auth::{
@@ -247,10 +248,7 @@ async fn prove(
 ) -> Result<Admission, Refusal> {
     let admission = match rule.method {
         Method::Secret(AuthType::Trust) | Method::Certificate | Method::Peer => {
-            // Nobody is asked what is known of the client: what the configuration says logs in to servers.
-            let known = listed(&*authenticator.secrets, visit.user).and_then(|found| found.secret);
-            let credential = known.map_or(Credential::None, |secret| secret.as_credential());
-            Admission { reply: Vec::new(), credential }
+            by_name(visit.user, authenticator)
         }
         Method::Secret(auth_type) => {
             Box::pin(by_secret(stream, inbox, told, (names, auth_type), authenticator)).await?
@@ -263,6 +261,11 @@ async fn prove(
             };
             judged_outside(Box::pin(asking).await?, visit.user, authenticator)
         }
+        Method::Oauth(ref plan) => {
+            let may_be = |name: &str| authenticator.rules.may_be(rule, name, visit.user);
+            Box::pin(token(stream, inbox, told, (plan, visit.user), may_be)).await?;
+            by_name(visit.user, authenticator)
+        }
         // Decided above.
         Method::Reject => return Err(told_error(failed("Client", visit.user))),
     };
@@ -271,6 +274,13 @@ async fn prove(
         .connection_proves(rule, visit)
         .map_err(|unproved| Refusal::Told { error: unproved.error, reason: Some(unproved.reason) })?;
     Ok(admission)
+}
+
+/// What logs in to servers for a client who has shown nothing that could: what the configuration says of the user.
+fn by_name(user: &str, authenticator: &Authenticator) -> Admission {
+    let known = listed(&*authenticator.secrets, user).and_then(|found| found.secret);
+    let credential = known.map_or(Credential::None, |secret| secret.as_credential());
+    Admission { reply: Vec::new(), credential }
 }
 
 /// What logs in to servers for a client whose password somebody else has judged: what is known of the user here, else

@@ -8,6 +8,7 @@ mod outside;
 mod patience;
 mod peer;
 pub mod registry;
+mod token;
 
 pub use caller::{Caller, Introduction, IntroductionError};
 pub use hello::{Arrival, Greeting, Hello, HelloError};

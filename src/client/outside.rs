@@ -99,7 +99,7 @@ pub(super) async fn ask_password(
     Ok(password.to_vec())
 }
 
-fn violation(code: SqlState, message: &str) -> Refusal {
+pub(super) fn violation(code: SqlState, message: &str) -> Refusal {
     Refusal::Told { error: PgError::fatal(code, message.to_owned()), reason: None }
 }
 

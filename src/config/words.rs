@@ -182,10 +182,12 @@ words! {
         Hba = "hba",
         /// A directory judges the password (LDAP); `auth_options` says which and how.
         Ldap = "ldap",
+        /// A bearer token names the user (SASL OAUTHBEARER); `auth_options` says whose and for what.
+        Oauth = "oauth",
         /// Nobody is let in.
         Reject = "reject",
     }
-    later "auth_type" { "cert", "any", "pam", "gss", "oauth" }
+    later "auth_type" { "cert", "any", "pam", "gss" }
 }
 
 words! {

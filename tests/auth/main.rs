@@ -11,3 +11,5 @@ mod guessing;
 mod lookups;
 mod pgsteer;
 mod rules;
+mod tokens;
+mod verifiers;
