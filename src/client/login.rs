@@ -5,6 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::{io::AsyncWriteExt as _, task::spawn_blocking};
 
 use super::{
+    credentials::{by_name, by_password},
     hello::Arrival,
     lookup::{Age, Found, Lookup, Need, listed, nobody},
     outside::{Outside, ask_password},
@@ -19,7 +20,7 @@ use crate::{
         mock::Mock,
         rules::{Method, Rule, Rules, failed},
         scram::NONCE_BYTES,
-        secrets::{Credential, Password, Secrets},
+        secrets::{Credential, Secrets},
         throttle::ThrottlePolicy,
         visit::{Visit, Wants},
     },
@@ -248,7 +249,7 @@ async fn prove(
 ) -> Result<Admission, Refusal> {
     let admission = match rule.method {
         Method::Secret(AuthType::Trust) | Method::Certificate | Method::Peer => {
-            by_name(visit.user, authenticator)
+            by_name(&*authenticator.secrets, visit.user)
         }
         Method::Secret(auth_type) => {
             Box::pin(by_secret(stream, inbox, told, (names, auth_type), authenticator)).await?
@@ -259,12 +260,12 @@ async fn prove(
                 authenticator.outside.directory(plan, visit.user, &password).await?;
                 Ok::<_, Refusal>(password)
             };
-            judged_outside(Box::pin(asking).await?, visit.user, authenticator)
+            by_password(&*authenticator.secrets, visit.user, Box::pin(asking).await?)
         }
         Method::Oauth(ref plan) => {
             let may_be = |name: &str| authenticator.rules.may_be(rule, name, visit.user);
             Box::pin(token(stream, inbox, told, (plan, visit.user), may_be)).await?;
-            by_name(visit.user, authenticator)
+            by_name(&*authenticator.secrets, visit.user)
         }
         // Decided above.
         Method::Reject => return Err(told_error(failed("Client", visit.user))),
@@ -274,24 +275,6 @@ async fn prove(
         .connection_proves(rule, visit)
         .map_err(|unproved| Refusal::Told { error: unproved.error, reason: Some(unproved.reason) })?;
     Ok(admission)
-}
-
-/// What logs in to servers for a client who has shown nothing that could: what the configuration says of the user.
-fn by_name(user: &str, authenticator: &Authenticator) -> Admission {
-    let known = listed(&*authenticator.secrets, user).and_then(|found| found.secret);
-    let credential = known.map_or(Credential::None, |secret| secret.as_credential());
-    Admission { reply: Vec::new(), credential }
-}
-
-/// What logs in to servers for a client whose password somebody else has judged: what is known of the user here, else
-/// that password, since servers may ask the same judge.
-fn judged_outside(password: Vec<u8>, user: &str, authenticator: &Authenticator) -> Admission {
-    let known = listed(&*authenticator.secrets, user).and_then(|found| found.secret);
-    let credential = match known.map(|secret| secret.as_credential()) {
-        None | Some(Credential::None) => Credential::Password(Password::new(password)),
-        Some(known) => known,
-    };
-    Admission { reply: Vec::new(), credential }
 }
 
 /// Asks for a secret, or for proof that the client has it.

@@ -1,6 +1,7 @@
 //! One client's connection, from its first byte.
 
 mod caller;
+mod credentials;
 mod hello;
 mod login;
 mod lookup;
