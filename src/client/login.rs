@@ -5,10 +5,13 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::{io::AsyncWriteExt as _, task::spawn_blocking};
 
 use super::{
+    credentials::{by_name, by_password},
     hello::Arrival,
     lookup::{Age, Found, Lookup, Need, listed, nobody},
+    outside::{Outside, ask_password},
     patience::Patience,
     peer::whence,
+    token::token,
 };
 use crate::{
     auth::{
@@ -40,6 +43,8 @@ pub struct Authenticator {
     pub lookup: Option<Arc<dyn Lookup>>,
     /// Who has failed too often, and what then; `None`: nobody waits.
     pub patience: Option<(Arc<Patience>, ThrottlePolicy)>,
+    /// Those who judge passwords elsewhere.
+    pub outside: Arc<Outside>,
     /// What unknown users seem to have.
     pub mock: Mock,
 }
@@ -244,13 +249,23 @@ async fn prove(
 ) -> Result<Admission, Refusal> {
     let admission = match rule.method {
         Method::Secret(AuthType::Trust) | Method::Certificate | Method::Peer => {
-            // Nobody is asked what is known of the client: what the configuration says logs in to servers.
-            let known = listed(&*authenticator.secrets, visit.user).and_then(|found| found.secret);
-            let credential = known.map_or(Credential::None, |secret| secret.as_credential());
-            Admission { reply: Vec::new(), credential }
+            by_name(&*authenticator.secrets, visit.user)
         }
         Method::Secret(auth_type) => {
             Box::pin(by_secret(stream, inbox, told, (names, auth_type), authenticator)).await?
+        }
+        Method::Ldap(ref plan) => {
+            let asking = async {
+                let password = ask_password(stream, inbox, told).await?;
+                authenticator.outside.directory(plan, visit.user, &password).await?;
+                Ok::<_, Refusal>(password)
+            };
+            by_password(&*authenticator.secrets, visit.user, Box::pin(asking).await?)
+        }
+        Method::Oauth(ref plan) => {
+            let may_be = |name: &str| authenticator.rules.may_be(rule, name, visit.user);
+            Box::pin(token(stream, inbox, told, (plan, visit.user), may_be)).await?;
+            by_name(&*authenticator.secrets, visit.user)
         }
         // Decided above.
         Method::Reject => return Err(told_error(failed("Client", visit.user))),

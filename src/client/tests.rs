@@ -61,6 +61,7 @@ async fn attempt(auth_type: AuthType, turns: &[&[u8]], cut: usize) -> (String, S
         secrets: Arc::new(users),
         lookup: None,
         patience: None,
+        outside: Arc::default(),
         mock: Mock::new([0; 32]),
     };
     let outcome = match Hello::read(Caller::new(stream, THERE)).await {
@@ -205,6 +206,7 @@ async fn by_peer(user: &str) -> String {
         secrets,
         lookup: None,
         patience: None,
+        outside: Arc::default(),
         mock: Mock::new([0; 32]),
     };
     match login(arrival, &authenticator, PATIENCE).await {
@@ -239,6 +241,7 @@ fn futures_are_small() {
         secrets: users,
         lookup: None,
         patience: None,
+        outside: Arc::default(),
         mock: Mock::new([0; 32]),
     };
     let hello = size_of_val(&Hello::read(Caller::new(scripted(&[], 0).0, THERE)));

@@ -36,7 +36,7 @@ fn reload_from(app: &App, source: &Source) -> bool {
         }
     };
     let users = users(&new, Some(&app.users.load()), &app.mock);
-    let authenticator = match authenticator(&new, &users, &app.mock, &app.patience) {
+    let authenticator = match authenticator(&new, &users, &app.mock, &app.patience, &app.outside) {
         Ok(authenticator) => authenticator,
         Err(wrong) => {
             for error in wrong.0 {
