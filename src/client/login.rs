@@ -166,19 +166,10 @@ impl Names {
             let message = "no PostgreSQL user name specified in startup packet";
             PgError::fatal(SqlState::INVALID_AUTHORIZATION, message)
         })?;
-        if wants_replication(startup) {
-            let message = "replication connections cannot be pooled";
-            let hint = "Connect to the server itself.";
-            return Err(PgError::fatal(SqlState::FEATURE_NOT_SUPPORTED, message).hint(hint));
-        }
+        // A word that is none is refused before anybody is asked who he is.
+        startup.replication()?;
         Ok(Self { database: text("database")?.unwrap_or_else(|| user.clone()), user })
     }
-}
-
-/// Whether the client wants to be a standby (`replication` set to anything but a false boolean).
-fn wants_replication(startup: &StartupMessage) -> bool {
-    let value = startup.get("replication").unwrap_or(b"false").to_ascii_lowercase();
-    !matches!(&*value, b"false" | b"off" | b"no" | b"0" | b"f" | b"n")
 }
 
 pub(super) enum Refusal {

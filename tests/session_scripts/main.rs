@@ -12,6 +12,7 @@ mod mapped;
 mod notation;
 mod play;
 mod pooling;
+mod replicating;
 mod servers;
 mod servers_end;
 mod state;
