@@ -25,7 +25,7 @@ use crate::{
     wire::{
         error::{PgError, SqlState},
         message::Authentication,
-        startup::StartupMessage,
+        startup::{Replication, StartupMessage},
     },
 };
 
@@ -132,7 +132,7 @@ pub async fn login(
         Err(error) => Err((None, Refusal::Told { error, reason: None })),
     };
     match outcome {
-        Ok((Names { user, database }, admission)) => {
+        Ok((Names { user, database, .. }, admission)) => {
             told.extend_from_slice(&admission.reply);
             let credential = admission.credential;
             let (Arrival { stream, peer, startup, .. }, unread) = (arrival, inbox.into_unread());
@@ -146,10 +146,11 @@ pub async fn login(
     }
 }
 
-/// Who, and where to.
+/// Who, where to and what for.
 struct Names {
     user: String,
     database: String,
+    wants: Wants,
 }
 
 impl Names {
@@ -167,8 +168,11 @@ impl Names {
             PgError::fatal(SqlState::INVALID_AUTHORIZATION, message)
         })?;
         // A word that is none is refused before anybody is asked who he is.
-        startup.replication()?;
-        Ok(Self { database: text("database")?.unwrap_or_else(|| user.clone()), user })
+        let wants = match startup.replication()? {
+            Some(Replication::Physical) => Wants::PhysicalReplication,
+            Some(Replication::Logical) | None => Wants::Session,
+        };
+        Ok(Self { wants, database: text("database")?.unwrap_or_else(|| user.clone()), user })
     }
 }
 
@@ -201,7 +205,7 @@ async fn admit(
     let rules = &authenticator.rules;
     let (user, database) = (names.user.as_str(), names.database.as_str());
     let whence = &whence(peer, rules.need_system_user()).await;
-    let visit = Visit { user, database, wants: Wants::Session, whence };
+    let visit = Visit { user, database, wants: names.wants, whence };
     let interfaces = if rules.need_interfaces() { interfaces()? } else { Vec::new() };
     let rule = rules.decide(&visit, &interfaces).map_err(told_error)?;
     let counted = authenticator.patience.as_ref().zip(whence.address());
