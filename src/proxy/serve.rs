@@ -145,7 +145,7 @@ async fn admit(
     })?;
     let context = context.context.clone();
     let settings = login.settings?;
-    let welcome = match welcome(app, &context, &tenant, settings).await {
+    let (welcome, flavour) = match welcome(app, &context, &tenant, settings).await {
         Ok(welcome) => welcome,
         Err(error) => {
             drop(tenant);
@@ -166,7 +166,7 @@ async fn admit(
     encode_settings(&welcome, &mut greeting);
     encode_backend_key(&mut greeting, &entry.key);
     encode_ready_for_query(&mut greeting, b'I');
-    let Welcome { parameters, flavour, .. } = welcome;
+    let Welcome { parameters, .. } = welcome;
     let newcomer = Box::new(move |stream, unread| Newcomer {
         stream,
         context,

@@ -261,7 +261,7 @@ impl World {
             tenant: self.tenant.clone(),
             entry,
             parameters: Arc::new(parameters),
-            flavour: self.pools.flavours().number(&flavour).unwrap(),
+            flavour: self.pools.flavours().hold(&flavour).unwrap(),
             unread: Vec::new(),
         });
         tokio::spawn(serve(session));
