@@ -82,14 +82,17 @@ impl Session {
     }
 
     fn circumstances(&self, exchange: &Exchange) -> Circumstances {
-        let settings = self.context.pools.flavours().settings(self.flavour);
+        let settings = self.context.pools.flavours().settings(self.flavour.number());
         Circumstances {
             login: self.tenant.account.user.clone(),
             state: self.state.clone(),
             parameters: self.parameters.clone(),
             scope: self.scope.clone(),
             pins: exchange.tenancy.pins,
-            starts_with_role: settings.iter().any(|(name, _)| name.eq_ignore_ascii_case("role")),
+            // Switches of the server's command line may hold it, too.
+            starts_with_role: settings
+                .iter()
+                .any(|(name, _)| name.eq_ignore_ascii_case("role") || name == "options"),
         }
     }
 
