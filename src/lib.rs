@@ -41,7 +41,7 @@
 //!
 //! A module imports only from those above it; a test holds that:
 //! [`clock`], [`metrics`], [`config`] → [`wire`] → [`sql`] → [`auth`] → [`net`] → [`server`] → [`cluster`] → [`route`]
-//! → [`pool`] → [`client`] → [`session`] → [`admin`] → [`proxy`].
+//! → [`pool`] → [`notify`] → [`client`] → [`session`] → [`admin`] → [`proxy`].
 
 pub mod admin;
 pub mod auth;
@@ -51,6 +51,7 @@ pub mod cluster;
 pub mod config;
 pub mod metrics;
 pub mod net;
+pub mod notify;
 pub mod pool;
 pub mod proxy;
 pub mod route;
