@@ -291,6 +291,7 @@ impl Relay {
             state: &mut state,
             tenancy,
             mode: pgsteer::pool::account::PoolMode::Transaction,
+            heard: None,
         };
         let passed = backend.forward(black_box(answer), out, conn, pipeline, &mut client);
         let passed =

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
 };
 
 use smallvec::SmallVec;
@@ -54,6 +54,8 @@ pub struct CancelTarget {
     /// The key it gave.
     pub key: BackendKey,
     pub(super) server: ServerId,
+    /// The process id that the client was told which had it last.
+    client: AtomicU32,
     on_their_way: AtomicUsize,
     /// A request was given up on: it may still arrive, whoever has the server then.
     astray: AtomicBool,
@@ -67,6 +69,7 @@ impl CancelTarget {
             preface,
             key,
             server,
+            client: AtomicU32::new(0),
             on_their_way: AtomicUsize::new(0),
             astray: AtomicBool::new(false),
             ended: Notify::new(),
@@ -76,6 +79,17 @@ impl CancelTarget {
     /// Of a server that is in no pool.
     pub fn unpooled(address: Address, preface: Preface, key: BackendKey) -> Self {
         Self::new(address, preface, key, 0)
+    }
+
+    /// The server is this client's from now on, by the process id that it was told.
+    #[inline]
+    pub fn leased_by(&self, pid: u32) {
+        self.client.store(pid, Ordering::Relaxed);
+    }
+
+    /// The process id that the client was told which had the server last, if one has.
+    pub fn client(&self) -> Option<u32> {
+        Some(self.client.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
     }
 
     /// A cancel request sets out; it has ended when the guard is dropped, and gone astray if that happens before it

@@ -1,6 +1,7 @@
 //! Server connections, and who has them.
 
 pub mod account;
+mod backends;
 mod deposed;
 pub mod flavours;
 pub mod janitor;

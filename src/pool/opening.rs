@@ -112,8 +112,9 @@ impl Pool {
         let cancel =
             CancelTarget::new(self.address.clone(), self.account.settings.load().preface, connected.key, id);
         let conn = ServerConn::new(connected.stream, parameters, now);
-        let server =
-            Box::new(Server { conn, cancel: Arc::new(cancel), flavour, worker, end: End::Orderly, permits });
+        let cancel = Arc::new(cancel);
+        self.shared.backends.add([self.account.cluster.as_ref(), self.member.as_str()], &cancel);
+        let server = Box::new(Server { conn, cancel, flavour, worker, end: End::Orderly, permits });
         let mut state = self.state.lock();
         state.trouble.ends(flavour);
         state.put(id, server);

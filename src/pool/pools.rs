@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 
 use super::{
     account::Account,
+    backends::Backends,
     flavours::Flavours,
     janitor::IdleWatch,
     pool::{Pool, PoolKind},
@@ -82,6 +83,7 @@ pub struct Shared {
     idle_watches: Vec<(Arc<IdleWatch>, Waker)>,
     pools: DashMap<PoolKey, Arc<Pool>>,
     quotas: DashMap<(Arc<str>, MemberName, QuotaOf), Arc<Quota>>,
+    pub(super) backends: Backends,
     /// Pools with waiting clients that found no room under a shared limit.
     starving: Mutex<Vec<Weak<Pool>>>,
     is_starving: AtomicBool,
@@ -122,6 +124,7 @@ impl Pools {
             report,
             pools: DashMap::new(),
             quotas: DashMap::new(),
+            backends: Backends::default(),
             starving: Mutex::default(),
             is_starving: AtomicBool::new(false),
             next_pool: AtomicU64::new(1),
@@ -146,6 +149,11 @@ impl Pools {
     /// Who dials servers.
     pub fn dial(&self) -> Arc<dyn Dial> {
         self.0.dial.clone()
+    }
+
+    /// The process id that the client was told which had this server process of a member last.
+    pub fn client_of(&self, cluster: &str, member: &MemberName, pid: u32) -> Option<u32> {
+        self.0.backends.find([cluster, member.as_str()], pid)?.client()
     }
 
     /// The pool of this account on this member, made if there is none.

@@ -26,6 +26,7 @@ use crate::{
     config::{Cluster, Config},
     metrics::Events,
     net::{Dial, NetDialer, Peer, Stream},
+    notify::switchboard::Switchboard,
     pool::{pools::Pools, quota::Quota},
     session::context::Worker,
     wire::statements::Catalog,
@@ -87,6 +88,8 @@ pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>,
     let welcomes = Arc::new(Welcomes::default());
     let liaison = Arc::new(Liaison::new(welcomes.clone(), config.clone()));
     let pools = Pools::new(dial, clock, workers.clone(), liaison.clone());
+    let nonce = getrandom::u64().map_err(|error| format!("no random numbers: {error}"))?;
+    let switchboard = Arc::new(Switchboard::new(pools.clone(), control.clone(), nonce));
     let clusters = Arc::new(clusters::start(&config.load(), &pools, clock, &control, &open_store)?);
     liaison.introduce(clusters.clone());
     let worker = |(index, handle): (usize, Handle)| (Arc::new(Worker::new(index)), handle);
@@ -95,6 +98,7 @@ pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>,
         clock,
         clusters,
         pools,
+        switchboard,
         registry: Arc::new(Registry::default()),
         catalog: Arc::new(Catalog::default()),
         workers: workers.into_iter().enumerate().map(worker).collect(),

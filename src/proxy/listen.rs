@@ -52,6 +52,7 @@ impl Door {
                     purpose,
                     router: cluster.router.clone(),
                     pools: app.pools.clone(),
+                    switchboard: app.switchboard.clone(),
                     catalog: app.catalog.clone(),
                     registry: app.registry.clone(),
                     clock: app.clock,

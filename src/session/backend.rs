@@ -3,12 +3,12 @@
 //! The answers to messages of ours are left out, answers of our own put in, settings taken note of; all else passes
 //! untouched. A pure machine: bytes in, bytes out.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     pool::account::PoolMode,
     server::conn::{Hygiene, ServerConn},
-    session::{frontend::Frontend, tenancy::Tenancy},
+    session::{ears, frontend::Frontend, tenancy::Tenancy},
     wire::{
         frame::{HEADER_BYTES, Header, Malformed, cstr},
         parameters::Parameters,
@@ -96,6 +96,8 @@ pub struct ClientSide<'a> {
     pub tenancy: &'a mut Tenancy,
     /// For how long the server is the client's.
     pub mode: PoolMode,
+    /// The channels of which it hears otherwise.
+    pub heard: Option<&'a BTreeSet<Box<[u8]>>>,
 }
 
 impl Backend {
@@ -150,6 +152,18 @@ impl Backend {
                 splice.skip(message.len());
                 self.rest = Rest::Skip(header.total - message.len());
                 continue;
+            }
+            if header.tag == b'A'
+                && let Some(heard) = client.heard
+            {
+                if left.len() < header.total.min(WHOLE_BYTES_MAX) {
+                    break;
+                }
+                if ears::channel(message).is_some_and(|channel| heard.contains(channel)) {
+                    splice.skip(message.len());
+                    self.rest = Rest::Skip(header.total - message.len());
+                    continue;
+                }
             }
             let status = if header.tag == b'Z' { message.get(HEADER_BYTES).copied() } else { None };
             let ClientSide { frontend, tenancy, .. } = client;

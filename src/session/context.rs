@@ -6,8 +6,8 @@ use parking_lot::Mutex;
 
 use super::{exchange::Exchange, readings::Readings, routes::Purpose};
 use crate::{
-    client::registry::Registry, clock::Clock, metrics::WorkerCounters, pool::pools::Pools,
-    route::router::Router, wire::statements::Catalog,
+    client::registry::Registry, clock::Clock, metrics::WorkerCounters, notify::switchboard::Switchboard,
+    pool::pools::Pools, route::router::Router, wire::statements::Catalog,
 };
 
 /// Bytes read from a socket at once.
@@ -76,6 +76,8 @@ pub struct Context {
     pub router: Arc<Router>,
     /// All pools.
     pub pools: Pools,
+    /// Who listens for notifications without a server.
+    pub switchboard: Arc<Switchboard>,
     /// All statements.
     pub catalog: Arc<Catalog>,
     /// All clients.

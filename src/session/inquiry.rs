@@ -144,6 +144,10 @@ impl Inquiry {
         if self.kinds.has(Kinds::PREPARED) {
             pins |= statements(&mut state, rows, touched, around);
         }
+        if self.kinds.has(Kinds::LISTENS) {
+            let channels = of(rows, b"l").filter_map(|row| text(row, 1)).map(Into::into);
+            state.set_channels(channels.collect());
+        }
         for (kind, sign) in SIGNS {
             if of(rows, sign).next().is_some() {
                 pins |= kind;
@@ -270,7 +274,7 @@ fn is_role(name: &[u8]) -> bool {
 
 const QUESTIONS: [(Kinds, &[u8]); 5] = [
     (Kinds::PREPARED, b"SELECT 'p',name,statement FROM pg_catalog.pg_prepared_statements WHERE from_sql;"),
-    (Kinds::LISTENS, b"SELECT 'l' FROM pg_catalog.pg_listening_channels() LIMIT 1;"),
+    (Kinds::LISTENS, b"SELECT 'l',c FROM pg_catalog.pg_listening_channels() AS c;"),
     (
         // Whatever is in a schema depends on it: 2615 is pg_namespace.
         Kinds::TEMP,
@@ -285,8 +289,7 @@ const QUESTIONS: [(Kinds, &[u8]); 5] = [
     ),
 ];
 
-const SIGNS: [(Kinds, &[u8]); 4] =
-    [(Kinds::LISTENS, b"l"), (Kinds::TEMP, b"t"), (Kinds::CURSORS, b"c"), (Kinds::LOCKS, b"k")];
+const SIGNS: [(Kinds, &[u8]); 3] = [(Kinds::TEMP, b"t"), (Kinds::CURSORS, b"c"), (Kinds::LOCKS, b"k")];
 
 /// The values of settings, those at the session's start, and whether the login may set them.
 fn put_definitions(sql: &mut Vec<u8>) {

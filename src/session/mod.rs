@@ -4,6 +4,7 @@ pub mod acquire;
 pub mod backend;
 pub mod cancel;
 pub mod context;
+mod ears;
 pub mod exchange;
 mod frames;
 pub mod frontend;

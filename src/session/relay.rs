@@ -200,6 +200,7 @@ impl Session {
             state: &mut self.state,
             tenancy: &mut x.tenancy,
             mode,
+            heard: self.ears.as_ref().map(|ears| &ears.channels),
         };
         let passed = x
             .backend

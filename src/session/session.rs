@@ -14,6 +14,7 @@ use std::{
 use super::{
     acquire::{Attempt, Granted, Needs, Start, query_wait_timeout},
     context::Context,
+    ears::Ears,
     exchange::{Exchange, ReadOnly},
     frontend::{Frontend, Opening, UnnamedPolicy},
     outbox::Outbox,
@@ -79,6 +80,8 @@ pub struct Session {
     pub(super) resume: bool,
     /// Bytes that the client has not taken so far.
     pub(super) outbox: Outbox,
+    /// What it hears without a server.
+    pub(super) ears: Option<Box<Ears>>,
     phase: Phase,
 }
 
@@ -95,6 +98,8 @@ enum Phase {
     Relaying(Box<Exchange>),
     /// Its transaction is over, and its server is asked what that has left.
     Settling(Box<Settling>),
+    /// What it listens on its server passes to the shared connection.
+    Parting(Box<Parting>),
     /// Its request was refused; the rest of it is dropped. Whether it is more than one message.
     Rejecting(bool),
 }
@@ -186,6 +191,7 @@ impl Session {
             resume: !unread.is_empty(),
             inbox: unread,
             outbox: Outbox::default(),
+            ears: None,
             phase: Phase::Idle,
         };
         session.settings_changed();
@@ -224,6 +230,7 @@ impl Session {
             Phase::Waiting(waiting) => self.waiting(waiting, now, cx),
             Phase::Relaying(exchange) => self.relaying(exchange, now, cx),
             Phase::Settling(settling) => self.settling(settling, now, cx),
+            Phase::Parting(parting) => self.parting(parting, now, cx),
             Phase::Rejecting(sequence) => self.rejecting(sequence, now, cx),
         }
     }
@@ -232,6 +239,7 @@ impl Session {
     fn idle(&mut self, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
         let worker = self.context.worker.clone();
         let scratch = &mut *worker.scratch.lock();
+        self.hear();
         match self.outbox.poll_flush(&mut self.stream, cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Flow::End(Ended::ByClient),
@@ -336,6 +344,10 @@ impl Session {
     }
 
     fn relaying(&mut self, mut exchange: Box<Exchange>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+        if exchange.pin.is_some() && exchange.pipeline.may_release() && !exchange.backend.is_inside_message()
+        {
+            self.hear();
+        }
         match self.relay(&mut exchange, now, cx) {
             Relayed::Settled => self.settled(exchange, now),
             Relayed::Unequal => self.equalize(exchange, now),
@@ -362,9 +374,11 @@ impl Session {
 }
 
 mod ending;
+mod parting;
 mod settling;
 mod waiting;
 
+use parting::Parting;
 use settling::Settling;
 
 impl Future for Session {

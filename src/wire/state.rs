@@ -1,9 +1,13 @@
-//! What a session holds beyond the settings that the server reports: other settings, roles, statements prepared by SQL.
+//! What a session holds beyond the settings that the server reports: other settings, roles, statements prepared by SQL,
+//! channels listened on.
 //!
 //! It follows a client from server to server as the reported settings do ([`super::parameters`]). What it is was asked
 //! of the server, never worked out from texts; all bytes are as the server gave them, in the client's encoding.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::statements::Scope;
 
@@ -52,6 +56,7 @@ pub struct Prepared {
 pub struct SessionState {
     settings: BTreeMap<Box<[u8]>, Setting>,
     statements: BTreeMap<Box<[u8]>, Arc<Prepared>>,
+    channels: BTreeSet<Box<[u8]>>,
 }
 
 /// What a session holds, shared; nothing at all costs nothing.
@@ -135,7 +140,7 @@ const LAST: [&[u8]; 3] = [b"statement_timeout", b"session_authorization", b"role
 impl SessionState {
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
-        self.settings.is_empty() && self.statements.is_empty()
+        self.settings.is_empty() && self.statements.is_empty() && self.channels.is_empty()
     }
 
     /// The setting of this name.
@@ -176,18 +181,30 @@ impl SessionState {
         self.statements = now.collect();
     }
 
+    /// The channels listened on.
+    pub const fn channels(&self) -> &BTreeSet<Box<[u8]>> {
+        &self.channels
+    }
+
+    /// These are the channels listened on now.
+    pub fn set_channels(&mut self, now: BTreeSet<Box<[u8]>>) {
+        self.channels = now;
+    }
+
     /// Whether this is more than is carried.
     pub fn is_too_much(&self) -> bool {
         let settings = self.settings.iter().map(|(name, setting)| name.len() + setting.value.len());
         let statements = self.statements.iter().map(|(name, prepared)| name.len() + prepared.text.len());
-        self.settings.len().max(self.statements.len()) > CARRIED_MAX
-            || settings.chain(statements).sum::<usize>() > CARRIED_BYTES_MAX
+        let channels = self.channels.iter().map(|channel| channel.len());
+        self.settings.len().max(self.statements.len()).max(self.channels.len()) > CARRIED_MAX
+            || settings.chain(statements).chain(channels).sum::<usize>() > CARRIED_BYTES_MAX
     }
 
     /// Whether every byte is ASCII, so that it reads the same in any encoding.
     pub fn is_ascii(&self) -> bool {
         self.settings.iter().all(|(name, setting)| name.is_ascii() && setting.value.is_ascii())
             && self.statements.iter().all(|(name, prepared)| name.is_ascii() && prepared.text.is_ascii())
+            && self.channels.iter().all(|channel| channel.is_ascii())
     }
 
     /// The settings that bear on what a statement means when it is parsed, as one comparable text.
@@ -239,7 +256,16 @@ pub fn leave(have: &Carried, want: &Carried) -> Vec<u8> {
             sql.push(b';');
         }
     }
+    put_commands(&mut sql, b"UNLISTEN ", have.channels.difference(&want.channels));
     sql
+}
+
+fn put_commands<'c>(sql: &mut Vec<u8>, command: &[u8], channels: impl Iterator<Item = &'c Box<[u8]>>) {
+    for channel in channels {
+        sql.extend_from_slice(command);
+        put_identifier(sql, channel);
+        sql.push(b';');
+    }
 }
 
 /// What gives a server, which [`leave`] has been run on, the state that is wanted; to be run in this order, and each
@@ -269,8 +295,14 @@ pub fn enter(have: &Carried, want: &Carried) -> Entry {
     let missing =
         wanted.statements.iter().filter(|(name, prepared)| have.statements.get(*name) != Some(*prepared));
     let last = LAST.iter().filter_map(|name| Some((*name, wanted.setting(name)?)));
+    let mut settings = set_all(ordinary);
+    let mut channels = wanted.channels.difference(&have.channels).peekable();
+    if !settings.is_empty() && channels.peek().is_some() {
+        settings.push(b';');
+    }
+    put_commands(&mut settings, b"LISTEN ", channels);
     Entry {
-        settings: set_all(ordinary),
+        settings,
         statements: missing.map(|(name, prepared)| (name.clone(), prepared.text.to_vec())).collect(),
         last: set_all(last),
     }

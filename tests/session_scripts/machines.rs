@@ -269,6 +269,7 @@ impl Stage {
             state: &mut client.state,
             tenancy,
             mode: pgsteer::pool::account::PoolMode::Transaction,
+            heard: None,
         };
         let mut out = Vec::new();
         match backend.forward(&server.said, &mut out, &mut server.conn, pipeline, &mut side) {

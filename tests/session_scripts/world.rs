@@ -10,6 +10,7 @@ use pgsteer::{
         ids::{MemberName, Term},
     },
     net::{Address, Dial, Stream, conveyed::Preface},
+    notify::switchboard::Switchboard,
     pool::{
         account::{Account, PoolMode, PoolSettings},
         pools::{Pools, Report, SharedLimits},
@@ -132,6 +133,7 @@ impl World {
             purpose: setup.purpose,
             router: Arc::new(Router::new(Arc::new(Fence::closed()))),
             pools: pools.clone(),
+            switchboard: Arc::new(Switchboard::new(pools.clone(), tokio::runtime::Handle::current(), 1)),
             catalog: Arc::new(Catalog::default()),
             registry: registry.clone(),
             clock,

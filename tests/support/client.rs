@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio::task::JoinHandle;
 use tokio_postgres::error::{DbError, Severity};
-use tokio_postgres::{AsyncMessage, Config, NoTls};
+use tokio_postgres::{AsyncMessage, Config, NoTls, Notification};
 
 use crate::{Login, Result};
 
@@ -38,6 +38,7 @@ pub fn cause(error: &tokio_postgres::Error) -> String {
 pub struct Client {
     client: tokio_postgres::Client,
     notices: Arc<Mutex<Vec<String>>>,
+    notifications: Arc<Mutex<Vec<Notification>>>,
     farewell: Arc<Mutex<Option<(String, String)>>>,
     driving: JoinHandle<()>,
 }
@@ -68,13 +69,18 @@ impl Client {
         };
         let notices = Arc::new(Mutex::new(Vec::new()));
         let farewell = Arc::new(Mutex::new(None));
+        let notifications = Arc::new(Mutex::new(Vec::new()));
         let (heard, last) = (Arc::clone(&notices), Arc::clone(&farewell));
+        let notified = Arc::clone(&notifications);
         let driving = tokio::spawn(async move {
             loop {
                 match std::future::poll_fn(|cx| connection.poll_message(cx)).await {
                     Some(Ok(AsyncMessage::Notice(notice))) => {
                         let text = format!("{}: {}", notice.severity(), notice.message());
                         heard.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                    }
+                    Some(Ok(AsyncMessage::Notification(notification))) => {
+                        notified.lock().unwrap_or_else(PoisonError::into_inner).push(notification);
                     }
                     Some(Ok(_)) => {}
                     Some(Err(error)) => {
@@ -86,12 +92,17 @@ impl Client {
                 }
             }
         });
-        Ok(Self { client, notices, farewell, driving })
+        Ok(Self { client, notices, notifications, farewell, driving })
     }
 
     /// The notices since the last call, as `SEVERITY: message`.
     pub fn take_notices(&self) -> Vec<String> {
         std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The notifications since the last call.
+    pub fn take_notifications(&self) -> Vec<Notification> {
+        std::mem::take(&mut *self.notifications.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The SQLSTATE and the words of an error. A connection that was ended between two statements heard why before the

@@ -45,7 +45,7 @@ impl Session {
             tenancy.pins |= Kinds::PREPARED;
         }
         if !(tenancy.is_touched() || tenancy.is_pinned()) {
-            return self.release(exchange, now);
+            return self.part(exchange, now);
         }
         let has_left = match exchange.client {
             ClientEnd::Open => false,
@@ -75,7 +75,7 @@ impl Session {
                 if exchange.tenancy.is_pinned() {
                     self.keep_server(exchange, now)
                 } else {
-                    self.release(exchange, now)
+                    self.part(exchange, now)
                 }
             }
         }
@@ -173,11 +173,7 @@ impl Session {
                 self.learn(&mut exchange, &told, touched, &inquiry, &around);
             }
         }
-        if exchange.tenancy.is_pinned() {
-            self.keep_server(exchange, now)
-        } else {
-            self.release(exchange, now)
-        }
+        if exchange.tenancy.is_pinned() { self.keep_server(exchange, now) } else { self.part(exchange, now) }
     }
 
     /// What the server said is the client's from now on.
@@ -221,7 +217,7 @@ impl Session {
     }
 
     /// The client keeps its server, because of what its session holds.
-    fn keep_server(&mut self, mut exchange: Box<Exchange>, now: Moment) -> Flow {
+    pub(super) fn keep_server(&mut self, mut exchange: Box<Exchange>, now: Moment) -> Flow {
         if exchange.client != ClientEnd::Open {
             return self.release(exchange, now);
         }
@@ -250,7 +246,7 @@ impl Session {
         }
     }
 
-    fn release(&mut self, exchange: Box<Exchange>, now: Moment) -> Flow {
+    pub(super) fn release(&mut self, exchange: Box<Exchange>, now: Moment) -> Flow {
         self.give_back(exchange, Finish::Settled, now);
         self.resume = !self.inbox.is_empty();
         Flow::Again
@@ -264,6 +260,10 @@ impl Session {
             if let Some(server) = lease.server() {
                 self.context.worker.counters.used_statements(server.conn.statements.news());
                 if how == Finish::Settled && self.mode == PoolMode::Session {
+                    server.conn.hygiene = Hygiene::Dirty;
+                }
+                if server.conn.state.get().is_some_and(|state| !state.channels().is_empty()) {
+                    // Nobody would hear what comes.
                     server.conn.hygiene = Hygiene::Dirty;
                 }
                 if let Some(left) = exchange.tenancy.leaves() {

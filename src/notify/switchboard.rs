@@ -1,0 +1,236 @@
+//! All hubs, each with its connection, and the clients at them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
+};
+
+use super::{
+    hub::{Action, Channel, Event, Hub, Mark, Member},
+    link::Link,
+    mailbox::Mailbox,
+};
+use crate::{
+    cluster::ids::MemberName,
+    pool::{account::Account, pools::Pools, tether::Tether},
+    route::router::Router,
+};
+
+/// All hubs.
+pub struct Switchboard {
+    pools: Pools,
+    /// Where connections live.
+    runtime: tokio::runtime::Handle,
+    /// Part of the name of the channels for marks, so that no other program hits on it.
+    nonce: u64,
+    next: AtomicU64,
+    halls: DashMap<(Arc<str>, Arc<str>, Arc<str>), Arc<Hall>>,
+}
+
+/// One hub with what belongs to it.
+pub(super) struct Hall {
+    pub(super) pools: Pools,
+    pub(super) router: Arc<Router>,
+    pub(super) encoding: Arc<str>,
+    cluster: Arc<str>,
+    runtime: tokio::runtime::Handle,
+    next_mark: AtomicU64,
+    state: Mutex<State>,
+}
+
+struct State {
+    hub: Hub,
+    seats: BTreeMap<Member, Seat>,
+    /// The attempt that is heeded.
+    link: u64,
+    failures: u32,
+    scripts: Option<mpsc::Sender<Vec<u8>>>,
+    task: Option<AbortHandle>,
+}
+
+struct Seat {
+    mailbox: Arc<Mailbox>,
+    account: Arc<Account>,
+    joined: Option<oneshot::Sender<()>>,
+}
+
+/// A client's place at a hub; leaves when it is dropped.
+pub struct Subscription {
+    hall: Arc<Hall>,
+    member: Member,
+    /// Where its notifications are.
+    pub mailbox: Arc<Mailbox>,
+    marks: Channel,
+}
+
+impl Switchboard {
+    /// Nobody listens so far. Connections are opened on `runtime`.
+    pub fn new(pools: Pools, runtime: tokio::runtime::Handle, nonce: u64) -> Self {
+        Self { pools, runtime, nonce, next: AtomicU64::new(1), halls: DashMap::new() }
+    }
+
+    /// A place for a client of this account, that reads this encoding and is woken so.
+    pub fn subscribe(
+        &self,
+        account: &Arc<Account>,
+        router: &Arc<Router>,
+        encoding: &Arc<str>,
+        tether: &Arc<Tether>,
+    ) -> Subscription {
+        let key = (account.cluster.clone(), account.database.clone(), encoding.clone());
+        let marks: Channel = format!("pgsteer.mark.{:016x}", self.nonce).into_bytes().into();
+        let hall = self.halls.entry(key).or_insert_with(|| {
+            let hub = Hub::new(marks.clone());
+            let seats = BTreeMap::new();
+            let state = State { hub, seats, link: 0, failures: 0, scripts: None, task: None };
+            Arc::new(Hall {
+                pools: self.pools.clone(),
+                router: router.clone(),
+                encoding: encoding.clone(),
+                cluster: account.cluster.clone(),
+                runtime: self.runtime.clone(),
+                next_mark: AtomicU64::new(1),
+                state: Mutex::new(state),
+            })
+        });
+        let hall = hall.clone();
+        let member = self.next.fetch_add(1, Ordering::Relaxed);
+        let mailbox = Arc::new(Mailbox::new(tether.clone()));
+        let seat = Seat { mailbox: mailbox.clone(), account: account.clone(), joined: None };
+        hall.state.lock().seats.insert(member, seat);
+        Subscription { hall, member, mailbox, marks }
+    }
+}
+
+impl Hall {
+    /// Something has happened to the connection of this number.
+    pub(super) fn happens(self: &Arc<Self>, link: u64, event: Event) {
+        let mut state = self.state.lock();
+        if state.link != link {
+            return;
+        }
+        match event {
+            Event::Broke => state.failures = state.failures.saturating_add(1),
+            Event::Ran => state.failures = 0,
+            _ => {}
+        }
+        self.handle(&mut state, event, None);
+    }
+
+    /// A notification has come, from a backend of this member.
+    pub(super) fn heard(
+        self: &Arc<Self>,
+        link: u64,
+        member: &MemberName,
+        pid: u32,
+        channel: &[u8],
+        payload: &[u8],
+    ) {
+        let mut state = self.state.lock();
+        if state.link == link {
+            let pid = self.pools.client_of(&self.cluster, member, pid).unwrap_or(pid);
+            let event = Event::Heard(channel.into(), payload.into());
+            self.handle(&mut state, event, Some((pid, channel, payload)));
+        }
+    }
+
+    fn handle(self: &Arc<Self>, state: &mut State, event: Event, news: Option<(u32, &[u8], &[u8])>) {
+        for action in state.hub.handle(event) {
+            match action {
+                Action::Open => self.open(state),
+                Action::Run(script) => {
+                    // There is never more than one.
+                    if let Some(scripts) = &state.scripts {
+                        let _ = scripts.try_send(script);
+                    }
+                }
+                Action::Close => state.close(),
+                Action::Joined(member) => {
+                    if let Some(joined) = state.seats.get_mut(&member).and_then(|seat| seat.joined.take()) {
+                        let _ = joined.send(());
+                    }
+                }
+                Action::Refused(member) => {
+                    if let Some(seat) = state.seats.get_mut(&member) {
+                        seat.joined = None;
+                    }
+                }
+                Action::Deliver(member) => {
+                    if let (Some(seat), Some((pid, channel, payload))) = (state.seats.get(&member), news) {
+                        seat.mailbox.notify(pid, channel, payload);
+                    }
+                }
+                Action::Gap(member) => {
+                    if let Some(seat) = state.seats.get(&member) {
+                        seat.mailbox.gap();
+                    }
+                }
+            }
+        }
+    }
+
+    fn open(self: &Arc<Self>, state: &mut State) {
+        state.close();
+        let Some(account) = state.seats.values().next().map(|seat| seat.account.clone()) else { return };
+        let (sender, scripts) = mpsc::channel(1);
+        state.scripts = Some(sender);
+        let (number, failures) = (state.link, state.failures);
+        let link = Link { hall: self.clone(), number, failures, account, scripts };
+        state.task = Some(self.runtime.spawn(link.run()).abort_handle());
+    }
+}
+
+impl State {
+    /// Ends the connection, and takes no more notice of it.
+    fn close(&mut self) {
+        self.link += 1;
+        self.scripts = None;
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}
+
+impl Subscription {
+    /// The channel on which marks are sent.
+    pub fn marks(&self) -> &[u8] {
+        &self.marks
+    }
+
+    /// A mark that was never used before.
+    pub fn next_mark(&self) -> Mark {
+        self.hall.next_mark.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Listens on exactly these channels from now on; ends when the shared connection does. Whether there was room.
+    /// What is new is heard from this mark on.
+    pub async fn listen(&self, channels: Vec<Channel>, mark: Mark) -> bool {
+        let (sender, joined) = oneshot::channel();
+        {
+            let mut state = self.hall.state.lock();
+            if let Some(seat) = state.seats.get_mut(&self.member) {
+                seat.joined = Some(sender);
+            }
+            self.hall.handle(&mut state, Event::Wants(self.member, channels, mark), None);
+        }
+        joined.await.is_ok()
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut state = self.hall.state.lock();
+        self.hall.handle(&mut state, Event::Leaves(self.member), None);
+        state.seats.remove(&self.member);
+    }
+}

@@ -1,0 +1,188 @@
+//! What a client hears without a server of its own: the channels that the shared connection listens on for it.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::context::Context;
+use crate::{
+    notify::{
+        hub::{Channel, Mark},
+        switchboard::Subscription,
+    },
+    pool::lease::Lease,
+    server::ask,
+    wire::{
+        frame::{HEADER_BYTES, Header, cstr},
+        state::put_identifier,
+    },
+};
+
+/// The shared connection has so long to listen on what a client listens on; meanwhile the client waits.
+const JOINING_MAX: Duration = Duration::from_secs(2);
+
+/// The server has so long to let go.
+const PARTING_MAX: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether there is the right to write again.
+const FENCE_RECHECK: Duration = Duration::from_millis(5);
+
+/// A client's place at the shared connection.
+pub(super) struct Ears {
+    pub(super) seat: Arc<Subscription>,
+    /// In which encoding it hears.
+    pub(super) encoding: Arc<str>,
+    /// On which channels.
+    pub(super) channels: BTreeSet<Channel>,
+}
+
+impl Ears {
+    /// What has come meanwhile, as messages for the client.
+    pub(super) fn take(&self) -> Vec<u8> {
+        self.seat.mailbox.take()
+    }
+
+    /// Of a server's notifications (whole messages), those that do not come by the shared connection too.
+    pub(super) fn others(&self, notifications: &[u8]) -> Vec<u8> {
+        notices(notifications)
+            .filter(|message| channel(message).is_none_or(|channel| !self.channels.contains(channel)))
+            .flatten()
+            .copied()
+            .collect()
+    }
+}
+
+/// What it came to that a client's channels were to pass from its server to the shared connection.
+pub(super) enum Parted {
+    /// They have; these notifications (whole messages) came before that.
+    Done(Vec<u8>),
+    /// They have not, for now.
+    Stays,
+    /// The server is gone; how that showed.
+    Lost(String),
+    /// The right to write did not come back in time.
+    NoRight,
+}
+
+/// Lets the shared connection take over what a leased server listens on, and the server let go. `mark` divides what each
+/// of them tells of the channels that are new; `None`: none is.
+pub(super) async fn part(
+    context: Arc<Context>,
+    mut lease: Lease,
+    seat: Arc<Subscription>,
+    channels: Vec<Channel>,
+    mark: Option<Mark>,
+    patience: Option<Duration>,
+) -> (Lease, Parted) {
+    if let Some(mark) = mark {
+        let joined = tokio::time::timeout(JOINING_MAX, seat.listen(channels, mark)).await;
+        if joined != Ok(true) {
+            return (lease, Parted::Stays);
+        }
+    }
+    let since = context.clock.now();
+    while lease.term() != 0 && !context.router.may_send(lease.term(), context.clock.now()) {
+        if patience.is_some_and(|patience| context.clock.now().since(since) >= patience) {
+            return (lease, Parted::NoRight);
+        }
+        tokio::time::sleep(FENCE_RECHECK).await;
+    }
+    let Some(server) = lease.server() else {
+        return (lease, Parted::Lost("it was given back".to_owned()));
+    };
+    let script = script(seat.marks(), mark);
+    let told = match tokio::time::timeout(PARTING_MAX, ask(&mut server.conn.stream, &script)).await {
+        Ok(Ok(told)) => told,
+        Ok(Err(error)) => return (lease, Parted::Lost(error.to_string())),
+        Err(_) => return (lease, Parted::Lost("it did not stop listening in time".to_owned())),
+    };
+    server.conn.note(&told.parameters);
+    let parted = match (told.refused, mark) {
+        (Some(_), _) => Parted::Stays,
+        (None, None) => Parted::Done(Vec::new()),
+        (None, Some(mark)) => match before_mark(&told.notifications, seat.marks(), mark) {
+            Some(notifications) => Parted::Done(notifications),
+            None => Parted::Lost("a notification of its own did not come back".to_owned()),
+        },
+    };
+    (lease, parted)
+}
+
+/// What makes a server send a mark, and let go. Each is a transaction of its own.
+fn script(marks: &[u8], mark: Option<Mark>) -> Vec<Vec<u8>> {
+    let mut script = Vec::new();
+    if let Some(mark) = mark {
+        let (mut listen, mut notify) = (b"LISTEN ".to_vec(), b"NOTIFY ".to_vec());
+        put_identifier(&mut listen, marks);
+        put_identifier(&mut notify, marks);
+        notify.extend_from_slice(format!(",'{mark}'").as_bytes());
+        script.extend([listen, notify]);
+    }
+    script.push(b"UNLISTEN *".to_vec());
+    script
+}
+
+/// The notifications before the mark, those of other marks left out; `None` if it is not there.
+fn before_mark(notifications: &[u8], marks: &[u8], mark: Mark) -> Option<Vec<u8>> {
+    let mark = mark.to_string();
+    let mut before = Vec::new();
+    for message in notices(notifications) {
+        if channel(message) != Some(marks) {
+            before.extend_from_slice(message);
+        } else if payload(message) == Some(mark.as_bytes()) {
+            return Some(before);
+        }
+    }
+    None
+}
+
+/// Whole messages, one by one.
+fn notices(mut messages: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let header = Header::read(messages).ok()??;
+        let (message, rest) = messages.split_at_checked(header.total)?;
+        messages = rest;
+        Some(message)
+    })
+}
+
+/// The channel of a NotificationResponse.
+pub(super) fn channel(message: &[u8]) -> Option<&[u8]> {
+    Some(cstr(message.get(HEADER_BYTES + 4..)?)?.0)
+}
+
+fn payload(message: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = cstr(message.get(HEADER_BYTES + 4..)?)?;
+    Some(cstr(rest)?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::frame::{put, put_cstr};
+
+    fn messages(notifications: &[(&str, &str)]) -> Vec<u8> {
+        let mut messages = Vec::new();
+        for (channel, payload) in notifications {
+            put(&mut messages, b'A', |out| {
+                out.extend_from_slice(&7_u32.to_be_bytes());
+                put_cstr(out, channel.as_bytes());
+                put_cstr(out, payload.as_bytes());
+            });
+        }
+        messages
+    }
+
+    #[test]
+    fn the_mark_divides() {
+        let all = messages(&[("a", "1"), ("m", "4"), ("b", "2"), ("m", "5"), ("a", "3")]);
+        assert_eq!(before_mark(&all, b"m", 5), Some(messages(&[("a", "1"), ("b", "2")])));
+        assert_eq!(before_mark(&all, b"m", 6), None);
+        assert_eq!(before_mark(&[], b"m", 6), None);
+    }
+
+    #[test]
+    fn what_lets_a_server_go() {
+        let shown = |mark| String::from_utf8(script(b"m\"", mark).join(&b';')).unwrap();
+        assert_eq!(shown(None), "UNLISTEN *");
+        assert_eq!(shown(Some(3)), "LISTEN \"m\"\"\";NOTIFY \"m\"\"\",'3';UNLISTEN *");
+    }
+}

@@ -1,0 +1,136 @@
+//! How a client that listens does without its server: the shared connection takes its channels over.
+
+use std::{collections::BTreeSet, pin::Pin, sync::Arc, task::Poll};
+
+use super::{Ended, Exchange, Flow, Moment, Phase, Session, TaskContext};
+use crate::{
+    client::registry::Activity,
+    notify::hub::Channel,
+    pool::lease::Lease,
+    session::{
+        ears::{Ears, Parted, part},
+        exchange::ClientEnd,
+        relay::Cut,
+    },
+    sql::touches::Kinds,
+    wire::{
+        parameters::tracked,
+        state::{Carried, SessionState},
+    },
+};
+
+/// A client's channels are being taken over.
+pub(super) struct Parting {
+    exchange: Box<Exchange>,
+    /// The lease's number.
+    number: u64,
+    channels: BTreeSet<Channel>,
+    parted: Pin<Box<dyn Future<Output = (Lease, Parted)> + Send>>,
+}
+
+impl Session {
+    /// Nothing keeps the client on its server, unless it listens there: then the shared connection takes that over.
+    pub(super) fn part(&mut self, mut exchange: Box<Exchange>, now: Moment) -> Flow {
+        let channels = self.state.get().map(SessionState::channels).filter(|channels| !channels.is_empty());
+        let Some(channels) = channels.cloned() else {
+            self.ears = None;
+            return self.release(exchange, now);
+        };
+        if exchange.client != ClientEnd::Open && self.inbox.is_empty() {
+            return self.release(exchange, now);
+        }
+        let Some(lease) = exchange.lease.take() else { return self.release(exchange, now) };
+        self.entry.released();
+        self.entry.in_transaction(None);
+        self.entry.enter(Activity::Idle, now);
+        let ears = self.take_ears();
+        let mark = (channels != ears.channels).then(|| ears.seat.next_mark());
+        let wanted = channels.iter().cloned().collect();
+        let patience = self.tenant.account.settings.load().leader_wait_timeout;
+        let number = lease.number();
+        let parted = Box::pin(part(self.context.clone(), lease, ears.seat.clone(), wanted, mark, patience));
+        self.ears = Some(ears);
+        self.phase = Phase::Parting(Box::new(Parting { exchange, number, channels, parted }));
+        Flow::Again
+    }
+
+    /// The client's place at the shared connection, for the encoding it reads now.
+    fn take_ears(&mut self) -> Box<Ears> {
+        let place = tracked("client_encoding");
+        let encoding = place.and_then(|place| self.parameters.get(place)).cloned().unwrap_or_default();
+        let before = self.ears.take();
+        if let Some(ears) = before {
+            if ears.encoding == encoding {
+                return ears;
+            }
+            // What comes from here on is heard anew; of what came last it cannot be said.
+            self.outbox.push(&ears.take());
+            ears.seat.mailbox.gap();
+            self.outbox.push(&ears.take());
+        }
+        let Self { context, tenant, entry, .. } = self;
+        let seat = context.switchboard.subscribe(&tenant.account, &context.router, &encoding, &entry.tether);
+        Box::new(Ears { seat: Arc::new(seat), encoding, channels: BTreeSet::new() })
+    }
+
+    /// The channels are being taken over. What the client sends meanwhile is kept.
+    pub(super) fn parting(
+        &mut self,
+        mut parting: Box<Parting>,
+        now: Moment,
+        cx: &mut TaskContext<'_>,
+    ) -> Flow {
+        if self.entry.tether.is_revoked(parting.number) {
+            let revoked = self.entry.tether.revocation();
+            return self.cut(parting.exchange, Cut::Revoked(revoked), now);
+        }
+        let Poll::Ready((lease, parted)) = parting.parted.as_mut().poll(cx) else {
+            let open = parting.exchange.client == ClientEnd::Open;
+            let flow = if open { self.listen_while_waiting(cx) } else { Flow::Wait };
+            if let Flow::End(Ended::ByClient) = flow {
+                parting.exchange.client = ClientEnd::HalfClosed(now);
+            }
+            self.phase = Phase::Parting(parting);
+            return Flow::Wait;
+        };
+        let Parting { mut exchange, channels, .. } = *parting;
+        exchange.lease = Some(lease);
+        match parted {
+            Parted::Done(notifications) => {
+                self.parted(&mut exchange, channels, &notifications);
+                self.release(exchange, now)
+            }
+            Parted::Stays => {
+                exchange.tenancy.pins |= Kinds::LISTENS;
+                self.keep_server(exchange, now)
+            }
+            Parted::Lost(why) => self.cut(exchange, Cut::ServerGone(why), now),
+            Parted::NoRight => self.cut(exchange, Cut::NoRight, now),
+        }
+    }
+
+    fn parted(&mut self, exchange: &mut Exchange, channels: BTreeSet<Channel>, notifications: &[u8]) {
+        if let Some(server) = exchange.lease.as_mut().and_then(Lease::server) {
+            let mut state = server.conn.state.get().cloned().unwrap_or_default();
+            state.set_channels(BTreeSet::new());
+            server.conn.state = Carried::NOTHING.become_or_stay(state);
+        }
+        if let Some(ears) = &mut self.ears {
+            let others = ears.others(notifications);
+            ears.channels = channels;
+            self.outbox.push(&others);
+        }
+        self.hear();
+    }
+
+    /// What has come for the client goes to it now, outside any transaction and between two messages.
+    #[inline]
+    pub(super) fn hear(&mut self) {
+        if let Some(ears) = &self.ears {
+            let mail = ears.take();
+            if !mail.is_empty() {
+                self.outbox.push(&mail);
+            }
+        }
+    }
+}
