@@ -292,6 +292,7 @@ impl Relay {
             tenancy,
             mode: pgsteer::pool::account::PoolMode::Transaction,
             heard: None,
+            client_of: &|_| None,
         };
         let passed = backend.forward(black_box(answer), out, conn, pipeline, &mut client);
         let passed =

@@ -117,7 +117,7 @@ impl Link {
                 let Some((pid, channel, payload)) = notification(body) else {
                     return Err(io::ErrorKind::InvalidData.into());
                 };
-                self.hall.heard(self.number, &target.member, pid, channel, payload);
+                self.hall.heard(self.number, &target.address, pid, channel, payload);
             }
             b'Z' => self.hall.happens(self.number, Event::Ran),
             b'E' => return Err(io::Error::other("the server refused")),

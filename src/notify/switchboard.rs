@@ -21,7 +21,7 @@ use super::{
     mailbox::Mailbox,
 };
 use crate::{
-    cluster::ids::MemberName,
+    net::Address,
     pool::{account::Account, pools::Pools, tether::Tether},
     route::router::Router,
 };
@@ -34,15 +34,17 @@ pub struct Switchboard {
     /// Part of the name of the channels for marks, so that no other program hits on it.
     nonce: u64,
     next: AtomicU64,
-    halls: DashMap<(Arc<str>, Arc<str>, Arc<str>), Arc<Hall>>,
+    halls: DashMap<HallKey, Arc<Hall>>,
 }
+
+/// Cluster, database, client encoding.
+type HallKey = (Arc<str>, Arc<str>, Arc<str>);
 
 /// One hub with what belongs to it.
 pub(super) struct Hall {
     pub(super) pools: Pools,
     pub(super) router: Arc<Router>,
     pub(super) encoding: Arc<str>,
-    cluster: Arc<str>,
     runtime: tokio::runtime::Handle,
     next_mark: AtomicU64,
     state: Mutex<State>,
@@ -97,7 +99,6 @@ impl Switchboard {
                 pools: self.pools.clone(),
                 router: router.clone(),
                 encoding: encoding.clone(),
-                cluster: account.cluster.clone(),
                 runtime: self.runtime.clone(),
                 next_mark: AtomicU64::new(1),
                 state: Mutex::new(state),
@@ -127,18 +128,18 @@ impl Hall {
         self.handle(&mut state, event, None);
     }
 
-    /// A notification has come, from a backend of this member.
+    /// A notification has come, from a backend at this address.
     pub(super) fn heard(
         self: &Arc<Self>,
         link: u64,
-        member: &MemberName,
+        address: &Address,
         pid: u32,
         channel: &[u8],
         payload: &[u8],
     ) {
         let mut state = self.state.lock();
         if state.link == link {
-            let pid = self.pools.client_of(&self.cluster, member, pid).unwrap_or(pid);
+            let pid = self.pools.client_of(address, pid).unwrap_or(pid);
             let event = Event::Heard(channel.into(), payload.into());
             self.handle(&mut state, event, Some((pid, channel, payload)));
         }

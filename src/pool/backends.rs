@@ -5,30 +5,26 @@ use std::sync::{Arc, Weak};
 use dashmap::DashMap;
 
 use super::lease::CancelTarget;
+use crate::net::Address;
 
-/// Servers that have gone are forgotten when so many more have come.
+/// Servers that have gone are forgotten when there are so many more.
 const FORGET_AFTER: usize = 1024;
 
-/// Which server: cluster, member, process id.
-type Key = (Box<str>, Box<str>, u32);
-
-/// Servers by member and process id.
+/// Servers by address and process id.
 #[derive(Debug, Default)]
-pub(super) struct Backends(DashMap<Key, Weak<CancelTarget>>);
+pub(super) struct Backends(DashMap<(Address, u32), Weak<CancelTarget>>);
 
 impl Backends {
     /// A server was opened.
-    pub(super) fn add(&self, member: [&str; 2], server: &Arc<CancelTarget>) {
+    pub(super) fn add(&self, server: &Arc<CancelTarget>) {
         if self.0.len() % FORGET_AFTER == FORGET_AFTER - 1 {
             self.0.retain(|_, server| server.strong_count() > 0);
         }
-        let [cluster, member] = member;
-        self.0.insert((cluster.into(), member.into(), server.key.pid), Arc::downgrade(server));
+        self.0.insert((server.address.clone(), server.key.pid), Arc::downgrade(server));
     }
 
-    /// The server of this process id.
-    pub(super) fn find(&self, member: [&str; 2], pid: u32) -> Option<Arc<CancelTarget>> {
-        let [cluster, member] = member;
-        self.0.get(&(cluster.into(), member.into(), pid))?.upgrade()
+    /// The process id that the client was told which had this server process last.
+    pub(super) fn client_of(&self, address: &Address, pid: u32) -> Option<u32> {
+        self.0.get(&(address.clone(), pid))?.upgrade()?.client()
     }
 }

@@ -113,7 +113,7 @@ impl Pool {
             CancelTarget::new(self.address.clone(), self.account.settings.load().preface, connected.key, id);
         let conn = ServerConn::new(connected.stream, parameters, now);
         let cancel = Arc::new(cancel);
-        self.shared.backends.add([self.account.cluster.as_ref(), self.member.as_str()], &cancel);
+        self.shared.backends.add(&cancel);
         let server = Box::new(Server { conn, cancel, flavour, worker, end: End::Orderly, permits });
         let mut state = self.state.lock();
         state.trouble.ends(flavour);

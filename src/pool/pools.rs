@@ -151,9 +151,9 @@ impl Pools {
         self.0.dial.clone()
     }
 
-    /// The process id that the client was told which had this server process of a member last.
-    pub fn client_of(&self, cluster: &str, member: &MemberName, pid: u32) -> Option<u32> {
-        self.0.backends.find([cluster, member.as_str()], pid)?.client()
+    /// The process id that the client was told which had this server process at this address last.
+    pub fn client_of(&self, address: &Address, pid: u32) -> Option<u32> {
+        self.0.backends.client_of(address, pid)
     }
 
     /// The pool of this account on this member, made if there is none.

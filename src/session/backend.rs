@@ -11,6 +11,7 @@ use crate::{
     session::{ears, frontend::Frontend, tenancy::Tenancy},
     wire::{
         frame::{HEADER_BYTES, Header, Malformed, cstr},
+        named::ClientStatements,
         parameters::Parameters,
         pipeline::{Followed, OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
         splice::Splice,
@@ -82,6 +83,9 @@ pub enum Fault {
     Unexpected(#[from] Unexpected),
 }
 
+/// Who had a server process last, each by process id.
+pub type ClientOf<'a> = &'a dyn Fn(u32) -> Option<u32>;
+
 /// The client's side of the session, as far as the server's answers change it.
 pub struct ClientSide<'a> {
     /// What the client keeps.
@@ -98,6 +102,8 @@ pub struct ClientSide<'a> {
     pub mode: PoolMode,
     /// The channels of which it hears otherwise.
     pub heard: Option<&'a BTreeSet<Box<[u8]>>>,
+    /// The client that had this server process last, by the process id that it was told.
+    pub client_of: ClientOf<'a>,
 }
 
 impl Backend {
@@ -142,7 +148,7 @@ impl Backend {
             let left = splice.rest();
             let Some(header) = Header::read(left)? else { break };
             let understood =
-                matches!(header.tag, b'Z' | b'S' | b'E' | b'C') && header.total <= WHOLE_BYTES_MAX;
+                matches!(header.tag, b'Z' | b'S' | b'E' | b'C' | b'A') && header.total <= WHOLE_BYTES_MAX;
             if understood && left.len() < header.total {
                 break;
             }
@@ -152,18 +158,6 @@ impl Backend {
                 splice.skip(message.len());
                 self.rest = Rest::Skip(header.total - message.len());
                 continue;
-            }
-            if header.tag == b'A'
-                && let Some(heard) = client.heard
-            {
-                if left.len() < header.total.min(WHOLE_BYTES_MAX) {
-                    break;
-                }
-                if ears::channel(message).is_some_and(|channel| heard.contains(channel)) {
-                    splice.skip(message.len());
-                    self.rest = Rest::Skip(header.total - message.len());
-                    continue;
-                }
             }
             let status = if header.tag == b'Z' { message.get(HEADER_BYTES).copied() } else { None };
             let ClientSide { frontend, tenancy, .. } = client;
@@ -185,33 +179,46 @@ impl Backend {
             if pipeline.is_empty() {
                 client.tenancy.answered(pipeline.is_in_sequence());
             }
-            let remaining = header.total - message.len();
             match passage {
-                Passage::Pass => {
-                    splice.pass(message.len());
-                    self.rest = Rest::Pass(remaining);
-                }
-                Passage::Swallow => {
-                    splice.skip(message.len());
-                    self.rest = Rest::Skip(remaining);
-                }
-                Passage::NameTwice(name) => {
-                    naming::rename(message, &name, splice.insert());
-                    splice.skip(message.len());
-                    self.rest = Rest::Skip(remaining);
-                }
-                Passage::Name(serial) if understood && naming::names_ours(message) => {
-                    let name = client.frontend.statements.name_of(serial).unwrap_or_default();
-                    naming::rename(message, name, splice.insert());
-                    splice.skip(message.len());
-                }
-                Passage::Name(_) => {
-                    splice.pass(message.len());
-                    self.rest = Rest::Pass(remaining);
+                Passage::Pass if header.tag == b'A' && understood => notify(message, client, &mut splice),
+                passage => {
+                    self.carry_out(&passage, message, header, &client.frontend.statements, &mut splice)
                 }
             }
         }
         Ok(Received { taken: splice.taken(), bytes: splice.finish(), progress })
+    }
+
+    #[inline]
+    fn carry_out(
+        &mut self,
+        passage: &Passage,
+        message: &[u8],
+        header: Header,
+        statements: &ClientStatements,
+        splice: &mut Splice<'_>,
+    ) {
+        let remaining = header.total - message.len();
+        match passage {
+            Passage::Swallow => {
+                splice.skip(message.len());
+                self.rest = Rest::Skip(remaining);
+            }
+            Passage::NameTwice(name) => {
+                naming::rename(message, name, splice.insert());
+                splice.skip(message.len());
+                self.rest = Rest::Skip(remaining);
+            }
+            Passage::Name(serial) if remaining == 0 && naming::names_ours(message) => {
+                let name = statements.name_of(*serial).unwrap_or_default();
+                naming::rename(message, name, splice.insert());
+                splice.skip(message.len());
+            }
+            Passage::Pass | Passage::Name(_) => {
+                splice.pass(message.len());
+                self.rest = Rest::Pass(remaining);
+            }
+        }
     }
 
     fn rest(&mut self, splice: &mut Splice<'_>) {
@@ -231,6 +238,17 @@ impl Backend {
             self.rest = Rest::None;
         }
     }
+}
+
+/// NotificationResponse: a client that hears the channel by other ways is not told twice, and process ids are those that
+/// clients were told.
+fn notify(message: &[u8], client: &ClientSide<'_>, splice: &mut Splice<'_>) {
+    let is_heard = |channel| client.heard.is_some_and(|heard| heard.contains(channel));
+    if ears::channel(message).is_some_and(is_heard) {
+        return splice.skip(message.len());
+    }
+    ears::put_notification(message, client.client_of, splice.insert());
+    splice.skip(message.len());
 }
 
 fn ready(

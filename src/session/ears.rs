@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::context::Context;
+use super::{backend::ClientOf, context::Context};
 use crate::{
     notify::{
         hub::{Channel, Mark},
@@ -39,14 +39,31 @@ impl Ears {
     pub(super) fn take(&self) -> Vec<u8> {
         self.seat.mailbox.take()
     }
+}
 
-    /// Of a server's notifications (whole messages), those that do not come by the shared connection too.
-    pub(super) fn others(&self, notifications: &[u8]) -> Vec<u8> {
-        notices(notifications)
-            .filter(|message| channel(message).is_none_or(|channel| !self.channels.contains(channel)))
-            .flatten()
-            .copied()
-            .collect()
+/// Of a server's notifications (whole messages), those that do not come by the shared connection too.
+pub(super) fn others(notifications: &[u8], ears: Option<&Ears>, client_of: ClientOf<'_>) -> Vec<u8> {
+    let is_heard = |channel| ears.is_some_and(|ears| ears.channels.contains(channel));
+    let mut others = Vec::new();
+    for message in notices(notifications).filter(|message| !channel(message).is_some_and(is_heard)) {
+        put_notification(message, client_of, &mut others);
+    }
+    others
+}
+
+/// Appends a NotificationResponse, with the process id that its sender was told.
+pub(super) fn put_notification(message: &[u8], client_of: ClientOf<'_>, out: &mut Vec<u8>) {
+    let told = message
+        .get(HEADER_BYTES..)
+        .and_then(|body| body.split_first_chunk())
+        .and_then(|(pid, rest)| Some((client_of(u32::from_be_bytes(*pid))?, rest)));
+    match told {
+        Some((pid, rest)) => {
+            out.extend_from_slice(&message[..HEADER_BYTES]);
+            out.extend_from_slice(&pid.to_be_bytes());
+            out.extend_from_slice(rest);
+        }
+        None => out.extend_from_slice(message),
     }
 }
 
@@ -177,6 +194,17 @@ mod tests {
         assert_eq!(before_mark(&all, b"m", 5), Some(messages(&[("a", "1"), ("b", "2")])));
         assert_eq!(before_mark(&all, b"m", 6), None);
         assert_eq!(before_mark(&[], b"m", 6), None);
+    }
+
+    #[test]
+    fn what_comes_otherwise_is_left_out() {
+        let all = messages(&[("a", "1"), ("b", "2")]);
+        let mut renamed = all.clone();
+        renamed[HEADER_BYTES + 3] = 9;
+        let at = all.len() / 2 + HEADER_BYTES + 3;
+        renamed[at] = 9;
+        assert_eq!(others(&all, None, &|_| None), all);
+        assert_eq!(others(&all, None, &|pid| (pid == 7).then_some(9)), renamed);
     }
 
     #[test]

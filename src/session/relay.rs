@@ -193,6 +193,7 @@ impl Session {
             kept.extend_from_slice(&input[..bytes]);
             &kept[..]
         };
+        let (pools, target) = (&self.context.pools, &server.cancel);
         let mut client = ClientSide {
             frontend: &mut self.frontend,
             parameters: &mut self.parameters,
@@ -201,6 +202,7 @@ impl Session {
             tenancy: &mut x.tenancy,
             mode,
             heard: self.ears.as_ref().map(|ears| &ears.channels),
+            client_of: &|pid| pools.client_of(&target.address, pid),
         };
         let passed = x
             .backend

@@ -1,9 +1,11 @@
-//! LISTEN and NOTIFY without a server of one's own, in front of one PostgreSQL.
+//! LISTEN and NOTIFY without a server of one's own, in front of one PostgreSQL and of a cluster.
 
 use std::time::Duration;
 
 use anyhow::ensure;
-use pgsteer_testkit::{Client, Door, Release, Result, Single, eventually};
+use pgsteer_testkit::{Client, Door, Options, Release, Result, Single, eventually, scenario};
+
+use crate::outcome::PATRONI;
 
 /// Nobody may keep a server, or the next one would wait in vain.
 const ONE_SERVER: &str = "[pool]\ndefault_pool_size = 1\nquery_wait_timeout = \"5s\"\n";
@@ -191,6 +193,37 @@ async fn a_gap_is_told() -> Result {
         let left = superuser
             .text("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgsteer notifications'");
         left.await.is_ok_and(|left| left == "0").then_some(())
+    })
+    .await
+}
+
+/// Those who listen stay when the leader changes: they are told of the gap, and hear what is sent on the new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listeners_survive_a_switchover() -> Result {
+    scenario(Options::default(), async |stage| {
+        let config = stage.proxy.write_config();
+        let (listener, sender) = (Client::connect(&config).await?, Client::connect(&config).await?);
+        listener.batch_execute("LISTEN news").await?;
+        // Until its channel has passed to the shared connection the client has a server, and goes down with it.
+        eventually("the client has no server", SOON, async || {
+            let others = sender.text(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgsteer notifications' \
+                 AND query LIKE '%\"news\"%' AND state = 'idle'",
+            );
+            others.await.is_ok_and(|others| others == "1").then_some(())
+        })
+        .await?;
+        sender.batch_execute("NOTIFY news, 'before'").await?;
+        ensure!(heard_until(&listener, "before").await? == ["news:before"], "heard something else");
+        stage.cluster.switchover().await?;
+        eventually("the gap is told", PATRONI, async || {
+            let notices = listener.take_notices();
+            notices.iter().any(|notice| notice.contains("notifications may have been missed")).then_some(())
+        })
+        .await?;
+        sender.batch_execute("NOTIFY news, 'after'").await?;
+        ensure!(heard_until(&listener, "after").await? == ["news:after"], "heard something else");
+        Ok(())
     })
     .await
 }

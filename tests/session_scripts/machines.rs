@@ -270,6 +270,7 @@ impl Stage {
             tenancy,
             mode: pgsteer::pool::account::PoolMode::Transaction,
             heard: None,
+            client_of: &|_| None,
         };
         let mut out = Vec::new();
         match backend.forward(&server.said, &mut out, &mut server.conn, pipeline, &mut side) {

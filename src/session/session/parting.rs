@@ -8,7 +8,7 @@ use crate::{
     notify::hub::Channel,
     pool::lease::Lease,
     session::{
-        ears::{Ears, Parted, part},
+        ears::{Ears, Parted, others, part},
         exchange::ClientEnd,
         relay::Cut,
     },
@@ -115,12 +115,18 @@ impl Session {
             state.set_channels(BTreeSet::new());
             server.conn.state = Carried::NOTHING.become_or_stay(state);
         }
+        self.hear_otherwise(exchange, notifications);
         if let Some(ears) = &mut self.ears {
-            let others = ears.others(notifications);
             ears.channels = channels;
-            self.outbox.push(&others);
         }
         self.hear();
+    }
+
+    /// What the client's own server has told it.
+    pub(super) fn hear_otherwise(&mut self, exchange: &mut Exchange, notifications: &[u8]) {
+        let Some(server) = exchange.lease.as_mut().and_then(Lease::server) else { return };
+        let client_of = |pid| self.context.pools.client_of(&server.cancel.address, pid);
+        self.outbox.push(&others(notifications, self.ears.as_deref(), &client_of));
     }
 
     /// What has come for the client goes to it now, outside any transaction and between two messages.

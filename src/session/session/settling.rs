@@ -162,7 +162,7 @@ impl Session {
             Inspected::NoRight => return self.cut(exchange, Cut::NoRight, now),
         };
         if !told.notifications.is_empty() {
-            self.outbox.push(&told.notifications);
+            self.hear_otherwise(&mut exchange, &told.notifications);
         }
         if let Some(server) = exchange.lease.as_mut().and_then(Lease::server) {
             server.conn.note(&told.parameters);
