@@ -15,6 +15,8 @@
 //! settings follow the client ([`wire::parameters`]). What a statement may do to its session is read from its text by
 //! [`sql`].
 //!
+//! Clients that listen for notifications do so on one connection for all ([`notify`]), not on servers of their own.
+//!
 //! # Knowledge: what is true of the cluster
 //!
 //! The store and a prober for each member send facts; [`cluster::observer`] folds them, one by one and without a

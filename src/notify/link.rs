@@ -17,6 +17,9 @@ use crate::{
 /// The longest message that is taken: a notification has 8000 bytes of payload at most.
 const MESSAGE_MAX: usize = 64 * 1024;
 
+/// How often it is looked whether there is the right to send again.
+const FENCE_RECHECK: Duration = Duration::from_millis(20);
+
 /// The pause before another attempt, and the longest: it doubles.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -63,13 +66,15 @@ impl Link {
         let mut inbox = Inbox::default();
         loop {
             let changed = router.changed();
-            let still = matches!(&router.load().write, WriteRoute::Open(now) if *now == target);
-            if !still {
-                return Err(io::Error::other("its server is not the leader any more"));
-            }
+            let may_send = match &router.load().write {
+                WriteRoute::Open(now) if *now == target => self.has_right(&target),
+                WriteRoute::Open(_) => return Err(io::Error::other("its server is not the leader any more")),
+                // Perhaps the same one will be: until that is known nothing is asked of it.
+                WriteRoute::Wait(_) => false,
+            };
             tokio::select! {
                 biased;
-                script = self.scripts.recv() => {
+                script = self.scripts.recv(), if may_send => {
                     let Some(script) = script else { return Ok(()) };
                     let mut query = Vec::with_capacity(script.len() + 6);
                     put(&mut query, b'Q', |out| put_cstr(out, &script));
@@ -80,8 +85,14 @@ impl Link {
                     self.received(tag, body, &target)?;
                 }
                 () = changed => {}
+                () = tokio::time::sleep(FENCE_RECHECK), if !may_send => {}
             }
         }
+    }
+
+    /// Whether there is the right to send to the leader.
+    fn has_right(&self, target: &Target) -> bool {
+        target.term == 0 || self.hall.router.may_send(target.term, self.hall.pools.clock().now())
     }
 
     /// The leader, as soon as there is one.

@@ -112,10 +112,10 @@ pub(super) async fn part(
         Err(_) => return (lease, Parted::Lost("it did not stop listening in time".to_owned())),
     };
     server.conn.note(&told.parameters);
-    let parted = match (told.refused, mark) {
-        (Some(_), _) => Parted::Stays,
-        (None, None) => Parted::Done(Vec::new()),
-        (None, Some(mark)) => match before_mark(&told.notifications, seat.marks(), mark) {
+    let parted = match mark {
+        _ if !told.refused.is_empty() => Parted::Stays,
+        None => Parted::Done(Vec::new()),
+        Some(mark) => match before_mark(&told.notifications, seat.marks(), mark) {
             Some(notifications) => Parted::Done(notifications),
             None => Parted::Lost("a notification of its own did not come back".to_owned()),
         },

@@ -218,11 +218,6 @@ impl Session {
         (self.entry.key.pid, self.queries)
     }
 
-    /// The client's connection, once the session has ended, with what it has not taken yet.
-    pub fn into_stream(self) -> (Stream, Outbox) {
-        (self.stream, self.outbox)
-    }
-
     fn step(&mut self, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
         match std::mem::take(&mut self.phase) {
             Phase::Idle => self.idle(now, cx),
@@ -344,10 +339,7 @@ impl Session {
     }
 
     fn relaying(&mut self, mut exchange: Box<Exchange>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
-        if exchange.pin.is_some() && exchange.pipeline.may_release() && !exchange.backend.is_inside_message()
-        {
-            self.hear();
-        }
+        self.hear_at_rest(&exchange);
         match self.relay(&mut exchange, now, cx) {
             Relayed::Settled => self.settled(exchange, now),
             Relayed::Unequal => self.equalize(exchange, now),

@@ -12,6 +12,11 @@ use crate::{
 };
 
 impl Session {
+    /// The client's connection, once the session has ended, with what it has not taken yet.
+    pub fn into_stream(self) -> (super::Stream, super::Outbox) {
+        (self.stream, self.outbox)
+    }
+
     /// A request gets an error instead of a server; the client goes on.
     pub(super) fn reject(&mut self, error: &PgError, now: Moment) -> Flow {
         let mut message = Vec::new();
@@ -147,7 +152,9 @@ impl Session {
                 return self.cancelled(now);
             }
             // Its request waits until it is known what the one before has left.
-            Order::StopWaiting if matches!(self.phase, Phase::Settling(_)) => return self.step(now, cx),
+            Order::StopWaiting if matches!(self.phase, Phase::Settling(_) | Phase::Parting(_)) => {
+                return self.step(now, cx);
+            }
             Order::StopWaiting if matches!(self.phase, Phase::Idle) && !self.inbox.is_empty() => {
                 self.entry.followed(order);
                 return self.cancelled(now);

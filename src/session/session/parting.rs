@@ -122,6 +122,14 @@ impl Session {
         self.hear();
     }
 
+    /// The same for a client that keeps a server and has nothing to do there.
+    #[inline]
+    pub(super) fn hear_at_rest(&mut self, x: &Exchange) {
+        if x.pin.is_some() && x.pipeline.may_release() && !x.backend.is_inside_message() {
+            self.hear();
+        }
+    }
+
     /// What the client's own server has told it.
     pub(super) fn hear_otherwise(&mut self, exchange: &mut Exchange, notifications: &[u8]) {
         let Some(server) = exchange.lease.as_mut().and_then(Lease::server) else { return };
