@@ -138,6 +138,7 @@ fn server_logins(config: &Config) -> String {
         config::AuthType::Md5 => auth::AuthType::Md5,
         config::AuthType::Plain => auth::AuthType::Plain,
         config::AuthType::Trust => auth::AuthType::Trust,
+        config::AuthType::Cert => auth::AuthType::Cert,
     };
     let mut kinds: BTreeSet<_> = config.auth.users.iter().map(|(_, secret)| SecretKind::of(secret)).collect();
     if kinds.is_empty() {

@@ -201,7 +201,7 @@ async fn cancelling(server: &Server) {
 async fn serve(listener: tokio::net::TcpListener, authenticator: Authenticator, address: Address) {
     loop {
         let (socket, _) = listener.accept().await.unwrap();
-        let Ok(Greeting::Startup(arrival)) = Hello::read(Stream::Tcp(socket)).await else { continue };
+        let Ok(Greeting::Startup(arrival)) = Hello::read(Stream::Tcp(socket), None).await else { continue };
         let Ok(mut client) = login(arrival, &authenticator).await else { continue };
         let server = ServerLogin {
             user: client.user.clone(),

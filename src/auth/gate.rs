@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    AuthType, Failure, Step,
+    AuthType, Failure, Step, Transport,
     cleartext::CleartextServer,
     md5::Md5Server,
     mock::Mock,
-    scram::{MECHANISM, NONCE_BYTES, ScramServer, ScramVerifier},
+    scram::{NONCE_BYTES, ScramServer, ScramVerifier},
     secrets::{Credential, Password, SecretKind, Typical, UserSecret},
 };
 use crate::wire::{
@@ -48,6 +48,8 @@ pub enum Opening {
         /// What the client is sent.
         request: Vec<u8>,
     },
+    /// The client need not be asked.
+    Refuse(Failure),
 }
 
 /// A client that has proved itself.
@@ -68,6 +70,8 @@ pub struct Applicant<'a> {
     pub secret: Option<&'a Arc<UserSecret>>,
     /// What most users have.
     pub typical: Typical,
+    /// What its connection says of it.
+    pub transport: &'a Transport,
 }
 
 impl Applicant<'_> {
@@ -102,6 +106,17 @@ impl Applicant<'_> {
         };
         known.unwrap_or_else(|| mock.verifier(self.user, self.typical))
     }
+
+    /// Whether the client's certificate makes it this user.
+    fn is_certified(&self) -> Result<(), Failure> {
+        let refused =
+            |message| Failure::Violation(Box::new(PgError::fatal(SqlState::INVALID_AUTHORIZATION, message)));
+        match self.transport.certificate() {
+            None => Err(refused("connection requires a valid client certificate".to_owned())),
+            Some(certificate) if certificate.common_name.as_deref() == Some(self.user) => Ok(()),
+            Some(_) => Err(refused(format!("certificate authentication failed for user \"{}\"", self.user))),
+        }
+    }
 }
 
 impl Gate {
@@ -111,18 +126,25 @@ impl Gate {
         let known = who.secret.map_or(Credential::None, |secret| secret.as_credential());
         let pretended = || Arc::new(mock.secret(who.user, who.typical));
         let usable = who.secret.filter(|secret| !matches!(***secret, UserSecret::NoPassword));
+        let scram = |verifier| {
+            Exchange::ScramOffered(ScramServer::new(verifier, random, who.transport.end_point().cloned()))
+        };
         let exchange = match method {
             AuthType::Trust => return Opening::Free(known),
-            AuthType::ScramSha256 => Exchange::ScramOffered(ScramServer::new(who.verifier(mock), random)),
+            AuthType::Cert => {
+                return match who.is_certified() {
+                    Ok(()) => Opening::Free(known),
+                    Err(failure) => Opening::Refuse(failure),
+                };
+            }
+            AuthType::ScramSha256 => scram(who.verifier(mock)),
             AuthType::Plain => {
                 Exchange::Plain(CleartextServer::new(who.user, usable.cloned().unwrap_or_else(pretended)))
             }
             AuthType::Md5 => {
                 let salt = [random[0], random[1], random[2], random[3]];
                 match &*usable.cloned().unwrap_or_else(pretended) {
-                    UserSecret::Scram(verifier) => {
-                        Exchange::ScramOffered(ScramServer::new(Arc::clone(verifier), random))
-                    }
+                    UserSecret::Scram(verifier) => scram(Arc::clone(verifier)),
                     UserSecret::Md5(hash) => Exchange::Md5(Md5Server::new(hash.clone(), salt)),
                     UserSecret::Password(password) => {
                         let hash = super::md5::Md5Hash::of(password.expose(), who.user);
@@ -178,8 +200,9 @@ impl Gate {
 }
 
 impl Exchange {
-    const fn request(&self) -> Authentication<'static> {
+    fn request(&self) -> Authentication<'static> {
         match self {
+            Self::ScramOffered(server) if server.offers_binding() => Authentication::SCRAM_SHA_256_PLUS,
             Self::ScramOffered(_) | Self::Scram(_) => Authentication::SCRAM_SHA_256,
             Self::Md5(server) => Authentication::Md5Password(server.salt()),
             Self::Plain(_) => Authentication::CleartextPassword,
@@ -189,18 +212,19 @@ impl Exchange {
 
 /// The client's choice of a mechanism.
 fn chosen(known: Credential, server: ScramServer, body: &[u8]) -> Step<Gate, Admission> {
-    match SaslInitialResponse::decode(body) {
-        Ok(SaslInitialResponse { mechanism, .. }) if mechanism != MECHANISM => {
-            violation("client selected an invalid SASL authentication mechanism".to_owned())
-        }
-        Ok(SaslInitialResponse { data: Some(data), .. }) => scram(known, server, data),
+    let (mechanism, data) = match SaslInitialResponse::decode(body) {
+        Ok(SaslInitialResponse { mechanism, data }) => (mechanism, data),
+        Err(error) => return malformed(error),
+    };
+    match (server.choose(mechanism), data) {
+        (None, _) => violation("client selected an invalid SASL authentication mechanism".to_owned()),
+        (Some(server), Some(data)) => scram(known, server, data),
         // The first message was held back: an empty challenge asks for it.
-        Ok(SaslInitialResponse { data: None, .. }) => {
+        (Some(server), None) => {
             let mut reply = Vec::new();
             Authentication::SaslContinue(b"").encode(&mut reply);
             Step::Continue { next: Gate { known, exchange: Exchange::Scram(server) }, reply }
         }
-        Err(error) => malformed(error),
     }
 }
 

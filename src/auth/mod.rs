@@ -13,6 +13,9 @@ pub mod md5;
 pub mod mock;
 pub mod scram;
 pub mod secrets;
+mod transport;
+
+pub use transport::{ClientCertificate, EndPoint, Secured, Transport};
 
 /// How clients prove who they are (`auth_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +28,8 @@ pub enum AuthType {
     Plain,
     /// `trust`: everybody is who he says.
     Trust,
+    /// `cert`: the client's certificate, whose common name is the user.
+    Cert,
 }
 
 impl AuthType {
@@ -35,6 +40,7 @@ impl AuthType {
             Self::Md5 => "md5",
             Self::Plain => "plain",
             Self::Trust => "trust",
+            Self::Cert => "cert",
         }
     }
 }
@@ -49,7 +55,7 @@ impl FromStr for AuthType {
     type Err = UnknownAuthType;
 
     fn from_str(name: &str) -> Result<Self, UnknownAuthType> {
-        [Self::ScramSha256, Self::Md5, Self::Plain, Self::Trust]
+        [Self::ScramSha256, Self::Md5, Self::Plain, Self::Trust, Self::Cert]
             .into_iter()
             .find(|method| method.as_str() == name)
             .ok_or(UnknownAuthType)
@@ -58,7 +64,7 @@ impl FromStr for AuthType {
 
 /// A name that is no [`AuthType`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected scram-sha-256, md5, plain or trust")]
+#[error("expected scram-sha-256, md5, plain, trust or cert")]
 pub struct UnknownAuthType;
 
 /// Where an exchange with a client stands after its message.

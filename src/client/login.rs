@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt as _, task::spawn_blocking};
 use super::hello::Arrival;
 use crate::{
     auth::{
-        AuthType, Step,
+        AuthType, Step, Transport,
         gate::{Admission, Applicant, Gate, Opening},
         mock::Mock,
         scram::NONCE_BYTES,
@@ -85,15 +85,17 @@ pub enum LoginError {
 
 /// Finds out whether a client is who it says. The caller bounds the time; memory is bounded.
 pub async fn login(arrival: Arrival, authenticator: &Authenticator) -> Result<LoggedIn, LoginError> {
-    let Arrival { mut stream, startup, unread } = arrival;
+    let Arrival { mut stream, startup, unread, transport } = arrival;
     let mut inbox = Inbox::new(unread);
     let mut told = Vec::new();
     startup.encode_negotiation(&mut told);
     let outcome = match Names::of(&startup) {
-        Ok(names) => match admit(&mut stream, &mut inbox, &mut told, &names.user, authenticator).await {
-            Ok(admission) => Ok((names, admission)),
-            Err(refusal) => Err((Some(names.user), refusal)),
-        },
+        Ok(names) => {
+            match admit(&mut stream, &mut inbox, &mut told, (&names.user, &transport), authenticator).await {
+                Ok(admission) => Ok((names, admission)),
+                Err(refusal) => Err((Some(names.user), refusal)),
+            }
+        }
         Err(error) => Err((None, Refusal::Told { error, reason: None })),
     };
     match outcome {
@@ -162,11 +164,12 @@ async fn admit(
     stream: &mut Stream,
     inbox: &mut Inbox,
     told: &mut Vec<u8>,
-    user: &str,
+    (user, transport): (&str, &Transport),
     authenticator: &Authenticator,
 ) -> Result<Admission, Refusal> {
     let secret = authenticator.secrets.lookup(user);
-    let applicant = Applicant { user, secret: secret.as_ref(), typical: authenticator.secrets.typical() };
+    let applicant =
+        Applicant { user, secret: secret.as_ref(), typical: authenticator.secrets.typical(), transport };
     if let Some(password) = applicant.to_derive(authenticator.auth_type) {
         let stretch = authenticator.mock.stretch(user, applicant.typical);
         let password = password.clone();
@@ -178,6 +181,9 @@ async fn admit(
         match Gate::open(authenticator.auth_type, applicant, &authenticator.mock, random) {
             Opening::Free(credential) => return Ok(Admission { reply: Vec::new(), credential }),
             Opening::Ask { gate, request } => (gate, request),
+            Opening::Refuse(failure) => {
+                return Err(Refusal::Told { error: failure.to_client(user), reason: None });
+            }
         };
     if !told.is_empty() {
         told.append(&mut reply);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Arrival, Authenticator, Greeting, Hello, LoginError, login};
 use crate::{
-    auth::{AuthType, mock::Mock, secrets::Users},
+    auth::{AuthType, Transport, mock::Mock, secrets::Users},
     net::scripted::{run, scripted},
     wire::{
         error::ServerError,
@@ -46,7 +46,7 @@ async fn attempt(auth_type: AuthType, turns: &[&[u8]], cut: usize) -> (String, S
     let (stream, written) = scripted(turns, cut);
     let users = Users::parse("\"u\" \"pw\"").unwrap();
     let authenticator = Authenticator { auth_type, secrets: Arc::new(users), mock: Mock::new([0; 32]) };
-    let outcome = match Hello::read(stream).await {
+    let outcome = match Hello::read(stream, None).await {
         Ok(Greeting::Cancel { key, .. }) => format!("cancel {key:?}"),
         Ok(Greeting::Startup(arrival)) => match login(arrival, &authenticator).await {
             Ok(client) => {
@@ -179,8 +179,11 @@ fn futures_are_small() {
     let users = Arc::new(Users::default());
     let authenticator =
         Authenticator { auth_type: AuthType::Plain, secrets: users, mock: Mock::new([0; 32]) };
-    let hello = size_of_val(&Hello::read(scripted(&[], 0).0));
+    let hello = size_of_val(&Hello::read(scripted(&[], 0).0, None));
     let (stream, startup) = (scripted(&[], 0).0, StartupMessage::from_parameters(USER_U.into_iter()));
-    let login = size_of_val(&login(Arrival { stream, startup, unread: Vec::new() }, &authenticator));
+    let login = size_of_val(&login(
+        Arrival { stream, startup, unread: Vec::new(), transport: Transport::Plain },
+        &authenticator,
+    ));
     assert!(hello <= 640 && login <= 1024, "{hello} and {login} bytes");
 }

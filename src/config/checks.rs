@@ -147,7 +147,7 @@ fn auth_users(keys: &Keys, reading: &mut Reading<'_>) -> AuthKeysRead {
     let users = match &keys.auth.auth_file {
         Some(path) => AuthFile::load(path, &mut reading.findings),
         None => {
-            if kind != AuthType::Trust && !reading.is_told("auth.auth_type") {
+            if !matches!(kind, AuthType::Trust | AuthType::Cert) && !reading.is_told("auth.auth_type") {
                 let what = format!("`auth_file` is missing: auth_type = \"{}\" needs it", kind.word());
                 reading.missing("auth.auth_file", what, "add `auth_file = \"userlist.txt\"` under [auth]");
             }
@@ -178,7 +178,7 @@ const fn shut_out(kind: AuthType, secret: SecretKind) -> bool {
     match kind {
         AuthType::ScramSha256 => matches!(secret, SecretKind::Md5 | SecretKind::Empty),
         AuthType::Md5 | AuthType::Plain => matches!(secret, SecretKind::Empty),
-        AuthType::Trust => false,
+        AuthType::Trust | AuthType::Cert => false,
     }
 }
 

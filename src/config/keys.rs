@@ -6,6 +6,7 @@ use super::{
     address::{Endpoint, ServerAddress},
     declare::{Entry, Fields, Key, Reload, Section, section},
     secret::Secret,
+    tls_keys::{ClientTls, ServerTls},
     value::{Delay, OrOff, Size, Value},
     words::{AuthType, Balance, Fallback, LogFormat, LogLevel, PoolMode, RouteKind, StoreKind},
 };
@@ -273,6 +274,8 @@ pub(super) fn sections() -> Vec<(&'static str, &'static str, Vec<Key>)> {
         of::<ClusterKeys>(),
         of::<Replicas>(),
         of::<ListenKeys>(),
+        of::<ClientTls>(),
+        of::<ServerTls>(),
         of::<Pool>(),
         of::<DatabaseKeys>(),
         of::<UserKeys>(),

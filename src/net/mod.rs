@@ -6,6 +6,7 @@ mod framed;
 #[cfg(test)]
 pub(crate) mod scripted;
 mod stream;
+pub mod tls;
 
 pub use address::{Address, AddressError};
 pub use dial::{Dial, KeepAlive, NetDialer};

@@ -11,7 +11,9 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-/// A stream that is not a plain socket: TLS, or a test's pipe.
+use super::tls::TlsStream;
+
+/// A stream that is not a plain socket: a test's pipe.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
@@ -22,16 +24,26 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
+    /// TLS over one of the others.
+    Tls(Box<TlsStream>),
     /// Anything else.
     Boxed(Box<dyn Duplex>),
 }
 
 impl Stream {
+    /// A stream that has ended.
+    pub fn closed() -> Self {
+        Self::Boxed(Box::new(tokio::io::empty()))
+    }
+
     /// Reads what is there, at most `into.len()` bytes; 0 means that the peer has ended its side.
     ///
     /// A read shorter than `into` clears the socket's readiness, so that no second, empty `recv` follows.
     #[inline]
     pub fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        if let Self::Tls(s) = self {
+            return s.poll_receive(cx, into);
+        }
         let mut buffer = ReadBuf::new(into);
         match Pin::new(self).poll_read(cx, &mut buffer) {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(buffer.filled().len())),
@@ -40,7 +52,8 @@ impl Stream {
         }
     }
 
-    /// Sends some of `bytes`.
+    /// Sends some of `bytes`. While it is pending, the next attempt must begin with the same bytes: TLS may have
+    /// encrypted them already.
     #[inline]
     pub fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(self).poll_write(cx, bytes)
@@ -51,6 +64,7 @@ impl Stream {
         match self {
             Self::Tcp(s) => s.poll_read_ready(cx),
             Self::Unix(s) => s.poll_read_ready(cx),
+            Self::Tls(s) => s.poll_readable(cx),
             // There is no way to ask without reading: whoever wants to know must look.
             Self::Boxed(_) => Poll::Ready(Ok(())),
         }
@@ -68,6 +82,7 @@ impl Stream {
         match self {
             Self::Tcp(s) => s.peer_addr().map_or_else(|_| "gone".to_owned(), |a| a.to_string()),
             Self::Unix(_) => "unix".to_owned(),
+            Self::Tls(s) => s.under().peer(),
             Self::Boxed(_) => "boxed".to_owned(),
         }
     }
@@ -79,6 +94,11 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(s) => Pin::new(s).poll_read(cx, buf),
             Self::Unix(s) => Pin::new(s).poll_read(cx, buf),
+            Self::Tls(s) => {
+                let received = std::task::ready!(s.poll_receive(cx, buf.initialize_unfilled()))?;
+                buf.advance(received);
+                Poll::Ready(Ok(()))
+            }
             Self::Boxed(s) => Pin::new(s).poll_read(cx, buf),
         }
     }
@@ -90,6 +110,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(s) => Pin::new(s).poll_write(cx, buf),
             Self::Unix(s) => Pin::new(s).poll_write(cx, buf),
+            Self::Tls(s) => s.poll_send(cx, buf),
             Self::Boxed(s) => Pin::new(s).poll_write(cx, buf),
         }
     }
@@ -98,6 +119,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(s) => Pin::new(s).poll_flush(cx),
             Self::Unix(s) => Pin::new(s).poll_flush(cx),
+            Self::Tls(s) => s.poll_flush(cx),
             Self::Boxed(s) => Pin::new(s).poll_flush(cx),
         }
     }
@@ -106,6 +128,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(s) => Pin::new(s).poll_shutdown(cx),
             Self::Unix(s) => Pin::new(s).poll_shutdown(cx),
+            Self::Tls(s) => s.poll_shutdown(cx),
             Self::Boxed(s) => Pin::new(s).poll_shutdown(cx),
         }
     }

@@ -107,6 +107,7 @@ pub(super) fn authenticator(config: &Config, users: &Arc<Users>, mock: &Mock) ->
         AuthType::Md5 => auth::AuthType::Md5,
         AuthType::Plain => auth::AuthType::Plain,
         AuthType::Trust => auth::AuthType::Trust,
+        AuthType::Cert => auth::AuthType::Cert,
     };
     Authenticator { auth_type, secrets: users.clone(), mock: mock.clone() }
 }

@@ -56,7 +56,7 @@ async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) ->
         return None;
     };
     let limit = app.config.load().limits().client_login_timeout;
-    let logged_in = match tokio::time::timeout(limit, log_in(app, stream, peer)).await {
+    let logged_in = match tokio::time::timeout(limit, log_in(app, door, stream, peer)).await {
         Ok(logged_in) => logged_in?,
         Err(_) => {
             app.events.login_failures.count(["timeout", "none"]);
@@ -82,8 +82,9 @@ async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) ->
     }
 }
 
-async fn log_in(app: &Arc<App>, stream: Stream, peer: SocketAddr) -> Option<LoggedIn> {
-    let arrival = match Hello::read(stream).await {
+async fn log_in(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) -> Option<LoggedIn> {
+    let tls = app.config.load().client_tls(&door.listener);
+    let arrival = match Hello::read(stream, tls.as_deref()).await {
         Ok(Greeting::Startup(arrival)) => arrival,
         Ok(Greeting::Cancel { stream, key }) => {
             let outcome = cancel::cancel(&key, &app.registry, &*app.pools.dial()).await;

@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::login::{LoginStep, ServerLoginMachine, Session};
+use super::login::{Channel, LoginStep, ServerLoginMachine, Session};
 use crate::{
     auth::{scram::NONCE_BYTES, secrets::Credential},
     net::{Address, Dial, Inbox, Stream},
@@ -129,7 +129,7 @@ pub async fn connect(
 async fn log_in(mut stream: Stream, login: &ServerLogin) -> Result<Connected, ConnectError> {
     let mut nonce = [0; NONCE_BYTES];
     getrandom::fill(&mut nonce).map_err(|error| ConnectError::Unreachable(io::Error::other(error)))?;
-    let (mut machine, mut send) = ServerLoginMachine::start(login, nonce);
+    let (mut machine, mut send) = ServerLoginMachine::start(login, Channel::Plain, nonce);
     let mut inbox = Inbox::default();
     loop {
         if !send.is_empty() {

@@ -29,7 +29,7 @@ fn stretch() -> Stretch {
 }
 
 fn server(verifier: ScramVerifier) -> ScramServer {
-    ScramServer::new(Arc::new(verifier), [7; NONCE_BYTES])
+    ScramServer::new(Arc::new(verifier), [7; NONCE_BYTES], None)
 }
 
 /// Plays our client's part against our server; what each side thinks of the other.
@@ -58,11 +58,13 @@ fn passwords_and_keys_log_in_and_wrong_ones_do_not() {
     for password in ["pencil", "", "pa ss", "Gr\u{fc}\u{df}e", "I\u{ad}X", "\u{7}bell", "\u{00a0}x", "\u{ad}"]
     {
         let keys = ScramKeys::derive(password.as_bytes(), stretch());
-        let with = |text: &str| ScramClient::with_password(Password::new(text.as_bytes()), [1; NONCE_BYTES]);
+        let with = |text: &str| {
+            ScramClient::with_password(Password::new(text.as_bytes()), [1; NONCE_BYTES], Binding::Impossible)
+        };
         let gained = play(with(password), server(keys.verifier()));
         assert_eq!(gained.as_ref(), Ok(&keys), "{password:?}");
         // What the exchange yields logs in again.
-        let again = ScramClient::with_keys(Arc::new(gained.unwrap()), [2; NONCE_BYTES]);
+        let again = ScramClient::with_keys(Arc::new(gained.unwrap()), [2; NONCE_BYTES], Binding::Impossible);
         assert_eq!(play(again, server(keys.verifier())), Ok(keys.clone()));
         assert_eq!(play(with("other"), server(keys.verifier())), Err("WrongPassword".to_owned()));
     }
@@ -72,7 +74,7 @@ fn passwords_and_keys_log_in_and_wrong_ones_do_not() {
 fn a_password_is_stretched_once_for_one_server() {
     let verifier = || ScramVerifier::derive(b"pencil", stretch());
     let password = Password::new(b"pencil".as_slice());
-    let begin = || ScramClient::with_password(password.clone(), [1; NONCE_BYTES]);
+    let begin = || ScramClient::with_password(password.clone(), [1; NONCE_BYTES], Binding::Impossible);
     assert!(play(begin(), server(verifier())).is_ok());
     let (client, first) = begin();
     let Step::Continue { reply, .. } = server(verifier()).exchange(&first) else { panic!("no challenge") };
@@ -107,7 +109,7 @@ fn unknown_users_look_like_others() {
     let typical = Typical { kind: SecretKind::Scram, iterations: DEFAULT_ITERATIONS };
     let mock = Mock::new([1; 32]);
     let challenge = |verifier: Arc<ScramVerifier>| {
-        let server = ScramServer::new(verifier, [7; NONCE_BYTES]);
+        let server = ScramServer::new(verifier, [7; NONCE_BYTES], None);
         match server.exchange(b"n,,n=,r=abc") {
             Step::Continue { reply, .. } => String::from_utf8(reply).unwrap(),
             step => panic!("{step:?}"),
@@ -119,8 +121,9 @@ fn unknown_users_look_like_others() {
     assert_ne!(asked, challenge(Mock::new([2; 32]).verifier("nobody", typical)), "other in another process");
     let real = ScramVerifier::parse(&postgres_protocol::password::scram_sha_256(b"x")).unwrap();
     assert_eq!(asked.len(), challenge(Arc::new(real)).len());
-    let with = ScramClient::with_password(Password::new(b"x".as_slice()), [1; NONCE_BYTES]);
-    let exchange = play(with, ScramServer::new(mock.verifier("nobody", typical), [7; NONCE_BYTES]));
+    let with =
+        ScramClient::with_password(Password::new(b"x".as_slice()), [1; NONCE_BYTES], Binding::Impossible);
+    let exchange = play(with, ScramServer::new(mock.verifier("nobody", typical), [7; NONCE_BYTES], None));
     assert_eq!(exchange, Err("WrongPassword".to_owned()));
 }
 
@@ -191,7 +194,7 @@ proptest::proptest! {
             }
         }
         let keys = Arc::new(ScramKeys::derive(b"x", stretch()));
-        let client = || ScramClient::with_keys(Arc::clone(&keys), [0; NONCE_BYTES]).0;
+        let client = || ScramClient::with_keys(Arc::clone(&keys), [0; NONCE_BYTES], Binding::Impossible).0;
         for message in [&tail[..], &[&b"r="[..], &[b'A'; 24], &tail].concat()] {
             client().exchange(message);
         }

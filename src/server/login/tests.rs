@@ -14,7 +14,7 @@ use crate::{
         Address,
         scripted::{Once, run, scripted},
     },
-    server::{ServerLogin, cancel, connect, simple_query},
+    server::{ServerLogin, cancel, connect, login::Channel, simple_query},
     wire::{
         error::{PgError, SqlState},
         message::{
@@ -136,7 +136,7 @@ fn servers_that_do_not() {
         (
             none(),
             vec![&other[..]],
-            "Credential(\"the server asks for authentication by SASL by SCRAM-SHA-256-PLUS, OAUTHBEARER, which",
+            "Credential(\"the server offered SCRAM-SHA-256-PLUS over a connection without TLS",
         ),
         (
             none(),
@@ -163,8 +163,9 @@ fn scram(credential: &Credential, tamper: impl FnOnce(&mut Vec<u8>)) -> Result<S
     use super::{LoginStep, ServerLoginMachine};
     let stretch = Stretch { salt: b"salt".as_slice().into(), iterations: DEFAULT_ITERATIONS };
     let verifier = std::sync::Arc::new(ScramKeys::derive(b"pw", stretch).verifier());
-    let server = ScramServer::new(verifier, [5; NONCE_BYTES]);
-    let (machine, _) = ServerLoginMachine::start(&login(credential.clone()), [4; NONCE_BYTES]);
+    let server = ScramServer::new(verifier, [5; NONCE_BYTES], None);
+    let (machine, _) =
+        ServerLoginMachine::start(&login(credential.clone()), Channel::Plain, [4; NONCE_BYTES]);
     let advance = |machine: ServerLoginMachine, request: Authentication<'_>| match machine
         .exchange(b'R', &asks(request)[5..])
     {
