@@ -26,7 +26,7 @@ build: ## target/release/pgsteer
 	cargo build --release
 
 lint: ## format, clippy, documentation, licences
-	@deploy/install.sh build deny
+	@deploy/install.sh build parser deny
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --workspace --no-deps --document-private-items

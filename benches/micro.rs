@@ -271,6 +271,8 @@ fn pool(workers: usize) -> Slots {
         idle_timeout: Some(Duration::from_secs(600)),
         opening_max: SIZE,
         handover_slack: Duration::from_millis(1),
+        overtakes_max: 4,
+        reuse: pgsteer::pool::slots::Reuse::LastUsed,
     };
     let mut slots = Slots::new(limits, workers);
     for action in slots.handle(Moment::ZERO, Event::Tick) {

@@ -2,6 +2,7 @@
 # Installs what building and testing pgsteer needs, by package name, and is quiet when all of it is there.
 #
 #   deploy/install.sh build     protoc (etcd-client's build script runs it) and cargo
+#   deploy/install.sh parser    libclang (pg_query's build script reads PostgreSQL's headers with it), for tests/parser
 #   deploy/install.sh cluster   PostgreSQL, etcd and a Patroni of a known version: what `make demo` and the e2e tests start
 #   deploy/install.sh nextest   the test runner
 #   deploy/install.sh deny      the licence and source check; it takes minutes to build
@@ -56,11 +57,29 @@ postgresql_present() {
     return 1
 }
 
+# With the messages that every protoc knows: Debian has them in a package of their own, which nothing depends on.
+protoc_present() {
+    have protoc || return 1
+    for include in ${PROTOC_INCLUDE:-} "$(dirname "$(command -v protoc)")/../include"; do
+        [ -e "$include/google/protobuf/descriptor.proto" ] && return 0
+    done
+    return 1
+}
+
 install_build() {
     have cargo || fail "please install Rust first (rustup, or Debian's rustup package); Cargo.toml says which version"
     have cc || set -- "$@" gcc libc6-dev
-    have protoc || set -- "$@" protobuf-compiler
+    protoc_present || set -- "$@" protobuf-compiler libprotobuf-dev
     debian_packages "$@"
+}
+
+install_parser() {
+    for library in "${LIBCLANG_PATH:-/usr/lib}"/libclang* /usr/lib/llvm-*/lib/libclang* /usr/lib/*/libclang* /usr/lib64/libclang*; do
+        case ${library##*/} in
+            libclang.so* | libclang-[0-9]*.so*) [ -e "$library" ] && return 0 ;;
+        esac
+    done
+    debian_packages libclang-dev
 }
 
 install_cluster() {
@@ -99,14 +118,15 @@ install_deny() {
     }
 }
 
-[ $# -gt 0 ] || fail "what? build, cluster, nextest, deny or python"
+[ $# -gt 0 ] || fail "what? build, parser, cluster, nextest, deny or python"
 for part in "$@"; do
     case $part in
         build) install_build ;;
+        parser) install_parser ;;
         cluster) install_cluster ;;
         nextest) install_nextest ;;
         deny) install_deny ;;
         python) echo "$venv/bin/python" ;;
-        *) fail "unknown part $part: build, cluster, nextest, deny or python" ;;
+        *) fail "unknown part $part: build, parser, cluster, nextest, deny or python" ;;
     esac
 done

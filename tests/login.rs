@@ -17,9 +17,11 @@ use pgsteer::{
     client::{Authenticator, Greeting, Hello, login},
     net::{Address, NetDialer, Stream},
     server::{ConnectError, Connected, QueryError, ServerLogin, cancel, connect, simple_query},
+    tls::ToServers,
     wire::{
         error::SqlState,
         message::{encode_backend_key, encode_parameter_status, encode_ready_for_query},
+        startup::Protocol,
     },
 };
 use tokio::io::AsyncWriteExt as _;
@@ -71,7 +73,14 @@ impl Server {
 
 fn as_user(user: &str, credential: Credential) -> ServerLogin {
     let parameters = vec![("application_name".to_owned(), "login test".to_owned())];
-    ServerLogin { user: user.to_owned(), database: "postgres".to_owned(), parameters, credential }
+    ServerLogin {
+        user: user.to_owned(),
+        database: "postgres".to_owned(),
+        parameters,
+        credential,
+        protocol: Protocol::NEWEST,
+        tls: ToServers::default(),
+    }
 }
 
 fn password(text: &str) -> Credential {
@@ -188,7 +197,7 @@ async fn cancelling(server: &Server) {
         tokio::spawn(async move { (simple_query(&mut stream, "select pg_sleep(600)").await, stream) });
     let mut admin = server.open("postgres", Credential::None).await.unwrap();
     while ask(&mut admin.stream, &asleep).await != [Some("1".to_owned())] {}
-    cancel(&NetDialer::default(), &server.tcp(), &key).await.unwrap();
+    cancel(&NetDialer::default(), &server.tcp(), &ToServers::default(), &key).await.unwrap();
     let (outcome, mut stream) = sleeper.await.unwrap();
     match outcome {
         Err(QueryError::Server(error)) => assert_eq!(error.code, SqlState::QUERY_CANCELED),
@@ -208,6 +217,8 @@ async fn serve(listener: tokio::net::TcpListener, authenticator: Authenticator, 
             database: client.database.clone(),
             parameters: Vec::new(),
             credential: client.credential.clone(),
+            protocol: Protocol::NEWEST,
+            tls: ToServers::default(),
         };
         let mut server = match connect(&NetDialer::default(), &address, &server).await {
             Ok(server) => server,
@@ -256,7 +267,8 @@ async fn clients_of_ours(server: &Server) {
     ] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let authenticator = Authenticator { auth_type, secrets: secrets.clone(), mock: Mock::new([9; 32]) };
+        let authenticator =
+            Authenticator { auth_type, secrets: secrets.clone(), lookup: None, mock: Mock::new([9; 32]) };
         let proxy = tokio::spawn(serve(listener, authenticator, server.tcp()));
         for client in
             [through_tokio_postgres(port, user, password).await, through_psql(port, user, password).await]

@@ -88,6 +88,7 @@ impl Applicant<'_> {
     /// Why this user cannot pass whatever the proof, for the log.
     pub fn cannot_pass(&self, method: AuthType) -> Option<&'static str> {
         match (method, self.secret.map(|secret| secret.kind())) {
+            (AuthType::Trust | AuthType::Cert, _) => None,
             (_, None) => Some("the user is unknown"),
             (_, Some(SecretKind::Missing)) => Some("the user has no password"),
             (AuthType::ScramSha256, Some(SecretKind::Md5)) => {
@@ -165,6 +166,12 @@ impl Gate {
             Exchange::ScramOffered(_) | Exchange::Scram(_) => SASL_MAX,
             Exchange::Md5(_) | Exchange::Plain(_) => PASSWORD_MAX,
         }
+    }
+
+    /// Whether the client's next message is all that is asked of it, so that it can be judged again by another
+    /// secret.
+    pub const fn asks_once(&self) -> bool {
+        matches!(self.exchange, Exchange::Md5(_) | Exchange::Plain(_))
     }
 
     /// Whether the next [`exchange`](Self::exchange) takes milliseconds: then not on a worker.

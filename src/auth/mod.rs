@@ -6,6 +6,7 @@ use std::{fmt, str::FromStr};
 
 use crate::wire::error::{PgError, SqlState};
 
+pub mod cache;
 pub mod cleartext;
 pub mod feeds;
 pub mod gate;

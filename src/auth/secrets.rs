@@ -194,6 +194,18 @@ pub struct Typical {
     pub iterations: NonZeroU32,
 }
 
+impl Typical {
+    /// What users like this one have; `None` if he has nothing.
+    pub fn of(secret: &UserSecret) -> Option<Self> {
+        let iterations = match secret {
+            UserSecret::Scram(verifier) => verifier.stretch().iterations,
+            UserSecret::Md5(_) | UserSecret::Password(_) => DEFAULT_ITERATIONS,
+            UserSecret::NoPassword => return None,
+        };
+        Some(Self { kind: secret.kind(), iterations })
+    }
+}
+
 impl Default for Typical {
     /// PostgreSQL's own default.
     fn default() -> Self {

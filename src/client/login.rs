@@ -4,10 +4,13 @@ use std::{io, sync::Arc};
 
 use tokio::{io::AsyncWriteExt as _, task::spawn_blocking};
 
-use super::hello::Arrival;
+use super::{
+    hello::Arrival,
+    lookup::{Age, Found, Lookup, Need, listed, nobody},
+};
 use crate::{
     auth::{
-        AuthType, Step, Transport,
+        AuthType, Failure, Step, Transport,
         gate::{Admission, Applicant, Gate, Opening},
         mock::Mock,
         scram::NONCE_BYTES,
@@ -28,8 +31,20 @@ pub struct Authenticator {
     pub auth_type: AuthType,
     /// Where their secrets come from.
     pub secrets: Arc<dyn Secrets>,
+    /// Where those come from that are not there.
+    pub lookup: Option<Arc<dyn Lookup>>,
     /// What unknown users seem to have.
     pub mock: Mock,
+}
+
+impl Authenticator {
+    async fn find(&self, names: &Names, need: Need) -> Result<Found, PgError> {
+        match (listed(&*self.secrets, &names.user), &self.lookup) {
+            (Some(found), _) => Ok(found),
+            (None, Some(lookup)) => lookup.find(&names.user, &names.database, need).await,
+            (None, None) => Ok(nobody(&*self.secrets)),
+        }
+    }
 }
 
 /// A client that is who it says. It has not been told yet, so that everything up to the first ReadyForQuery can go
@@ -89,17 +104,15 @@ pub async fn login(arrival: Arrival, authenticator: &Authenticator) -> Result<Lo
     let mut inbox = Inbox::new(unread);
     let mut told = Vec::new();
     startup.encode_negotiation(&mut told);
-    let outcome = match Names::of(&startup) {
-        Ok(names) => {
-            match admit(&mut stream, &mut inbox, &mut told, (&names.user, &transport), authenticator).await {
-                Ok(admission) => Ok((names, admission)),
-                Err(refusal) => Err((Some(names.user), refusal)),
-            }
-        }
+    let outcome = match Names::of(&startup, transport) {
+        Ok(names) => match admit(&mut stream, &mut inbox, &mut told, &names, authenticator).await {
+            Ok(admission) => Ok((names, admission)),
+            Err(refusal) => Err((Some(names.user), refusal)),
+        },
         Err(error) => Err((None, Refusal::Told { error, reason: None })),
     };
     match outcome {
-        Ok((Names { user, database }, admission)) => {
+        Ok((Names { user, database, .. }, admission)) => {
             told.extend_from_slice(&admission.reply);
             let credential = admission.credential;
             let unread = inbox.into_unread();
@@ -113,14 +126,15 @@ pub async fn login(arrival: Arrival, authenticator: &Authenticator) -> Result<Lo
     }
 }
 
-/// Who, and where to.
+/// Who, where to, and over what.
 struct Names {
     user: String,
     database: String,
+    transport: Transport,
 }
 
 impl Names {
-    fn of(startup: &StartupMessage) -> Result<Self, PgError> {
+    fn of(startup: &StartupMessage, transport: Transport) -> Result<Self, PgError> {
         let text = |name| match startup.get(name).map(str::from_utf8) {
             None | Some(Ok("")) => Ok(None),
             Some(Ok(text)) => Ok(Some(text.to_owned())),
@@ -138,7 +152,7 @@ impl Names {
             let hint = "Connect to the server itself.";
             return Err(PgError::fatal(SqlState::FEATURE_NOT_SUPPORTED, message).hint(hint));
         }
-        Ok(Self { database: text("database")?.unwrap_or_else(|| user.clone()), user })
+        Ok(Self { database: text("database")?.unwrap_or_else(|| user.clone()), user, transport })
     }
 }
 
@@ -164,27 +178,17 @@ async fn admit(
     stream: &mut Stream,
     inbox: &mut Inbox,
     told: &mut Vec<u8>,
-    (user, transport): (&str, &Transport),
+    names: &Names,
     authenticator: &Authenticator,
 ) -> Result<Admission, Refusal> {
-    let secret = authenticator.secrets.lookup(user);
-    let applicant =
-        Applicant { user, secret: secret.as_ref(), typical: authenticator.secrets.typical(), transport };
-    if let Some(password) = applicant.to_derive(authenticator.auth_type) {
-        let stretch = authenticator.mock.stretch(user, applicant.typical);
-        let password = password.clone();
-        spawn_blocking(move || password.derive_verifier(stretch)).await.map_err(io::Error::other)?;
-    }
+    let found = authenticator.find(names, Need::Recent).await.map_err(unknowable)?;
     let mut random = [0; NONCE_BYTES];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
-    let (mut gate, mut reply) =
-        match Gate::open(authenticator.auth_type, applicant, &authenticator.mock, random) {
-            Opening::Free(credential) => return Ok(Admission { reply: Vec::new(), credential }),
-            Opening::Ask { gate, request } => (gate, request),
-            Opening::Refuse(failure) => {
-                return Err(Refusal::Told { error: failure.to_client(user), reason: None });
-            }
-        };
+    let (mut gate, mut reply) = match open(names, &found, authenticator, random).await? {
+        Opening::Free(credential) => return Ok(Admission { reply: Vec::new(), credential }),
+        Opening::Ask { gate, request } => (gate, request),
+        Opening::Refuse(failure) => return Err(refused(names, &found, authenticator, failure)),
+    };
     if !told.is_empty() {
         told.append(&mut reply);
         reply = std::mem::take(told);
@@ -198,20 +202,82 @@ async fn admit(
                 reason: None,
             },
         })?;
+        let again = (found.age == Age::Remembered).then(|| (body.to_vec(), gate.asks_once()));
         let step = if gate.is_slow() {
-            let body = body.to_vec();
-            spawn_blocking(move || gate.exchange(tag, &body)).await.map_err(io::Error::other)?
+            Box::pin(judge(gate, tag, body.to_vec())).await?
         } else {
             gate.exchange(tag, body)
         };
         match step {
+            Step::Failed(Failure::WrongPassword) if again.is_some() => {
+                let looking = second_look(names, &found, authenticator, again.unwrap_or_default(), random);
+                return Box::pin(looking).await;
+            }
             Step::Continue { next, reply: send } => (gate, reply) = (next, send),
             Step::Done(admission) => return Ok(admission),
-            Step::Failed(failure) => {
-                let reason = applicant.cannot_pass(authenticator.auth_type);
-                return Err(Refusal::Told { error: failure.to_client(user), reason });
-            }
+            Step::Failed(failure) => return Err(refused(names, &found, authenticator, failure)),
         }
+    }
+}
+
+fn refused(names: &Names, found: &Found, authenticator: &Authenticator, failure: Failure) -> Refusal {
+    let reason = applicant(names, found).cannot_pass(authenticator.auth_type);
+    Refusal::Told { error: failure.to_client(&names.user), reason }
+}
+
+fn applicant<'a>(names: &'a Names, found: &'a Found) -> Applicant<'a> {
+    let Names { user, transport, .. } = names;
+    Applicant { user, secret: found.secret.as_ref(), typical: found.typical, transport }
+}
+
+const fn unknowable(error: PgError) -> Refusal {
+    Refusal::Told { error, reason: None }
+}
+
+/// Begins the exchange, with the password stretched where that is needed.
+async fn open(
+    names: &Names,
+    found: &Found,
+    authenticator: &Authenticator,
+    random: [u8; NONCE_BYTES],
+) -> io::Result<Opening> {
+    let applicant = applicant(names, found);
+    if let Some(password) = applicant.to_derive(authenticator.auth_type) {
+        let stretch = authenticator.mock.stretch(&names.user, applicant.typical);
+        let password = password.clone();
+        spawn_blocking(move || password.derive_verifier(stretch)).await.map_err(io::Error::other)?;
+    }
+    Ok(Gate::open(authenticator.auth_type, applicant, &authenticator.mock, random))
+}
+
+/// Judges what takes milliseconds, away from the worker.
+async fn judge(gate: Gate, tag: u8, body: Vec<u8>) -> io::Result<Step<Gate, Admission>> {
+    spawn_blocking(move || gate.exchange(tag, &body)).await.map_err(io::Error::other)
+}
+
+/// A proof failed against a secret that was remembered: it may have changed since. Where the client's one answer
+/// suffices to judge by, it is judged by the new secret; a SCRAM client has answered to the old one's salt, so that
+/// only its next login can succeed.
+async fn second_look(
+    names: &Names,
+    remembered: &Found,
+    authenticator: &Authenticator,
+    (body, asks_once): (Vec<u8>, bool),
+    random: [u8; NONCE_BYTES],
+) -> Result<Admission, Refusal> {
+    let newest = authenticator.find(names, Need::Newest).await;
+    let changed = newest.ok().filter(|newest| asks_once && newest.secret != remembered.secret);
+    let Some(newest) = changed else {
+        return Err(refused(names, remembered, authenticator, Failure::WrongPassword));
+    };
+    match open(names, &newest, authenticator, random).await? {
+        Opening::Ask { gate, .. } if gate.asks_once() => match judge(gate, b'p', body).await? {
+            Step::Done(admission) => Ok(admission),
+            Step::Continue { .. } | Step::Failed(_) => {
+                Err(refused(names, &newest, authenticator, Failure::WrongPassword))
+            }
+        },
+        _ => Err(refused(names, &newest, authenticator, Failure::WrongPassword)),
     }
 }
 

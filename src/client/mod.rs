@@ -2,10 +2,12 @@
 
 mod hello;
 mod login;
+mod lookup;
 pub mod registry;
 
 pub use hello::{Arrival, Greeting, Hello, HelloError};
 pub use login::{Authenticator, LoggedIn, LoginError, login};
+pub use lookup::{Age, Finding, Found, Lookup, Need};
 
 #[cfg(test)]
 mod tests;

@@ -190,13 +190,14 @@ impl Drop for Registered {
 }
 
 impl Registry {
-    /// Enters a client, under a new cancel key. The secret comes from `random`.
+    /// Enters a client, under a new cancel key with this secret: random, and as long as the client's version of the
+    /// protocol has it. `None`: no protocol has it so long.
     pub fn register(
         self: &Arc<Self>,
         account: Arc<Account>,
         peer: Option<SocketAddr>,
         now: Moment,
-        random: [u8; 4],
+        secret: &[u8],
     ) -> Option<Registered> {
         loop {
             // A process id as clients expect it: positive, and not in use.
@@ -204,7 +205,7 @@ impl Registry {
                 u32::try_from(self.next_pid.fetch_add(1, Ordering::Relaxed) % 0x7FFF_FFFF).unwrap_or(0) + 1;
             let dashmap::Entry::Vacant(vacant) = self.clients.entry(pid) else { continue };
             let entry = Arc::new(ClientEntry {
-                key: BackendKey::new(pid, &random)?,
+                key: BackendKey::new(pid, secret)?,
                 account,
                 peer,
                 tether: Arc::default(),

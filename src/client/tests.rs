@@ -9,7 +9,7 @@ use crate::{
     wire::{
         error::ServerError,
         message::encode_password,
-        startup::{BackendKey, StartupMessage, encode_ssl_request, encode_startup},
+        startup::{BackendKey, Protocol, StartupMessage, encode_ssl_request, encode_startup},
     },
 };
 
@@ -22,12 +22,12 @@ fn bytes(build: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 }
 
 fn start(parameters: &[(&str, &str)]) -> Vec<u8> {
-    bytes(|out| encode_startup(out, parameters.iter().copied()))
+    bytes(|out| encode_startup(out, Protocol::V3_0, parameters.iter().copied()))
 }
 
 fn newer(parameters: &[(&str, &str)]) -> Vec<u8> {
     let mut packet = start(parameters);
-    packet[7] = 2;
+    packet[7] = 3;
     packet
 }
 
@@ -45,7 +45,8 @@ fn gss() -> Vec<u8> {
 async fn attempt(auth_type: AuthType, turns: &[&[u8]], cut: usize) -> (String, String) {
     let (stream, written) = scripted(turns, cut);
     let users = Users::parse("\"u\" \"pw\"").unwrap();
-    let authenticator = Authenticator { auth_type, secrets: Arc::new(users), mock: Mock::new([0; 32]) };
+    let authenticator =
+        Authenticator { auth_type, secrets: Arc::new(users), lookup: None, mock: Mock::new([0; 32]) };
     let outcome = match Hello::read(stream, None).await {
         Ok(Greeting::Cancel { key, .. }) => format!("cancel {key:?}"),
         Ok(Greeting::Startup(arrival)) => match login(arrival, &authenticator).await {
@@ -94,10 +95,10 @@ fn greetings() {
         (&[&gss(), &ssl(), &start], IN, format!("NN{OK}")),
         (&[&ssl(), &cancel], "cancel BackendKey { pid: 7, .. }", "N".to_owned()),
         (&[&cancel], "cancel BackendKey { pid: 7, .. }", String::new()),
-        (&[&newer], "in u@d []", format!("v\0\0\0\u{13}\0\u{3}\0\0\0\0\0\u{1}_pq_.x\0{OK}")),
+        (&[&newer], "in u@d []", format!("v\0\0\0\u{13}\0\u{3}\0\u{2}\0\0\0\u{1}_pq_.x\0{OK}")),
         (
             &[&ssl(), &ssl()],
-            "hello: unsupported frontend protocol 1234.5679: server supports 3.0 to 3.0",
+            "hello: unsupported frontend protocol 1234.5679: server supports 3.0 to 3.2",
             "N 0A000".to_owned(),
         ),
         (&[b""], "hello: unexpected end of file", String::new()),
@@ -121,7 +122,7 @@ fn bytes_glued_behind_a_request_for_encryption_are_refused() {
 #[test]
 fn logins() {
     const ASKED: &str = "R\0\0\0\u{8}\0\0\0\u{3}";
-    const NEGOTIATED: &str = "v\0\0\0\u{c}\0\u{3}\0\0\0\0\0\0";
+    const NEGOTIATED: &str = "v\0\0\0\u{c}\0\u{3}\0\u{2}\0\0\0\0";
     let right = bytes(|out| encode_password(out, b"pw"));
     let wrong = bytes(|out| encode_password(out, b"x"));
     let long = bytes(|out| encode_password(out, &[b'x'; 65_535]));
@@ -178,7 +179,7 @@ fn logins() {
 fn futures_are_small() {
     let users = Arc::new(Users::default());
     let authenticator =
-        Authenticator { auth_type: AuthType::Plain, secrets: users, mock: Mock::new([0; 32]) };
+        Authenticator { auth_type: AuthType::Plain, secrets: users, lookup: None, mock: Mock::new([0; 32]) };
     let hello = size_of_val(&Hello::read(scripted(&[], 0).0, None));
     let (stream, startup) = (scripted(&[], 0).0, StartupMessage::from_parameters(USER_U.into_iter()));
     let login = size_of_val(&login(

@@ -1,6 +1,6 @@
 //! What keys say of each other, and the listeners and users that come of it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use super::{
     auth_file::{AuthFile, SecretKind},
@@ -10,8 +10,7 @@ use super::{
     nearest::nearest,
     secret::Secret,
     secret_file::{Readers, read_secret},
-    settings::{Auth, Databases, Listener},
-    words::AuthType,
+    settings::Listener,
 };
 
 /// Puts the content of `…_file` into the secrets beside them.
@@ -26,7 +25,11 @@ pub(super) fn read_secrets(keys: &mut Keys, reading: &mut Reading<'_>) {
     for (name, database) in &mut keys.databases {
         let path = format!("databases.{}", key_part(name));
         one_secret(&path, "password", (&mut database.password, &database.password_file), reading);
+        let asking = (&mut database.auth_password, &database.auth_password_file);
+        one_secret(&path, "auth_password", asking, reading);
     }
+    let asking = (&mut keys.auth.auth_password, &keys.auth.auth_password_file);
+    one_secret("auth", "auth_password", asking, reading);
 }
 
 fn one_secret(
@@ -115,71 +118,6 @@ fn known_cluster(path: &str, name: &str, keys: &Keys, reading: &mut Reading<'_>)
     };
     reading.error(path, format!("there is no cluster {}", shown_name(name)), help);
     None
-}
-
-/// Reads the users and checks what concerns logging in.
-pub(super) fn auth(keys: &Keys, reading: &mut Reading<'_>) -> Auth {
-    let AuthKeysRead { kind, users } = auth_users(keys, reading);
-    let exposed = keys.listen.iter().position(|listen| !listen.address.ip().is_loopback());
-    if let (AuthType::Trust, Some(index)) = (kind, exposed) {
-        let what = "with auth_type = \"trust\" everybody who reaches this address may be any user";
-        reading.warning(
-            &format!("listen.{index}.address"),
-            what,
-            "listen on 127.0.0.1, or choose another auth_type",
-        );
-    }
-    let databases = if keys.auth.databases_only { Databases::Declared } else { Databases::Any };
-    if databases == Databases::Declared && keys.databases.is_empty() {
-        let help = "add [databases.NAME], or remove databases_only";
-        reading.error("auth.databases_only", "no database is declared, so nobody could connect", help);
-    }
-    Auth { kind, users: Arc::new(users), databases }
-}
-
-struct AuthKeysRead {
-    kind: AuthType,
-    users: AuthFile,
-}
-
-fn auth_users(keys: &Keys, reading: &mut Reading<'_>) -> AuthKeysRead {
-    let kind = keys.auth.auth_type;
-    let users = match &keys.auth.auth_file {
-        Some(path) => AuthFile::load(path, &mut reading.findings),
-        None => {
-            if !matches!(kind, AuthType::Trust | AuthType::Cert) && !reading.is_told("auth.auth_type") {
-                let what = format!("`auth_file` is missing: auth_type = \"{}\" needs it", kind.word());
-                reading.missing("auth.auth_file", what, "add `auth_file = \"userlist.txt\"` under [auth]");
-            }
-            AuthFile::default()
-        }
-    };
-    let shut_out =
-        users.iter().filter(|(_, secret)| shut_out(kind, SecretKind::of(secret))).map(|(user, _)| user);
-    let shut_out: Vec<_> = shut_out.collect();
-    if let Some(first) = shut_out.first() {
-        let what = match shut_out.len() {
-            1 => format!("the user {first:?} cannot log in"),
-            n => format!("{n} users cannot log in, {first:?} among them"),
-        };
-        let what = format!("{what}: the secret does not serve auth_type = \"{}\"", kind.word());
-        let help = "list a SCRAM verifier or a password";
-        if shut_out.len() == users.len() {
-            reading.error("auth.auth_type", what, help);
-        } else {
-            reading.warning("auth.auth_type", what, help);
-        }
-    }
-    AuthKeysRead { kind, users }
-}
-
-/// Whether a client with such a secret in the auth_file can never prove who it is.
-const fn shut_out(kind: AuthType, secret: SecretKind) -> bool {
-    match kind {
-        AuthType::ScramSha256 => matches!(secret, SecretKind::Md5 | SecretKind::Empty),
-        AuthType::Md5 | AuthType::Plain => matches!(secret, SecretKind::Empty),
-        AuthType::Trust | AuthType::Cert => false,
-    }
 }
 
 /// What databases and users override.

@@ -49,7 +49,8 @@ pub(super) fn clusters(
             reading,
         );
         if let Some(source) = source {
-            let cluster = Cluster { name: name.clone(), source, probe, replicas: replicas.clone() };
+            let (replicas, protocol) = (replicas.clone(), cluster.max_protocol_version);
+            let cluster = Cluster { name: name.clone(), source, probe, replicas, protocol };
             clusters.insert(name.clone(), cluster);
         }
     }

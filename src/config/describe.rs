@@ -47,7 +47,7 @@ impl Config {
             *kinds.entry(SecretKind::of(secret)).or_default() += 1;
         }
         let counted: Vec<_> = kinds.iter().map(|(kind, n)| format!("{n} {}", kind.name())).collect();
-        match (&self.keys.auth.auth_file, self.auth.kind) {
+        let listed = match (&self.keys.auth.auth_file, self.auth.kind) {
             (Some(file), kind) => {
                 let counted = if counted.is_empty() { "nobody".to_owned() } else { counted.join(", ") };
                 format!(
@@ -59,6 +59,10 @@ impl Config {
             }
             (None, AuthType::Trust) => "anybody, without proof (trust)".to_owned(),
             (None, kind) => format!("nobody is known, who could log in by {}", kind.word()),
+        };
+        match &self.keys.auth.auth_user {
+            Some(asker) => format!("{listed}; others are looked up on the servers by {asker}"),
+            None => listed,
         }
     }
 }

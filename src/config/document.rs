@@ -9,9 +9,10 @@ use toml::{
 };
 
 use super::{
+    auth_keys::AuthKeys,
     declare::{Entry, Fields, Reading, Section, key_part},
     error::{Finding, Place},
-    keys::{AuthKeys, ClusterKeys, DatabaseKeys, Http, ListenKeys, Log, Pool, Replicas, Runtime, UserKeys},
+    keys::{ClusterKeys, DatabaseKeys, Http, ListenKeys, Log, Pool, Replicas, Runtime, UserKeys},
     tls_keys::{ClientTls, ServerTls, overrides},
 };
 

@@ -4,11 +4,12 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use super::{
     address::{Endpoint, ServerAddress},
+    auth_keys::AuthKeys,
     declare::{Entry, Fields, Key, Reload, Section, section},
     secret::Secret,
     tls_keys::{ClientTls, ServerTls},
     value::{Delay, OrOff, Size, Value},
-    words::{AuthType, Balance, Fallback, LogFormat, LogLevel, PoolMode, RouteKind, StoreKind},
+    words::{Balance, Fallback, LogFormat, LogLevel, MaxProtocol, PoolMode, RouteKind, StoreKind},
 };
 
 section! {
@@ -43,6 +44,10 @@ section! {
         /// How often the store is read again although its watch is silent. A silent watch proves nothing; each
         /// re-read renews the right to write, so it must stay well below Patroni's `ttl`.
         Restart store_reread_interval: Duration = "1s";
+        /// The newest version of the protocol that the servers are asked for. With 3.2 (PostgreSQL 18) they give cancel
+        /// keys of 256 bits instead of 32; older PostgreSQL says that it has only 3.0, and that is spoken then. `"3.0"`
+        /// is for a proxy in between that cannot negotiate. Clients may speak either, whatever the servers do.
+        Restart max_protocol_version: MaxProtocol = "3.2";
         /// Role that asks the members how they are. It needs `LOGIN` and `pg_monitor`.
         Restart probe_user: String;
         /// Its password. Without one, its entry in `auth_file` serves if that is a plain password; otherwise the
@@ -152,6 +157,9 @@ section! {
         /// Named prepared statements kept on a server connection in transaction and statement mode, and those a client
         /// may have; the longest unused give way. 0: named statements are not followed from server to server.
         NewConnections max_prepared_statements: OrOff<NonZeroU32> = 200;
+        /// For tests: gives a client another server after every transaction, wherever another can be had, instead of
+        /// the one used last. What a session could lose between two transactions it loses then.
+        AtOnce rotate_servers: bool = false;
         /// TCP keep-alive on client and server connections.
         NewConnections tcp_keepalive: bool = true;
         /// Idle time before the first keep-alive probe, in whole seconds. 0: the system's own.
@@ -179,6 +187,16 @@ section! {
         NewConnections password: Option<Secret>;
         /// File that holds the password of `user`.
         NewConnections password_file: Option<PathBuf>;
+        /// As `auth_user` in `[auth]`, for clients of this database.
+        NewConnections auth_user: Option<String>;
+        /// The password of this database's `auth_user`.
+        NewConnections auth_password: Option<Secret>;
+        /// File that holds the password of this database's `auth_user`.
+        NewConnections auth_password_file: Option<PathBuf>;
+        /// As `auth_query` in `[auth]`.
+        NewConnections auth_query: Option<String>;
+        /// As `auth_dbname` in `[auth]`.
+        NewConnections auth_dbname: Option<String>;
         /// As `pool_mode` in `[pool]`.
         NewConnections pool_mode: Option<PoolMode>;
         /// Instead of `default_pool_size`.
@@ -219,21 +237,6 @@ section! {
         AtOnce query_timeout: Option<OrOff<Duration>>;
         /// As `transaction_timeout` in `[pool]`.
         AtOnce transaction_timeout: Option<OrOff<Duration>>;
-    }
-}
-
-section! {
-    /// How clients log in, and what pgsteer shows the servers: the forced `password` of the database, else the
-    /// password in `auth_file`, else (SCRAM) the client's own keys, so that no password needs storing.
-    AuthKeys "[auth]" {
-        /// How clients prove who they are.
-        NewConnections auth_type: AuthType = "scram-sha-256";
-        /// Users and their secrets, in PgBouncer's format: `"user" "SCRAM-SHA-256$…"`, `"user" "md5…"` or
-        /// `"user" "password"`, one a line; `;` begins a comment. Needed unless `auth_type = "trust"`. Read again at
-        /// every reload.
-        NewConnections auth_file: Option<PathBuf>;
-        /// Whether only the databases under `[databases.NAME]` may be asked for.
-        NewConnections databases_only: bool = false;
     }
 }
 

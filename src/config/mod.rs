@@ -5,7 +5,9 @@
 //! that says where and what to do, and all of them are told at once.
 
 mod address;
+mod auth_checks;
 mod auth_file;
+mod auth_keys;
 mod checks;
 mod clusters;
 mod declare;
@@ -35,25 +37,24 @@ use crate::tls::{Acceptor, ToServers};
 
 pub use address::{Endpoint, ServerAddress};
 pub use auth_file::{AuthFile, SecretKind};
+pub use auth_keys::AuthKeys;
 pub use declare::Reload;
 pub use document::Keys;
 pub use error::{Finding, Invalid, Severity};
-pub use keys::{
-    AuthKeys, ClusterKeys, DatabaseKeys, Http, ListenKeys, Log, Pool, Replicas, Runtime, UserKeys,
-};
+pub use keys::{ClusterKeys, DatabaseKeys, Http, ListenKeys, Log, Pool, Replicas, Runtime, UserKeys};
 pub use reference::reference;
 pub use reload::Change;
 pub use secret::Secret;
 pub use settings::{
-    Auth, Cluster, Credentials, Databases, Etcd3, Limits, Listener, PoolSettings, Probe, ServerLogin,
-    StoreSource, StoreTls, Tcp,
+    Auth, AuthQuery, Cluster, Credentials, Databases, Etcd3, Limits, Listener, PoolSettings, Probe,
+    ServerLogin, StoreSource, StoreTls, Tcp,
 };
 pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
 pub use tls_keys::{ClientTls, ServerTls, Trusted};
 pub use value::{Delay, OrOff, Size};
 pub use words::{
-    AuthType, Balance, ClientNegotiation, ClientSslMode, Fallback, LogFormat, LogLevel, PoolMode, RouteKind,
-    ServerNegotiation, ServerSslMode, StoreKind, TlsVersion,
+    AuthType, Balance, ClientNegotiation, ClientSslMode, Fallback, LogFormat, LogLevel, MaxProtocol,
+    PoolMode, RouteKind, ServerNegotiation, ServerSslMode, StoreKind, TlsVersion,
 };
 
 /// A configuration that has been checked.
@@ -119,6 +120,12 @@ impl Config {
             Databases::Any => true,
             Databases::Declared => self.keys.databases.contains_key(database),
         }
+    }
+
+    /// How the secrets of users who are not listed are looked up for clients of this database (as they name it);
+    /// `None`: not at all.
+    pub fn auth_query(&self, database: &str) -> Option<AuthQuery> {
+        AuthQuery::resolve(&self.keys, &self.auth.users, self.keys.databases.get(database))
     }
 
     /// How to log in to a server for this user (as the client logged in) and database (as the client named it).

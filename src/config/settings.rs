@@ -5,11 +5,11 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Dura
 use super::{
     Keys,
     address::ServerAddress,
-    auth_file::AuthFile,
-    keys::{Pool, Replicas},
+    auth_file::{AuthFile, SecretKind},
+    keys::{DatabaseKeys, Pool, Replicas},
     secret::Secret,
     value::OrOff,
-    words::{AuthType, PoolMode, RouteKind},
+    words::{AuthType, MaxProtocol, PoolMode, RouteKind},
 };
 
 /// A cluster and how to learn about it.
@@ -23,6 +23,8 @@ pub struct Cluster {
     pub probe: Probe,
     /// Which replicas serve reads.
     pub replicas: Replicas,
+    /// The newest version of the protocol that its servers are asked for.
+    pub protocol: MaxProtocol,
 }
 
 /// Who says which member leads.
@@ -109,6 +111,45 @@ pub struct Auth {
     pub databases: Databases,
 }
 
+/// How secrets are looked up on the servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthQuery {
+    /// The role that asks.
+    pub user: String,
+    /// What it logs in with: a password or `md5…`; `None`: the servers must let it in without.
+    pub secret: Option<Secret>,
+    /// The database it asks in, as the servers know it.
+    pub database: String,
+    /// The query.
+    pub query: String,
+}
+
+impl AuthQuery {
+    /// The database's own, else the one for all. A password belongs to the `auth_user` beside it.
+    pub(super) fn resolve(keys: &Keys, users: &AuthFile, database: Option<&DatabaseKeys>) -> Option<Self> {
+        let auth = &keys.auth;
+        let own = database.and_then(|own| own.auth_user.as_ref());
+        let user = own.or(auth.auth_user.as_ref())?.clone();
+        let written = match (own, database) {
+            (Some(_), Some(database)) => database.auth_password.clone(),
+            _ => auth.auth_password.clone(),
+        };
+        let listed = || {
+            let usable =
+                |secret: &&Secret| matches!(SecretKind::of(secret), SecretKind::Plain | SecretKind::Md5);
+            users.get(&user).filter(usable).cloned()
+        };
+        Some(Self {
+            secret: written.or_else(listed),
+            database: database
+                .and_then(|own| own.auth_dbname.clone())
+                .unwrap_or_else(|| auth.auth_dbname.clone()),
+            query: database.and_then(|own| own.auth_query.clone()).unwrap_or_else(|| auth.auth_query.clone()),
+            user,
+        })
+    }
+}
+
 /// Which databases may be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Databases {
@@ -163,6 +204,8 @@ pub struct PoolSettings {
     pub transaction_timeout: Option<Duration>,
     /// Prepared statements kept on a server connection; `None`: not followed.
     pub max_prepared_statements: Option<u32>,
+    /// Whether clients get another server each time.
+    pub rotate_servers: bool,
 }
 
 impl PoolSettings {
@@ -222,6 +265,7 @@ impl PoolSettings {
             max_prepared_statements: number(
                 database.and_then(|d| d.max_prepared_statements).unwrap_or(pool.max_prepared_statements),
             ),
+            rotate_servers: pool.rotate_servers,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Config, Invalid, ServerAddress, checks, clusters,
+    Config, Invalid, ServerAddress, auth_checks, checks, clusters,
     declare::Reading,
     document::Keys,
     error::{Finding, Place, SourceText},
@@ -145,7 +145,7 @@ impl Config {
 
     fn check(mut keys: Keys, name: &str, reading: &mut Reading<'_>) -> Self {
         checks::read_secrets(&mut keys, reading);
-        let auth = checks::auth(&keys, reading);
+        let auth = auth_checks::auth(&keys, reading);
         let clusters = clusters::clusters(&keys, &auth.users, reading);
         let listeners = checks::listeners(&keys, reading);
         checks::overrides(&keys, &auth.users, reading);

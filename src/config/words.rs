@@ -78,6 +78,16 @@ words! {
 }
 
 words! {
+    /// Versions of PostgreSQL's protocol. Named as libpq names them.
+    MaxProtocol {
+        /// Every PostgreSQL knows it.
+        V3_0 = "3.0",
+        /// PostgreSQL 18: longer cancel keys.
+        V3_2 = "3.2",
+    }
+}
+
+words! {
     /// Where the connections of a listener go.
     RouteKind {
         /// To the leader.

@@ -10,6 +10,9 @@ pub struct Events {
     /// Clients that were not, by where that ended (`too_many`, `authentication`, `admission`,
     /// `timeout`, `left`) and SQLSTATE.
     pub login_failures: Tally<2>,
+    /// Lookups of users on the servers (`auth_query`), by outcome (`found`, `unknown`, `unreachable`, `refused`), and
+    /// logins by a remembered secret because nobody could be asked (`remembered`).
+    pub lookups: Tally<1>,
     /// Cancel requests, by who wanted them (`client`, `query_timeout`) and what came of them.
     pub cancels: Tally<2>,
     /// Reloads of the configuration, by outcome (`ok`, `failed`).

@@ -137,7 +137,7 @@ metrics! {
     SERVERS_OPENED: Counter "pgsteer_server_connections_opened_total" ["cluster", "member"];
     /// Server connections closed, for whatever reason.
     SERVERS_CLOSED: Counter "pgsteer_server_connections_closed_total" ["cluster", "member"];
-    /// Server connections that could not be opened, by cause (unreachable, refused, protocol, credential) and SQLSTATE.
+    /// Server connections that could not be opened, by cause (unreachable, refused, protocol, credential, tls) and SQLSTATE.
     SERVERS_FAILED: Counter "pgsteer_server_connection_failures_total" ["cluster", "member", "cause", "sqlstate"];
 
     /// Pools that exist.
@@ -163,6 +163,8 @@ metrics! {
     LOGINS: Counter "pgsteer_logins_total" [];
     /// Clients that were not let in, by where that ended (too_many logging in at once, authentication, admission, timeout, left) and SQLSTATE.
     LOGIN_FAILURES: Counter "pgsteer_login_failures_total" ["stage", "sqlstate"];
+    /// Lookups of users on the servers (auth_query), by outcome (found, unknown, unreachable, refused); remembered: uses of an old answer because nobody could be asked.
+    LOOKUPS: Counter "pgsteer_auth_queries_total" ["outcome"];
 
     /// Queries answered: ReadyForQuery messages passed on.
     QUERIES: Counter "pgsteer_queries_total" [];

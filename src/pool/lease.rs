@@ -17,6 +17,7 @@ use crate::{
     clock::Moment,
     net::Address,
     server::conn::{End, ServerConn},
+    tls::ToServers,
     wire::{error::PgError, startup::BackendKey},
 };
 
@@ -49,6 +50,8 @@ pub struct Server {
 pub struct CancelTarget {
     /// The server's address.
     pub address: Address,
+    /// How it is reached there.
+    pub tls: ToServers,
     /// The key it gave.
     pub key: BackendKey,
     pub(super) server: ServerId,
@@ -59,9 +62,10 @@ pub struct CancelTarget {
 }
 
 impl CancelTarget {
-    pub(super) fn new(address: Address, key: BackendKey, server: ServerId) -> Self {
+    pub(super) fn new(address: Address, tls: ToServers, key: BackendKey, server: ServerId) -> Self {
         Self {
             address,
+            tls,
             key,
             server,
             on_their_way: AtomicUsize::new(0),

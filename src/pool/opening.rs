@@ -16,6 +16,7 @@ use crate::{
         conn::{End, ServerConn},
         connect,
     },
+    tls::ToServers,
     wire::{
         error::{PgError, SqlState},
         parameters::Parameters,
@@ -66,7 +67,7 @@ impl Pool {
             };
             drop(opening);
             match outcome {
-                Ok(connected) => pool.opened(id, worker, flavour, connected, permits),
+                Ok(connected) => pool.opened(id, worker, flavour, (connected, login.tls), permits),
                 Err(error) => {
                     drop(permits);
                     pool.open_failed(id, flavour, &error);
@@ -85,11 +86,14 @@ impl Pool {
             parameters.push(("default_transaction_read_only".to_owned(), "on".to_owned()));
         }
         let credential = self.account.credential.load_full();
+        let settings = self.account.settings.load();
         ServerLogin {
             user: self.account.user.to_string(),
             database: self.account.database.to_string(),
             parameters,
             credential: credential.map_or(Credential::None, |credential| (*credential).clone()),
+            protocol: settings.protocol,
+            tls: settings.tls.clone(),
         }
     }
 
@@ -98,7 +102,7 @@ impl Pool {
         id: ServerId,
         worker: usize,
         flavour: Flavour,
-        connected: Connected,
+        (connected, tls): (Connected, ToServers),
         permits: SmallVec<[Permit; 3]>,
     ) {
         let now = self.shared.clock.now();
@@ -106,7 +110,7 @@ impl Pool {
         let parameters = Arc::new(Parameters::from_reported(reported));
         self.shared.learn(self, &connected.parameters);
         self.shared.events.opened.count(self.labels());
-        let cancel = CancelTarget::new(self.address.clone(), connected.key, id);
+        let cancel = CancelTarget::new(self.address.clone(), tls, connected.key, id);
         let conn = ServerConn::new(connected.stream, parameters, now);
         let server =
             Box::new(Server { conn, cancel: Arc::new(cancel), flavour, worker, end: End::Orderly, permits });

@@ -53,7 +53,7 @@ impl Pool {
         let pool = self.clone();
         self.shared.workers[server.worker].spawn(async move {
             let target = &server.cancel;
-            let cancel = crate::server::cancel(&*pool.shared.dial, &target.address, &target.key);
+            let cancel = crate::server::cancel(&*pool.shared.dial, &target.address, &target.tls, &target.key);
             let cancelled = tokio::select! {
                 biased;
                 () = pool.is_deposed() => false,

@@ -13,8 +13,9 @@ use crate::clock::Moment;
 
 mod events;
 mod room;
+mod rotate;
 
-pub use events::{Action, Actions, Event, Flavour, Gauges, Return, ServerId, SlotLimits, Ticket};
+pub use events::{Action, Actions, Event, Flavour, Gauges, Return, Reuse, ServerId, SlotLimits, Ticket};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -37,6 +38,8 @@ struct Waiting {
     ticket: Ticket,
     flavour: Flavour,
     since: Moment,
+    /// Its place among all that have waited in this pool.
+    arrival: u64,
 }
 
 /// Whether limits shared with other pools leave room for another server, as far as that is known.
@@ -55,6 +58,8 @@ pub struct Slots {
     idle: Vec<Vec<ServerId>>,
     /// Waiting clients by worker, the longest waiting first.
     waiting: Vec<VecDeque<Waiting>>,
+    /// How many have waited so far.
+    arrivals: u64,
     gauges: Gauges,
     no_opening_before: Moment,
     room: Room,
@@ -71,6 +76,7 @@ impl Slots {
             seats: Slab::new(),
             idle: vec![Vec::new(); workers],
             waiting: vec![VecDeque::new(); workers],
+            arrivals: 0,
             gauges: Gauges::default(),
             no_opening_before: Moment::ZERO,
             room: Room::Some,
@@ -135,11 +141,13 @@ impl Slots {
             Event::OpenFailed(server, not_before) => {
                 self.no_opening_before = not_before;
                 self.vacate(server);
+                self.serve_from_idle(&mut actions);
             }
             Event::NoRoom(server, not_before) => {
                 self.no_opening_before = not_before;
                 self.room = Room::None;
                 self.vacate(server);
+                self.serve_from_idle(&mut actions);
             }
             Event::LoginRefused(server, not_before) => {
                 if let Some(flavour) = self.seats.get(server).map(|seat| seat.flavour) {
@@ -147,6 +155,7 @@ impl Slots {
                     self.refused.push((flavour, not_before));
                 }
                 self.vacate(server);
+                self.serve_from_idle(&mut actions);
                 self.open_for_waiting(now, &mut actions);
             }
             Event::Returned(server, Return::Clean) | Event::Recovered(server) => {
@@ -187,12 +196,17 @@ impl Slots {
         actions: &mut Actions,
     ) {
         let worker = worker % self.idle.len();
-        if let Some(server) = self.find_idle(worker, flavour) {
+        let idle = match self.limits.reuse {
+            Reuse::LastUsed => self.find_idle(worker, flavour),
+            Reuse::Rotate => self.find_to_rotate(now, flavour),
+        };
+        if let Some(server) = idle {
             self.enter(server, State::Leased);
             actions.push(Action::Lease(ticket, server));
             return;
         }
-        self.waiting[worker].push_back(Waiting { ticket, flavour, since: now });
+        self.waiting[worker].push_back(Waiting { ticket, flavour, since: now, arrival: self.arrivals });
+        self.arrivals += 1;
         self.gauges.waiting += 1;
         self.open_for_waiting(now, actions);
     }
@@ -245,15 +259,16 @@ impl Slots {
     }
 
     /// The longest-waiting client of this worker for these start-up settings, unless one elsewhere has waited
-    /// longer by more than the slack.
+    /// longer by more than the slack or would be overtaken too often.
     fn next_waiting(&self, worker: usize, flavour: Flavour) -> Option<Waiting> {
         let first = |queue: &VecDeque<Waiting>| queue.iter().find(|w| w.flavour == flavour).copied();
         let own = first(&self.waiting[worker]);
-        let oldest = self.waiting.iter().filter_map(first).min_by_key(|w| w.since)?;
-        match own {
-            Some(own) if own.since.since(oldest.since) <= self.limits.handover_slack => Some(own),
-            _ => Some(oldest),
-        }
+        let oldest = self.waiting.iter().filter_map(first).min_by_key(|w| w.arrival)?;
+        let may_overtake = |own: &Waiting| {
+            own.since.since(oldest.since) <= self.limits.handover_slack
+                && own.arrival - oldest.arrival <= self.limits.overtakes_max
+        };
+        Some(own.filter(may_overtake).unwrap_or(oldest))
     }
 
     fn cap(&self, now: Moment) -> usize {

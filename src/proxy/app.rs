@@ -7,6 +7,7 @@ use dashmap::DashMap;
 
 use super::{
     clusters::RunningCluster,
+    lookups::Lookups,
     settings::{pool_settings, server_credential},
     welcome::Welcomes,
 };
@@ -41,6 +42,8 @@ pub(super) struct App {
     pub(super) authenticator: ArcSwap<Authenticator>,
     pub(super) users: ArcSwap<Users>,
     pub(super) mock: Mock,
+    /// Secrets of users who are not listed.
+    pub(super) lookups: Lookups,
     /// Client connections (`max_client_conn`).
     pub(super) connections: Arc<Quota>,
     /// Connections that have not logged in yet.
@@ -109,7 +112,7 @@ pub(super) fn authenticator(config: &Config, users: &Arc<Users>, mock: &Mock) ->
         AuthType::Trust => auth::AuthType::Trust,
         AuthType::Cert => auth::AuthType::Cert,
     };
-    Authenticator { auth_type, secrets: users.clone(), mock: mock.clone() }
+    Authenticator { auth_type, secrets: users.clone(), lookup: None, mock: mock.clone() }
 }
 
 /// The users that the configuration lists. Passwords in the clear are stretched here, so never on a worker.

@@ -9,6 +9,7 @@ mod liaison;
 mod limits;
 mod listen;
 mod logging;
+mod lookups;
 mod reload;
 mod run;
 mod serve;

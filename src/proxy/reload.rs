@@ -50,6 +50,7 @@ fn apply(app: &App, new: Arc<Config>) {
     let users = users(&new, Some(&app.users.load()), &app.mock);
     app.authenticator.store(Arc::new(authenticator(&new, &users, &app.mock)));
     app.users.store(users);
+    app.lookups.reconfigure(&new);
     let max_client_conn = new.limits().max_client_conn as usize;
     app.connections.set_max(max_client_conn);
     app.arrivals.set_max(max_client_conn + SPARE_ARRIVALS);
@@ -64,7 +65,7 @@ fn apply(app: &App, new: Arc<Config>) {
     app.pools.settings_changed();
     for (name, running) in &*app.clusters {
         if let Some(cluster) = new.clusters.get(name) {
-            running.reconfigure(cluster);
+            running.reconfigure(cluster, new.server_tls(name, None));
         }
     }
 }

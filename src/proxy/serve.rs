@@ -11,11 +11,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{
     app::{App, TenantKey},
     listen::Door,
+    lookups::ListenerLookup,
     welcome::{StartupSettings, Welcome, welcome},
 };
 use crate::{
     auth::secrets::Credential,
-    client::{self, Greeting, Hello, LoggedIn, LoginError},
+    client::{self, Authenticator, Greeting, Hello, LoggedIn, LoginError},
     clock::Moment,
     config::Listener,
     net::Stream,
@@ -28,6 +29,7 @@ use crate::{
     wire::{
         error::{PgError, SqlState},
         message::{encode_backend_key, encode_parameter_status, encode_ready_for_query},
+        startup::{BackendKey, Protocol},
     },
 };
 
@@ -99,7 +101,8 @@ async fn log_in(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) -
             return None;
         }
     };
-    let authenticator = app.authenticator.load_full();
+    let lookup = ListenerLookup::of(app, &door.listener);
+    let authenticator = Authenticator { lookup, ..Authenticator::clone(&app.authenticator.load()) };
     match client::login(arrival, &authenticator).await {
         Ok(logged_in) => Some(logged_in),
         Err(LoginError::Gone(error)) => {
@@ -125,6 +128,7 @@ struct Applicant {
     database: String,
     credential: Credential,
     settings: Result<StartupSettings, PgError>,
+    protocol: Protocol,
     /// What tells it that its login succeeded.
     ok: Vec<u8>,
 }
@@ -138,6 +142,7 @@ impl Applicant {
             database: login.database.clone(),
             credential: login.credential.clone(),
             settings: StartupSettings::of(login),
+            protocol: login.startup.protocol(),
             ok,
         }
     }
@@ -179,10 +184,11 @@ async fn admit(
     })?;
     let context = context.context.clone();
     let welcome = welcome(app, &context, &tenant, login.settings?).await?;
-    let mut random = [0; 4];
-    let entry = getrandom::fill(&mut random)
+    let mut random = [0; BackendKey::OUR_SECRET];
+    let secret = &mut random[..login.protocol.secret_bytes()];
+    let entry = getrandom::fill(secret)
         .ok()
-        .and_then(|()| app.registry.register(tenant.account.clone(), Some(peer), app.clock.now(), random))
+        .and_then(|()| app.registry.register(tenant.account.clone(), Some(peer), app.clock.now(), secret))
         .ok_or_else(|| PgError::fatal(SqlState::INTERNAL_ERROR, "no random numbers for a cancel key"))?;
     if *app.stopping.borrow() {
         return Err(PgError::fatal(SqlState::ADMIN_SHUTDOWN, "pgsteer is shutting down"));

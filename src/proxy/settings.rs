@@ -4,17 +4,22 @@ use std::time::Duration;
 
 use crate::{
     auth::secrets::{Credential, Password, UserSecret},
-    config::{self, Config, Credentials},
+    config::{self, Config, Credentials, MaxProtocol},
     net::KeepAlive,
     pool::{
         account::{PoolMode, PoolSettings},
         pools::SharedLimits,
-        slots::SlotLimits,
+        slots::{Reuse, SlotLimits},
     },
+    wire::startup::Protocol,
 };
 
 /// How much longer a client of another worker may wait than one of a free server's own worker.
 const HANDOVER_SLACK: Duration = Duration::from_millis(2);
+
+/// How many of them may go first. Where every worker has servers a client is hardly ever overtaken more than once or twice;
+/// where all servers are one worker's, the clients of the others would otherwise get a small part of their share.
+const OVERTAKES_MAX: u64 = 4;
 
 const fn count(number: u32) -> usize {
     number as usize
@@ -27,7 +32,9 @@ fn limit(number: Option<u32>) -> usize {
 /// What the pool of this user and database, as the client named them, goes by on this cluster.
 pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user: &str) -> PoolSettings {
     let pool = config.pool_settings(database, user);
-    let replicas = config.clusters.get(cluster).map_or(&config.keys.replicas, |cluster| &cluster.replicas);
+    let tls = config.server_tls(cluster, Some(database)).clone();
+    let cluster = config.clusters.get(cluster);
+    let replicas = cluster.map_or(&config.keys.replicas, |cluster| &cluster.replicas);
     PoolSettings {
         mode: match pool.pool_mode {
             config::PoolMode::Transaction => PoolMode::Transaction,
@@ -43,8 +50,11 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
             idle_timeout: pool.server_idle_timeout,
             opening_max: count(pool.connect_burst_max),
             handover_slack: HANDOVER_SLACK,
+            overtakes_max: OVERTAKES_MAX,
+            reuse: if pool.rotate_servers { Reuse::Rotate } else { Reuse::LastUsed },
         },
         fallback_size: count(replicas.fallback_connections_max.get()),
+        protocol: cluster.map_or(Protocol::NEWEST, |cluster| protocol(cluster.protocol)),
         connect_timeout: pool.server_connect_timeout,
         login_retry: pool.server_login_retry,
         check_delay: pool.server_check_delay,
@@ -56,6 +66,7 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
         idle_transaction_timeout: pool.idle_transaction_timeout,
         query_timeout: pool.query_timeout,
         transaction_timeout: pool.transaction_timeout,
+        tls,
     }
 }
 
@@ -81,6 +92,14 @@ pub(super) fn server_credential(login: &config::ServerLogin) -> Option<Credentia
             UserSecret::Scram(_) | UserSecret::NoPassword => None,
         },
         Credentials::Nothing => None,
+    }
+}
+
+/// The newest version of the protocol to ask servers for.
+pub(super) const fn protocol(max: MaxProtocol) -> Protocol {
+    match max {
+        MaxProtocol::V3_0 => Protocol::V3_0,
+        MaxProtocol::V3_2 => Protocol::V3_2,
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) async fn watch(app: Arc<App>) {
         tokio::time::sleep(INTERVAL).await;
         app.pools.tick();
         let now = app.clock.now();
+        app.lookups.sweep(now);
         let stopping = *app.stopping.borrow();
         let mut running = BTreeMap::new();
         app.registry.for_each(|entry| {

@@ -12,9 +12,10 @@ use crate::{
         error::ServerError,
         message::{
             Authentication, Malformed, Mechanisms, SaslInitialResponse, decode_backend_key,
-            decode_parameter_status, decode_ready_for_query, encode_password, encode_sasl_response,
+            decode_negotiation, decode_parameter_status, decode_ready_for_query, encode_password,
+            encode_sasl_response,
         },
-        startup::{BackendKey, encode_startup},
+        startup::{BackendKey, Protocol, encode_startup},
     },
 };
 
@@ -32,8 +33,9 @@ pub struct ServerLoginMachine {
 
 #[derive(Debug)]
 enum State {
-    /// The server has not said how we shall prove ourselves.
-    Begun { credential: Credential, nonce: [u8; NONCE_BYTES], channel: Channel },
+    /// The server has not said how we shall prove ourselves. It may say first that it knows only older versions than
+    /// we asked for.
+    Begun { credential: Credential, nonce: [u8; NONCE_BYTES], asked: Protocol, channel: Channel },
     /// SCRAM is under way: the server has yet to prove itself.
     Scram(ScramClient),
     /// We have answered; the server judges.
@@ -123,8 +125,9 @@ impl ServerLoginMachine {
         let mut send = Vec::new();
         let fixed = [("user", &*login.user), ("database", &*login.database)];
         let settings = login.parameters.iter().map(|(name, value)| (&**name, &**value));
-        encode_startup(&mut send, fixed.into_iter().chain(settings));
-        let state = State::Begun { credential: login.credential.clone(), nonce, channel };
+        encode_startup(&mut send, login.protocol, fixed.into_iter().chain(settings));
+        let (credential, asked) = (login.credential.clone(), login.protocol);
+        let state = State::Begun { credential, nonce, asked, channel };
         (Self { user: login.user.as_str().into(), state, received: 0 }, send)
     }
 
@@ -139,8 +142,9 @@ impl ServerLoginMachine {
                 || ConnectError::Protocol(Malformed("ErrorResponse").to_string()),
                 ConnectError::Refused,
             ))),
-            // Notices are for people; and we asked for plain 3.0, so that nothing is left to negotiate.
-            b'N' | b'v' => Ok(self.wait()),
+            // Notices are for people.
+            b'N' => Ok(self.wait()),
+            b'v' => self.negotiate(body),
             b'R' => Authentication::decode(body).map(|request| self.authenticate(request)),
             b'S' | b'K' | b'Z' => self.report(tag, body),
             _ => return protocol(&format!("unexpected message {:?} during login", char::from(tag))),
@@ -152,6 +156,20 @@ impl ServerLoginMachine {
         LoginStep::Continue { next: self, send: Vec::new() }
     }
 
+    /// NegotiateProtocolVersion: once, and downwards. We ask for no protocol option that could be refused.
+    fn negotiate(self, body: &[u8]) -> Result<LoginStep, Malformed> {
+        let (version, refused) = decode_negotiation(body)?;
+        let State::Begun { credential, nonce, asked, channel } = self.state else {
+            return Ok(protocol("the server negotiates the protocol's version too late"));
+        };
+        Ok(match Protocol::from_version(version) {
+            Some(older) if older <= asked && refused == 0 => {
+                Self { state: State::Begun { credential, nonce, asked: older, channel }, ..self }.wait()
+            }
+            _ => protocol("the server negotiates for what was not asked"),
+        })
+    }
+
     fn authenticate(self, request: Authentication<'_>) -> LoginStep {
         match (self.state, request) {
             // Trusted at once, or our answer was right. A server in the midst of SCRAM must prove itself first.
@@ -159,7 +177,7 @@ impl ServerLoginMachine {
                 let state = State::Settings { parameters: Vec::new(), key: None };
                 Self { state, ..self }.wait()
             }
-            (State::Begun { credential, nonce, channel }, request) => {
+            (State::Begun { credential, nonce, channel, .. }, request) => {
                 begin(self.user, self.received, credential, (nonce, channel), request)
             }
             (State::Scram(scram), Authentication::SaslContinue(data) | Authentication::SaslFinal(data)) => {

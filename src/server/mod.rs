@@ -4,7 +4,8 @@ pub mod conn;
 mod connect;
 mod login;
 mod query;
+mod secure;
 
 pub use connect::{ConnectError, Connected, ServerLogin, cancel, connect};
 pub use login::{Derivation, LoginStep, ServerLoginMachine, Session};
-pub use query::{Answer, QueryError, simple_query};
+pub use query::{Answer, QueryError, query_with, simple_query};

@@ -11,6 +11,7 @@ use crate::{
         error::{ServerError, Severity},
         message::{
             Malformed, decode_data_row, decode_parameter_status, decode_ready_for_query, encode_query,
+            encode_query_with,
         },
     },
 };
@@ -48,7 +49,19 @@ pub enum QueryError {
 pub async fn simple_query(stream: &mut Stream, sql: &str) -> Result<Answer, QueryError> {
     let mut send = Vec::with_capacity(sql.len() + 6);
     encode_query(&mut send, sql);
-    stream.write_all(&send).await.map_err(QueryError::Broken)?;
+    ask(stream, &send).await
+}
+
+/// Sends one statement with these values for `$1`, `$2`, … by the extended protocol, as text, and waits for
+/// ReadyForQuery. No value contains a zero byte. Otherwise as [`simple_query`].
+pub async fn query_with(stream: &mut Stream, sql: &str, values: &[&str]) -> Result<Answer, QueryError> {
+    let mut send = Vec::with_capacity(sql.len() + 64);
+    encode_query_with(&mut send, sql, values);
+    ask(stream, &send).await
+}
+
+async fn ask(stream: &mut Stream, send: &[u8]) -> Result<Answer, QueryError> {
+    stream.write_all(send).await.map_err(QueryError::Broken)?;
 
     let mut inbox = Inbox::default();
     let (mut answer, mut refused) = (Answer::default(), None);
@@ -113,8 +126,8 @@ fn take(answer: &mut Answer, tag: u8, body: &[u8]) -> io::Result<Taken> {
             answer.status = decode_ready_for_query(body).map_err(invalid)?;
             return Ok(Taken::Ready);
         }
-        // Columns, a statement's end, an empty statement, notices and notifications.
-        b'T' | b'C' | b'I' | b'N' | b'A' => {}
+        // Columns, a statement's end, an empty statement, notices and notifications; ParseComplete and BindComplete.
+        b'T' | b'C' | b'I' | b'N' | b'A' | b'1' | b'2' => {}
         _ => return Err(unexpected(tag)),
     }
     Ok(Taken::More)

@@ -58,8 +58,8 @@ pub async fn cancel_client(entry: &Arc<ClientEntry>, dial: &dyn Dial) -> Outcome
         }
         return Outcome::NothingToCancel;
     };
-    let sent =
-        tokio::time::timeout(CANCEL_MAX, crate::server::cancel(dial, &target.address, &target.key)).await;
+    let sending = crate::server::cancel(dial, &target.address, &target.tls, &target.key);
+    let sent = tokio::time::timeout(CANCEL_MAX, sending).await;
     if matches!(sent, Ok(Ok(()))) {
         on_its_way.arrived();
         Outcome::Forwarded

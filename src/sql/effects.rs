@@ -143,6 +143,18 @@ impl Effects {
         self.flags.has(Flags::READS_SESSION)
     }
 
+    /// Whether [`touches`](super::touches::touches) can find anything in the text, except kinds that are
+    /// [unannounced](super::touches::Kinds::UNANNOUNCED).
+    pub const fn touches_session(self) -> bool {
+        const TOUCHES: Flags = Flags::DIRTY
+            .and(Flags::FOLLOWED)
+            .and(Flags::READS_SESSION)
+            .and(Flags::DISCARDS_ALL)
+            .and(Flags::DEALLOCATES_ALL)
+            .and(Flags::RESETS);
+        self.flags.has_any(TOUCHES)
+    }
+
     /// Holds `DISCARD ALL`. Its session is [`Session::Clean`]: it only takes away, prepared statements and settings made
     /// by somebody else included.
     pub const fn discards_all(self) -> bool {

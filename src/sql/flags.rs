@@ -53,6 +53,11 @@ impl Flags {
         self.0 & others.0 == others.0
     }
 
+    /// Whether any of `others` is set.
+    pub(super) const fn has_any(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
+
     /// At the end of a statement: what the flags used while scanning add up to.
     ///
     /// `UPDATE pg_settings` is `set_config` by another name (a rule on the view).

@@ -20,8 +20,8 @@ pub enum Token<'a> {
     Word(&'a [u8]),
     /// What stands between the quotes of `"…"`; doubled quotes are left doubled.
     Quoted(&'a [u8]),
-    /// `U&"…"`: a name that may be spelt with escapes, which are not decoded.
-    Encoded,
+    /// What stands between the quotes of `U&"…"`: a name that may be spelt with escapes, which are not decoded.
+    Encoded(&'a [u8]),
     /// A string or bit string.
     Literal(Literal<'a>),
     /// A number without its sign.
@@ -163,7 +163,7 @@ impl<'a> Lexer<'a> {
                 other => other,
             },
             (b'u', Some(b'&'), Some(b'"')) => match self.quoted(start + 3) {
-                Token::Quoted(_) => Token::Encoded,
+                Token::Quoted(name) => Token::Encoded(name),
                 other => other,
             },
             _ => {
@@ -277,7 +277,18 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Digits, a fraction, an exponent. Hexadecimal digits and the like come as a word behind it, which is as good.
+    /// A number that begins with its fraction, two dots, which are one token, or one.
+    fn dot(&mut self) -> Token<'a> {
+        match self.peek(1) {
+            Some(b'0'..=b'9') => return self.number(),
+            Some(b'.') => self.at += 2,
+            _ => self.at += 1,
+        }
+        Token::Symbol(b'.')
+    }
+
+    /// Digits, a fraction, an exponent; or only a fraction. Hexadecimal digits and the like come as a word behind it, which
+    /// is as good.
     fn number(&mut self) -> Token<'a> {
         self.skip_digits();
         if self.peek(0) == Some(b'.') && self.peek(1) != Some(b'.') {
@@ -317,6 +328,7 @@ impl<'a> Iterator for Lexer<'a> {
                 Class::Symbol => match self.comment(first) {
                     Comment::Skipped => continue,
                     Comment::Unterminated => self.unterminated(),
+                    Comment::None if first == b'.' => self.dot(),
                     Comment::None => {
                         self.at += 1;
                         Token::Symbol(first)

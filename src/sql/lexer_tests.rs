@@ -8,7 +8,7 @@ fn tokens(text: &[u8], standard_conforming_strings: bool) -> String {
     let shown = Lexer::new(text, standard_conforming_strings).map(|token| match token {
         Token::Word(text) => show("w", text),
         Token::Quoted(text) => show("q", text),
-        Token::Encoded => "u".to_owned(),
+        Token::Encoded(text) => show("u", text),
         Token::Literal(Literal::Plain(text)) => show("s", text),
         Token::Literal(Literal::Dollar(text)) => show("d", text),
         Token::Literal(Literal::Bits) => "bits".to_owned(),
@@ -32,8 +32,9 @@ fn reads_as_postgresql_does() {
         ("\u{e9}t\u{e9}_1$", "w:\u{e9}t\u{e9}_1$"),
         ("x::int", "w:x : : w:int"),
         // Numbers.
-        ("1 1.5 .5 1. 1e5 1E-5 1.e+5", "n n . n n n n n"),
-        ("1..10 1e 1e+ 12ab", "n . . n n w:e n w:e + n w:ab"),
+        ("1 1.5 .5 1. 1e5 1E-5 1.e+5", "n n n n n n n"),
+        ("a.1.e5e'\\' 1.2.3 .e1 ..1 ...1.5", "w:a n . w:e5e s:\\ n n . w:e1 . n . n n"),
+        ("1..10 1e 1e+ 12ab", "n . n n w:e n w:e + n w:ab"),
         ("0xFF 1_000", "n w:xFF n w:_000"),
         ("1e5e'\\''", "n encoded"),
         // Comments.
@@ -62,7 +63,7 @@ fn reads_as_postgresql_does() {
         ("E'a\\", "!"),
         ("E'a\\'", "!"),
         ("b'01' X'1F' B'", "bits bits !"),
-        ("u&'a' U&\"x\"\"\" u & 'a' u&x", "encoded u w:u & s:a w:u & w:x"),
+        ("u&'a' U&\"x\"\"\" u & 'a' u&x", "encoded u:x\"\" w:u & s:a w:u & w:x"),
         ("U&\"x", "!"),
         ("\"a", "!"),
         ("\"a;'b\" ;", "q:a;'b ;"),
@@ -111,7 +112,7 @@ fn backslashes_escape_without_standard_conforming_strings() {
         ("b'0\\' x'\\'", "bits bits"),
         ("x'1''a\\'", "bits !"),
         ("$$\\$$ \"\\\"", "d:\\ q:\\"),
-        ("U&'a' U&\"a\"", "encoded u"),
+        ("U&'a' U&\"a\"", "encoded u:a"),
     ];
     for (text, expected) in cases {
         assert_eq!(tokens(text.as_bytes(), false), expected, "{text:?}");

@@ -1,10 +1,12 @@
 //! What a statement needs, read from its text alone.
 //!
 //! [`effects::classify`] says in one pass what running a text can leave behind in the session, whether it can end a
-//! transaction, and whether its parse result may be shared. Whatever is not understood counts as the most dangerous.
+//! transaction, and whether its parse result may be shared. Where something may be left behind, [`touches::touches`] says
+//! what kinds of it, by name where there are names. Whatever is not understood counts as the most dangerous.
 
 mod bytes;
 mod commands;
+mod config_call;
 pub mod effects;
 pub mod encoding;
 mod flags;
@@ -14,6 +16,7 @@ mod literals;
 mod properties;
 mod scan;
 mod settings;
+pub mod touches;
 mod words;
 
 pub use effects::{

@@ -4,9 +4,12 @@ use proptest::prelude::*;
 
 use super::effects::{Effects, Session, classify, classify_opaque, classify_prefix, classify_unsure};
 use super::lexer::{Lexer, Token};
+use super::touches::{
+    FunctionNames, Kinds, Touches, touches, touches_opaque, touches_prefix, touches_unsure,
+};
 
 /// Whole statements and single clauses, none of which ends inside a token.
-const STATEMENTS: [&str; 24] = [
+const STATEMENTS: [&str; 30] = [
     "",
     "select 1",
     "select 'it''s', E'\\'', $$x;$$, \"a;\"",
@@ -30,6 +33,12 @@ const STATEMENTS: [&str; 24] = [
     "select set_config('a', 'b', true), set_config('a', 'b', false)",
     "do $a$ begin if x then set y = 1; end if; end $a$",
     "begin isolation level serializable read write",
+    "listen c",
+    "load 'x'",
+    "set local seed = 1",
+    "create table t as execute p",
+    "select currval('s'), dblink_connect('x'), * from pg_cursors",
+    "update pg_settings set setting = 1",
     "frobnicate",
 ];
 
@@ -87,6 +96,19 @@ fn covers(worse: Effects, milder: Effects) -> bool {
         && dangers(worse).into_iter().zip(dangers(milder)).all(|(worse, milder)| worse || !milder)
 }
 
+/// Everything in `less` is in `more` too.
+fn includes(more: &Touches, less: &Touches) -> bool {
+    let opaque = more.kinds.has(Kinds::OPAQUE);
+    let every = opaque || more.kinds.has(Kinds::EVERY_SETTING);
+    (opaque || more.kinds.has(less.kinds.without(Kinds::SETTINGS)))
+        && (every || less.settings.iter().all(|name| more.settings.contains(name)))
+        && (opaque || less.statements.iter().all(|name| more.statements.contains(name)))
+}
+
+fn touched(text: &[u8]) -> Touches {
+    touches(text, true, FunctionNames::NONE)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
@@ -117,6 +139,36 @@ proptest! {
     }
 
     #[test]
+    fn nothing_is_touched_unannounced(text in text(), standard in any::<bool>()) {
+        let found = touches(&text, standard, FunctionNames::NONE).kinds.without(Kinds::UNANNOUNCED);
+        prop_assert!(classify(&text, standard).touches_session() || found.is_empty(), "{:?}", found);
+    }
+
+    #[test]
+    fn other_readings_touch_no_less(
+        text in text(),
+        standard in any::<bool>(),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let none = FunctionNames::NONE;
+        let exact = touches(&text, standard, none);
+        prop_assert!(includes(&touches_unsure(&text, none), &exact));
+        prop_assert!(includes(&touches_opaque(&text, standard, none), &exact));
+        let prefix = &text[..at.index(text.len() + 1)];
+        prop_assert!(includes(&touches_prefix(prefix, standard, none), &exact));
+    }
+
+    #[test]
+    fn two_statements_touch_what_both_touch(
+        a in prop::sample::select(&STATEMENTS[..]),
+        b in prop::sample::select(&STATEMENTS[..]),
+    ) {
+        let mut apart = touched(a.as_bytes());
+        apart.merge(touched(b.as_bytes()));
+        prop_assert_eq!(touched(format!("{a};{b}").as_bytes()), apart);
+    }
+
+    #[test]
     fn blanks_comments_and_case_change_nothing(
         statement in prop::sample::select(&STATEMENTS[..]),
         blanks in prop::collection::vec(prop::sample::select(vec![" ", "\t\r\n", "/* ';\" */", "--'x\n"]), 32),
@@ -136,6 +188,7 @@ proptest! {
             lexer = Lexer::new(rest, true);
         }
         prop_assert_eq!(classify(&dressed, true), classify(statement.as_bytes(), true));
+        prop_assert_eq!(touched(&dressed), touched(statement.as_bytes()));
     }
 }
 
@@ -153,12 +206,28 @@ fn work_grows_with_the_length_only() {
         "explain ",
         "declare c ",
         "--",
+        "do '",
+        "create schema as execute ",
+        "set a.",
+        "execute U&\"a\" ",
+        "prepare ",
     ];
+    let bodies = ["begin create ", "begin declare ", "begin explain ", "then set ", "loop set_config("];
     for unit in
         units.into_iter().chain(["create table ", "do '' ", "'", "U&'", "do $$set ", "(", "now ", "\\"])
     {
-        let text = unit.repeat(400_000 / unit.len());
-        // Quadratic work would be 10^11 steps here, and hang the test.
-        assert!(covers(classify_unsure(text.as_bytes()), classify(text.as_bytes(), true)), "{unit:?}");
+        check_work(&unit.repeat(400_000 / unit.len()), unit);
     }
+    for unit in bodies {
+        check_work(&format!("do $$ {} $$", unit.repeat(400_000 / unit.len())), unit);
+    }
+}
+
+fn check_work(text: &str, unit: &str) {
+    // Quadratic work would be 10^11 steps here, and hang the test.
+    assert!(covers(classify_unsure(text.as_bytes()), classify(text.as_bytes(), true)), "{unit:?}");
+    assert!(
+        includes(&touches_unsure(text.as_bytes(), FunctionNames::NONE), &touched(text.as_bytes())),
+        "{unit:?}"
+    );
 }

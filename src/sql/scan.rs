@@ -1,6 +1,7 @@
 //! One statement, token by token.
 
 use super::commands::{self, Literals};
+use super::config_call::ConfigCall;
 use super::effects::Effects;
 use super::flags::Flags;
 use super::lexer::{Lexer, Literal, Token};
@@ -48,7 +49,7 @@ impl Scan {
                 let previous = self.previous.take();
                 self.literal(previous, literal, rest);
             }
-            Token::Encoded => self.flags |= Flags::UNSEEN_CODE,
+            Token::Encoded(_) => self.flags |= Flags::UNSEEN_CODE,
             Token::Invalid => self.flags |= Flags::OPAQUE,
         }
     }
@@ -68,7 +69,7 @@ impl Scan {
         match mark {
             None => self.language(previous, word),
             Some(Mark::Keyword(keyword)) => self.keyword(previous, keyword),
-            Some(Mark::Name(flags)) => self.flags |= flags,
+            Some(Mark::Name(flags, _)) => self.flags |= flags,
             Some(Mark::SetConfig) => self.flags |= set_config(rest.clone()),
         }
     }
@@ -118,39 +119,17 @@ impl Scan {
 
 /// A call of `set_config(name, value, is_local)`, from behind the name of the function.
 ///
-/// A literal `true` as its last argument makes it end with the transaction, as `SET LOCAL` does. Any name but a plain
-/// literal, which is looked at when its turn comes, may be that of a read-only setting.
-fn set_config(mut rest: Lexer<'_>) -> Flags {
-    let opens = rest.next() == Some(Token::Symbol(b'('));
-    let name = rest.next();
-    let plain = matches!(name, Some(Token::Literal(Literal::Plain(_) | Literal::Dollar(_))));
-    let known = opens && plain && rest.next() == Some(Token::Symbol(b','));
-    if !known {
-        return Flags::DIRTY | Flags::UNLOCKS_WRITES;
-    }
-    if ends_locally(rest) { Flags::NONE } else { Flags::DIRTY }
+/// Any name but a plain literal, which is looked at when its turn comes, may be that of a read-only setting. The seed of
+/// random numbers outlasts the transaction in any case.
+fn set_config(rest: Lexer<'_>) -> Flags {
+    let call = ConfigCall::read(rest);
+    let unlocks = if call.name.is_some() { Flags::NONE } else { Flags::UNLOCKS_WRITES };
+    let seeds = matches!(
+        call.name,
+        Some(Literal::Plain(name) | Literal::Dollar(name)) if name.eq_ignore_ascii_case(b"seed")
+    );
+    if call.ends_locally && !seeds { unlocks } else { unlocks | Flags::DIRTY }
 }
-
-/// Whether `value, true)` follows, the value being at most [`MAX_VALUE_TOKENS`] long.
-fn ends_locally(mut rest: Lexer<'_>) -> bool {
-    let mut depth = 0_usize;
-    for token in rest.by_ref().take(MAX_VALUE_TOKENS) {
-        match token {
-            Token::Symbol(b'(' | b'[') => depth += 1,
-            Token::Symbol(b')' | b']') if depth > 0 => depth -= 1,
-            Token::Symbol(b')' | b']' | b';') | Token::Invalid => return false,
-            Token::Symbol(b',') if depth == 0 => {
-                let is_local = rest.next().is_some_and(|token| token.is_word("true"));
-                return is_local && rest.next() == Some(Token::Symbol(b')'));
-            }
-            _ => {}
-        }
-    }
-    false
-}
-
-/// Bounds the work on calls nested in calls.
-const MAX_VALUE_TOKENS: usize = 32;
 
 /// Words of PL/pgSQL code.
 #[derive(Clone, Copy, PartialEq, Eq)]

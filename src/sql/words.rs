@@ -1,6 +1,7 @@
 //! The words that matter, found by first letter and length.
 
 use super::flags::Flags;
+use super::touches::Kinds;
 
 /// Words with what they mean: a hash table, built at compile time, of first letter, last letter and length. Most words
 /// that are not in it are known by an empty bucket.
@@ -66,7 +67,7 @@ const fn hash(word: &[u8]) -> usize {
 
 /// PostgreSQL folds names with the C library where the server's encoding is single-byte; in the Turkish ones 0xDD (a dotted
 /// capital I) becomes an ASCII `i`. No other letter does so.
-const fn fold(byte: u8) -> u8 {
+pub(super) const fn fold(byte: u8) -> u8 {
     match byte {
         0xDD => b'i',
         _ => byte.to_ascii_lowercase(),
@@ -83,8 +84,9 @@ fn equal(word: &[u8], lower: &str) -> bool {
 pub(super) enum Mark {
     /// A keyword, which a quoted name never is.
     Keyword(Keyword),
-    /// A function, relation or parameter with these effects, quoted or not, whatever stands around it.
-    Name(Flags),
+    /// A function, relation or parameter with these effects, quoted or not, whatever stands around it; what of the session
+    /// it touches.
+    Name(Flags, Kinds),
     /// `set_config`, whose arguments decide.
     SetConfig,
 }
@@ -107,7 +109,7 @@ pub(super) enum Keyword {
 pub(super) fn mark(word: &[u8]) -> Option<Mark> {
     match MARKS.find(word) {
         None if word.len() > PG_TEMP.len() && fold(word[0]) == b'p' && is_numbered_schema(word) => {
-            Some(DIRTY)
+            Some(TEMP_SCHEMA)
         }
         found => found,
     }
@@ -122,12 +124,20 @@ fn is_numbered_schema(word: &[u8]) -> bool {
 const PG_TEMP: &str = "pg_temp_";
 
 /// Leaves something behind in the session.
-const DIRTY: Mark = Mark::Name(Flags::DIRTY);
+const fn leaves(kinds: Kinds) -> Mark {
+    Mark::Name(Flags::DIRTY, kinds)
+}
+
 /// Answers from what an earlier statement left behind in the session.
-const READS: Mark = Mark::Name(Flags::READS_SESSION);
+const fn reads(kinds: Kinds) -> Mark {
+    Mark::Name(Flags::READS_SESSION, kinds)
+}
+
+const TEMP_SCHEMA: Mark = leaves(Kinds::TEMP);
 /// Runs SQL that it gets as a string.
-const RUNS_TEXT: Mark = Mark::Name(Flags::UNSEEN_CODE);
-const UNLOCKS: Mark = Mark::Name(Flags::UNLOCKS_WRITES);
+const RUNS_TEXT: Mark = Mark::Name(Flags::UNSEEN_CODE, Kinds::OPAQUE);
+const UNLOCKS: Mark = Mark::Name(Flags::UNLOCKS_WRITES, Kinds::NONE);
+const ADVANCES: Mark = Mark::Name(Flags::NONE, Kinds::ADVANCES);
 
 /// Functions of PostgreSQL and its contributed modules (manual chapter 9 and appendix F), and keywords.
 const MARKS: &Table<Mark> = &Table::new(&[
@@ -136,45 +146,50 @@ const MARKS: &Table<Mark> = &Table::new(&[
     ("crosstab2", RUNS_TEXT),
     ("crosstab3", RUNS_TEXT),
     ("crosstab4", RUNS_TEXT),
-    ("currval", READS),
-    ("dblink_connect", DIRTY),
-    ("dblink_connect_u", DIRTY),
+    ("currval", reads(Kinds::SEQUENCES)),
+    ("dblink_connect", leaves(Kinds::BOUND)),
+    ("dblink_connect_u", leaves(Kinds::BOUND)),
     ("default_transaction_read_only", UNLOCKS),
     ("global", Mark::Keyword(Keyword::Global)),
     ("insert", Mark::Keyword(Keyword::Insert)),
     ("into", Mark::Keyword(Keyword::Into)),
     ("language", Mark::Keyword(Keyword::Language)),
-    ("lastval", READS),
+    ("lastval", reads(Kinds::SEQUENCES)),
     ("local", Mark::Keyword(Keyword::Global)),
     ("merge", Mark::Keyword(Keyword::Insert)),
-    ("pg_advisory_lock", DIRTY),
-    ("pg_advisory_lock_shared", DIRTY),
-    ("pg_advisory_unlock", READS),
-    ("pg_advisory_unlock_all", READS),
-    ("pg_advisory_unlock_shared", READS),
-    ("pg_backup_start", DIRTY),
-    ("pg_backup_stop", READS),
-    ("pg_copy_logical_replication_slot", DIRTY),
-    ("pg_copy_physical_replication_slot", DIRTY),
-    ("pg_create_logical_replication_slot", DIRTY),
-    ("pg_create_physical_replication_slot", DIRTY),
-    ("pg_listening_channels", READS),
-    ("pg_my_temp_schema", READS),
-    ("pg_replication_origin_session_reset", READS),
-    ("pg_replication_origin_session_setup", DIRTY),
-    ("pg_settings", Mark::Name(Flags::NAMES_SETTINGS)),
-    ("pg_start_backup", DIRTY),
-    ("pg_stop_backup", READS),
-    ("pg_temp", DIRTY),
-    ("pg_try_advisory_lock", DIRTY),
-    ("pg_try_advisory_lock_shared", DIRTY),
+    ("nextval", ADVANCES),
+    ("pg_advisory_lock", leaves(Kinds::LOCKS)),
+    ("pg_advisory_lock_shared", leaves(Kinds::LOCKS)),
+    ("pg_advisory_unlock", reads(Kinds::LOCKS)),
+    ("pg_advisory_unlock_all", reads(Kinds::LOCKS)),
+    ("pg_advisory_unlock_shared", reads(Kinds::LOCKS)),
+    ("pg_backup_start", leaves(Kinds::BOUND)),
+    ("pg_backup_stop", reads(Kinds::BOUND)),
+    ("pg_copy_logical_replication_slot", leaves(Kinds::BOUND)),
+    ("pg_copy_physical_replication_slot", leaves(Kinds::BOUND)),
+    ("pg_create_logical_replication_slot", leaves(Kinds::BOUND)),
+    ("pg_create_physical_replication_slot", leaves(Kinds::BOUND)),
+    ("pg_cursors", reads(Kinds::LOOKS)),
+    ("pg_listening_channels", reads(Kinds::LISTENS)),
+    ("pg_my_temp_schema", reads(Kinds::LOOKS)),
+    ("pg_notify", Mark::Name(Flags::NONE, Kinds::NOTIFIES)),
+    ("pg_prepared_statements", reads(Kinds::LOOKS)),
+    ("pg_replication_origin_session_reset", reads(Kinds::BOUND)),
+    ("pg_replication_origin_session_setup", leaves(Kinds::BOUND)),
+    ("pg_settings", Mark::Name(Flags::NAMES_SETTINGS, Kinds::NONE)),
+    ("pg_start_backup", leaves(Kinds::BOUND)),
+    ("pg_stop_backup", reads(Kinds::BOUND)),
+    ("pg_temp", TEMP_SCHEMA),
+    ("pg_try_advisory_lock", leaves(Kinds::LOCKS)),
+    ("pg_try_advisory_lock_shared", leaves(Kinds::LOCKS)),
     ("query_to_xml", RUNS_TEXT),
     ("query_to_xml_and_xmlschema", RUNS_TEXT),
     ("query_to_xmlschema", RUNS_TEXT),
     ("read", Mark::Keyword(Keyword::Read)),
     ("set_config", Mark::SetConfig),
-    ("set_limit", DIRTY),
-    ("setseed", DIRTY),
+    ("set_limit", leaves(Kinds::EVERY_SETTING)),
+    ("setseed", leaves(Kinds::SEED)),
+    ("setval", ADVANCES),
     ("temp", Mark::Keyword(Keyword::Temp)),
     ("temporary", Mark::Keyword(Keyword::Temp)),
     ("transaction_read_only", UNLOCKS),
@@ -205,8 +220,8 @@ mod tests {
 
     #[test]
     fn folds_as_the_server_may() {
-        assert!(mark(b"pg_temp_12") == Some(DIRTY));
-        assert!(mark(b"PG_TEMP_x") == Some(DIRTY));
-        assert!(mark(b"PG_ADV\xddSORY_LOCK") == Some(DIRTY));
+        assert!(mark(b"pg_temp_12") == Some(TEMP_SCHEMA));
+        assert!(mark(b"PG_TEMP_x") == Some(TEMP_SCHEMA));
+        assert!(mark(b"PG_ADV\xddSORY_LOCK") == Some(leaves(Kinds::LOCKS)));
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn text(value: &Any) -> Option<String> {
         }
         // T.61, which everybody takes for Latin-1.
         Tag::TeletexString => Some(bytes.iter().copied().map(char::from).collect()),
-        Tag::BmpString if bytes.len() % 2 == 0 => {
+        Tag::BmpString if bytes.len().is_multiple_of(2) => {
             let units: Vec<_> =
                 bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
             String::from_utf16(&units).ok()

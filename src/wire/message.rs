@@ -220,6 +220,21 @@ pub fn encode_backend_key(out: &mut Vec<u8>, key: &BackendKey) {
     });
 }
 
+/// Reads a NegotiateProtocolVersion (`v`): the version that the server goes on with, and how many protocol options it
+/// refuses.
+pub fn decode_negotiation(body: &[u8]) -> Result<(u32, usize), Malformed> {
+    let mut fields = Reader::new(body);
+    let read = || {
+        let version = fields.int32()?.cast_unsigned();
+        let refused = usize::try_from(fields.int32()?).ok()?;
+        for _ in 0..refused {
+            fields.cstring()?;
+        }
+        fields.end().map(|()| (version, refused))
+    };
+    read().ok_or(Malformed("NegotiateProtocolVersion"))
+}
+
 /// Reads a ReadyForQuery (`Z`): `I` idle, `T` in a transaction, `E` in a failed one.
 pub const fn decode_ready_for_query(body: &[u8]) -> Result<u8, Malformed> {
     match body {
@@ -241,6 +256,27 @@ pub fn encode_query(out: &mut Vec<u8>, sql: &str) {
 /// Reads the text of a Query (`Q`).
 pub fn decode_query(body: &[u8]) -> Result<&[u8], Malformed> {
     whole_string(body).ok_or(Malformed("Query"))
+}
+
+/// Appends Parse, Bind, Execute and Sync for an unnamed statement with these text values; results as text.
+pub fn encode_query_with(out: &mut Vec<u8>, sql: &str, values: &[&str]) {
+    let count = u16::try_from(values.len()).unwrap_or(u16::MAX);
+    put(out, b'P', |out| {
+        put_cstr(out, b"");
+        put_cstr(out, sql.as_bytes());
+        out.extend_from_slice(&0_u16.to_be_bytes());
+    });
+    put(out, b'B', |out| {
+        out.extend_from_slice(&[0, 0, 0, 0]);
+        out.extend_from_slice(&count.to_be_bytes());
+        for value in values.iter().take(usize::from(count)) {
+            out.extend_from_slice(&u32::try_from(value.len()).unwrap_or(0).to_be_bytes());
+            out.extend_from_slice(value.as_bytes());
+        }
+        out.extend_from_slice(&0_u16.to_be_bytes());
+    });
+    put(out, b'E', |out| out.extend_from_slice(&[0; 5]));
+    put(out, b'S', |_| {});
 }
 
 /// Appends a Terminate (`X`).

@@ -18,8 +18,53 @@ pub const MAX_STARTUP_LENGTH: usize = 10_000;
 const CANCEL_REQUEST: u32 = 80_877_102;
 const SSL_REQUEST: u32 = 80_877_103;
 const GSSENC_REQUEST: u32 = 80_877_104;
-/// Protocol 3.0, the newest we speak.
+/// Protocol 3.0; the minor version is added to it.
 const PROTOCOL_3_0: u32 = 3 << 16;
+
+/// The minor versions of protocol 3 that exist. PostgreSQL skipped 3.1: a client that asks for it is spoken to as by
+/// 3.0, and not told so, since it has no newer feature to lose (PostgreSQL 18 does the same).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// Since PostgreSQL 7.4.
+    #[default]
+    V3_0,
+    /// Since PostgreSQL 18: secrets of variable length in BackendKeyData and CancelRequest.
+    V3_2,
+}
+
+impl Protocol {
+    /// The newest that we speak.
+    pub const NEWEST: Self = Self::V3_2;
+
+    /// Its minor version.
+    pub const fn minor(self) -> u16 {
+        match self {
+            Self::V3_0 => 0,
+            Self::V3_2 => 2,
+        }
+    }
+
+    /// How long the secrets that we make for it are, in bytes: as PostgreSQL's.
+    pub const fn secret_bytes(self) -> usize {
+        match self {
+            Self::V3_0 => 4,
+            Self::V3_2 => BackendKey::OUR_SECRET,
+        }
+    }
+
+    /// The version that a server names in NegotiateProtocolVersion, if it is one that it may choose.
+    pub const fn from_version(version: u32) -> Option<Self> {
+        match version.checked_sub(PROTOCOL_3_0) {
+            Some(0) => Some(Self::V3_0),
+            Some(2) => Some(Self::V3_2),
+            _ => None,
+        }
+    }
+
+    const fn version(self) -> u32 {
+        PROTOCOL_3_0 + self.minor() as u32
+    }
+}
 
 /// What names a server process, and the secret that allows its query to be cancelled (BackendKeyData).
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -27,12 +72,14 @@ pub struct BackendKey {
     /// The process.
     pub pid: u32,
     /// 4 bytes in protocol 3.0, up to 256 in 3.2.
-    pub secret: SmallVec<[u8; 16]>,
+    pub secret: SmallVec<[u8; 32]>,
 }
 
 impl BackendKey {
     /// The longest secret of protocol 3.2, in bytes.
     pub const MAX_SECRET: usize = 256;
+    /// What we make for clients of protocol 3.2, in bytes: as long as PostgreSQL's own.
+    pub const OUR_SECRET: usize = 32;
 
     /// A key; `None` if no protocol allows a secret of that length.
     pub fn new(pid: u32, secret: &[u8]) -> Option<Self> {
@@ -75,7 +122,7 @@ pub enum StartupError {
     #[error("invalid length of startup packet")]
     Length,
     /// Another major version.
-    #[error("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.0")]
+    #[error("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2")]
     Version {
         /// The major version asked for.
         major: u16,
@@ -133,9 +180,13 @@ pub fn encode_ssl_request(out: &mut Vec<u8>) {
     untagged(out, SSL_REQUEST, |_| {});
 }
 
-/// Appends a StartupMessage of protocol 3.0. NULs, which cannot be carried, are left out.
-pub fn encode_startup<'a>(out: &mut Vec<u8>, parameters: impl Iterator<Item = (&'a str, &'a str)>) {
-    untagged(out, PROTOCOL_3_0, |out| {
+/// Appends a StartupMessage that asks for this version. NULs, which cannot be carried, are left out.
+pub fn encode_startup<'a>(
+    out: &mut Vec<u8>,
+    protocol: Protocol,
+    parameters: impl Iterator<Item = (&'a str, &'a str)>,
+) {
+    untagged(out, protocol.version(), |out| {
         for (name, value) in parameters {
             put_cstr(out, name.as_bytes());
             put_cstr(out, value.as_bytes());
@@ -189,9 +240,14 @@ impl StartupMessage {
         Self { minor: 0, body: body.into() }
     }
 
-    /// The minor version asked for; 0 is the newest that we speak.
+    /// The minor version asked for.
     pub const fn minor(&self) -> u16 {
         self.minor
+    }
+
+    /// What is spoken: what was asked for, or the newest that we have.
+    pub const fn protocol(&self) -> Protocol {
+        if self.minor >= Protocol::V3_2.minor() { Protocol::V3_2 } else { Protocol::V3_0 }
     }
 
     /// Every parameter in its order, protocol options (`_pq_.…`) excepted.
@@ -204,16 +260,17 @@ impl StartupMessage {
         self.pairs().filter(|(n, _)| *n == name.as_bytes()).last().map(|(_, value)| value)
     }
 
-    /// Appends the NegotiateProtocolVersion that this message calls for, if any: newer minor versions and
-    /// protocol options are negotiated down to plain 3.0.
+    /// Appends the NegotiateProtocolVersion that this message calls for, if any: a newer minor version than ours, or
+    /// protocol options, of which we know none.
     pub fn encode_negotiation(&self, out: &mut Vec<u8>) {
         let refused = || self.pairs().map(|(name, _)| name).filter(|name| is_protocol_option(name));
-        if self.minor == 0 && refused().next().is_none() {
+        if self.minor <= Protocol::NEWEST.minor() && refused().next().is_none() {
             return;
         }
         put(out, b'v', |out| {
             // The whole version, not only the minor one as the manual has it: PostgreSQL and libpq do so.
-            out.extend_from_slice(&PROTOCOL_3_0.to_be_bytes());
+            let minor = self.minor.min(Protocol::NEWEST.minor());
+            out.extend_from_slice(&(PROTOCOL_3_0 | u32::from(minor)).to_be_bytes());
             let count = u32::try_from(refused().count()).unwrap_or(u32::MAX);
             out.extend_from_slice(&count.to_be_bytes());
             for name in refused() {

@@ -5,9 +5,11 @@
 
 mod crash;
 mod drivers;
+mod endurance;
 mod freeze;
 mod modes;
 mod outcome;
+mod pooling;
 mod reads;
 mod stopping;
 mod store;

@@ -10,6 +10,8 @@ use tokio::task::JoinHandle;
 /// The shipped bound on a replica's lag, two probe intervals, and what the machine itself may be late.
 const OLDEST_READ: Duration = Duration::from_millis(1000 + 2 * 500 + 500);
 const SOON: Duration = Duration::from_secs(20);
+/// What a reader may hear whose server died while it worked for him: the connection broke, or the server's own last words.
+const READ_LOST: [&str; 2] = ["08006", "57P01"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lagging_replica_leaves_the_reads_and_comes_back() -> Result {
@@ -53,6 +55,11 @@ async fn reads_go_on_when_a_replica_dies() -> Result {
         let written = report.failures.iter().find(|failure| failure.kind != pgsteer_testkit::Kind::Read);
         ensure!(written.is_none(), "a client that did not read was told: {written:?}");
         ensure!(report.reads.iter().all(|read| read.1), "a read was answered by the leader");
+        for failure in &report.failures {
+            ensure!(READ_LOST.contains(&failure.sqlstate.as_str()), "a reader was told: {failure:?}");
+            let own = report.failures.iter().filter(|other| other.client == failure.client).count();
+            ensure!(own == 1, "client {} was told of one death {own} times", failure.client);
+        }
         Ok(())
     })
     .await

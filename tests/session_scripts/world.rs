@@ -27,7 +27,11 @@ use pgsteer::{
         routes::{Purpose, Tenant},
         session::{Ended, Newcomer, Session},
     },
-    wire::{parameters::Parameters, startup::BackendKey, statements::Catalog},
+    wire::{
+        parameters::Parameters,
+        startup::{BackendKey, Protocol},
+        statements::Catalog,
+    },
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
@@ -52,11 +56,14 @@ impl Default for Setup {
             idle_timeout: None,
             opening_max: 8,
             handover_slack: Duration::from_millis(10),
+            overtakes_max: 4,
+            reuse: pgsteer::pool::slots::Reuse::LastUsed,
         };
         let settings = PoolSettings {
             mode: PoolMode::Transaction,
             limits,
             fallback_size: 1,
+            protocol: Protocol::NEWEST,
             connect_timeout: Duration::from_secs(3),
             login_retry: Duration::from_secs(1),
             check_delay: Duration::from_secs(30),
@@ -68,6 +75,7 @@ impl Default for Setup {
             idle_transaction_timeout: None,
             query_timeout: None,
             transaction_timeout: None,
+            tls: pgsteer::tls::ToServers::default(),
         };
         Self { settings, purpose: Purpose::Write, capacity: 256 * 1024 }
     }
@@ -237,7 +245,7 @@ impl World {
             flavour.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (ours, theirs) = tokio::io::duplex(self.servers.capacity());
         let entry =
-            self.registry.register(self.tenant.account.clone(), None, self.clock.now(), *b"mine").unwrap();
+            self.registry.register(self.tenant.account.clone(), None, self.clock.now(), b"mine").unwrap();
         self.keys.insert(name.to_owned(), entry.key.clone());
         let session = Session::new(Newcomer {
             stream: Stream::Boxed(Box::new(theirs)),

@@ -3,7 +3,7 @@
 use pgsteer::wire::{
     error::ServerError,
     message::{decode_command_complete, decode_data_row, decode_parameter_status},
-    startup::encode_startup,
+    startup::{Protocol, encode_startup},
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
@@ -44,7 +44,7 @@ impl Wire {
     pub(crate) async fn greet(&mut self, user: &str, name: &str) {
         let mut hello = Vec::new();
         let settings = [("user", user), ("database", "app"), ("application_name", name)];
-        encode_startup(&mut hello, settings.into_iter());
+        encode_startup(&mut hello, Protocol::V3_0, settings.into_iter());
         self.send(&hello).await;
     }
 

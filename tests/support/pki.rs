@@ -13,6 +13,7 @@ pub struct Authority {
 }
 
 /// A certificate with its key, in PEM.
+#[derive(Clone)]
 pub struct Issued {
     /// The certificate.
     pub certificate: String,

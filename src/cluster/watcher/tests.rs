@@ -162,11 +162,13 @@ impl Bench {
             database: "postgres".into(),
             parameters: Vec::new(),
             credential: Credential::None,
+            protocol: crate::wire::startup::Protocol::NEWEST,
+            tls: crate::tls::ToServers::default(),
         };
         let probe = ProbePolicy {
             interval: Duration::from_millis(500),
             timeout: Duration::from_secs(1),
-            login: Arc::new(login),
+            login: Arc::new(ArcSwap::from_pointee(login)),
         };
         let reads = ReadPolicy {
             lag_bytes_max: 1 << 25,

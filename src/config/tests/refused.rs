@@ -102,7 +102,7 @@ fn single_keys_are_refused() {
         ("[[listen]]\nroute = \"read\"", "10:1: `address` is missing in [[listen]]; add `address = …`"),
         (
             "[auth]\nauth_type = \"hba\"",
-            "9:13: `auth_type = \"hba\"` comes with a later version; this one has scram-sha-256, md5, plain and trust",
+            "9:13: `auth_type = \"hba\"` comes with a later version; this one has scram-sha-256, md5, plain, trust and cert",
         ),
         (
             "[databases]\ndatabases_only = true",
@@ -117,7 +117,7 @@ fn single_keys_are_refused() {
         ("[auth]\nx = 1\nx = 2", "10:1: not valid TOML: duplicate key"),
         (
             "listen = 3",
-            "10:1: unknown key `listen` in [auth]; known here: auth_type, auth_file, databases_only",
+            "10:1: unknown key `listen` in [auth]; known here: auth_type, auth_file, auth_user, auth_password, auth_password_file, auth_query, auth_dbname, auth_cache_age, auth_cache_users_max, auth_query_timeout, databases_only",
         ),
         ("pool = 3", "10:8: `pool` must be a table, found an integer; write its keys under [pool]"),
         ("x = \"", "10:6: not valid TOML: invalid basic string, expected `\"`"),
@@ -148,7 +148,23 @@ fn keys_that_contradict_each_other_are_refused() {
         ("[http]\naddress = \"127.0.0.1:6432\"", "6:11: 127.0.0.1:6432 is already used by [http]"),
         (
             "[auth]\nauth_type = \"md5\"",
-            "8:2: `auth_file` is missing: auth_type = \"md5\" needs it; add `auth_file = \"userlist.txt\"` under [auth]",
+            "8:2: `auth_file` is missing: auth_type = \"md5\" needs it; add `auth_file = \"userlist.txt\"` under [auth], or `auth_user`, to look users up on the servers",
+        ),
+        (
+            "[auth]\nauth_type = \"trust\"\nauth_query = \"SELECT $1\"",
+            "10:1: `auth_query` is set without the `auth_user` it is for; add `auth_user` beside `auth_query`",
+        ),
+        (
+            "[auth]\nauth_type = \"trust\"\nauth_user = \"u\"\nauth_password = \"p\"",
+            "10:13: with auth_type = \"trust\" nobody's secret is looked up; remove it, or choose another auth_type",
+        ),
+        (
+            "[databases.d]\nauth_password = \"x\"",
+            "11:1: `auth_password` is set without the `auth_user` it is for; add `auth_user` beside `auth_password`",
+        ),
+        (
+            "[auth]\nauth_user = \"u\"\nauth_password = \"p\"\nauth_query = \"SELECT 1\"",
+            "11:14: `auth_query` does not mention `$1`, the user who is looked up; write for instance: … WHERE rolname = $1",
         ),
         (
             "[auth]\nauth_type = \"trust\"\ndatabases_only = true",

@@ -34,6 +34,21 @@ pub struct SlotLimits {
     pub opening_max: usize,
     /// How much longer a client of another worker must have waited to go first.
     pub handover_slack: Duration,
+    /// How many clients of a free server's own worker may overtake one of another worker.
+    pub overtakes_max: u64,
+    /// Which of several idle servers is used.
+    pub reuse: Reuse,
+}
+
+/// Which of several idle servers is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reuse {
+    /// The one used last: the fewest are kept busy.
+    #[default]
+    LastUsed,
+    /// The one that has idled longest, and never the only idle one while another may be opened: a client finds
+    /// itself on another server each time, which is for tests (`rotate_servers`).
+    Rotate,
 }
 
 /// What happened.

@@ -12,6 +12,8 @@ const LIMITS: SlotLimits = SlotLimits {
     idle_timeout: None,
     opening_max: 10,
     handover_slack: Duration::from_millis(10),
+    overtakes_max: 2,
+    reuse: Reuse::LastUsed,
 };
 
 const fn ms(millis: u64) -> Duration {
@@ -104,6 +106,48 @@ fn servers_are_opened_up_to_the_limit_and_used_last_in_first_out() {
 }
 
 #[test]
+fn servers_rotate_if_told_to() {
+    let rotating = SlotLimits { size: 3, reuse: Reuse::Rotate, ..LIMITS };
+    check(
+        rotating,
+        "
+        acquire 1 : open 0 w0
+        opened 0 : 0 to 1
+        @1
+        clean 0
+        # Not the same one again while there may be another.
+        acquire 1 : open 1 w0
+        opened 1 : 1 to 1
+        @2
+        clean 1
+        acquire 1 : 0 to 1
+        @3
+        clean 0
+        acquire 1 w1 : 1 to 1
+        @4
+        clean 1
+        # The one that has idled longest, of whichever worker.
+        acquire 1 w1 : 0 to 1
+        acquire 2 w1 : open 2 w1
+        # It could not be opened: the one there is will do.
+        failed 2 1000 : 1 to 2
+        @5
+        clean 1
+        acquire 2 : 1 to 2
+        ",
+    );
+    check(
+        SlotLimits { size: 1, ..rotating },
+        "
+        acquire 1 : open 0 w0
+        opened 0 : 0 to 1
+        clean 0
+        acquire 1 : 0 to 1
+        ",
+    );
+}
+
+#[test]
 fn no_more_are_opened_at_once_than_allowed() {
     check(
         SlotLimits { size: 4, opening_max: 1, ..LIMITS },
@@ -147,6 +191,12 @@ fn a_worker_prefers_its_own_within_the_slack() {
     // The server is worker 0's; its own client came later by exactly the slack, and by more.
     check(limits, &format!("{busy}\n@10\nacquire 3 w0\n@50\nclean 0 : 0 to 3\nclean 0 : 0 to 2"));
     check(limits, &format!("{busy}\n@11\nacquire 3 w0\n@50\nclean 0 : 0 to 2\nclean 0 : 0 to 3"));
+    // Of three that came in time, two may overtake.
+    let three = "acquire 3 w0\nacquire 4 w0\nacquire 5 w0";
+    check(
+        limits,
+        &format!("{busy}\n{three}\nclean 0 : 0 to 3\nclean 0 : 0 to 4\nclean 0 : 0 to 2\nclean 0 : 0 to 5"),
+    );
     // An idle server elsewhere is better than none.
     check(limits, &format!("{busy}\nclean 0 : 0 to 2\nclean 0\nacquire 4 w1 : 0 to 4"));
 }

@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 
-use crate::wire::frame::put;
+use crate::wire::frame::{put, put_cstr};
 use crate::{
     auth::{
         Step,
@@ -15,19 +15,28 @@ use crate::{
         scripted::{Once, run, scripted},
     },
     server::{ServerLogin, cancel, connect, login::Channel, simple_query},
+    tls::ToServers,
     wire::{
         error::{PgError, SqlState},
         message::{
             Authentication, SaslInitialResponse, encode_backend_key, encode_data_row,
             encode_parameter_status, encode_ready_for_query,
         },
-        startup::BackendKey,
+        startup::{BackendKey, Protocol},
     },
 };
 
 fn login(credential: Credential) -> ServerLogin {
     let parameters = vec![("application_name".to_owned(), "x".to_owned())];
-    ServerLogin { user: "u".to_owned(), database: "d".to_owned(), parameters, credential }
+    let (user, database) = ("u".to_owned(), "d".to_owned());
+    ServerLogin {
+        user,
+        database,
+        parameters,
+        credential,
+        protocol: Protocol::V3_2,
+        tls: ToServers::default(),
+    }
 }
 
 fn password(text: &str) -> Credential {
@@ -87,7 +96,7 @@ fn check(credential: &Credential, turns: &[&[u8]]) -> (String, Vec<u8>) {
 
 #[test]
 fn servers_that_let_us_in() {
-    let start = b"\0\0\0\x2e\0\x03\0\0user\0u\0database\0d\0application_name\0x\0\0".to_vec();
+    let start = b"\0\0\0\x2e\0\x03\0\x02user\0u\0database\0d\0application_name\0x\0\0".to_vec();
     assert_eq!(start.len(), 0x2e);
     let md5 = asks(Authentication::Md5Password(*b"salt"));
     let hash = Md5Hash::of(b"pw", "u");
@@ -111,6 +120,48 @@ fn servers_that_let_us_in() {
     assert!(outcome.contains(r#"("TimeZone", "GMT")"#), "{outcome}");
     let (outcome, _) = attempt(&Credential::None, &[&[welcome(), refusal()].concat()], 0);
     assert!(outcome.starts_with("Unreachable(Custom { kind: Other, error: ServerError"), "{outcome}");
+}
+
+/// NegotiateProtocolVersion for this version of protocol 3, with these options refused.
+fn negotiates(minor: u8, refused: &[&str]) -> Vec<u8> {
+    bytes(|out| {
+        put(out, b'v', |out| {
+            out.extend_from_slice(&[0, 3, 0, minor, 0, 0, 0, u8::try_from(refused.len()).unwrap()]);
+            refused.iter().for_each(|name| put_cstr(out, name.as_bytes()));
+        });
+    })
+}
+
+#[test]
+fn versions_of_the_protocol() {
+    let long = BackendKey::new(7, &[9; 256]).unwrap();
+    let keyed = bytes(|out| {
+        Authentication::Ok.encode(out);
+        encode_backend_key(out, &long);
+        encode_ready_for_query(out, b'I');
+    });
+    let (outcome, _) = check(&Credential::None, &[&keyed]);
+    assert_eq!(outcome, "[] BackendKey { pid: 7, .. }", "a key as long as the protocol allows");
+    let in_ = r#"[("server_version", "15.1"), ("TimeZone", "CET")] BackendKey"#;
+    let unasked = "Protocol(\"the server negotiates for what was not asked";
+    let late = "Protocol(\"the server negotiates the protocol's version too late";
+    let (older, ok) = (negotiates(0, &[]), asks(Authentication::Ok));
+    for (script, expected) in [
+        ([&older[..], &welcome()].concat(), in_),
+        ([&negotiates(2, &[])[..], &welcome()].concat(), in_),
+        ([&negotiates(2, &[])[..], &older, &welcome()].concat(), in_),
+        ([&older[..], &negotiates(2, &[])].concat(), unasked),
+        (negotiates(1, &[]), unasked),
+        (negotiates(3, &[]), unasked),
+        (negotiates(0, &["_pq_.x"]), unasked),
+        ([&ok[..], &older].concat(), late),
+        (b"v\0\0\0\x0c\0\x02\0\0\0\0\0\0".to_vec(), unasked),
+        (b"v\0\0\0\x0c\0\x03\0\0\0\0\0\x01".to_vec(), "Protocol(\"malformed NegotiateProtocolVersion"),
+        (b"v\0\0\0\x0c\0\x03\0\0\xff\0\0\0".to_vec(), "Protocol(\"malformed NegotiateProtocolVersion"),
+    ] {
+        let (outcome, _) = check(&Credential::None, &[&script]);
+        assert!(outcome.starts_with(expected), "{outcome}");
+    }
 }
 
 #[test]
@@ -255,7 +306,7 @@ fn a_cancel_request_waits_for_the_end() {
     let (stream, written) = scripted(&[b"E\0\0\0\x05\0"], 0);
     let dial = Once(Mutex::new(Some(stream)));
     let key = BackendKey::new(7, b"abcd").unwrap();
-    assert!(run(cancel(&dial, &Address::tcp("x", 1), &key)).is_ok());
+    assert!(run(cancel(&dial, &Address::tcp("x", 1), &ToServers::default(), &key)).is_ok());
     assert_eq!(*written.lock(), b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07abcd");
-    assert!(run(cancel(&dial, &Address::tcp("x", 1), &key)).is_err(), "nobody there");
+    assert!(run(cancel(&dial, &Address::tcp("x", 1), &ToServers::default(), &key)).is_err(), "nobody there");
 }

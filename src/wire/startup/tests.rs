@@ -61,10 +61,10 @@ fn packets() {
         (startup(0, b"user\0"), LAYOUT),
         (startup(0, b"user\0u\0\0x"), LAYOUT),
         (startup(0, b"user"), LAYOUT),
-        (packet(2 << 16, b"user"), "unsupported frontend protocol 2.0: server supports 3.0 to 3.0"),
+        (packet(2 << 16, b"user"), "unsupported frontend protocol 2.0: server supports 3.0 to 3.2"),
         (
             packet(PROTOCOL_3_0 + (1 << 16), b"\0"),
-            "unsupported frontend protocol 4.0: server supports 3.0 to 3.0",
+            "unsupported frontend protocol 4.0: server supports 3.0 to 3.2",
         ),
         (b"\0\0\0\x07".to_vec(), LENGTH),
         (b"\0\0\0\x08".to_vec(), "more"),
@@ -91,11 +91,15 @@ fn parameters_are_kept_as_they_came() {
 
 #[test]
 fn newer_versions_and_options_are_negotiated_down() {
-    for (minor, body, refused) in [
-        (0, &b"user\0a\0\0"[..], None),
-        (2, b"user\0a\0\0", Some(vec![])),
-        (9999, b"_pq_.a\x001\0user\0a\0_pq_.b\0\0\0", Some(vec!["_pq_.a", "_pq_.b"])),
-        (0, b"_pq_.a\x001\0\0", Some(vec!["_pq_.a"])),
+    use Protocol::{V3_0, V3_2};
+    for (minor, body, spoken, told) in [
+        (0, &b"user\0a\0\0"[..], V3_0, None),
+        (1, b"user\0a\0\0", V3_0, None),
+        (2, b"user\0a\0\0", V3_2, None),
+        (3, b"user\0a\0\0", V3_2, Some((2, vec![]))),
+        (9999, b"_pq_.a\x001\0user\0a\0_pq_.b\0\0\0", V3_2, Some((2, vec!["_pq_.a", "_pq_.b"]))),
+        (2, b"_pq_.a\x001\0\0", V3_2, Some((2, vec!["_pq_.a"]))),
+        (0, b"_pq_.a\x001\0\0", V3_0, Some((0, vec!["_pq_.a"]))),
     ] {
         let Ok(Some((StartupPacket::Startup(message), _))) = decode(&startup(minor, body)) else {
             panic!("no startup");
@@ -103,9 +107,10 @@ fn newer_versions_and_options_are_negotiated_down() {
         let mut out = Vec::new();
         message.encode_negotiation(&mut out);
         let mut expected = BytesMut::new();
-        if let Some(refused) = refused {
+        assert_eq!(message.protocol(), spoken, "3.{minor}");
+        if let Some((newest, refused)) = told {
             let refused = refused.into_iter().map(str::to_owned).collect();
-            theirs::NegotiateProtocolVersion::new(3 << 16, refused).encode(&mut expected).unwrap();
+            theirs::NegotiateProtocolVersion::new((3 << 16) + newest, refused).encode(&mut expected).unwrap();
         }
         assert_eq!(out, expected, "3.{minor}");
     }
@@ -115,7 +120,7 @@ fn newer_versions_and_options_are_negotiated_down() {
 fn what_we_send_is_what_pgwire_sends() {
     let (mut ours, mut expected) = (Vec::new(), BytesMut::new());
     let parameters = [("application_name", "x"), ("user", "u")];
-    encode_startup(&mut ours, parameters.into_iter());
+    encode_startup(&mut ours, Protocol::V3_0, parameters.into_iter());
     let mut message = theirs::Startup::default();
     message.parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     message.encode(&mut expected).unwrap();

@@ -65,6 +65,8 @@ fn limits() -> impl Strategy<Value = SlotLimits> {
             idle_timeout: idle.map(ms),
             opening_max,
             handover_slack: ms(10),
+            overtakes_max: 2,
+            reuse: Reuse::LastUsed,
         })
 }
 
@@ -84,6 +86,7 @@ struct Waiter {
     worker: usize,
     flavour: Flavour,
     since: Moment,
+    overtaken: u64,
 }
 
 struct Model {
@@ -124,7 +127,7 @@ impl Model {
             Draw::Acquire(worker, flavour) => {
                 let ticket = self.next_ticket;
                 self.next_ticket += 1;
-                self.waiting.push(Waiter { ticket, worker, flavour, since: self.now });
+                self.waiting.push(Waiter { ticket, worker, flavour, since: self.now, overtaken: 0 });
                 Event::Acquire { ticket, worker, flavour }
             }
             Draw::GiveUp(n) => {
@@ -216,10 +219,12 @@ impl Model {
                 let (is, flavour) = self.seats[&server];
                 assert!(matches!(is, Is::Idle | Is::Free), "{server} is {is:?}");
                 assert_eq!(flavour, waiter.flavour);
-                for other in self.waiting.iter().filter(|other| other.flavour == waiter.flavour) {
+                for other in self.waiting.iter_mut().filter(|other| other.flavour == waiter.flavour) {
                     let ahead = waiter.since.since(other.since);
                     let same_worker = other.worker == waiter.worker && other.ticket < ticket;
                     assert!(!same_worker && ahead <= self.limits.handover_slack, "{other:?} was passed over");
+                    other.overtaken += u64::from(other.ticket < ticket);
+                    assert!(other.overtaken <= self.limits.overtakes_max, "{other:?} was overtaken");
                 }
                 self.becomes(server, Is::Leased);
             }

@@ -1,0 +1,151 @@
+//! What the keys about logging in say together.
+
+use std::sync::Arc;
+
+use super::{
+    auth_file::{AuthFile, SecretKind},
+    declare::{Reading, key_part},
+    document::Keys,
+    error::Finding,
+    settings::{Auth, AuthQuery, Databases},
+    words::AuthType,
+};
+
+/// Reads the users and checks what concerns logging in.
+pub(super) fn auth(keys: &Keys, reading: &mut Reading<'_>) -> Auth {
+    let AuthKeysRead { kind, users } = auth_users(keys, reading);
+    lookups(keys, &users, reading);
+    let exposed = keys.listen.iter().position(|listen| !listen.address.ip().is_loopback());
+    if let (AuthType::Trust, Some(index)) = (kind, exposed) {
+        let what = "with auth_type = \"trust\" everybody who reaches this address may be any user";
+        reading.warning(
+            &format!("listen.{index}.address"),
+            what,
+            "listen on 127.0.0.1, or choose another auth_type",
+        );
+    }
+    let databases = if keys.auth.databases_only { Databases::Declared } else { Databases::Any };
+    if databases == Databases::Declared && keys.databases.is_empty() {
+        let help = "add [databases.NAME], or remove databases_only";
+        reading.error("auth.databases_only", "no database is declared, so nobody could connect", help);
+    }
+    Auth { kind, users: Arc::new(users), databases }
+}
+
+struct AuthKeysRead {
+    kind: AuthType,
+    users: AuthFile,
+}
+
+fn auth_users(keys: &Keys, reading: &mut Reading<'_>) -> AuthKeysRead {
+    let kind = keys.auth.auth_type;
+    let users = match &keys.auth.auth_file {
+        Some(path) => AuthFile::load(path, &mut reading.findings),
+        None => {
+            if !matches!(kind, AuthType::Trust | AuthType::Cert)
+                && !looks_up(keys)
+                && !reading.is_told("auth.auth_type")
+            {
+                let what = format!("`auth_file` is missing: auth_type = \"{}\" needs it", kind.word());
+                let help = "add `auth_file = \"userlist.txt\"` under [auth], or `auth_user`, to look users up on the servers";
+                reading.missing("auth.auth_file", what, help);
+            }
+            AuthFile::default()
+        }
+    };
+    let shut_out =
+        users.iter().filter(|(_, secret)| shut_out(kind, SecretKind::of(secret))).map(|(user, _)| user);
+    let shut_out: Vec<_> = shut_out.collect();
+    if let Some(first) = shut_out.first() {
+        let what = match shut_out.len() {
+            1 => format!("the user {first:?} cannot log in"),
+            n => format!("{n} users cannot log in, {first:?} among them"),
+        };
+        let what = format!("{what}: the secret does not serve auth_type = \"{}\"", kind.word());
+        let help = "list a SCRAM verifier or a password";
+        if shut_out.len() == users.len() && !looks_up(keys) {
+            reading.error("auth.auth_type", what, help);
+        } else {
+            reading.warning("auth.auth_type", what, help);
+        }
+    }
+    AuthKeysRead { kind, users }
+}
+
+/// Whether a client with such a secret in the auth_file can never prove who it is.
+const fn shut_out(kind: AuthType, secret: SecretKind) -> bool {
+    match kind {
+        AuthType::ScramSha256 => matches!(secret, SecretKind::Md5 | SecretKind::Empty),
+        AuthType::Md5 | AuthType::Plain => matches!(secret, SecretKind::Empty),
+        AuthType::Trust | AuthType::Cert => false,
+    }
+}
+
+/// Whether users are looked up on the servers, for any database.
+fn looks_up(keys: &Keys) -> bool {
+    keys.auth.auth_user.is_some() || keys.databases.values().any(|database| database.auth_user.is_some())
+}
+
+/// What concerns `auth_query`.
+fn lookups(keys: &Keys, users: &AuthFile, reading: &mut Reading<'_>) {
+    let auth = &keys.auth;
+    if auth.auth_user.is_none() {
+        useless("auth", &["auth_password", "auth_password_file", "auth_query", "auth_dbname"], reading);
+    }
+    if let (AuthType::Trust, Some(_)) = (auth.auth_type, &auth.auth_user) {
+        let what = "with auth_type = \"trust\" nobody's secret is looked up";
+        reading.error("auth.auth_user", what, "remove it, or choose another auth_type");
+    }
+    if auth.auth_user.is_some() {
+        asker("auth", AuthQuery::resolve(keys, users, None), users, reading);
+    }
+    query("auth", &auth.auth_query, reading);
+    for (name, database) in &keys.databases {
+        let path = format!("databases.{}", key_part(name));
+        match (&database.auth_user, &auth.auth_user) {
+            (Some(_), _) => asker(&path, AuthQuery::resolve(keys, users, Some(database)), users, reading),
+            (None, Some(_)) => useless(&path, &["auth_password", "auth_password_file"], reading),
+            (None, None) => {
+                let keys = ["auth_password", "auth_password_file", "auth_query", "auth_dbname"];
+                useless(&path, &keys, reading);
+            }
+        }
+        if let Some(own) = &database.auth_query {
+            query(&path, own, reading);
+        }
+    }
+}
+
+fn useless(table: &str, keys: &[&str], reading: &mut Reading<'_>) {
+    for key in keys {
+        let path = format!("{table}.{key}");
+        if reading.is_written(&path) {
+            let place = reading.key_place(&path);
+            let what = format!("`{key}` is set without the `auth_user` it is for");
+            reading
+                .findings
+                .push(Finding::error(place, what).help(format!("add `auth_user` beside `{key}`")));
+            return;
+        }
+    }
+}
+
+/// Whether the role that looks users up can log in.
+fn asker(table: &str, asker: Option<AuthQuery>, users: &AuthFile, reading: &mut Reading<'_>) {
+    let Some(AuthQuery { user, secret: None, .. }) = asker else { return };
+    let path = format!("{table}.auth_user");
+    let what = match users.get(&user).map(SecretKind::of) {
+        Some(SecretKind::Scram) => {
+            "the entry of `auth_user` in the auth_file is a SCRAM verifier, which cannot log in to servers"
+        }
+        _ => "`auth_user` has no password: the servers must let it in without",
+    };
+    reading.warning(&path, what, "add auth_password or auth_password_file");
+}
+
+fn query(table: &str, sql: &str, reading: &mut Reading<'_>) {
+    if !sql.contains("$1") {
+        let what = "`auth_query` does not mention `$1`, the user who is looked up";
+        reading.error(&format!("{table}.auth_query"), what, "write for instance: … WHERE rolname = $1");
+    }
+}

@@ -1,0 +1,12 @@
+//! Logging in through a running pgsteer, in front of a real PostgreSQL.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod lookups;
+mod pgsteer;
+mod rustls_client;
+mod servers;
+mod tls;
