@@ -137,6 +137,7 @@ fn server_logins(config: &Config) -> String {
         config::AuthType::ScramSha256 => auth::AuthType::ScramSha256,
         config::AuthType::Md5 => auth::AuthType::Md5,
         config::AuthType::Plain => auth::AuthType::Plain,
+        config::AuthType::Peer => auth::AuthType::Peer,
         config::AuthType::Trust => auth::AuthType::Trust,
         config::AuthType::Cert => auth::AuthType::Cert,
     };

@@ -15,7 +15,7 @@ use pgsteer::{
         secrets::{Credential, Password, UserSecret, Users},
     },
     client::{Authenticator, Greeting, Hello, login},
-    net::{Address, NetDialer, Stream},
+    net::{Address, NetDialer, Peer, Stream},
     server::{ConnectError, Connected, QueryError, ServerLogin, cancel, connect, simple_query},
     tls::ToServers,
     wire::{
@@ -209,8 +209,9 @@ async fn cancelling(server: &Server) {
 /// Serves clients as a proxy would: logs them in, logs in to the server with what that yielded, and joins the two.
 async fn serve(listener: tokio::net::TcpListener, authenticator: Authenticator, address: Address) {
     loop {
-        let (socket, _) = listener.accept().await.unwrap();
-        let Ok(Greeting::Startup(arrival)) = Hello::read(Stream::Tcp(socket), None).await else { continue };
+        let (socket, peer) = listener.accept().await.unwrap();
+        let greeting = Hello::read(Stream::Tcp(socket), Peer::Tcp(peer), None).await;
+        let Ok(Greeting::Startup(arrival)) = greeting else { continue };
         let Ok(mut client) = login(arrival, &authenticator).await else { continue };
         let server = ServerLogin {
             user: client.user.clone(),

@@ -53,7 +53,7 @@ pub const fn feeds(client: AuthType, secret: SecretKind, server: ServerMethod) -
             Err("An md5 hash cannot answer a server that wants the password; it is needed itself.")
         }
         (Left::Nothing, _) => Err(
-            "With auth_type = \"trust\" or \"cert\" a client brings no secret, and the one that is known \
+            "With auth_type = \"trust\", \"peer\" or \"cert\" a client brings no secret, and the one that is known \
                  (a SCRAM verifier or none) cannot log in; the password itself is needed.",
         ),
     }
@@ -64,8 +64,10 @@ const fn left_over(client: AuthType, secret: SecretKind) -> Result<Left, &'stati
         (AuthType::Plain, SecretKind::Scram | SecretKind::Md5 | SecretKind::Password)
         | (_, SecretKind::Password) => Left::Password,
         (AuthType::ScramSha256 | AuthType::Md5, SecretKind::Scram) => Left::ScramKeys,
-        (AuthType::Md5 | AuthType::Trust | AuthType::Cert, SecretKind::Md5) => Left::Md5Hash,
-        (AuthType::Trust | AuthType::Cert, SecretKind::Scram | SecretKind::Missing) => Left::Nothing,
+        (AuthType::Md5 | AuthType::Peer | AuthType::Trust | AuthType::Cert, SecretKind::Md5) => Left::Md5Hash,
+        (AuthType::Peer | AuthType::Trust | AuthType::Cert, SecretKind::Scram | SecretKind::Missing) => {
+            Left::Nothing
+        }
         (AuthType::ScramSha256, SecretKind::Md5) => {
             return Err(
                 "A client cannot log in by SCRAM against an md5 hash; the user's secret must be a SCRAM \
@@ -107,6 +109,10 @@ mod tests {
             (C::Cert, K::Md5, "-y-y"),
             (C::Cert, K::Password, "yyyy"),
             (C::Cert, K::Missing, "---y"),
+            (C::Peer, K::Scram, "---y"),
+            (C::Peer, K::Md5, "-y-y"),
+            (C::Peer, K::Password, "yyyy"),
+            (C::Peer, K::Missing, "---y"),
         ] {
             use ServerMethod as S;
             let row: String = [S::Scram, S::Md5, S::Plain, S::Trust]

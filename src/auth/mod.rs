@@ -27,6 +27,8 @@ pub enum AuthType {
     Md5,
     /// `plain`: the password as it is.
     Plain,
+    /// `peer`: the operating system says who is at the other end of a Unix socket.
+    Peer,
     /// `trust`: everybody is who he says.
     Trust,
     /// `cert`: the client's certificate, whose common name is the user.
@@ -40,6 +42,7 @@ impl AuthType {
             Self::ScramSha256 => "scram-sha-256",
             Self::Md5 => "md5",
             Self::Plain => "plain",
+            Self::Peer => "peer",
             Self::Trust => "trust",
             Self::Cert => "cert",
         }
@@ -56,7 +59,7 @@ impl FromStr for AuthType {
     type Err = UnknownAuthType;
 
     fn from_str(name: &str) -> Result<Self, UnknownAuthType> {
-        [Self::ScramSha256, Self::Md5, Self::Plain, Self::Trust, Self::Cert]
+        [Self::ScramSha256, Self::Md5, Self::Plain, Self::Peer, Self::Trust, Self::Cert]
             .into_iter()
             .find(|method| method.as_str() == name)
             .ok_or(UnknownAuthType)
@@ -65,7 +68,7 @@ impl FromStr for AuthType {
 
 /// A name that is no [`AuthType`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected scram-sha-256, md5, plain, trust or cert")]
+#[error("expected scram-sha-256, md5, plain, peer, trust or cert")]
 pub struct UnknownAuthType;
 
 /// Where an exchange with a client stands after its message.

@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     auth::{Secured, Transport},
-    net::{Inbox, Stream, tls},
+    net::{Inbox, Peer, Stream, tls},
     tls::{Acceptor, Certificate, Demand, Negotiation},
     wire::{
         error::{PgError, SqlState},
@@ -51,6 +51,8 @@ pub enum Greeting {
 pub struct Arrival {
     /// Its connection.
     pub stream: Stream,
+    /// Where it is.
+    pub peer: Peer,
     /// What it asks for.
     pub startup: StartupMessage,
     /// What came behind that, usually nothing.
@@ -107,14 +109,19 @@ impl HelloError {
 impl<'a> Hello<'a> {
     /// Reads until the client has said what it wants. `acceptor` is how TLS is spoken, `None` where it is not. The
     /// caller bounds the time; memory is bounded.
-    pub async fn read(stream: Stream, acceptor: Option<&'a Acceptor>) -> Result<Greeting, HelloError> {
+    pub async fn read(
+        stream: Stream,
+        peer: Peer,
+        acceptor: Option<&'a Acceptor>,
+    ) -> Result<Greeting, HelloError> {
         let transport = Transport::Plain;
         let mut hello = Self { stream, inbox: Inbox::default(), acceptor, transport, asked: Vec::new() };
         match hello.greet().await {
             Ok(Wish::Cancel(key)) => Ok(Greeting::Cancel { stream: hello.stream, key }),
             Ok(Wish::Startup(startup)) => {
                 let Self { stream, inbox, transport, .. } = hello;
-                Ok(Greeting::Startup(Arrival { stream, startup, unread: inbox.into_unread(), transport }))
+                let unread = inbox.into_unread();
+                Ok(Greeting::Startup(Arrival { stream, peer, startup, unread, transport }))
             }
             Err(error) => {
                 if let Some(message) = error.to_client() {

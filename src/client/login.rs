@@ -7,6 +7,7 @@ use tokio::{io::AsyncWriteExt as _, task::spawn_blocking};
 use super::{
     hello::Arrival,
     lookup::{Age, Found, Lookup, Need, listed, nobody},
+    peer::by_peer,
 };
 use crate::{
     auth::{
@@ -16,7 +17,7 @@ use crate::{
         scram::NONCE_BYTES,
         secrets::{Credential, Secrets},
     },
-    net::{FrameError, Inbox, Stream},
+    net::{FrameError, Inbox, Peer, Stream},
     wire::{
         error::{PgError, SqlState},
         message::Authentication,
@@ -100,12 +101,12 @@ pub enum LoginError {
 
 /// Finds out whether a client is who it says. The caller bounds the time; memory is bounded.
 pub async fn login(arrival: Arrival, authenticator: &Authenticator) -> Result<LoggedIn, LoginError> {
-    let Arrival { mut stream, startup, unread, transport } = arrival;
+    let Arrival { mut stream, peer, startup, unread, transport } = arrival;
     let mut inbox = Inbox::new(unread);
     let mut told = Vec::new();
     startup.encode_negotiation(&mut told);
     let outcome = match Names::of(&startup, transport) {
-        Ok(names) => match admit(&mut stream, &mut inbox, &mut told, &names, authenticator).await {
+        Ok(names) => match admit((&mut stream, peer), &mut inbox, &mut told, &names, authenticator).await {
             Ok(admission) => Ok((names, admission)),
             Err(refusal) => Err((Some(names.user), refusal)),
         },
@@ -162,7 +163,7 @@ fn wants_replication(startup: &StartupMessage) -> bool {
     !matches!(&*value, b"false" | b"off" | b"no" | b"0" | b"f" | b"n")
 }
 
-enum Refusal {
+pub(super) enum Refusal {
     Gone(io::Error),
     Told { error: PgError, reason: Option<&'static str> },
 }
@@ -175,12 +176,15 @@ impl From<io::Error> for Refusal {
 
 /// Asks for proof. What is in `told` goes out before the first question, or else stays there.
 async fn admit(
-    stream: &mut Stream,
+    (stream, peer): (&mut Stream, Peer),
     inbox: &mut Inbox,
     told: &mut Vec<u8>,
     names: &Names,
     authenticator: &Authenticator,
 ) -> Result<Admission, Refusal> {
+    if authenticator.auth_type == AuthType::Peer {
+        by_peer(peer, &names.user).await?;
+    }
     let found = authenticator.find(names, Need::Recent).await.map_err(unknowable)?;
     let mut random = [0; NONCE_BYTES];
     getrandom::fill(&mut random).map_err(io::Error::other)?;

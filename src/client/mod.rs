@@ -3,6 +3,7 @@
 mod hello;
 mod login;
 mod lookup;
+mod peer;
 pub mod registry;
 
 pub use hello::{Arrival, Greeting, Hello, HelloError};

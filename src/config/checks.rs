@@ -7,6 +7,7 @@ use super::{
     declare::{Reading, key_part, shown_name},
     document::Keys,
     error::Finding,
+    listen_address::ListenAddress,
     nearest::nearest,
     secret::Secret,
     secret_file::{Readers, read_secret},
@@ -71,20 +72,25 @@ pub(super) fn listeners(keys: &Keys, reading: &mut Reading<'_>) -> Vec<Listener>
         let help = "add [[listen]] with address = \"127.0.0.1:6432\" and route = \"write\"";
         reading.missing("listen", "no address to listen on is configured", help);
     }
-    let mut taken: Vec<_> = keys.http.address.0.into_iter().map(|address| (address, "[http]")).collect();
+    let mut taken: Vec<_> =
+        keys.http.address.0.into_iter().map(|address| (ListenAddress::Tcp(address), "[http]")).collect();
     let mut listeners = Vec::new();
     for (index, listen) in keys.listen.iter().enumerate() {
         let path = format!("listen.{index}");
-        if let Some((_, by)) =
-            taken.iter().find(|(address, _)| *address == listen.address && address.port() != 0)
-        {
+        if let Some((_, by)) = taken.iter().find(|(address, _)| address.is_taken_by(&listen.address)) {
             reading.error(
                 &format!("{path}.address"),
                 format!("{} is already used by {by}", listen.address),
                 "",
             );
         }
-        taken.push((listen.address, "another [[listen]]"));
+        taken.push((listen.address.clone(), "another [[listen]]"));
+        if reading.is_written(&format!("{path}.unix_socket_mode"))
+            && !matches!(&listen.address, ListenAddress::Unix { .. } if !listen.address.is_abstract())
+        {
+            let what = format!("`unix_socket_mode` has no meaning for {}", listen.address);
+            reading.error(&format!("{path}.unix_socket_mode"), what, "only a socket in a folder has a file");
+        }
         let cluster = match &listen.cluster {
             Some(name) => known_cluster(&format!("{path}.cluster"), name, keys, reading),
             None if keys.clusters.len() > 1 => {
@@ -101,7 +107,8 @@ pub(super) fn listeners(keys: &Keys, reading: &mut Reading<'_>) -> Vec<Listener>
         };
         if let Some(cluster) = cluster {
             let backlog = listen.backlog.get();
-            listeners.push(Listener { address: listen.address, route: listen.route, cluster, backlog });
+            let (address, socket_mode) = (listen.address.clone(), listen.unix_socket_mode);
+            listeners.push(Listener { address, socket_mode, route: listen.route, cluster, backlog });
         }
     }
     listeners

@@ -6,6 +6,7 @@ use super::{
     address::{Endpoint, ServerAddress},
     auth_keys::AuthKeys,
     declare::{Entry, Fields, Key, Reload, Section, section},
+    listen_address::{FileMode, ListenAddress},
     secret::Secret,
     tls_keys::{ClientTls, ServerTls},
     value::{Delay, OrOff, Size, Value},
@@ -91,8 +92,12 @@ section! {
     /// An address to listen on, and where its connections go. May be written several times.
     ListenKeys "[[listen]]" {
         /// IP address and port: `127.0.0.1:6432`, `0.0.0.0:6432` for every IPv4 address, `[::]:6432` for all. Port 0
-        /// takes any free port and says in the log which.
-        Restart address: SocketAddr;
+        /// takes any free port and says in the log which. Or the folder of a Unix socket: `/run/pgsteer:6432` is
+        /// `.s.PGSQL.6432` in that folder (5432 where no port is given), `@pgsteer:6432` the same in the abstract
+        /// namespace. The file of a process that is gone is replaced.
+        Restart address: ListenAddress;
+        /// Permissions of a Unix socket's file.
+        Restart unix_socket_mode: FileMode = "0777";
         /// `write`: to the leader; `read`: to the replicas that qualify.
         Restart route: RouteKind;
         /// The cluster; may be left out where there is one.
@@ -157,6 +162,12 @@ section! {
         /// Named prepared statements kept on a server connection in transaction and statement mode, and those a client
         /// may have; the longest unused give way. 0: named statements are not followed from server to server.
         NewConnections max_prepared_statements: OrOff<NonZeroU32> = 200;
+        /// A statement that a client sends without a name, as most drivers do with every query, is not parsed again
+        /// where the server has the same text prepared: from the second time it is seen, within
+        /// `max_prepared_statements`, for one second at a time, and only while nothing that passes through here changes
+        /// the schema. As with any prepared statement PostgreSQL may choose a generic plan from the sixth use on;
+        /// `ALTER ROLE … SET plan_cache_mode = force_custom_plan` prevents that.
+        NewConnections map_unnamed_statements: bool = true;
         /// For tests: gives a client another server after every transaction, wherever another can be had, instead of
         /// the one used last. What a session could lose between two transactions it loses then.
         AtOnce rotate_servers: bool = false;
@@ -213,6 +224,8 @@ section! {
         AtOnce query_timeout: Option<OrOff<Duration>>;
         /// As `max_prepared_statements` in `[pool]`.
         NewConnections max_prepared_statements: Option<OrOff<NonZeroU32>>;
+        /// As `map_unnamed_statements` in `[pool]`.
+        NewConnections map_unnamed_statements: Option<bool>;
     }
 }
 

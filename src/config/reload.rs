@@ -88,8 +88,8 @@ impl Config {
     fn keep_listeners(&self, new: &mut Self) {
         let running = &self.keys.listen;
         let place = |index: usize| {
-            let address = running.get(index).map(|listen| listen.address);
-            let same = |at: &usize| new.keys.listen.get(*at).map(|listen| listen.address) == address;
+            let address = running.get(index).map(|listen| &listen.address);
+            let same = |at: &usize| new.keys.listen.get(*at).map(|listen| &listen.address) == address;
             Some(index).filter(same).or_else(|| (0..new.keys.listen.len()).find(same))
         };
         let places: Vec<_> = (0..running.len()).map(place).collect();

@@ -1,12 +1,13 @@
 //! The validated configuration as the rest of the program reads it.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     Keys,
     address::ServerAddress,
     auth_file::{AuthFile, SecretKind},
     keys::{DatabaseKeys, Pool, Replicas},
+    listen_address::{FileMode, ListenAddress},
     secret::Secret,
     value::OrOff,
     words::{AuthType, MaxProtocol, PoolMode, RouteKind},
@@ -91,7 +92,9 @@ pub struct Probe {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Where.
-    pub address: SocketAddr,
+    pub address: ListenAddress,
+    /// Permissions of a Unix socket's file.
+    pub socket_mode: FileMode,
     /// Where its connections go.
     pub route: RouteKind,
     /// The cluster, a name in `Config::clusters`.
@@ -204,6 +207,8 @@ pub struct PoolSettings {
     pub transaction_timeout: Option<Duration>,
     /// Prepared statements kept on a server connection; `None`: not followed.
     pub max_prepared_statements: Option<u32>,
+    /// Whether unnamed statements are mapped to prepared ones.
+    pub map_unnamed_statements: bool,
     /// Whether clients get another server each time.
     pub rotate_servers: bool,
 }
@@ -265,6 +270,9 @@ impl PoolSettings {
             max_prepared_statements: number(
                 database.and_then(|d| d.max_prepared_statements).unwrap_or(pool.max_prepared_statements),
             ),
+            map_unnamed_statements: database
+                .and_then(|d| d.map_unnamed_statements)
+                .unwrap_or(pool.map_unnamed_statements),
             rotate_servers: pool.rotate_servers,
         }
     }

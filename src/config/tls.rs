@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use super::{
     declare::{Reading, key_part},
     document::Keys,
+    listen_address::ListenAddress,
     secret_file::{Readers, read_guarded},
     tls_keys::{ClientTls, ServerTls, Trusted},
     words::{AuthType, ClientNegotiation, ClientSslMode, ServerNegotiation, ServerSslMode, TlsVersion},
@@ -40,12 +41,16 @@ pub(super) fn tls(keys: &Keys, reading: &mut Reading<'_>) -> Tls {
     let now = crate::clock::wall_time();
     let mut desk = Desk { reading, now, table: String::new(), general: "client_tls" };
     let general = desk.clients(&keys.client_tls);
-    let listeners = keys.listen_tls.iter().enumerate().map(|(index, own)| {
-        if *own == keys.client_tls {
-            return general.clone();
-        }
+    let listeners = keys.listen.iter().zip(&keys.listen_tls).enumerate().map(|(index, (listen, own))| {
         desk.table = format!("listen.{index}.client_tls");
-        desk.clients(own)
+        match listen.address {
+            ListenAddress::Unix { .. } => {
+                desk.nothing();
+                None
+            }
+            ListenAddress::Tcp(_) if *own == keys.client_tls => general.clone(),
+            ListenAddress::Tcp(_) => desk.clients(own),
+        }
     });
     let listeners = listeners.collect();
     certificates_for_all(keys, reading);
@@ -68,12 +73,20 @@ fn certificates_for_all(keys: &Keys, reading: &mut Reading<'_>) {
     if keys.auth.auth_type != AuthType::Cert {
         return;
     }
-    let shows_none =
-        |own: &ClientTls| !matches!(own.sslmode, ClientSslMode::VerifyCa | ClientSslMode::VerifyFull);
-    if let Some(index) = keys.listen_tls.iter().position(shows_none) {
-        let address = keys.listen.get(index).map(|listen| listen.address.to_string()).unwrap_or_default();
-        let what = format!("auth_type = \"cert\", but {address} does not ask clients for a certificate");
-        reading.error("auth.auth_type", what, "set sslmode = \"verify-full\" and ca_file under [client_tls]");
+    for (listen, own) in keys.listen.iter().zip(&keys.listen_tls) {
+        let address = &listen.address;
+        let (what, help) = match (address, own.sslmode) {
+            (ListenAddress::Unix { .. }, _) => (
+                format!("there are no certificates on the Unix socket {address}"),
+                "choose another auth_type",
+            ),
+            (_, ClientSslMode::VerifyCa | ClientSslMode::VerifyFull) => continue,
+            _ => (
+                format!("{address} does not ask clients for a certificate"),
+                "set sslmode = \"verify-full\" and ca_file under [client_tls]",
+            ),
+        };
+        return reading.error("auth.auth_type", format!("auth_type = \"cert\", but {what}"), help);
     }
 }
 
@@ -88,6 +101,18 @@ struct Desk<'r, 'c> {
 }
 
 impl Desk<'_, '_> {
+    /// There is nothing to be said of TLS on a Unix socket.
+    fn nothing(&mut self) {
+        if self.reading.is_written(&self.table) {
+            let what = "there is no TLS on a Unix socket";
+            self.reading.error(
+                &self.table,
+                what,
+                "remove the table; `unix_socket_mode` says who may connect",
+            );
+        }
+    }
+
     fn clients(&mut self, keys: &ClientTls) -> Option<Arc<Acceptor>> {
         let demand = match keys.sslmode {
             ClientSslMode::Disable => {

@@ -140,12 +140,14 @@ words! {
         Md5 = "md5",
         /// The password in clear text.
         Plain = "plain",
+        /// The operating system says who is at the other end of a Unix socket.
+        Peer = "peer",
         /// Not at all.
         Trust = "trust",
         /// By a certificate whose common name is the user.
         Cert = "cert",
     }
-    later "auth_type" { "hba", "any", "pam", "ldap", "peer", "gss", "oauth" }
+    later "auth_type" { "hba", "any", "pam", "ldap", "gss", "oauth" }
 }
 
 words! {

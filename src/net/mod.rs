@@ -3,12 +3,16 @@
 mod address;
 mod dial;
 mod framed;
+mod peer;
 #[cfg(test)]
 pub(crate) mod scripted;
 mod stream;
 pub mod tls;
+mod unix;
 
 pub use address::{Address, AddressError};
 pub use dial::{Dial, KeepAlive, NetDialer};
 pub use framed::{FrameError, Inbox};
-pub use stream::{Duplex, Stream};
+pub use peer::{Peer, PeerCredentials};
+pub use stream::{Detached, Duplex, Stream};
+pub use unix::{SOCKET_PATH_MAX, UnixSocket, socket_path};

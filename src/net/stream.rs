@@ -30,10 +30,37 @@ pub enum Stream {
     Boxed(Box<dyn Duplex>),
 }
 
+/// A socket that no runtime looks after.
+pub enum Detached {
+    /// TCP.
+    Tcp(std::net::TcpStream),
+    /// A Unix socket.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Detached {
+    /// Gives it to the runtime that this is called on.
+    pub fn attach(self) -> io::Result<Stream> {
+        Ok(match self {
+            Self::Tcp(socket) => Stream::Tcp(TcpStream::from_std(socket)?),
+            Self::Unix(socket) => Stream::Unix(UnixStream::from_std(socket)?),
+        })
+    }
+}
+
 impl Stream {
     /// A stream that has ended.
     pub fn closed() -> Self {
         Self::Boxed(Box::new(tokio::io::empty()))
+    }
+
+    /// Takes a plain socket away from its runtime, for another.
+    pub fn detach(self) -> io::Result<Detached> {
+        match self {
+            Self::Tcp(socket) => Ok(Detached::Tcp(socket.into_std()?)),
+            Self::Unix(socket) => Ok(Detached::Unix(socket.into_std()?)),
+            Self::Tls(_) | Self::Boxed(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Reads what is there, at most `into.len()` bytes; 0 means that the peer has ended its side.

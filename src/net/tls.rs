@@ -22,7 +22,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 use self::session::{Session, Turn};
 use super::Stream;
 
-pub use self::handshake::{HANDSHAKE_BYTES_MAX, Named, Peer, accept, connect};
+pub use self::handshake::{HANDSHAKE_BYTES_MAX, Handshake, Named, accept, connect};
 
 /// What is read at once, in bytes: the longest record (RFC 8446, section 5.2; 2048 more in TLS 1.2).
 const RECORD_MAX: usize = 5 + 16 * 1024 + 2048;

@@ -44,6 +44,8 @@ pub struct PoolSettings {
     pub replica_wait_timeout: Option<Duration>,
     /// Prepared statements that one server holds; 0: statements are not mapped.
     pub max_prepared_statements: usize,
+    /// Whether unnamed statements are mapped to statements that a server has prepared.
+    pub map_unnamed: bool,
     /// A client without a transaction may be silent for as long.
     pub client_idle_timeout: Option<Duration>,
     /// A client inside a transaction may be silent for as long.

@@ -222,6 +222,9 @@ impl Pool {
         now: Moment,
     ) {
         server.conn.idle_since = now;
+        if how == Finish::Settled {
+            server.conn.schema_change = None;
+        }
         let clean = server.conn.hygiene == Hygiene::Clean && !server.cancel.is_pending();
         let mut state = self.state.lock();
         if let Some(leased) = state.leased.get_mut(id) {

@@ -42,6 +42,7 @@ impl Pool {
                 }
             };
             server.conn.idle_since = now;
+            server.conn.schema_change = None;
             let mut state = pool.state.lock();
             state.put(id, server);
             pool.handle_locked(state, now, event);

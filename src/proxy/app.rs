@@ -109,6 +109,7 @@ pub(super) fn authenticator(config: &Config, users: &Arc<Users>, mock: &Mock) ->
         AuthType::ScramSha256 => auth::AuthType::ScramSha256,
         AuthType::Md5 => auth::AuthType::Md5,
         AuthType::Plain => auth::AuthType::Plain,
+        AuthType::Peer => auth::AuthType::Peer,
         AuthType::Trust => auth::AuthType::Trust,
         AuthType::Cert => auth::AuthType::Cert,
     };

@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     cluster::watcher::WatcherHandle,
     config::{Cluster, Config},
-    net::{Dial, NetDialer, Stream},
+    net::{Dial, NetDialer, Peer, Stream},
     pool::{pools::Pools, quota::Quota},
     session::context::Worker,
     wire::statements::Catalog,
@@ -140,7 +140,7 @@ impl Embedded {
     /// Serves one connection of the listener in this place of the configuration, from its first byte to its last.
     pub async fn serve(self, listener: usize, stream: Stream, peer: SocketAddr) {
         if let Some(door) = self.doors.get(listener).cloned() {
-            serve(self.app, door, stream, peer).await;
+            serve(self.app, door, stream, Peer::Tcp(peer)).await;
         }
     }
 

@@ -1,7 +1,6 @@
 //! The story of a connection: hello, login, welcome, requests, end.
 
 use std::{
-    net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -19,7 +18,7 @@ use crate::{
     client::{self, Authenticator, Greeting, Hello, LoggedIn, LoginError},
     clock::Moment,
     config::Listener,
-    net::Stream,
+    net::{Peer, Stream},
     pool::quota::Permit,
     session::{
         cancel,
@@ -37,7 +36,7 @@ use crate::{
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
 /// Serves one connection, from its first byte to its last.
-pub(super) async fn serve(app: Arc<App>, door: Arc<Door>, stream: Stream, peer: SocketAddr) {
+pub(super) async fn serve(app: Arc<App>, door: Arc<Door>, stream: Stream, peer: Peer) {
     door.context.worker.clients.fetch_add(1, Ordering::Relaxed);
     // The login is boxed, so that its memory is gone when the client is in.
     if let Some((mut session, permit)) = Box::pin(enter(&app, &door, stream, peer)).await {
@@ -51,7 +50,7 @@ pub(super) async fn serve(app: Arc<App>, door: Arc<Door>, stream: Stream, peer: 
 }
 
 /// Hello, login and welcome; `None` if the connection was for something else, or is not let in.
-async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) -> Option<(Session, Permit)> {
+async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: Peer) -> Option<(Session, Permit)> {
     let Some(_arrival) = app.arrivals.take() else {
         app.events.login_failures.count(["too_many", "none"]);
         tracing::warn!(client = %peer, "too many connections are logging in: one was closed");
@@ -84,9 +83,9 @@ async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) ->
     }
 }
 
-async fn log_in(app: &Arc<App>, door: &Door, stream: Stream, peer: SocketAddr) -> Option<LoggedIn> {
+async fn log_in(app: &Arc<App>, door: &Door, stream: Stream, peer: Peer) -> Option<LoggedIn> {
     let tls = app.config.load().client_tls(&door.listener);
-    let arrival = match Hello::read(stream, tls.as_deref()).await {
+    let arrival = match Hello::read(stream, peer, tls.as_deref()).await {
         Ok(Greeting::Startup(arrival)) => arrival,
         Ok(Greeting::Cancel { stream, key }) => {
             let outcome = cancel::cancel(&key, &app.registry, &*app.pools.dial()).await;
@@ -159,7 +158,7 @@ async fn admit(
     app: &Arc<App>,
     door: &Door,
     login: Applicant,
-    peer: SocketAddr,
+    peer: Peer,
 ) -> Result<(Admitted, Permit), PgError> {
     let permit = app.connections.take().ok_or_else(|| {
         PgError::fatal(SqlState::TOO_MANY_CONNECTIONS, "no more connections allowed (max_client_conn)")
@@ -188,7 +187,7 @@ async fn admit(
     let secret = &mut random[..login.protocol.secret_bytes()];
     let entry = getrandom::fill(secret)
         .ok()
-        .and_then(|()| app.registry.register(tenant.account.clone(), Some(peer), app.clock.now(), secret))
+        .and_then(|()| app.registry.register(tenant.account.clone(), peer.address(), app.clock.now(), secret))
         .ok_or_else(|| PgError::fatal(SqlState::INTERNAL_ERROR, "no random numbers for a cancel key"))?;
     if *app.stopping.borrow() {
         return Err(PgError::fatal(SqlState::ADMIN_SHUTDOWN, "pgsteer is shutting down"));
@@ -228,13 +227,7 @@ async fn greet(mut login: LoggedIn, admitted: Admitted, permit: Permit) -> Optio
     Some((Session::new(newcomer), permit))
 }
 
-fn log_end(
-    app: &App,
-    listener: &Listener,
-    (peer, since): (SocketAddr, Moment),
-    session: &Session,
-    ended: &Ended,
-) {
+fn log_end(app: &App, listener: &Listener, (peer, since): (Peer, Moment), session: &Session, ended: &Ended) {
     let (user, database) = session.names();
     let (pid, queries) = session.account_of();
     let seconds = app.clock.now().since(since).as_secs_f64();

@@ -10,9 +10,10 @@ use crate::{
     net::Stream,
     wire::{
         frame::{HEADER_BYTES, Header},
+        held::ServerStatements,
         message::decode_parameter_status,
         parameters::Parameters,
-        statements::ServerStatements,
+        schema::SchemaChange,
     },
 };
 
@@ -45,6 +46,8 @@ pub struct ServerConn {
     pub statements: ServerStatements,
     /// What its session carries.
     pub hygiene: Hygiene,
+    /// A change of the schema that it may be making.
+    pub schema_change: Option<SchemaChange>,
     /// When it was last given back.
     pub idle_since: Moment,
 }
@@ -60,6 +63,7 @@ impl ServerConn {
             parameters,
             statements: ServerStatements::default(),
             hygiene: Hygiene::Clean,
+            schema_change: None,
             idle_since: now,
         }
     }

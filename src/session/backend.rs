@@ -13,7 +13,6 @@ use crate::{
         tenancy::{Settings, Tenancy},
     },
     wire::{
-        error::{PgError, ServerError, SqlState},
         frame::{HEADER_BYTES, Header, Malformed, cstr},
         parameters::Parameters,
         pipeline::{Followed, OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
@@ -183,10 +182,18 @@ impl Backend {
                     self.rest = Rest::Skip(remaining);
                 }
                 Passage::NameTwice(name) => {
-                    let error = named_twice(message, &name);
-                    error.encode(splice.insert());
+                    naming::rename(message, &name, splice.insert());
                     splice.skip(message.len());
                     self.rest = Rest::Skip(remaining);
+                }
+                Passage::Name(serial) if understood && naming::names_ours(message) => {
+                    let name = client.frontend.statements.name_of(serial).unwrap_or_default();
+                    naming::rename(message, name, splice.insert());
+                    splice.skip(message.len());
+                }
+                Passage::Name(_) => {
+                    splice.pass(message.len());
+                    self.rest = Rest::Pass(remaining);
                 }
             }
         }
@@ -214,7 +221,7 @@ impl Backend {
 
 fn ready(
     pipeline: &Pipeline,
-    conn: &ServerConn,
+    conn: &mut ServerConn,
     client: &mut ClientSide<'_>,
     splice: &mut Splice<'_>,
     progress: &mut Progress,
@@ -224,8 +231,11 @@ fn ready(
     if !in_transaction {
         progress.transactions += 1;
     }
-    if conn.hygiene == Hygiene::Clean {
+    if conn.hygiene == Hygiene::Clean && !in_transaction {
         client.tenancy.settings = Settings::Followed;
+    }
+    if pipeline.may_release() {
+        conn.schema_change = None;
     }
     if let Some(reset) = client.tenancy.ready(in_transaction) {
         let told = reset_settings(reset, client);
@@ -281,18 +291,6 @@ fn command_tag(body: &[u8], conn: &mut ServerConn, client: &mut ClientSide<'_>) 
     }
 }
 
-/// The server's refusal to parse a statement twice, with the name by which the client knows it.
-fn named_twice(message: &[u8], name: &[u8]) -> PgError {
-    match ServerError::decode(&message[HEADER_BYTES..]) {
-        Some(error) if error.code != SqlState::DUPLICATE_PREPARED_STATEMENT => error.into(),
-        _ => {
-            let name = String::from_utf8_lossy(name);
-            let message = format!("prepared statement \"{name}\" already exists");
-            PgError::error(SqlState::DUPLICATE_PREPARED_STATEMENT, message)
-        }
-    }
-}
-
 /// Whether an ErrorResponse ends the session (documentation, "Error and Notice Message Fields": V is never
 /// translated).
 fn is_fatal(message: &[u8]) -> bool {
@@ -313,6 +311,8 @@ const fn own_answer(answer: OwnAnswer) -> &'static [u8] {
         OwnAnswer::CloseComplete => b"3\0\0\0\x04",
     }
 }
+
+mod naming;
 
 #[cfg(test)]
 mod tests;

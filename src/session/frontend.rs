@@ -4,6 +4,7 @@
 //! server's, a Parse that the server has already is answered by us, and what a server lacks is prepared before it
 //! is used. A pure machine: bytes in, bytes out.
 
+use crate::clock::Moment;
 use crate::{
     server::conn::{Hygiene, ServerConn},
     session::{
@@ -13,10 +14,14 @@ use crate::{
     wire::{
         error::{PgError, SqlState},
         frame::{HEADER_BYTES, Header, cstr, put, put_cstr},
-        pipeline::{Block, Conduct, Followed, For, Owed, OwnAnswer, Pipeline, Residue, Undo},
+        held::{Known, Prepare, Sent, When},
+        named::{ClientStatements, Named, Serial},
+        pipeline::{Block, Conduct, Followed, For, Owed, OwnAnswer, Parsing, Pipeline, Residue, Undo},
+        schema::Schema,
         splice::Splice,
         statements::{
-            Catalog, ClientStatements, Prepare, Scope, Sharing, Statement, put_close, taken_for_ours,
+            Catalog, Scope, Sharing, Statement, TAKEN, Unnamed, fingerprint, put_close, put_parse_taken,
+            put_parse_twice, taken_for_ours,
         },
     },
 };
@@ -37,15 +42,10 @@ pub const OWED_MAX: usize = 16 * 1024;
 pub struct Frontend {
     /// Its named statements.
     pub statements: ClientStatements,
-    unnamed: Option<Box<Unnamed>>,
+    /// Its unnamed statement.
+    unnamed: Unnamed,
     /// Bytes left of a message whose beginning has passed.
     rest: Rest,
-}
-
-/// The unnamed statement, as the client sent it.
-struct Unnamed {
-    message: Box<[u8]>,
-    conduct: Conduct,
 }
 
 /// What becomes of the bytes left of a message.
@@ -70,8 +70,24 @@ pub struct Terms<'a> {
     pub lexicon: Lexicon,
     /// Statements that a server holds; 0: names are not mapped.
     pub max_prepared_statements: usize,
+    /// What is done with unnamed statements.
+    pub unnamed: UnnamedPolicy,
+    /// The schema of the database.
+    pub schema: &'a Arc<Schema>,
+    /// The time.
+    pub now: Moment,
     /// Whether writing must stay impossible.
     pub read_only: bool,
+}
+
+/// What is done with unnamed statements (`map_unnamed_statements`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnnamedPolicy {
+    /// They are passed on.
+    #[default]
+    PassOn,
+    /// Where it can be, one that a server has prepared is used instead.
+    Map,
 }
 
 /// How far the client's bytes got.
@@ -174,10 +190,9 @@ impl Frontend {
         matches!(self.rest, Rest::Pass(_))
     }
 
-    /// The settings or the session were discarded by command.
+    /// The named statements were discarded by command. The unnamed one is not touched by that.
     pub fn discarded(&mut self) {
         self.statements.clear();
-        self.unnamed = None;
     }
 
     /// Takes back what was noted for a message that the server did not carry out.
@@ -186,13 +201,14 @@ impl Frontend {
             Undo::ClientForgets(name) => {
                 self.statements.remove(&name);
             }
-            Undo::ClientKeeps(name, statement) => self.statements.insert(&name, statement),
+            Undo::ClientKeeps(name, named) => self.statements.restore(&name, named),
             Undo::ServerForgets(id) => conn.statements.forget(id),
             Undo::ServerKeeps(id) => conn.statements.remember(id),
-            Undo::UnnamedLost => {
-                self.unnamed = None;
+            Undo::Unnamed(unnamed) => {
+                self.unnamed = unnamed;
                 tenancy.unnamed = UnnamedAt::Unknown;
             }
+            Undo::UnnamedElsewhere => tenancy.unnamed = UnnamedAt::Unknown,
         }
     }
 
@@ -328,7 +344,7 @@ impl Frontend {
             passage.tenancy.awaited = Awaited::Answer(followed);
         }
         // A simple query replaces the unnamed statement (documentation, "Extended Query").
-        self.unnamed = None;
+        self.unnamed = Unnamed::None;
         passage.tenancy.unnamed = UnnamedAt::Ours;
         passage.pipeline.sent(Owed::Query(reading.conduct.block));
         self.pass(header, message, passage);
@@ -338,6 +354,7 @@ impl Frontend {
 
 mod extended;
 mod passage;
+mod unnamed;
 
 use passage::Passage;
 

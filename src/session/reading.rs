@@ -7,7 +7,7 @@ use crate::{
     },
     wire::{
         parameters::{Parameters, tracked},
-        pipeline::{Block, Conduct, Followed, Residue},
+        pipeline::{Block, Conduct, Followed, Parsing, Residue},
         statements::Sharing,
     },
 };
@@ -50,8 +50,19 @@ pub struct Reading {
     pub conduct: Conduct,
     /// Who may share it when it is prepared.
     pub sharing: Sharing,
+    /// What it is to the parser.
+    pub form: Form,
     /// Whether it could lift a read-only session's ban on writes.
     pub unlocks_writes: bool,
+}
+
+/// What a text is to the parser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One statement of those that are planned.
+    Planned,
+    /// Anything else.
+    Other,
 }
 
 impl Reading {
@@ -73,6 +84,15 @@ impl Reading {
         Self::from_effects(sql::classify_prefix(text, lexicon == Lexicon::Standard), text)
     }
 
+    /// Whether it can stand for the unnamed statement of whoever sends the same text: a single statement that is worth
+    /// keeping parsed, means the same whoever sends it and leaves nothing behind.
+    pub fn may_stand_for_unnamed(&self) -> bool {
+        self.form == Form::Planned
+            && self.sharing == Sharing::Scope
+            && self.conduct == Conduct::default()
+            && !self.unlocks_writes
+    }
+
     #[inline]
     fn from_effects(effects: Effects, text: &[u8]) -> Self {
         let block = match effects.transaction_control() {
@@ -90,8 +110,14 @@ impl Reading {
             (true, true) => Residue::DirtAndDiscards,
         };
         let sharing = if effects.time_literals() { Sharing::Nobody } else { Sharing::Scope };
-        let conduct = Conduct { block, residue, followed: followed(effects, text) };
-        Self { conduct, sharing, unlocks_writes: effects.unlocks_writes() }
+        let parsing = match (effects.changes_schema(), effects.sets_locally()) {
+            (true, _) => Parsing::ChangedForAll,
+            (false, true) => Parsing::ChangedHere,
+            (false, false) => Parsing::Kept,
+        };
+        let conduct = Conduct { block, residue, followed: followed(effects, text), parsing };
+        let form = if effects.is_planned() { Form::Planned } else { Form::Other };
+        Self { conduct, sharing, form, unlocks_writes: effects.unlocks_writes() }
     }
 }
 
@@ -172,7 +198,28 @@ mod tests {
             ("what is this", MayCommit, Dirt, Changed),
         ] {
             let conduct = Reading::of(text.as_bytes(), Lexicon::Standard).conduct;
-            assert_eq!(conduct, Conduct { block, residue, followed }, "{text}");
+            let parsing = conduct.parsing;
+            assert_eq!(conduct, Conduct { block, residue, followed, parsing }, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_stands_for_unnamed_statements() {
+        for (text, may) in [
+            ("select $1", true),
+            ("update t set a = 1", true),
+            ("with a as (select 1) select * from a for update", true),
+            ("select timestamp 'now'", false),
+            ("select 1; select 2", false),
+            ("begin", false),
+            ("", false),
+            ("select pg_advisory_lock(1)", false),
+            ("select set_config('x.y', '', true)", false),
+            ("select * into t from u", false),
+            ("what is this", false),
+        ] {
+            let reading = Reading::of(text.as_bytes(), Lexicon::Standard);
+            assert_eq!(reading.may_stand_for_unnamed(), may, "{text}");
         }
     }
 

@@ -315,6 +315,9 @@ impl Session {
             scope: &self.scope,
             lexicon: self.lexicon,
             max_prepared_statements: self.max_prepared_statements,
+            unnamed: self.unnamed,
+            schema: &self.schema,
+            now,
             read_only: x.read_only == ReadOnly::Enforced,
         };
         let forwarded = self

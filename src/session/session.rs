@@ -15,7 +15,7 @@ use super::{
     acquire::{Attempt, Granted, Needs, Start, query_wait_timeout},
     context::Context,
     exchange::{Exchange, ReadOnly},
-    frontend::{Frontend, Opening},
+    frontend::{Frontend, Opening, UnnamedPolicy},
     outbox::Outbox,
     reading::Lexicon,
     relay::{Cut, Relayed},
@@ -34,6 +34,7 @@ use crate::{
     wire::{
         error::{PgError, SqlState},
         parameters::Parameters,
+        schema::Schema,
         statements::Scope,
     },
 };
@@ -62,6 +63,9 @@ pub struct Session {
     pub(super) lexicon: Lexicon,
     pub(super) mode: PoolMode,
     pub(super) max_prepared_statements: usize,
+    pub(super) unnamed: UnnamedPolicy,
+    /// The schema of its database.
+    pub(super) schema: Arc<Schema>,
     /// ReadyForQuery messages it has got.
     pub(super) queries: u64,
     flavour: Flavour,
@@ -151,7 +155,9 @@ impl Session {
         let Newcomer { stream, context, tenant, entry, parameters, flavour, unread } = newcomer;
         let settings = tenant.account.settings.load();
         let (mode, max_prepared_statements) = (settings.mode, settings.max_prepared_statements);
+        let unnamed = if settings.map_unnamed { UnnamedPolicy::Map } else { UnnamedPolicy::PassOn };
         drop(settings);
+        let schema = context.catalog.schema(&tenant.account.database);
         let mut session = Self {
             stream,
             context,
@@ -164,6 +170,8 @@ impl Session {
             lexicon: Lexicon::default(),
             mode,
             max_prepared_statements,
+            unnamed,
+            schema,
             queries: 0,
             flavour,
             resume: !unread.is_empty(),
@@ -179,10 +187,7 @@ impl Session {
     pub(super) fn settings_changed(&mut self) {
         let account = &self.tenant.account;
         let key = self.parameters.parse_key();
-        let scope = format!("{}\0{}\0{}\0{key}", account.user, account.database, self.flavour);
-        if *self.scope != *scope {
-            self.scope = scope.into();
-        }
+        self.scope = format!("{}\0{}\0{}\0{key}", account.user, account.database, self.flavour).into();
         self.lexicon = Lexicon::of(&self.parameters);
     }
 

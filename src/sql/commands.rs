@@ -38,6 +38,10 @@ impl Head {
 enum Command {
     /// Leaves nothing behind by itself; the words in it may.
     Plain,
+    /// The same, and is planned.
+    Planned,
+    /// The same, and may change what others' statements mean.
+    Schema,
     /// Leaves something behind whatever follows.
     Dirty,
     Begin,
@@ -47,6 +51,7 @@ enum Command {
     Deallocate,
     Declare,
     Discard,
+    Do,
     Execute,
     Explain,
     Prepare,
@@ -61,7 +66,7 @@ enum Command {
 /// Every command of PostgreSQL 9.6 to 19 (manual part VI, SQL commands).
 const COMMANDS: &Table<Command> = &Table::new(&[
     ("abort", Command::Rollback),
-    ("alter", Command::Plain),
+    ("alter", Command::Schema),
     ("analyse", Command::Plain),
     ("analyze", Command::Plain),
     ("begin", Command::Begin),
@@ -75,52 +80,52 @@ const COMMANDS: &Table<Command> = &Table::new(&[
     ("create", Command::Create),
     ("deallocate", Command::Deallocate),
     ("declare", Command::Declare),
-    ("delete", Command::Plain),
+    ("delete", Command::Planned),
     ("discard", Command::Discard),
-    ("do", Command::Call),
-    ("drop", Command::Plain),
+    ("do", Command::Do),
+    ("drop", Command::Schema),
     ("end", Command::Commit),
     ("execute", Command::Execute),
     ("explain", Command::Explain),
     ("fetch", Command::Plain),
-    ("grant", Command::Plain),
-    ("import", Command::Plain),
-    ("insert", Command::Plain),
+    ("grant", Command::Schema),
+    ("import", Command::Schema),
+    ("insert", Command::Planned),
     ("listen", Command::Dirty),
     ("load", Command::Dirty),
     ("lock", Command::Plain),
-    ("merge", Command::Plain),
+    ("merge", Command::Planned),
     ("move", Command::Plain),
     ("notify", Command::Plain),
     ("prepare", Command::Prepare),
-    ("reassign", Command::Plain),
+    ("reassign", Command::Schema),
     ("refresh", Command::Plain),
     ("reindex", Command::Plain),
     ("release", Command::Release),
     ("repack", Command::Plain),
     ("reset", Command::Reset),
-    ("revoke", Command::Plain),
+    ("revoke", Command::Schema),
     ("rollback", Command::Rollback),
     ("savepoint", Command::Savepoint),
     ("security", Command::Plain),
-    ("select", Command::Plain),
+    ("select", Command::Planned),
     ("set", Command::Set),
     ("show", Command::Plain),
     ("start", Command::Start),
-    ("table", Command::Plain),
+    ("table", Command::Planned),
     ("truncate", Command::Plain),
     ("unlisten", Command::Dirty),
-    ("update", Command::Plain),
+    ("update", Command::Planned),
     ("vacuum", Command::Plain),
-    ("values", Command::Plain),
+    ("values", Command::Planned),
     ("wait", Command::Plain),
-    ("with", Command::Plain),
+    ("with", Command::Planned),
 ]);
 
 /// Reads the beginning of a statement. `rest` stands behind `first` and is only looked ahead on.
 pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
     let command = match first {
-        Token::Symbol(b'(') => Some(Command::Plain),
+        Token::Symbol(b'(') => Some(Command::Planned),
         Token::Word(word) => COMMANDS.find(word),
         _ => None,
     };
@@ -128,6 +133,8 @@ pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
     let rest = || rest.clone();
     match command {
         Command::Plain => Head::default(),
+        Command::Planned => Head::flags(Flags::PLANNED),
+        Command::Schema => Head::flags(Flags::SCHEMA),
         Command::Dirty => Head::flags(Flags::DIRTY),
         Command::Begin => Head::control(TransactionControl::Begin, Flags::NONE),
         Command::Call => Head { literals: Literals::Code, ..Head::flags(Flags::MAY_COMMIT) },
@@ -136,6 +143,7 @@ pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
         Command::Deallocate => Head::flags(deallocate(rest())),
         Command::Declare => Head::flags(declare(rest())),
         Command::Discard => Head::flags(discard(rest())),
+        Command::Do => Head { literals: Literals::Code, ..Head::flags(Flags::MAY_COMMIT | Flags::SCHEMA) },
         Command::Execute => Head::flags(EXECUTE),
         Command::Explain => explain(rest()),
         Command::Prepare => prepare(rest()),
@@ -225,15 +233,18 @@ fn declare(mut rest: Lexer<'_>) -> Flags {
     }
 }
 
-/// `CREATE [OR REPLACE] [LOCAL | GLOBAL] {TEMP | TEMPORARY} …`, and `CREATE … TABLE … AS EXECUTE name`.
+/// `CREATE [OR REPLACE] [LOCAL | GLOBAL] {TEMP | TEMPORARY} …`, which only its own session sees, and
+/// `CREATE … TABLE … AS EXECUTE name`.
 fn create(rest: Lexer<'_>) -> Flags {
     const MODIFIERS: [&str; 5] = ["or", "replace", "local", "global", "unlogged"];
     let mut tokens = within_statement(rest);
     match tokens.find(|token| !MODIFIERS.iter().any(|word| token.is_word(word))) {
         Some(kind) if kind.is_word("temp") || kind.is_word("temporary") => Flags::DIRTY,
         // Elsewhere the word stands for something else (`CREATE TRIGGER … EXECUTE FUNCTION`).
-        Some(kind) if kind.is_word("table") && tokens.any(|token| token.is_word("execute")) => EXECUTE,
-        _ => Flags::NONE,
+        Some(kind) if kind.is_word("table") && tokens.any(|token| token.is_word("execute")) => {
+            EXECUTE | Flags::SCHEMA
+        }
+        _ => Flags::SCHEMA,
     }
 }
 
@@ -245,7 +256,8 @@ fn explain(mut rest: Lexer<'_>) -> Head {
     ];
     let inner = within_statement(rest.by_ref())
         .find(|token| token.is_word("execute") || STATEMENTS.iter().any(|word| token.is_word(word)));
-    inner.map_or(Head::OPAQUE, |first| head(first, &rest))
+    let inner = inner.map_or(Head::OPAQUE, |first| head(first, &rest));
+    Head { flags: inner.flags.without(Flags::PLANNED), ..inner }
 }
 
 /// The tokens up to the end of the statement.

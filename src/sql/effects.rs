@@ -183,6 +183,25 @@ impl Effects {
         self.flags.has(Flags::UNLOCKS_WRITES)
     }
 
+    /// May change what names, functions and operators mean, for every session: what was parsed before may be parsed
+    /// otherwise afterwards. What a function does is not seen.
+    pub const fn changes_schema(self) -> bool {
+        self.flags.has(Flags::SCHEMA)
+    }
+
+    /// May change a setting that is not followed, up to the end of the transaction.
+    pub const fn sets_locally(self) -> bool {
+        self.flags.has(Flags::SETS_LOCALLY)
+    }
+
+    /// Is one statement of the kind that is parsed, rewritten and planned: `SELECT`, `INSERT`, `UPDATE`, `DELETE`,
+    /// `MERGE`, `VALUES`, `TABLE`, `WITH`.
+    pub const fn is_planned(self) -> bool {
+        self.flags.has(Flags::PLANNED)
+            && !self.flags.has(Flags::SCHEMA)
+            && matches!(self.statements, Statements::One)
+    }
+
     /// The text, or a part of it, was not understood or not seen.
     pub const fn is_not_understood(self) -> bool {
         self.flags.has(Flags::NOT_UNDERSTOOD)

@@ -306,3 +306,39 @@ fn other_readings_are_never_milder() {
     assert_eq!(shown(classify_unsure(hidden)), "Many may_commit dirty time_literals");
     assert_eq!(shown(Effects::NOTHING), "None");
 }
+
+#[test]
+fn what_bears_on_how_later_statements_are_parsed() {
+    for (text, planned, schema, locally) in [
+        ("select 1", true, false, false),
+        ("(select 1)", true, false, false),
+        ("with a as (select 1) insert into t select * from a", true, false, false),
+        ("merge into t using u on true when matched then delete", true, false, false),
+        ("select * into t from u", false, true, false),
+        ("select 1; select 2", false, false, false),
+        ("select 1;", true, false, false),
+        ("", false, false, false),
+        ("explain select 1", false, false, false),
+        ("explain analyze create table t as select 1", false, true, false),
+        ("show timezone", false, false, false),
+        ("create table t ()", false, true, false),
+        ("alter table t add c int", false, true, false),
+        ("drop function f", false, true, false),
+        ("revoke usage on schema s from x", false, true, false),
+        ("truncate t", false, false, false),
+        ("do $$begin end$$", false, true, false),
+        ("select 1; drop table t", false, true, false),
+        ("what is this", false, true, true),
+        ("set local search_path to a", false, false, true),
+        ("set search_path to a", false, false, false),
+        ("select set_config('search_path', 'a', true)", true, false, true),
+        ("begin; set local search_path to a; create table t ()", false, true, true),
+    ] {
+        let effects = classify(text.as_bytes(), true);
+        assert_eq!(
+            (effects.is_planned(), effects.changes_schema(), effects.sets_locally()),
+            (planned, schema, locally),
+            "{text}"
+        );
+    }
+}

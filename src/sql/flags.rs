@@ -22,14 +22,24 @@ impl Flags {
     pub(super) const UPDATES: Self = Self(1 << 10);
     /// Likewise: it names the view `pg_settings`.
     pub(super) const NAMES_SETTINGS: Self = Self(1 << 11);
+    /// May change what names and operators mean, for every session: `CREATE`, `ALTER`, `DROP`, `SELECT … INTO`, …
+    pub(super) const SCHEMA: Self = Self(1 << 12);
+    /// Begins as what the planner plans does: `SELECT`, `INSERT`, …
+    pub(super) const PLANNED: Self = Self(1 << 13);
+    /// May change a setting up to the end of the transaction: `SET LOCAL`, `set_config(…, true)`.
+    pub(super) const SETS_LOCALLY: Self = Self(1 << 14);
 
     /// Runs code that cannot be seen.
     pub(super) const UNSEEN_CODE: Self = Self::DIRTY.and(Self::UNLOCKS_WRITES).and(Self::READS_SESSION);
     /// Every danger there is. Says nothing about what the text certainly does (discard, deallocate, reset).
-    pub(super) const OPAQUE: Self =
-        Self::UNSEEN_CODE.and(Self::MAY_COMMIT).and(Self::TIME_LITERALS).and(Self::NOT_UNDERSTOOD);
+    pub(super) const OPAQUE: Self = Self::UNSEEN_CODE
+        .and(Self::MAY_COMMIT)
+        .and(Self::TIME_LITERALS)
+        .and(Self::NOT_UNDERSTOOD)
+        .and(Self::SCHEMA)
+        .and(Self::SETS_LOCALLY);
 
-    /// The names shown in debug output.
+    /// The names shown in debug output: of what stays behind in the session.
     pub(super) const NAMES: [(Self, &'static str); 10] = [
         (Self::MAY_COMMIT, "may_commit"),
         (Self::FOLLOWED, "followed"),
@@ -53,6 +63,11 @@ impl Flags {
         self.0 & others.0 == others.0
     }
 
+    /// The same without `others`.
+    pub(super) const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
     /// Whether any of `others` is set.
     pub(super) const fn has_any(self, others: Self) -> bool {
         self.0 & others.0 != 0
@@ -64,7 +79,7 @@ impl Flags {
     pub(super) const fn concluded(self) -> Self {
         const SCANNING: Flags = Flags::UPDATES.and(Flags::NAMES_SETTINGS);
         let changes_settings = self.has(SCANNING);
-        let kept = Self(self.0 & !SCANNING.0);
+        let kept = self.without(SCANNING);
         if changes_settings { kept.and(Self::DIRTY).and(Self::UNLOCKS_WRITES) } else { kept }
     }
 }

@@ -83,6 +83,8 @@ impl Scan {
         });
         self.flags |= match (previous, keyword) {
             (Some(Keyword::Into), Keyword::Temp) => Flags::DIRTY,
+            // SELECT … INTO makes a table.
+            (before, Keyword::Into) if before != Some(Keyword::Insert) => Flags::SCHEMA,
             (Some(Keyword::Read), Keyword::Write) => Flags::UNLOCKS_WRITES,
             (_, Keyword::Update) => Flags::UPDATES,
             _ => Flags::NONE,
@@ -128,7 +130,7 @@ fn set_config(rest: Lexer<'_>) -> Flags {
         call.name,
         Some(Literal::Plain(name) | Literal::Dollar(name)) if name.eq_ignore_ascii_case(b"seed")
     );
-    if call.ends_locally && !seeds { unlocks } else { unlocks | Flags::DIRTY }
+    if call.ends_locally && !seeds { unlocks | Flags::SETS_LOCALLY } else { unlocks | Flags::DIRTY }
 }
 
 /// Words of PL/pgSQL code.

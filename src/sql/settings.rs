@@ -55,7 +55,7 @@ fn local(mut rest: Lexer<'_>) -> Flags {
         Some(name) if is_followed(name) || name.is_word("time") || name.is_word("names") => Flags::FOLLOWED,
         // Used up when it is set; nothing brings the old one back.
         Some(Token::Word(name) | Token::Quoted(name)) if name.eq_ignore_ascii_case(b"seed") => Flags::DIRTY,
-        _ => Flags::NONE,
+        _ => Flags::SETS_LOCALLY,
     }
 }
 

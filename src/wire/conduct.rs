@@ -9,12 +9,18 @@ pub struct Conduct {
     pub residue: Residue,
     /// What it does to the settings that follow a client.
     pub followed: Followed,
+    /// Whether what is parsed behind it may mean something else.
+    pub parsing: Parsing,
 }
 
 impl Conduct {
     /// Of a statement whose text is not at hand; what it leaves behind was noted when it was.
-    pub const UNSEEN: Self =
-        Self { block: Block::MayCommit, residue: Residue::None, followed: Followed::Changed };
+    pub const UNSEEN: Self = Self {
+        block: Block::MayCommit,
+        residue: Residue::None,
+        followed: Followed::Changed,
+        parsing: Parsing::Kept,
+    };
 
     /// Whether what comes behind it cannot be judged before the server has said what became of it.
     pub const fn must_be_awaited(self) -> bool {
@@ -37,6 +43,18 @@ pub enum Block {
     Commits,
     /// May commit: CALL, several statements, or not known.
     MayCommit,
+}
+
+/// What a statement does to the parsing of others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Parsing {
+    /// Nothing.
+    #[default]
+    Kept,
+    /// It may set something up to the end of its transaction.
+    ChangedHere,
+    /// It may change the schema: at once for its transaction, for all when that is committed.
+    ChangedForAll,
 }
 
 /// What a statement leaves in its session.

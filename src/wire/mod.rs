@@ -3,9 +3,13 @@
 pub mod conduct;
 pub mod error;
 pub mod frame;
+pub mod held;
 pub mod message;
+pub mod named;
 pub mod parameters;
 pub mod pipeline;
+pub mod schema;
+pub mod sightings;
 pub mod splice;
 pub mod startup;
 pub mod statements;

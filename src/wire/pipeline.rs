@@ -4,10 +4,13 @@
 //! it follows which of the server's messages are the client's, where answers of our own belong between them, when
 //! the server is free, and what a cut-off would leave open.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
-pub use super::conduct::{Block, Conduct, Followed, Outlook, Residue, Step, TransactionStatus};
-use super::statements::Statement;
+pub use super::conduct::{Block, Conduct, Followed, Outlook, Parsing, Residue, Step, TransactionStatus};
+use super::{
+    named::{Named, Serial},
+    statements::Unnamed,
+};
 
 /// Undoes what was noted for a message that the server then did not carry out.
 #[derive(Clone, Debug)]
@@ -15,13 +18,15 @@ pub enum Undo {
     /// The client has no statement of this name.
     ClientForgets(Box<[u8]>),
     /// The client still has this statement.
-    ClientKeeps(Box<[u8]>, Arc<Statement>),
+    ClientKeeps(Box<[u8]>, Named),
     /// The server has no such statement.
     ServerForgets(u64),
     /// The server still has this statement.
     ServerKeeps(u64),
+    /// The client's unnamed statement is this one.
+    Unnamed(Unnamed),
     /// The server's unnamed statement is not the client's.
-    UnnamedLost,
+    UnnamedElsewhere,
 }
 
 /// Whom an answer is for.
@@ -49,12 +54,12 @@ pub enum Owed {
     Parse(For, Undo, Option<Undo>),
     /// Parse under a name that the client has in use: the server's error, with the client's name in it.
     ParseTwice(Box<[u8]>),
-    /// Bind: BindComplete.
-    Bind,
+    /// Bind of this statement: BindComplete.
+    Bind(Serial),
     /// Close: CloseComplete.
     Close(For, Option<Undo>),
-    /// Describe: RowDescription or NoData.
-    Describe,
+    /// Describe of this statement, or of a portal: RowDescription or NoData.
+    Describe(Serial),
     /// Execute: CommandComplete, EmptyQueryResponse or PortalSuspended.
     Execute(Block),
     /// Query: anything, up to ReadyForQuery.
@@ -78,6 +83,8 @@ pub enum Passage {
     Swallow,
     /// It is an error that must name the client's statement instead of ours.
     NameTwice(Box<[u8]>),
+    /// It is an error that may name our statement where this one of the client's is meant.
+    Name(Serial),
 }
 
 /// The server sent something that answers nothing it was asked: the connection cannot be trusted any more.
@@ -273,7 +280,7 @@ impl Pipeline {
                 self.settle();
                 Ok(if whom == For::Us { Passage::Swallow } else { Passage::Pass })
             }
-            (b'2', Some(Owed::Bind)) | (b'T' | b'n', Some(Owed::Describe)) => {
+            (b'2', Some(Owed::Bind(_))) | (b'T' | b'n', Some(Owed::Describe(_))) => {
                 self.settle();
                 Ok(Passage::Pass)
             }
@@ -309,33 +316,6 @@ impl Pipeline {
         }
     }
 
-    /// ErrorResponse: inside a query ReadyForQuery follows; otherwise the server skips to the next Sync. What it
-    /// skips is undone, the last first.
-    fn failed(&mut self, undo: &mut dyn FnMut(Undo)) -> Passage {
-        let passage = match self.owed.front() {
-            // Said of itself: the server is about to close.
-            None | Some(Owed::Query(_) | Owed::FunctionCall) => return Passage::Pass,
-            Some(Owed::ParseTwice(name)) => Passage::NameTwice(name.clone()),
-            Some(_) => Passage::Pass,
-        };
-        self.ran = self.ran.after_error();
-        let sync = self.owed.iter().position(|owed| matches!(owed, Owed::Sync));
-        let skipped = self.owed.drain(..sync.unwrap_or(self.owed.len()));
-        for owed in skipped.rev() {
-            self.unsettled -= usize::from(owed.decides());
-            self.unnamed_unsettled -= usize::from(owed.decides_unnamed());
-            owed.undo(undo);
-        }
-        if sync.is_none() {
-            self.sequence = Sequence::Skipping;
-        }
-        self.copy = match self.copy {
-            CopyIn::SyncLeftOut if sync.is_none() => CopyIn::SyncDue,
-            _ => CopyIn::No,
-        };
-        passage
-    }
-
     /// CopyInResponse: until the copy ends the server ignores Sync (documentation, "COPY Operations"), so those
     /// sent before the end of the copy are never answered.
     fn copy_in_begins(&mut self) {
@@ -365,6 +345,7 @@ impl Pipeline {
     }
 }
 
+mod failing;
 mod owed;
 
 #[cfg(test)]

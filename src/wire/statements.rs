@@ -4,9 +4,13 @@
 //! the same [`Scope`], which holds every setting on which parsing depends. The server names are our own
 //! (`pgsteer_…`), so a client's name never collides with another's.
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher, Hash, Hasher},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use foldhash::fast::RandomState;
@@ -15,13 +19,63 @@ use parking_lot::Mutex;
 use super::{
     conduct::Conduct,
     frame::{put, put_cstr},
+    schema::Schema,
+    sightings::Sightings,
 };
 
-type Map<K, V> = std::collections::HashMap<K, V, RandomState>;
+pub(super) type Map<K, V> = std::collections::HashMap<K, V, RandomState>;
 
 /// Everything besides text and types that decides what a statement means: user, database, start-up settings and
 /// the settings that bear on parsing, as one text.
-pub type Scope = Arc<str>;
+#[derive(Clone, Debug)]
+pub struct Scope {
+    text: Arc<str>,
+    fingerprint: u64,
+}
+
+impl Scope {
+    /// A number that tells it from others, nearly always.
+    #[inline]
+    pub const fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+}
+
+impl From<&str> for Scope {
+    fn from(text: &str) -> Self {
+        Self { text: text.into(), fingerprint: fingerprint(0, &[text.as_bytes()]) }
+    }
+}
+
+impl From<String> for Scope {
+    fn from(text: String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl PartialEq for Scope {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.text, &other.text)
+            || (self.fingerprint == other.fingerprint && self.text == other.text)
+    }
+}
+
+impl Eq for Scope {}
+
+impl Hash for Scope {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.fingerprint);
+    }
+}
+
+/// A number for a text, the same in every run.
+#[inline]
+pub fn fingerprint(seed: u64, parts: &[&[u8]]) -> u64 {
+    let mut hasher = foldhash::fast::FixedState::with_seed(seed).build_hasher();
+    parts.iter().for_each(|part| hasher.write(part));
+    hasher.finish()
+}
 
 /// A client's statement as a server may have it prepared.
 #[derive(Debug)]
@@ -37,6 +91,15 @@ struct Key {
     query: Arc<[u8]>,
     /// The parameter types as they stand on the wire: their count, then each oid.
     types: Arc<[u8]>,
+    name: Name,
+}
+
+/// Whether clients gave it a name. What has one is parsed once for all its life; what has none is parsed anew when it
+/// has grown old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Name {
+    Given,
+    None,
 }
 
 impl Statement {
@@ -52,7 +115,23 @@ impl Statement {
 
     /// Whether it was made under this scope.
     pub fn is_of(&self, scope: &Scope) -> bool {
-        Arc::ptr_eq(&self.key.scope, scope) || self.key.scope == *scope
+        self.key.scope == *scope
+    }
+
+    /// Whether it is what a client would get that sends this.
+    #[inline]
+    pub fn is(&self, scope: &Scope, query: &[u8], types: &[u8]) -> bool {
+        *self.key.query == *query && *self.key.types == *types && self.is_of(scope)
+    }
+
+    /// The number for all that it is, as [`fingerprint`] makes it of what a client sends.
+    pub fn fingerprint(&self) -> u64 {
+        fingerprint(self.key.scope.fingerprint, &[&self.key.query, &self.key.types])
+    }
+
+    /// Whether it is a client's unnamed statement.
+    pub fn is_unnamed(&self) -> bool {
+        self.key.name == Name::None
     }
 
     /// Its text.
@@ -69,15 +148,6 @@ impl Statement {
         });
     }
 
-    /// Appends the Parse message that makes it a server's unnamed statement.
-    pub fn put_parse_unnamed(&self, out: &mut Vec<u8>) {
-        put(out, b'P', |out| {
-            out.push(0);
-            put_cstr(out, &self.key.query);
-            out.extend_from_slice(&self.key.types);
-        });
-    }
-
     /// Appends its server name and the terminating zero.
     pub fn put_name(&self, out: &mut Vec<u8>) {
         put_server_name(out, self.id);
@@ -85,7 +155,7 @@ impl Statement {
 }
 
 /// What our names for servers' statements begin with.
-const SERVER_PREFIX: &[u8] = b"pgsteer_";
+pub const SERVER_PREFIX: &[u8] = b"pgsteer_";
 
 /// Whether a client's name for a statement that it does not have could be taken for one of ours: where in the name it
 /// must be changed so that it cannot.
@@ -102,6 +172,26 @@ fn put_server_name(out: &mut Vec<u8>, id: u64) {
     }
     out.push(0);
 }
+
+/// Appends the Parse message that takes the name [`TAKEN`], for nothing.
+pub fn put_parse_taken(out: &mut Vec<u8>) {
+    put(out, b'P', |out| {
+        put_server_name(out, TAKEN);
+        out.extend_from_slice(&[0; 3]);
+    });
+}
+
+/// Appends a Parse message under the name [`TAKEN`]; `rest` is what follows the name.
+pub fn put_parse_twice(out: &mut Vec<u8>, rest: &[u8]) {
+    put(out, b'P', |out| {
+        put_server_name(out, TAKEN);
+        out.extend_from_slice(rest);
+    });
+}
+
+/// The number of a statement that is empty and there for its name alone: parsing anything under it fails as it does under
+/// any name in use.
+pub const TAKEN: u64 = 0;
 
 /// Appends the Close message for the server's statement `id`.
 pub fn put_close(out: &mut Vec<u8>, id: u64) {
@@ -125,6 +215,9 @@ pub enum Sharing {
 pub struct Catalog {
     shared: Mutex<Shelf>,
     next_id: AtomicU64,
+    /// Texts without a name that were seen lately.
+    pub sightings: Sightings,
+    schemas: Mutex<BTreeMap<String, Weak<Schema>>>,
 }
 
 #[derive(Debug, Default)]
@@ -135,6 +228,18 @@ struct Shelf {
 }
 
 impl Catalog {
+    /// The schema of a database.
+    pub fn schema(&self, database: &str) -> Arc<Schema> {
+        let mut schemas = self.schemas.lock();
+        if let Some(known) = schemas.get(database).and_then(Weak::upgrade) {
+            return known;
+        }
+        schemas.retain(|_, schema| schema.strong_count() > 0);
+        let schema = Arc::default();
+        schemas.insert(database.to_owned(), Arc::downgrade(&schema));
+        schema
+    }
+
     /// The statement for this text, or a new one.
     pub fn statement(
         &self,
@@ -144,7 +249,18 @@ impl Catalog {
         conduct: Conduct,
         sharing: Sharing,
     ) -> Arc<Statement> {
-        let key = Key { scope: scope.clone(), query: query.into(), types: types.into() };
+        let key = Key { scope: scope.clone(), query: query.into(), types: types.into(), name: Name::Given };
+        self.keep(key, conduct, sharing)
+    }
+
+    /// The same for a text that was given no name. Those are kept apart, because they do not keep what they meant when
+    /// they were parsed first.
+    pub fn unnamed(&self, scope: &Scope, query: &[u8], types: &[u8], conduct: Conduct) -> Arc<Statement> {
+        let key = Key { scope: scope.clone(), query: query.into(), types: types.into(), name: Name::None };
+        self.keep(key, conduct, Sharing::Scope)
+    }
+
+    fn keep(&self, key: Key, conduct: Conduct, sharing: Sharing) -> Arc<Statement> {
         if sharing == Sharing::Nobody {
             return self.make(key, conduct);
         }
@@ -163,7 +279,7 @@ impl Catalog {
 
     /// The same statement under another scope: a client that changed its settings since it prepared it.
     pub fn rescoped(&self, statement: &Statement, scope: &Scope, sharing: Sharing) -> Arc<Statement> {
-        self.statement(scope, &statement.key.query, &statement.key.types, statement.conduct, sharing)
+        self.keep(Key { scope: scope.clone(), ..statement.key.clone() }, statement.conduct, sharing)
     }
 
     fn make(&self, key: Key, conduct: Conduct) -> Arc<Statement> {
@@ -171,122 +287,16 @@ impl Catalog {
     }
 }
 
-/// The named statements of one client.
-#[derive(Debug, Default)]
-pub struct ClientStatements {
-    by_name: Map<Box<[u8]>, Arc<Statement>>,
-}
-
-impl ClientStatements {
-    /// What the client calls `name`.
-    pub fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
-        self.by_name.get(name)
-    }
-
-    /// The client prepared `name`.
-    pub fn insert(&mut self, name: &[u8], statement: Arc<Statement>) {
-        self.by_name.insert(name.into(), statement);
-    }
-
-    /// The client closed `name`.
-    pub fn remove(&mut self, name: &[u8]) -> Option<Arc<Statement>> {
-        self.by_name.remove(name)
-    }
-
-    /// The client has none any more.
-    pub fn clear(&mut self) {
-        self.by_name = Map::default();
-    }
-
-    /// How many it has.
-    pub fn len(&self) -> usize {
-        self.by_name.len()
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
-    }
-}
-
-/// The statements that one server has prepared for us, the least recently used to go first.
-#[derive(Debug, Default)]
-pub struct ServerStatements {
-    used_at: Map<u64, u64>,
-    uses: u64,
-    parses: u64,
-    /// Uses and parses that were told of.
-    told: (u64, u64),
-}
-
-/// What a server must hear before a statement can be bound there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prepare {
-    /// Nothing: it has it.
-    Ready,
-    /// A Parse.
-    Parse,
-    /// A Close of this statement, then a Parse: it holds as many as it may.
-    CloseThenParse(u64),
-}
-
-impl ServerStatements {
-    /// Whether it has `id`.
-    pub fn has(&self, id: u64) -> bool {
-        self.used_at.contains_key(&id)
-    }
-
-    /// Uses statement `id` there, which must be one of at most `max`.
-    pub fn use_statement(&mut self, id: u64, max: usize) -> Prepare {
-        self.uses += 1;
-        let uses = self.uses;
-        if let Some(used_at) = self.used_at.get_mut(&id) {
-            *used_at = uses;
-            return Prepare::Ready;
-        }
-        let mut prepare = Prepare::Parse;
-        if self.used_at.len() >= max.max(1) {
-            let oldest = self.used_at.iter().min_by_key(|(_, at)| **at).map(|(id, _)| *id);
-            if let Some(oldest) = oldest {
-                self.used_at.remove(&oldest);
-                prepare = Prepare::CloseThenParse(oldest);
-            }
-        }
-        self.used_at.insert(id, uses);
-        self.parses += 1;
-        prepare
-    }
-
-    /// How often statements were used since this was last asked, and how often that needed a Parse.
-    pub fn news(&mut self) -> (u64, u64) {
-        let before = std::mem::replace(&mut self.told, (self.uses, self.parses));
-        (self.uses - before.0, self.parses - before.1)
-    }
-
-    /// It turned out not to have `id`.
-    pub fn forget(&mut self, id: u64) {
-        self.used_at.remove(&id);
-    }
-
-    /// It turned out still to have `id`.
-    pub fn remember(&mut self, id: u64) {
-        self.used_at.insert(id, self.uses);
-    }
-
-    /// It has none any more.
-    pub fn clear(&mut self) {
-        self.used_at.clear();
-    }
-
-    /// How many it has.
-    pub fn len(&self) -> usize {
-        self.used_at.len()
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.used_at.is_empty()
-    }
+/// A client's unnamed statement.
+#[derive(Clone, Debug, Default)]
+pub enum Unnamed {
+    /// It has none.
+    #[default]
+    None,
+    /// The Parse message, as it was sent, and what running it may do.
+    Text(Box<(Box<[u8]>, Conduct)>),
+    /// One that servers hold for whoever sends the same.
+    Shared(Arc<Statement>),
 }
 
 #[cfg(test)]
@@ -324,17 +334,5 @@ mod tests {
             catalog.statement(&"s".into(), query.as_bytes(), &[0, 0], Conduct::default(), Sharing::Scope);
         }
         assert!(catalog.shared.lock().statements.len() <= 512);
-    }
-
-    #[test]
-    fn the_least_recently_used_goes() {
-        let mut server = ServerStatements::default();
-        assert_eq!(server.use_statement(1, 2), Prepare::Parse);
-        assert_eq!(server.use_statement(2, 2), Prepare::Parse);
-        assert_eq!(server.news(), (2, 2));
-        assert_eq!(server.use_statement(1, 2), Prepare::Ready);
-        assert_eq!(server.use_statement(3, 2), Prepare::CloseThenParse(2));
-        assert_eq!((server.news(), server.news()), ((2, 1), (0, 0)));
-        assert!(server.has(1) && !server.has(2) && server.has(3));
     }
 }

@@ -14,5 +14,7 @@ mod reads;
 mod stopping;
 mod store;
 mod switchover;
+
+mod wire;
 mod without_store;
 mod witnesses;

@@ -125,18 +125,21 @@ fn a_name_in_use_is_refused_by_the_server_in_the_clients_words() {
         s< ParseComplete | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         C> Parse a "select 2" | Bind "" a | Sync
-        >s Parse pgsteer_1 "select 1" | Bind "" pgsteer_1 | Sync
-        s< Error 42P05 "prepared statement \"pgsteer_1\" already exists" | ReadyForQuery I
+        >s Parse pgsteer_0 "" | Parse pgsteer_0 "select 2" | Bind "" pgsteer_1 | Sync
+        s< ParseComplete | Error 42P05 "prepared statement \"pgsteer_0\" already exists" | ReadyForQuery I
         <C Error 42P05 "prepared statement \"a\" already exists" | ReadyForQuery I
-        # Where the server does not have it yet, it gets it first.
+        C> Parse a "selec" | Sync
+        >s Parse pgsteer_0 selec | Sync
+        s< Error 42601 "syntax error" | ReadyForQuery I
+        <C Error 42601 "syntax error" | ReadyForQuery I
         C on t
         C> Parse a "select 2" | Sync
-        >t Parse pgsteer_1 "select 1" | Parse pgsteer_1 "select 1" | Sync
-        t< ParseComplete | Error 42P05 "prepared statement \"pgsteer_1\" already exists" | ReadyForQuery E
+        >t Parse pgsteer_0 "" | Parse pgsteer_0 "select 2" | Sync
+        t< ParseComplete | Error 42P05 "prepared statement \"pgsteer_0\" already exists" | ReadyForQuery E
         <C Error 42P05 "prepared statement \"a\" already exists" | ReadyForQuery E
         # Any other error is passed on: in a failed transaction nothing is parsed.
         C> Parse a "select 2" | Sync
-        >t Parse pgsteer_1 "select 1" | Sync
+        >t Parse pgsteer_0 "select 2" | Sync
         t< Error 25P02 "current transaction is aborted" | ReadyForQuery E
         <C Error 25P02 "current transaction is aborted" | ReadyForQuery E
         "#,
@@ -617,7 +620,7 @@ fn what_depends_on_the_moment_or_on_hidden_settings_is_not_shared() {
 }
 
 #[test]
-fn a_statement_is_parsed_anew_under_other_settings() {
+fn a_statement_keeps_what_it_meant_when_it_was_parsed() {
     check(
         r#"
         C> Parse a "select date '1/2/2003'" | Sync
@@ -629,15 +632,13 @@ fn a_statement_is_parsed_anew_under_other_settings() {
         s< CommandComplete SET | ParameterStatus DateStyle "ISO, DMY" | ReadyForQuery I
         <C CommandComplete SET | ParameterStatus DateStyle "ISO, DMY" | ReadyForQuery I
         C> Bind "" a | Execute "" | Sync
-        >s Parse pgsteer_2 "select date '1/2/2003'" | Bind "" pgsteer_2 | Execute "" | Sync
-        s< ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        >s Bind "" pgsteer_1 | Execute "" | Sync
+        s< BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         <C BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
-        # The name in use under the settings of now, not under those of another client.
-        C on t
-        C> Parse a "select 3" | Sync
-        >t Parse pgsteer_2 "select date '1/2/2003'" | Parse pgsteer_2 "select date '1/2/2003'" | Sync
-        t< ParseComplete | Error 42P05 "prepared statement \"pgsteer_2\" already exists" | ReadyForQuery I
-        <C Error 42P05 "prepared statement \"a\" already exists" | ReadyForQuery I
+        C> Parse b "select date '1/2/2003'" | Sync
+        >s Parse pgsteer_2 "select date '1/2/2003'" | Sync
+        s< ParseComplete | ReadyForQuery I
+        <C ParseComplete | ReadyForQuery I
         "#,
     );
 }

@@ -4,7 +4,7 @@
 //! what a client hears; what is not expected before the client speaks again must not come. `C on s` gives the client
 //! that server; it begins with one client `C` on one server `s`. Other words are what must be true then.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use pgsteer::{
     clock::Moment,
@@ -12,13 +12,14 @@ use pgsteer::{
     server::conn::{Hygiene, ServerConn},
     session::{
         backend::{Backend, ClientSide},
-        frontend::{Frontend, Terms},
+        frontend::{Frontend, Terms, UnnamedPolicy},
         reading::Lexicon,
         tenancy::Tenancy,
     },
     wire::{
         parameters::{Parameters, TRACKED, tracked},
         pipeline::Pipeline,
+        schema::Schema,
         statements::{Catalog, Scope},
     },
 };
@@ -59,6 +60,8 @@ struct Stage {
     lease: Lease,
     catalog: Catalog,
     max_prepared_statements: usize,
+    schema: Arc<Schema>,
+    now: Moment,
 }
 
 /// How what is said is cut.
@@ -97,6 +100,8 @@ fn play(script: &str, cut: Cut) {
         lease: Lease::default(),
         catalog: Catalog::default(),
         max_prepared_statements: 100,
+        schema: Arc::default(),
+        now: Moment::ZERO,
     };
     stage.lease("C", "s");
     for (number, line) in script.lines().enumerate() {
@@ -161,6 +166,11 @@ impl Stage {
                 self.max_prepared_statements = rest.parse().unwrap();
                 return Ok(());
             }
+            // So many milliseconds pass.
+            "wait" => {
+                self.now = self.now + Duration::from_millis(rest.parse().unwrap());
+                return Ok(());
+            }
             // What was a lease's end to the pool: the server was cleaned.
             "cleaned" => {
                 let conn = &mut self.servers.get_mut(&self.lease.server).unwrap().conn;
@@ -209,6 +219,9 @@ impl Stage {
             scope: &scope,
             lexicon: Lexicon::of(&client.parameters),
             max_prepared_statements: self.max_prepared_statements,
+            unnamed: UnnamedPolicy::Map,
+            schema: &self.schema,
+            now: self.now,
             read_only: false,
         };
         let mut out = Vec::new();

@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod cancelling;
 mod conversations;
 mod failover;
 mod leaving;
 mod machines;
+mod mapped;
 mod notation;
 mod play;
 mod pooling;

@@ -71,6 +71,7 @@ impl Default for Setup {
             leader_wait_timeout: Some(Duration::from_secs(60)),
             replica_wait_timeout: Some(Duration::from_secs(1)),
             max_prepared_statements: 200,
+            map_unnamed: true,
             client_idle_timeout: None,
             idle_transaction_timeout: None,
             query_timeout: None,

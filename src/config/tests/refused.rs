@@ -29,7 +29,7 @@ fn an_error_shows_file_line_key_and_fix() {
              11 | address = \"localhost\"\n\
              \x20  |           ^^^^^^^^^^^\n\
              \x20  |\n\
-             \x20  = help: write \"127.0.0.1:6432\" for this machine only, \"0.0.0.0:6432\" for every IPv4 address, \"[::]:6432\" for all",
+             \x20  = help: write \"127.0.0.1:6432\" for this machine only, \"0.0.0.0:6432\" for every IPv4 address, \"[::]:6432\" for all, \"/run/pgsteer:6432\" for a Unix socket",
         ),
         (
             "[databases.d]\nuser = \"u\"\npassword = 5\npasword = \"hunter2\"\n",
@@ -102,7 +102,7 @@ fn single_keys_are_refused() {
         ("[[listen]]\nroute = \"read\"", "10:1: `address` is missing in [[listen]]; add `address = …`"),
         (
             "[auth]\nauth_type = \"hba\"",
-            "9:13: `auth_type = \"hba\"` comes with a later version; this one has scram-sha-256, md5, plain, trust and cert",
+            "9:13: `auth_type = \"hba\"` comes with a later version; this one has scram-sha-256, md5, plain, peer, trust and cert",
         ),
         (
             "[databases]\ndatabases_only = true",
@@ -144,6 +144,14 @@ fn keys_that_contradict_each_other_are_refused() {
         (
             "[[listen]]\naddress = \"127.0.0.1:6432\"\nroute = \"read\"",
             "11:11: 127.0.0.1:6432 is already used by another [[listen]]",
+        ),
+        (
+            "[[listen]]\naddress = \"/run:1\"\nroute = \"read\"\n[[listen]]\naddress = \"/run:1\"\nroute = \"write\"",
+            "14:11: /run:1 is already used by another [[listen]]",
+        ),
+        (
+            "[[listen]]\naddress = \"@x\"\nunix_socket_mode = \"0700\"\nroute = \"read\"",
+            "12:20: `unix_socket_mode` has no meaning for @x:5432; only a socket in a folder has a file",
         ),
         ("[http]\naddress = \"127.0.0.1:6432\"", "6:11: 127.0.0.1:6432 is already used by [http]"),
         (

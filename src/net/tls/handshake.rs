@@ -21,7 +21,7 @@ pub const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
 
 /// What a handshake told of the peer.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Peer {
+pub struct Handshake {
     /// Its certificate in DER, checked as the configuration has it.
     pub certificate: Option<Box<[u8]>>,
     /// Whether both named the protocol inside (ALPN).
@@ -42,7 +42,11 @@ pub enum Named {
 ///
 /// # Errors
 /// The client left, or does not keep to TLS or to what the configuration asks for; it has been told in an alert.
-pub async fn accept(stream: Stream, unread: &[u8], config: Arc<ServerConfig>) -> io::Result<(Stream, Peer)> {
+pub async fn accept(
+    stream: Stream,
+    unread: &[u8],
+    config: Arc<ServerConfig>,
+) -> io::Result<(Stream, Handshake)> {
     let session = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
     shake(TlsStream::new(stream, Session::Server(session), unread)).await
 }
@@ -55,17 +59,17 @@ pub async fn connect(
     stream: Stream,
     config: Arc<ClientConfig>,
     host: ServerName<'static>,
-) -> io::Result<(Stream, Peer)> {
+) -> io::Result<(Stream, Handshake)> {
     let session = UnbufferedClientConnection::new(config, host).map_err(io::Error::other)?;
     shake(TlsStream::new(stream, Session::Client(session), &[])).await
 }
 
-async fn shake(mut stream: TlsStream) -> io::Result<(Stream, Peer)> {
+async fn shake(mut stream: TlsStream) -> io::Result<(Stream, Handshake)> {
     let mut received = stream.incoming.len();
     poll_fn(|cx| stream.poll_shake(cx, &mut received)).await?;
     let certificate = stream.session.peer_certificate().map(Into::into);
     let protocol = if stream.session.alpn() == Some(ALPN) { Named::Postgresql } else { Named::No };
-    Ok((Stream::Tls(Box::new(stream)), Peer { certificate, protocol }))
+    Ok((Stream::Tls(Box::new(stream)), Handshake { certificate, protocol }))
 }
 
 impl TlsStream {

@@ -110,7 +110,7 @@ async fn pair(
     pki: &Pki,
     versions: &[Version],
     at_once: usize,
-) -> (Stream, Peer, tokio_rustls::client::TlsStream<DuplexStream>) {
+) -> (Stream, Handshake, tokio_rustls::client::TlsStream<DuplexStream>) {
     let (ours, theirs) = tokio::io::duplex(4096);
     let ours = Stream::Boxed(Box::new(Narrow(ours, at_once)));
     let client = pki.client();
@@ -148,7 +148,7 @@ async fn data_goes_both_ways_however_it_is_cut() {
     for versions in [&BOTH[..], &[Version::Tls12], &[Version::Tls13]] {
         for at_once in [1, 7, 1000, 100_000] {
             let (ours, peer, theirs) = pair(&pki, versions, at_once).await;
-            assert_eq!(peer, Peer { certificate: None, protocol: Named::Postgresql });
+            assert_eq!(peer, Handshake { certificate: None, protocol: Named::Postgresql });
             let amounts: &[usize] = if at_once < 100 { &[1, 3000] } else { &[1, 16_384, 16_385, 300_000, 5] };
             echo(ours, theirs, amounts).await;
         }

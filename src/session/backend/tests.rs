@@ -37,18 +37,3 @@ fn whether_an_error_ends_the_session() {
         assert_eq!(is_fatal(&message), fatal, "{}", body.escape_ascii());
     }
 }
-
-#[test]
-fn errors_that_name_a_statement() {
-    let error = |code, message: &'static str| {
-        let mut out = Vec::new();
-        PgError::error(code, message).encode(&mut out);
-        named_twice(&out, b"mine").message
-    };
-    let twice = SqlState::DUPLICATE_PREPARED_STATEMENT;
-    assert_eq!(
-        error(twice, "prepared statement \"pgsteer_1\" already exists"),
-        "prepared statement \"mine\" already exists"
-    );
-    assert_eq!(error(SqlState::IN_FAILED_SQL_TRANSACTION, "aborted"), "aborted");
-}

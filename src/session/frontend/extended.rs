@@ -1,9 +1,10 @@
 //! The extended query protocol: statements and portals by name.
 
 use super::{
-    Arc, Awaited, Block, Conduct, For, Frontend, HEADER_BYTES, Header, Owed, OwnAnswer, Passage, PgError,
-    Pipeline, Prepare, Reading, STATEMENT_BYTES_MAX, Sharing, SqlState, Statement, Undo, Unnamed, UnnamedAt,
-    cstr, cut_short, put, put_cstr, taken_for_ours,
+    Arc, Awaited, Block, Conduct, For, Frontend, HEADER_BYTES, Header, Named, Owed, OwnAnswer, Passage,
+    PgError, Pipeline, Prepare, Reading, STATEMENT_BYTES_MAX, Serial, Sharing, SqlState, Statement, TAKEN,
+    Undo, Unnamed, UnnamedAt, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
+    taken_for_ours,
 };
 
 impl Frontend {
@@ -17,18 +18,24 @@ impl Frontend {
         let whole = message.len() == header.total;
         let (name, rest) = cstr(body).ok_or_else(|| cut_short("Parse"))?;
         if name.is_empty() || passage.terms.max_prepared_statements == 0 {
+            if name.is_empty() && whole && self.parse_mapped(header, message, passage) {
+                return Ok(());
+            }
             let reading = match cstr(rest) {
                 Some((text, _)) => Reading::of(text, passage.lexicon()),
                 None if whole => return Err(cut_short("Parse")),
                 None => Reading::of_prefix(rest, passage.lexicon()),
             };
-            if name.is_empty() {
+            let undo = if name.is_empty() {
                 // A longer one is not kept: it is lost when the client gets another server.
-                let kept = || Box::new(Unnamed { message: message.into(), conduct: reading.conduct });
-                self.unnamed = whole.then(kept);
+                let text = |message: &[u8]| Unnamed::Text(Box::new((message.into(), reading.conduct)));
+                let unnamed = if whole { text(message) } else { Unnamed::None };
                 passage.tenancy.unnamed = UnnamedAt::Ours;
-            }
-            passage.pipeline.sent(Owed::Parse(For::Client, Undo::UnnamedLost, None));
+                Undo::Unnamed(std::mem::replace(&mut self.unnamed, unnamed))
+            } else {
+                Undo::UnnamedElsewhere
+            };
+            passage.pipeline.sent(Owed::Parse(For::Client, undo, None));
             if !whole || !name.is_empty() {
                 // Bound later without its text at hand: take it as run now.
                 passage.heed(reading)?;
@@ -56,10 +63,14 @@ impl Frontend {
         let wrong = || cut_short("Parse");
         let (name, rest) = cstr(&message[HEADER_BYTES..]).ok_or_else(wrong)?;
         let (query, types) = cstr(rest).ok_or_else(wrong)?;
-        if let Some(known) = self.known(name, passage) {
-            // The name is taken. The server says so itself, so that its transaction fails as it should.
-            passage.prepare(&known);
-            known.put_parse(passage.splice.insert());
+        if self.statements.get(name).is_some() {
+            // The name is taken. The server says so itself, or what else it has against the text, so that its
+            // transaction fails as it should.
+            if passage.make_room(TAKEN) != Prepare::Ready {
+                put_parse_taken(passage.splice.insert());
+                passage.pipeline.sent(Owed::Parse(For::Us, Undo::ServerForgets(TAKEN), None));
+            }
+            put_parse_twice(passage.splice.insert(), rest);
             passage.pipeline.sent(Owed::ParseTwice(name.into()));
             self.leave_out(header, message, passage);
             return Ok(());
@@ -71,17 +82,18 @@ impl Frontend {
         let statement = terms.catalog.statement(terms.scope, query, types, reading.conduct, sharing);
         self.statements.insert(name, statement.clone());
         let undo = Undo::ClientForgets(name.into());
-        let prepare = passage.conn.statements.use_statement(statement.id(), terms.max_prepared_statements);
-        if let Prepare::CloseThenParse(oldest) = prepare {
-            passage.close_oldest(oldest);
+        if passage.make_room(statement.id()) == Prepare::Ready {
+            if passage.pipeline.accepts_parse() {
+                passage.pipeline.sent(Owed::Own(OwnAnswer::ParseComplete, Some(undo)));
+                self.leave_out(header, message, passage);
+                return Ok(());
+            }
+            // Whether it may be parsed now only the server can say.
+            passage.close(statement.id());
         }
-        if prepare == Prepare::Ready {
-            passage.pipeline.sent(Owed::Own(OwnAnswer::ParseComplete, Some(undo)));
-        } else {
-            statement.put_parse(passage.splice.insert());
-            let forget = Undo::ServerForgets(statement.id());
-            passage.pipeline.sent(Owed::Parse(For::Client, forget, Some(undo)));
-        }
+        statement.put_parse(passage.splice.insert());
+        let forget = Undo::ServerForgets(statement.id());
+        passage.pipeline.sent(Owed::Parse(For::Client, forget, Some(undo)));
         self.leave_out(header, message, passage);
         Ok(())
     }
@@ -95,8 +107,8 @@ impl Frontend {
         let body = &message[HEADER_BYTES..];
         let (portal, rest) = cstr(body).ok_or_else(|| cut_short("Bind"))?;
         let (name, parameters) = cstr(rest).ok_or_else(|| cut_short("Bind"))?;
-        let conduct = match self.known(name, passage) {
-            Some(statement) => {
+        let (conduct, serial) = match self.known(name, passage) {
+            Some((statement, serial)) => {
                 passage.prepare(&statement);
                 let skipped = message.len() - parameters.len();
                 let mut names = Vec::with_capacity(portal.len() + 32);
@@ -110,7 +122,7 @@ impl Frontend {
                 passage.splice.skip(skipped);
                 passage.splice.pass(parameters.len());
                 self.set_rest(super::Rest::Pass(header.total - message.len()));
-                statement.conduct()
+                (statement.conduct(), serial)
             }
             None => {
                 let conduct = if name.is_empty() {
@@ -125,12 +137,12 @@ impl Frontend {
                     }
                     None => self.pass(header, message, passage),
                 }
-                conduct
+                (conduct, 0)
             }
         };
         passage.tenancy.bind(conduct, !portal.is_empty());
         passage.heed_conduct(conduct);
-        passage.pipeline.sent(Owed::Bind);
+        passage.pipeline.sent(Owed::Bind(serial));
         Ok(())
     }
 
@@ -161,8 +173,8 @@ impl Frontend {
         let (kind, rest) = message[HEADER_BYTES..].split_first().ok_or_else(wrong)?;
         let (name, _) = cstr(rest).ok_or_else(wrong)?;
         if *kind == b'S' && close {
-            if let Some(statement) = self.statements.remove(name) {
-                let undo = Undo::ClientKeeps(name.into(), statement);
+            if let Some(named) = self.statements.remove(name) {
+                let undo = Undo::ClientKeeps(name.into(), named);
                 passage.pipeline.sent(Owed::Own(OwnAnswer::CloseComplete, Some(undo)));
                 self.leave_out(header, message, passage);
                 return Ok(());
@@ -174,16 +186,20 @@ impl Frontend {
                 return Ok(());
             }
             if name.is_empty() {
-                self.unnamed = None;
+                let undo = Undo::Unnamed(std::mem::take(&mut self.unnamed));
+                passage.tenancy.unnamed = UnnamedAt::Ours;
+                passage.pipeline.sent(Owed::Close(For::Client, Some(undo)));
+                self.pass(header, message, passage);
+                return Ok(());
             }
         } else if *kind == b'S' {
-            if let Some(statement) = self.known(name, passage) {
+            if let Some((statement, serial)) = self.known(name, passage) {
                 passage.prepare(&statement);
                 put(passage.splice.insert(), b'D', |out| {
                     out.push(b'S');
                     statement.put_name(out);
                 });
-                passage.pipeline.sent(Owed::Describe);
+                passage.pipeline.sent(Owed::Describe(serial));
                 self.leave_out(header, message, passage);
                 return Ok(());
             }
@@ -191,12 +207,12 @@ impl Frontend {
                 self.prepare_unnamed(passage);
             }
             if let Some(place) = taken_for_ours(name) {
-                passage.pipeline.sent(Owed::Describe);
+                passage.pipeline.sent(Owed::Describe(0));
                 self.disguise(header, message, HEADER_BYTES + 1 + place, passage);
                 return Ok(());
             }
         }
-        passage.pipeline.sent(if close { Owed::Close(For::Client, None) } else { Owed::Describe });
+        passage.pipeline.sent(if close { Owed::Close(For::Client, None) } else { Owed::Describe(0) });
         self.pass(header, message, passage);
         Ok(())
     }
@@ -212,34 +228,57 @@ impl Frontend {
         self.set_rest(super::Rest::Pass(header.total - message.len()));
     }
 
-    /// The client's statement of this name, made for the settings of now.
-    fn known(&mut self, name: &[u8], passage: &Passage<'_, '_>) -> Option<Arc<Statement>> {
+    /// The client's statement of this name, as the server is to have it, and its number.
+    fn known(&mut self, name: &[u8], passage: &Passage<'_, '_>) -> Option<(Arc<Statement>, Serial)> {
         if name.is_empty() {
-            return None;
+            let Unnamed::Shared(statement) = &self.unnamed else { return None };
+            let statement = statement.clone();
+            return Some((
+                self.of_now(statement, passage, |this, now| this.unnamed = Unnamed::Shared(now)),
+                0,
+            ));
         }
-        let statement = self.statements.get(name)?.clone();
+        let Named { statement, serial } = self.statements.get(name)?.clone();
+        let keep = |this: &mut Self, now| this.statements.restore(name, Named { statement: now, serial });
+        Some((self.of_now(statement, passage, keep), serial))
+    }
+
+    /// A statement of the client's, if the server has it: what it meant when it was parsed, it means for good, as
+    /// everywhere in PostgreSQL. Otherwise made for the settings of now.
+    fn of_now(
+        &mut self,
+        statement: Arc<Statement>,
+        passage: &Passage<'_, '_>,
+        keep: impl FnOnce(&mut Self, Arc<Statement>),
+    ) -> Arc<Statement> {
         let terms = passage.terms;
-        if passage.tenancy.awaited == Awaited::Report && !passage.conn.statements.has(statement.id()) {
+        if passage.conn.statements.has(statement.id()) {
+            return statement;
+        }
+        if passage.tenancy.awaited == Awaited::Report {
             // Parsed now, it may mean something else than elsewhere: a copy for this once.
-            return Some(terms.catalog.rescoped(&statement, terms.scope, Sharing::Nobody));
+            return terms.catalog.rescoped(&statement, terms.scope, Sharing::Nobody);
         }
         if statement.is_of(terms.scope) {
-            return Some(statement);
+            return statement;
         }
         let reading = Reading::of(statement.query(), passage.lexicon());
-        let sharing = passage.sharing(reading);
-        let now = terms.catalog.rescoped(&statement, terms.scope, sharing);
-        self.statements.insert(name, now.clone());
-        Some(now)
+        let now = terms.catalog.rescoped(&statement, terms.scope, passage.sharing(reading));
+        keep(self, now.clone());
+        now
     }
 
     /// Makes the server's unnamed statement the client's own, if it may be another's.
     fn prepare_unnamed(&self, passage: &mut Passage<'_, '_>) -> Conduct {
+        let text = match &self.unnamed {
+            Unnamed::Text(text) => Some(&**text),
+            Unnamed::None | Unnamed::Shared(_) => None,
+        };
         if passage.tenancy.unnamed == UnnamedAt::Unknown {
-            match &self.unnamed {
-                Some(unnamed) => {
-                    passage.splice.insert().extend_from_slice(&unnamed.message);
-                    passage.pipeline.sent(Owed::Parse(For::Us, Undo::UnnamedLost, None));
+            match text {
+                Some((message, _)) => {
+                    passage.splice.insert().extend_from_slice(message);
+                    passage.pipeline.sent(Owed::Parse(For::Us, Undo::UnnamedElsewhere, None));
                 }
                 None => {
                     // Then the server itself says that there is none.
@@ -249,7 +288,7 @@ impl Frontend {
             }
             passage.tenancy.unnamed = UnnamedAt::Ours;
         }
-        self.unnamed.as_ref().map_or(Conduct::UNSEEN, |unnamed| unnamed.conduct)
+        text.map_or(Conduct::UNSEEN, |(_, conduct)| *conduct)
     }
 }
 

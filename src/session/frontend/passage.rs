@@ -1,8 +1,9 @@
 //! What the messages of one stretch bring about: in the server's session, in its statements, in what is owed.
 
 use super::{
-    Awaited, Conduct, Followed, For, Hygiene, Lexicon, Owed, PgError, Pipeline, Prepare, Reading, Residue,
-    ServerConn, Settings, Sharing, Splice, SqlState, Statement, Tenancy, Terms, Undo, put_close,
+    Arc, Awaited, Conduct, Followed, For, Hygiene, Lexicon, Owed, Parsing, PgError, Pipeline, Prepare,
+    Reading, Residue, ServerConn, Settings, Sharing, Splice, SqlState, Statement, Tenancy, Terms, Undo, When,
+    put_close,
 };
 
 /// One stretch of the client's bytes on its way.
@@ -39,9 +40,21 @@ impl Passage<'_, '_> {
             }
             Residue::Discards => self.conn.hygiene = Hygiene::Dirty,
         }
+        if conduct.parsing != Parsing::Kept {
+            self.parse_otherwise(conduct.parsing);
+        }
         if conduct.followed != Followed::Kept && !self.conn.parameters.all_are_reported() {
             // An older server: what it does not report cannot follow the client.
             self.conn.hygiene = Hygiene::Dirty;
+        }
+    }
+
+    /// What is parsed behind this may mean something else: up to the end of the transaction it is the client's own.
+    #[cold]
+    fn parse_otherwise(&mut self, parsing: Parsing) {
+        self.tenancy.settings = Settings::Changed;
+        if parsing == Parsing::ChangedForAll && self.conn.schema_change.is_none() {
+            self.conn.schema_change = Some(self.terms.schema.change());
         }
     }
 
@@ -54,19 +67,38 @@ impl Passage<'_, '_> {
     }
 
     /// Makes sure that the server has a statement prepared when what follows arrives.
-    pub(super) fn prepare(&mut self, statement: &Statement) {
-        match self.conn.statements.use_statement(statement.id(), self.terms.max_prepared_statements) {
-            Prepare::Ready => return,
-            Prepare::Parse => {}
-            Prepare::CloseThenParse(oldest) => self.close_oldest(oldest),
+    #[inline]
+    pub(super) fn prepare(&mut self, statement: &Arc<Statement>) {
+        if self.make_room(statement.id()) != Prepare::Ready {
+            self.parse_for_client(statement);
+        }
+    }
+
+    #[cold]
+    fn parse_for_client(&mut self, statement: &Arc<Statement>) {
+        if statement.is_unnamed()
+            && let Some(generation) = self.terms.schema.generation()
+        {
+            let when = When { now: self.terms.now, generation };
+            self.conn.statements.stands_for(statement.fingerprint(), statement, when);
         }
         statement.put_parse(self.splice.insert());
         self.pipeline.sent(Owed::Parse(For::Us, Undo::ServerForgets(statement.id()), None));
     }
 
-    pub(super) fn close_oldest(&mut self, oldest: u64) {
-        put_close(self.splice.insert(), oldest);
-        self.pipeline.sent(Owed::Close(For::Us, Some(Undo::ServerKeeps(oldest))));
+    /// Uses a statement of the server's; if it lacks it, there is room for it.
+    pub(super) fn make_room(&mut self, id: u64) -> Prepare {
+        let prepare = self.conn.statements.use_statement(id, self.terms.max_prepared_statements);
+        if let Prepare::CloseThenParse(oldest) = prepare {
+            self.close(oldest);
+        }
+        prepare
+    }
+
+    /// Closes a statement of the server's.
+    pub(super) fn close(&mut self, id: u64) {
+        put_close(self.splice.insert(), id);
+        self.pipeline.sent(Owed::Close(For::Us, Some(Undo::ServerKeeps(id))));
     }
 
     pub(super) fn sharing(&self, reading: Reading) -> Sharing {

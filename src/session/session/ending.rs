@@ -1,10 +1,10 @@
 //! How sessions and requests end before their time: refused, cut off, told to stop.
 
-use std::task::Poll;
+use std::{sync::Arc, task::Poll};
 
 use super::{
-    super::backend::LastWord, Cut, Ended, Exchange, Finish, Flow, Moment, Order, PgError, Phase, Session,
-    SqlState, TaskContext,
+    super::{backend::LastWord, cancel::cancel_client},
+    Cut, Ended, Exchange, Finish, Flow, Moment, Order, PgError, Phase, Session, SqlState, TaskContext,
 };
 use crate::{
     client::registry::Activity,
@@ -148,12 +148,17 @@ impl Session {
                     PgError::error(SqlState::QUERY_CANCELED, "canceling statement due to user request");
                 return self.reject(&error, now);
             }
+            Order::StopWaiting => {
+                self.entry.followed(order);
+                self.cancel_what_runs();
+                return Flow::Again;
+            }
             Order::Drain if !idle && !self.is_resting() => return self.step(now, cx),
             Order::IdleTimeout if idle => PgError::fatal(
                 SqlState::IDLE_SESSION_TIMEOUT,
                 "terminating connection due to client_idle_timeout",
             ),
-            Order::StopWaiting | Order::IdleTimeout => {
+            Order::IdleTimeout => {
                 self.entry.followed(order);
                 return Flow::Again;
             }
@@ -180,6 +185,14 @@ impl Session {
                 self.cut(exchange, Cut::Ordered(order, error), now)
             }
             _ => self.end(word(order), error),
+        }
+    }
+
+    /// A cancel request came while the client waited, and then it got its server.
+    fn cancel_what_runs(&self) {
+        if matches!(&self.phase, Phase::Relaying(exchange) if !exchange.pipeline.is_empty()) {
+            let (entry, dial) = (Arc::clone(&self.entry), self.context.pools.dial());
+            tokio::spawn(async move { cancel_client(&entry, &*dial).await });
         }
     }
 

@@ -19,7 +19,9 @@ fn check(sent: &[Owed], answers: &[u8], left: usize, release: bool) -> Pipeline 
     pipeline
 }
 
-const PARSE: Owed = Owed::Parse(For::Client, Undo::UnnamedLost, None);
+const PARSE: Owed = Owed::Parse(For::Client, Undo::Unnamed(Unnamed::None), None);
+const BIND: Owed = Owed::Bind(0);
+const DESCRIBE: Owed = Owed::Describe(0);
 const OWN: Owed = Owed::Own(OwnAnswer::ParseComplete, None);
 
 #[test]
@@ -31,13 +33,13 @@ fn answers_settle_what_is_owed() {
     check(std::slice::from_ref(&query), b"EZI", 0, true);
     check(std::slice::from_ref(&query), b"TD", 1, false);
     check(&[query.clone(), query.clone()], b"CZI", 1, false);
-    check(&[PARSE, Owed::Bind, Owed::Describe, execute.clone(), Owed::Sync], b"12TDCZI", 0, true);
-    check(&[OWN, Owed::Bind, execute.clone(), Owed::Sync], b"2CZI", 0, true);
-    check(&[PARSE, Owed::Bind, execute.clone(), Owed::Sync], b"EZI", 0, true);
+    check(&[PARSE, BIND, DESCRIBE, execute.clone(), Owed::Sync], b"12TDCZI", 0, true);
+    check(&[OWN, BIND, execute.clone(), Owed::Sync], b"2CZI", 0, true);
+    check(&[PARSE, BIND, execute.clone(), Owed::Sync], b"EZI", 0, true);
     // Flush without Sync: answered, but not free.
-    check(&[PARSE, Owed::Bind], b"12", 0, false);
+    check(&[PARSE, BIND], b"12", 0, false);
     // An error and no Sync so far: everything up to it is skipped.
-    let mut pipeline = check(&[PARSE, Owed::Bind], b"E", 0, false);
+    let mut pipeline = check(&[PARSE, BIND], b"E", 0, false);
     pipeline.sent(execute.clone());
     assert!(pipeline.is_empty() && pipeline.is_skipping());
     pipeline.sent(Owed::Sync);
@@ -49,7 +51,7 @@ fn answers_settle_what_is_owed() {
 #[test]
 fn a_sync_before_the_end_of_a_copy_is_never_answered() {
     let execute = Owed::Execute(Block::Stays);
-    let mut pipeline = check(&[Owed::Bind, execute.clone(), Owed::Sync], b"2G", 1, false);
+    let mut pipeline = check(&[BIND, execute.clone(), Owed::Sync], b"2G", 1, false);
     pipeline.sent(Owed::CopyEnd);
     pipeline.sent(Owed::Sync);
     for (tag, status) in [(b'C', None), (b'Z', Some(b'I'))] {
@@ -57,7 +59,7 @@ fn a_sync_before_the_end_of_a_copy_is_never_answered() {
     }
     assert!(pipeline.may_release(), "{pipeline:?}");
     // All sent before the server said a word: only the Sync behind the end counts.
-    check(&[Owed::Bind, execute, Owed::CopyEnd, Owed::Sync], b"2GCZI", 0, true);
+    check(&[BIND, execute, Owed::CopyEnd, Owed::Sync], b"2GCZI", 0, true);
     check(&[Owed::Query(Block::Stays), Owed::CopyEnd], b"GCZI", 0, true);
 }
 
@@ -68,7 +70,7 @@ fn nonsense_is_noticed() {
         let expected = tag == b'G';
         assert_eq!(pipeline.received(tag, None, &mut |_| {}).is_ok(), expected, "{}", tag as char);
     }
-    pipeline.sent(Owed::Bind);
+    pipeline.sent(BIND);
     assert!(pipeline.received(b'1', None, &mut |_| {}).is_err());
     assert!(pipeline.received(b'Z', Some(b'I'), &mut |_| {}).is_err());
 }
@@ -76,7 +78,7 @@ fn nonsense_is_noticed() {
 #[test]
 fn an_error_undoes_what_was_not_carried_out() {
     let mut pipeline = Pipeline::default();
-    pipeline.sent(Owed::Bind);
+    pipeline.sent(BIND);
     pipeline.sent(Owed::Parse(For::Us, Undo::ServerForgets(7), Some(Undo::ClientForgets((*b"a").into()))));
     pipeline.sent(Owed::Close(For::Us, Some(Undo::ServerKeeps(8))));
     pipeline.sent(Owed::Sync);
@@ -100,7 +102,7 @@ fn what_a_cut_off_leaves_open() {
         (b'I', vec![query(Begins), query(Stays)], false),
         (b'I', vec![query(Begins), query(Stays), query(MayCommit)], true),
         (b'I', vec![PARSE, Owed::Sync], false),
-        (b'I', vec![PARSE, Owed::Bind, execute(Stays), Owed::Sync], true),
+        (b'I', vec![PARSE, BIND, execute(Stays), Owed::Sync], true),
         (b'I', vec![Owed::FunctionCall], true),
         (b'T', vec![query(Stays)], false),
         (b'T', vec![execute(Stays), Owed::Sync], false),
@@ -144,7 +146,7 @@ fn what_was_done_is_not_committed_before_ready_for_query() {
         let mut pipeline = Pipeline::default();
         pipeline.sent(Owed::Query(Stays));
         pipeline.received(b'Z', Some(before), &mut |_| {}).unwrap();
-        for message in [PARSE, Owed::Bind, Owed::Execute(executed), Owed::Sync] {
+        for message in [PARSE, BIND, Owed::Execute(executed), Owed::Sync] {
             pipeline.sent(message);
         }
         let mut answers = answers.iter();
@@ -158,7 +160,7 @@ fn what_was_done_is_not_committed_before_ready_for_query() {
 
 #[test]
 fn a_sync_in_the_middle_of_a_copy_is_left_out_until_the_copy_fails() {
-    let copying = || check(&[Owed::Bind, Owed::Execute(Block::Stays)], b"2G", 1, false);
+    let copying = || check(&[BIND, Owed::Execute(Block::Stays)], b"2G", 1, false);
     let mut pipeline = copying();
     assert!(pipeline.leaves_out_sync());
     pipeline.sent(Owed::CopyEnd);
@@ -190,7 +192,7 @@ fn a_sync_in_the_middle_of_a_copy_is_left_out_until_the_copy_fails() {
 #[test]
 fn the_end_of_no_copy_is_ignored() {
     let execute = Owed::Execute(Block::Stays);
-    check(&[PARSE, Owed::CopyEnd, Owed::Bind, execute.clone(), Owed::CopyEnd, Owed::Sync], b"12CZI", 0, true);
-    check(&[OWN, Owed::CopyEnd, Owed::Bind, execute, Owed::Sync, Owed::CopyEnd], b"2CZI", 0, true);
+    check(&[PARSE, Owed::CopyEnd, BIND, execute.clone(), Owed::CopyEnd, Owed::Sync], b"12CZI", 0, true);
+    check(&[OWN, Owed::CopyEnd, BIND, execute, Owed::Sync, Owed::CopyEnd], b"2CZI", 0, true);
     check(&[Owed::CopyEnd, Owed::Query(Block::Stays)], b"CZI", 0, true);
 }

@@ -1,0 +1,59 @@
+//! Changes of a database's schema, as far as they pass through here: what was parsed before one may mean something
+//! else behind it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+/// The schema of one database, as a number that grows with every change.
+#[derive(Debug, Default)]
+pub struct Schema {
+    generation: AtomicU64,
+    /// Changes that were sent to a server and have not been seen to end.
+    changing: AtomicUsize,
+}
+
+impl Schema {
+    /// The generation that holds now; `None` while a change is under way, when no two servers need agree.
+    #[inline]
+    pub fn generation(&self) -> Option<u64> {
+        // What was parsed is compared with the generation read before it was sent, so the order matters: a change that
+        // begins after this look is sent after what the look was for.
+        (self.changing.load(Ordering::Acquire) == 0).then(|| self.generation.load(Ordering::Acquire))
+    }
+
+    /// A statement that may change it is about to be sent. The change is over when the guard is dropped.
+    pub fn change(self: &Arc<Self>) -> SchemaChange {
+        self.changing.fetch_add(1, Ordering::AcqRel);
+        SchemaChange(self.clone())
+    }
+}
+
+/// A change under way.
+#[derive(Debug)]
+pub struct SchemaChange(Arc<Schema>);
+
+impl Drop for SchemaChange {
+    fn drop(&mut self) {
+        self.0.generation.fetch_add(1, Ordering::AcqRel);
+        self.0.changing.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_ends_a_generation() {
+        let schema = Arc::new(Schema::default());
+        let before = schema.generation().unwrap();
+        let (first, second) = (schema.change(), schema.change());
+        assert_eq!(schema.generation(), None);
+        drop(first);
+        assert_eq!(schema.generation(), None);
+        drop(second);
+        assert!(schema.generation().unwrap() > before);
+    }
+}
