@@ -164,6 +164,7 @@ pub enum Databases {
 
 /// What holds for a pool and the sessions that use it, each override applied. `None` in a limit or timeout: off.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct PoolSettings {
     /// When a server goes back to the pool.
     pub pool_mode: PoolMode,
