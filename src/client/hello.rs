@@ -125,7 +125,7 @@ impl<'a> Hello<'a> {
             }
             Err(error) => {
                 if let Some(message) = error.to_client() {
-                    super::login::tell_and_close(hello.stream, &[], &message).await;
+                    Box::pin(super::login::tell_and_close(hello.stream, &[], &message)).await;
                 }
                 Err(error)
             }

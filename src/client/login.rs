@@ -121,7 +121,7 @@ pub async fn login(arrival: Arrival, authenticator: &Authenticator) -> Result<Lo
         }
         Err((_, Refusal::Gone(error))) => Err(LoginError::Gone(error)),
         Err((user, Refusal::Told { error, reason })) => {
-            tell_and_close(stream, &told, &error).await;
+            Box::pin(tell_and_close(stream, &told, &error)).await;
             Err(LoginError::Refused { error, user, reason })
         }
     }

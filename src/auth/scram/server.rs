@@ -47,7 +47,7 @@ pub struct ScramDone {
 enum State {
     /// Nothing came yet; our part of the nonce, in base64.
     Begun([u8; 24]),
-    Challenged(Challenged),
+    Challenged(Box<Challenged>),
 }
 
 #[derive(Debug)]
@@ -93,12 +93,12 @@ impl ScramServer {
             _ if message.contains(&0) => Err(malformed("Message length does not match input length.")),
             State::Begun(nonce) => {
                 challenge(&self.verifier, &self.channel, &nonce, message).map(|(challenged, reply)| {
-                    let state = State::Challenged(challenged);
+                    let state = State::Challenged(Box::new(challenged));
                     Step::Continue { next: Self { state, ..self }, reply }
                 })
             }
             State::Challenged(challenged) => {
-                judge(&self.verifier, &self.channel, challenged, message).map(Step::Done)
+                judge(&self.verifier, &self.channel, *challenged, message).map(Step::Done)
             }
         };
         step.unwrap_or_else(Step::Failed)
