@@ -64,10 +64,8 @@ const fn left_over(client: AuthType, secret: SecretKind) -> Result<Left, &'stati
         (AuthType::Plain, SecretKind::Scram | SecretKind::Md5 | SecretKind::Password)
         | (_, SecretKind::Password) => Left::Password,
         (AuthType::ScramSha256 | AuthType::Md5, SecretKind::Scram) => Left::ScramKeys,
-        (AuthType::Md5 | AuthType::Peer | AuthType::Trust | AuthType::Cert, SecretKind::Md5) => Left::Md5Hash,
-        (AuthType::Peer | AuthType::Trust | AuthType::Cert, SecretKind::Scram | SecretKind::Missing) => {
-            Left::Nothing
-        }
+        (AuthType::Md5 | AuthType::Peer | AuthType::Trust, SecretKind::Md5) => Left::Md5Hash,
+        (AuthType::Peer | AuthType::Trust, SecretKind::Scram | SecretKind::Missing) => Left::Nothing,
         (AuthType::ScramSha256, SecretKind::Md5) => {
             return Err(
                 "A client cannot log in by SCRAM against an md5 hash; the user's secret must be a SCRAM \
@@ -105,10 +103,6 @@ mod tests {
             (C::Trust, K::Md5, "-y-y"),
             (C::Trust, K::Password, "yyyy"),
             (C::Trust, K::Missing, "---y"),
-            (C::Cert, K::Scram, "---y"),
-            (C::Cert, K::Md5, "-y-y"),
-            (C::Cert, K::Password, "yyyy"),
-            (C::Cert, K::Missing, "---y"),
             (C::Peer, K::Scram, "---y"),
             (C::Peer, K::Md5, "-y-y"),
             (C::Peer, K::Password, "yyyy"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    AuthType, Failure, Step, Transport,
+    AuthType, EndPoint, Failure, Step,
     cleartext::CleartextServer,
     md5::Md5Server,
     mock::Mock,
@@ -48,8 +48,6 @@ pub enum Opening {
         /// What the client is sent.
         request: Vec<u8>,
     },
-    /// The client need not be asked.
-    Refuse(Failure),
 }
 
 /// A client that has proved itself.
@@ -70,8 +68,8 @@ pub struct Applicant<'a> {
     pub secret: Option<&'a Arc<UserSecret>>,
     /// What most users have.
     pub typical: Typical,
-    /// What its connection says of it.
-    pub transport: &'a Transport,
+    /// What a login over its connection can be bound to, if anything.
+    pub end_point: Option<&'a EndPoint>,
 }
 
 impl Applicant<'_> {
@@ -88,7 +86,7 @@ impl Applicant<'_> {
     /// Why this user cannot pass whatever the proof, for the log.
     pub fn cannot_pass(&self, method: AuthType) -> Option<&'static str> {
         match (method, self.secret.map(|secret| secret.kind())) {
-            (AuthType::Trust | AuthType::Cert, _) => None,
+            (AuthType::Trust, _) => None,
             (_, None) => Some("the user is unknown"),
             (_, Some(SecretKind::Missing)) => Some("the user has no password"),
             (AuthType::ScramSha256, Some(SecretKind::Md5)) => {
@@ -107,17 +105,6 @@ impl Applicant<'_> {
         };
         known.unwrap_or_else(|| mock.verifier(self.user, self.typical))
     }
-
-    /// Whether the client's certificate makes it this user.
-    fn is_certified(&self) -> Result<(), Failure> {
-        let refused =
-            |message| Failure::Violation(Box::new(PgError::fatal(SqlState::INVALID_AUTHORIZATION, message)));
-        match self.transport.certificate() {
-            None => Err(refused("connection requires a valid client certificate".to_owned())),
-            Some(certificate) if certificate.common_name.as_deref() == Some(self.user) => Ok(()),
-            Some(_) => Err(refused(format!("certificate authentication failed for user \"{}\"", self.user))),
-        }
-    }
 }
 
 impl Gate {
@@ -127,18 +114,11 @@ impl Gate {
         let known = who.secret.map_or(Credential::None, |secret| secret.as_credential());
         let pretended = || Arc::new(mock.secret(who.user, who.typical));
         let usable = who.secret.filter(|secret| !matches!(***secret, UserSecret::NoPassword));
-        let scram = |verifier| {
-            Exchange::ScramOffered(ScramServer::new(verifier, random, who.transport.end_point().cloned()))
-        };
+        let scram =
+            |verifier| Exchange::ScramOffered(ScramServer::new(verifier, random, who.end_point.cloned()));
         let exchange = match method {
             // Whoever asks has looked before.
             AuthType::Peer | AuthType::Trust => return Opening::Free(known),
-            AuthType::Cert => {
-                return match who.is_certified() {
-                    Ok(()) => Opening::Free(known),
-                    Err(failure) => Opening::Refuse(failure),
-                };
-            }
             AuthType::ScramSha256 => scram(who.verifier(mock)),
             AuthType::Plain => {
                 Exchange::Plain(CleartextServer::new(who.user, usable.cloned().unwrap_or_else(pretended)))

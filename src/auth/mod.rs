@@ -10,11 +10,15 @@ pub mod cache;
 pub mod cleartext;
 pub mod feeds;
 pub mod gate;
+pub mod ident;
 pub mod md5;
 pub mod mock;
+pub mod rules;
 pub mod scram;
 pub mod secrets;
+pub mod throttle;
 mod transport;
+pub mod visit;
 
 pub use transport::{ClientCertificate, EndPoint, Secured, Transport};
 
@@ -31,8 +35,6 @@ pub enum AuthType {
     Peer,
     /// `trust`: everybody is who he says.
     Trust,
-    /// `cert`: the client's certificate, whose common name is the user.
-    Cert,
 }
 
 impl AuthType {
@@ -44,7 +46,6 @@ impl AuthType {
             Self::Plain => "plain",
             Self::Peer => "peer",
             Self::Trust => "trust",
-            Self::Cert => "cert",
         }
     }
 }
@@ -59,7 +60,7 @@ impl FromStr for AuthType {
     type Err = UnknownAuthType;
 
     fn from_str(name: &str) -> Result<Self, UnknownAuthType> {
-        [Self::ScramSha256, Self::Md5, Self::Plain, Self::Peer, Self::Trust, Self::Cert]
+        [Self::ScramSha256, Self::Md5, Self::Plain, Self::Peer, Self::Trust]
             .into_iter()
             .find(|method| method.as_str() == name)
             .ok_or(UnknownAuthType)
@@ -68,7 +69,7 @@ impl FromStr for AuthType {
 
 /// A name that is no [`AuthType`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected scram-sha-256, md5, plain, peer, trust or cert")]
+#[error("expected scram-sha-256, md5, plain, peer or trust")]
 pub struct UnknownAuthType;
 
 /// Where an exchange with a client stands after its message.

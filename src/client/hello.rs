@@ -4,6 +4,7 @@ use std::io;
 
 use tokio::io::AsyncWriteExt as _;
 
+use super::caller::Caller;
 use crate::{
     auth::{Secured, Transport},
     net::{Inbox, Peer, Stream, tls},
@@ -20,6 +21,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// A connection that nothing was read from yet.
 pub struct Hello<'a> {
     stream: Stream,
+    peer: Peer,
     inbox: Inbox,
     /// How TLS is spoken; `None`: not at all.
     acceptor: Option<&'a Acceptor>,
@@ -59,6 +61,13 @@ pub struct Arrival {
     pub unread: Vec<u8>,
     /// What carries the connection, and what that says of the client.
     pub transport: Transport,
+}
+
+impl Arrival {
+    /// Tells the client why it cannot be served, and closes.
+    pub async fn refuse(self, error: &PgError) {
+        super::login::tell_and_close(self.stream, &[], error).await;
+    }
 }
 
 /// Why a connection came to nothing. The client has been told what it may hear.
@@ -109,23 +118,27 @@ impl HelloError {
 impl<'a> Hello<'a> {
     /// Reads until the client has said what it wants. `acceptor` is how TLS is spoken, `None` where it is not. The
     /// caller bounds the time; memory is bounded.
-    pub async fn read(
-        stream: Stream,
-        peer: Peer,
+    pub fn read(
+        caller: Caller,
         acceptor: Option<&'a Acceptor>,
-    ) -> Result<Greeting, HelloError> {
-        let transport = Transport::Plain;
-        let mut hello = Self { stream, inbox: Inbox::default(), acceptor, transport, asked: Vec::new() };
-        match hello.greet().await {
-            Ok(Wish::Cancel(key)) => Ok(Greeting::Cancel { stream: hello.stream, key }),
+    ) -> impl Future<Output = Result<Greeting, HelloError>> + Send + 'a {
+        // Not in the future itself, which would have room for both then.
+        let Caller { stream, peer, unread } = caller;
+        let inbox = Inbox::new(unread);
+        Self { stream, peer, inbox, acceptor, transport: Transport::Plain, asked: Vec::new() }.finish()
+    }
+
+    async fn finish(mut self) -> Result<Greeting, HelloError> {
+        match self.greet().await {
+            Ok(Wish::Cancel(key)) => Ok(Greeting::Cancel { stream: self.stream, key }),
             Ok(Wish::Startup(startup)) => {
-                let Self { stream, inbox, transport, .. } = hello;
+                let Self { stream, peer, inbox, transport, .. } = self;
                 let unread = inbox.into_unread();
                 Ok(Greeting::Startup(Arrival { stream, peer, startup, unread, transport }))
             }
             Err(error) => {
                 if let Some(message) = error.to_client() {
-                    Box::pin(super::login::tell_and_close(hello.stream, &[], &message)).await;
+                    Box::pin(super::login::tell_and_close(self.stream, &[], &message)).await;
                 }
                 Err(error)
             }

@@ -18,6 +18,7 @@ mod keys;
 mod listen_address;
 mod mask;
 mod nearest;
+mod network;
 mod reference;
 mod reload;
 mod secret;
@@ -44,6 +45,7 @@ pub use document::Keys;
 pub use error::{Finding, Invalid, Severity};
 pub use keys::{ClusterKeys, DatabaseKeys, Http, ListenKeys, Log, Pool, Replicas, Runtime, UserKeys};
 pub use listen_address::{FileMode, ListenAddress};
+pub use network::Network;
 pub use reference::reference;
 pub use reload::Change;
 pub use secret::Secret;
@@ -56,7 +58,7 @@ pub use tls_keys::{ClientTls, ServerTls, Trusted};
 pub use value::{Delay, OrOff, Size};
 pub use words::{
     AuthType, Balance, ClientNegotiation, ClientSslMode, Fallback, LogFormat, LogLevel, MaxProtocol,
-    PoolMode, RouteKind, ServerNegotiation, ServerSslMode, StoreKind, TlsVersion,
+    PoolMode, ProxyHeader, ProxyProtocol, RouteKind, ServerNegotiation, ServerSslMode, StoreKind, TlsVersion,
 };
 
 /// A configuration that has been checked.

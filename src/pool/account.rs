@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::slots::SlotLimits;
-use crate::{auth::secrets::Credential, tls::ToServers, wire::startup::Protocol};
+use crate::{auth::secrets::Credential, server::Approach, wire::startup::Protocol};
 
 /// When a server goes back to its pool (`pool_mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct PoolSettings {
     pub fallback_size: usize,
     /// The newest version of the protocol to ask servers for.
     pub protocol: Protocol,
+    /// How servers are reached.
+    pub approach: Approach,
     /// Opening a server takes no longer.
     pub connect_timeout: Duration,
     /// After a refused login no other is tried for as long.
@@ -54,8 +56,6 @@ pub struct PoolSettings {
     pub query_timeout: Option<Duration>,
     /// A transaction may last as long.
     pub transaction_timeout: Option<Duration>,
-    /// How servers are reached.
-    pub tls: ToServers,
 }
 
 /// A user and a database on one cluster.

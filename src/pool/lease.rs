@@ -16,8 +16,10 @@ use super::{
 use crate::{
     clock::Moment,
     net::Address,
-    server::conn::{End, ServerConn},
-    tls::ToServers,
+    server::{
+        Approach,
+        conn::{End, ServerConn},
+    },
     wire::{error::PgError, startup::BackendKey},
 };
 
@@ -51,7 +53,7 @@ pub struct CancelTarget {
     /// The server's address.
     pub address: Address,
     /// How it is reached there.
-    pub tls: ToServers,
+    pub approach: Approach,
     /// The key it gave.
     pub key: BackendKey,
     pub(super) server: ServerId,
@@ -62,10 +64,10 @@ pub struct CancelTarget {
 }
 
 impl CancelTarget {
-    pub(super) fn new(address: Address, tls: ToServers, key: BackendKey, server: ServerId) -> Self {
+    pub(super) fn new(address: Address, approach: Approach, key: BackendKey, server: ServerId) -> Self {
         Self {
             address,
-            tls,
+            approach,
             key,
             server,
             on_their_way: AtomicUsize::new(0),

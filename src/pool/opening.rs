@@ -12,11 +12,10 @@ use crate::{
     auth::secrets::Credential,
     clock::Moment,
     server::{
-        ConnectError, Connected, ServerLogin,
+        Approach, ConnectError, Connected, ServerLogin,
         conn::{End, ServerConn},
         connect,
     },
-    tls::ToServers,
     wire::{
         error::{PgError, SqlState},
         parameters::Parameters,
@@ -67,7 +66,7 @@ impl Pool {
             };
             drop(opening);
             match outcome {
-                Ok(connected) => pool.opened(id, worker, flavour, (connected, login.tls), permits),
+                Ok(connected) => pool.opened(id, worker, flavour, (connected, login.approach), permits),
                 Err(error) => {
                     drop(permits);
                     pool.open_failed(id, flavour, &error);
@@ -93,7 +92,7 @@ impl Pool {
             parameters,
             credential: credential.map_or(Credential::None, |credential| (*credential).clone()),
             protocol: settings.protocol,
-            tls: settings.tls.clone(),
+            approach: settings.approach.clone(),
         }
     }
 
@@ -102,7 +101,7 @@ impl Pool {
         id: ServerId,
         worker: usize,
         flavour: Flavour,
-        (connected, tls): (Connected, ToServers),
+        (connected, approach): (Connected, Approach),
         permits: SmallVec<[Permit; 3]>,
     ) {
         let now = self.shared.clock.now();
@@ -110,7 +109,7 @@ impl Pool {
         let parameters = Arc::new(Parameters::from_reported(reported));
         self.shared.learn(self, &connected.parameters);
         self.shared.events.opened.count(self.labels());
-        let cancel = CancelTarget::new(self.address.clone(), tls, connected.key, id);
+        let cancel = CancelTarget::new(self.address.clone(), approach, connected.key, id);
         let conn = ServerConn::new(connected.stream, parameters, now);
         let server =
             Box::new(Server { conn, cancel: Arc::new(cancel), flavour, worker, end: End::Orderly, permits });

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 
+use super::settings::approach;
 use crate::{
     auth::secrets::{Credential, Password},
     clock::Clock,
@@ -24,8 +25,7 @@ use crate::{
         router::Router,
         table::{ReadFallback, RoutePolicy, RoutingTable},
     },
-    server::ServerLogin,
-    tls::ToServers,
+    server::{Approach, ServerLogin},
 };
 
 /// What is done with each new topology.
@@ -43,8 +43,8 @@ pub(super) struct RunningCluster {
 impl RunningCluster {
     /// Goes by other settings for replicas, and reaches the members in another way, from now on. To be called on the runtime that watches the cluster, so that
     /// routing tables stay in order.
-    pub(super) fn reconfigure(&self, cluster: &Cluster, tls: &ToServers) {
-        self.probe_login.rcu(|login| ServerLogin { tls: tls.clone(), ..(**login).clone() });
+    pub(super) fn reconfigure(&self, cluster: &Cluster, approach: &Approach) {
+        self.probe_login.rcu(|login| ServerLogin { approach: approach.clone(), ..(**login).clone() });
         self.policy.store(Arc::new(route_policy(cluster)));
         if !self.watcher.set_reads(read_policy(cluster)) {
             tracing::error!(
@@ -78,7 +78,7 @@ pub(super) fn start(
         let policy = ClusterPolicy {
             name: name.as_str().into(),
             authority,
-            probe: probe_policy(cluster, config.server_tls(name, None).clone()),
+            probe: probe_policy(cluster, approach(config, name, None)),
             reads: read_policy(cluster),
         };
         let probe_login = policy.probe.login.clone();
@@ -140,7 +140,7 @@ fn read_policy(cluster: &Cluster) -> ReadPolicy {
     }
 }
 
-fn probe_policy(cluster: &Cluster, tls: ToServers) -> ProbePolicy {
+fn probe_policy(cluster: &Cluster, approach: Approach) -> ProbePolicy {
     let probe = &cluster.probe;
     let password =
         |secret: &crate::config::Secret| Credential::Password(Password::new(secret.expose().as_bytes()));
@@ -153,7 +153,7 @@ fn probe_policy(cluster: &Cluster, tls: ToServers) -> ProbePolicy {
             parameters: vec![("application_name".to_owned(), "pgsteer".to_owned())],
             credential: probe.password.as_ref().map_or(Credential::None, password),
             protocol: super::settings::protocol(cluster.protocol),
-            tls,
+            approach,
         })),
     }
 }

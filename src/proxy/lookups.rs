@@ -9,7 +9,10 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use self::asking::{Asked, Asking, Unanswered};
-use super::app::App;
+use super::{
+    app::App,
+    settings::{approach, protocol},
+};
 use crate::{
     auth::{
         cache::{CachePolicy, Recall, SecretCache},
@@ -55,8 +58,8 @@ impl Lookups {
         }
         let router = app.clusters.get(cluster)?.router.clone();
         let config = app.config.load();
-        let newest = super::settings::protocol(config.clusters.get(cluster)?.protocol);
-        let login = asking::login(&how, newest, config.server_tls(cluster, None).clone());
+        let newest = protocol(config.clusters.get(cluster)?.protocol);
+        let login = asking::login(&how, newest, approach(&config, cluster, None));
         let asking = Asking::new(login, &how.query, router, app.pools.dial(), app.clock, app.events.clone());
         let asking = Arc::new(asking);
         let state = State {
@@ -79,7 +82,7 @@ impl Lookups {
             of_cluster.retain(|source| still.contains(&source.how));
             for source in of_cluster {
                 source.state.lock().cache.set_policy(policy(config));
-                source.asking.set_tls(config.server_tls(cluster, None));
+                source.asking.set_approach(&approach(config, cluster, None));
             }
         }
     }

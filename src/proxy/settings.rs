@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use crate::{
     auth::secrets::{Credential, Password, UserSecret},
-    config::{self, Config, Credentials, MaxProtocol},
-    net::KeepAlive,
+    config::{self, Config, Credentials, MaxProtocol, ProxyHeader},
+    net::{
+        KeepAlive,
+        conveyed::{Preface, Version},
+    },
     pool::{
         account::{PoolMode, PoolSettings},
         pools::SharedLimits,
         slots::{Reuse, SlotLimits},
     },
+    server::Approach,
     wire::startup::Protocol,
 };
 
@@ -32,7 +36,7 @@ fn limit(number: Option<u32>) -> usize {
 /// What the pool of this user and database, as the client named them, goes by on this cluster.
 pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user: &str) -> PoolSettings {
     let pool = config.pool_settings(database, user);
-    let tls = config.server_tls(cluster, Some(database)).clone();
+    let approach = approach(config, cluster, Some(database));
     let cluster = config.clusters.get(cluster);
     let replicas = cluster.map_or(&config.keys.replicas, |cluster| &cluster.replicas);
     PoolSettings {
@@ -67,7 +71,7 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
         idle_transaction_timeout: pool.idle_transaction_timeout,
         query_timeout: pool.query_timeout,
         transaction_timeout: pool.transaction_timeout,
-        tls,
+        approach,
     }
 }
 
@@ -101,6 +105,21 @@ pub(super) const fn protocol(max: MaxProtocol) -> Protocol {
     match max {
         MaxProtocol::V3_0 => Protocol::V3_0,
         MaxProtocol::V3_2 => Protocol::V3_2,
+    }
+}
+
+/// How the servers of a cluster are reached, for this database where there is one.
+pub(super) fn approach(config: &Config, cluster: &str, database: Option<&str>) -> Approach {
+    let header = config.clusters.get(cluster).map_or(ProxyHeader::Off, |cluster| cluster.proxy_header);
+    Approach { preface: preface(header), tls: config.server_tls(cluster, database).clone() }
+}
+
+/// What servers are told before anything else.
+const fn preface(header: ProxyHeader) -> Preface {
+    match header {
+        ProxyHeader::Off => Preface::None,
+        ProxyHeader::V1 => Preface::Own(Version::V1),
+        ProxyHeader::V2 => Preface::Own(Version::V2),
     }
 }
 

@@ -6,12 +6,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     login::{Channel, LoginStep, ServerLoginMachine, Session},
-    secure::{self, Attempt},
+    secure::{self, Approach, Attempt},
 };
 use crate::{
     auth::{scram::NONCE_BYTES, secrets::Credential},
     net::{Address, Dial, Inbox, Stream},
-    tls::ToServers,
     wire::{
         error::{PgError, ServerError, SqlState},
         startup::{BackendKey, Protocol},
@@ -34,8 +33,8 @@ pub struct ServerLogin {
     pub credential: Credential,
     /// The newest version of the protocol to ask for; the server may know only older ones.
     pub protocol: Protocol,
-    /// With TLS or without.
-    pub tls: ToServers,
+    /// How the server is reached.
+    pub approach: Approach,
 }
 
 /// A connection that is ready for its first query.
@@ -139,12 +138,12 @@ pub async fn connect(
     address: &Address,
     login: &ServerLogin,
 ) -> Result<Connected, ConnectError> {
-    let first = Attempt::first(address, &login.tls);
+    let first = Attempt::first(address, &login.approach);
     let error = match attempt(dial, address, login, first).await {
         Ok(connected) => return Ok(connected),
         Err(error) => error,
     };
-    let Some(second) = first.second(address, &login.tls, &error) else { return Err(error) };
+    let Some(second) = first.second(address, &login.approach, &error) else { return Err(error) };
     match attempt(dial, address, login, second).await {
         Ok(connected) => Ok(connected),
         // Neither way: the server's own words on the first tell most.
@@ -159,7 +158,7 @@ async fn attempt(
     login: &ServerLogin,
     attempt: Attempt,
 ) -> Result<Connected, ConnectError> {
-    let (stream, channel) = secure::dial(dial, address, &login.tls, attempt).await?;
+    let (stream, channel) = secure::dial(dial, address, &login.approach, attempt).await?;
     log_in(stream, channel, login).await
 }
 
@@ -204,7 +203,7 @@ async fn settle(mut stream: Stream, mut inbox: Inbox, session: Session) -> Resul
 ///
 /// # Errors
 /// The server cannot be reached, or not as `to` has it: then nothing was said.
-pub async fn cancel(dial: &dyn Dial, address: &Address, to: &ToServers, key: &BackendKey) -> io::Result<()> {
+pub async fn cancel(dial: &dyn Dial, address: &Address, to: &Approach, key: &BackendKey) -> io::Result<()> {
     let first = Attempt::first(address, to);
     let mut stream = match secure::dial(dial, address, to, first).await {
         Ok((stream, _)) => stream,

@@ -7,10 +7,19 @@ use tokio::io::AsyncWriteExt as _;
 use super::{connect::ConnectError, login::Channel};
 use crate::{
     auth::EndPoint,
-    net::{Address, Dial, Inbox, Stream, tls},
+    net::{Address, Dial, Inbox, Stream, conveyed::Preface, tls},
     tls::{Connector, SslMode, Start, ToServers},
     wire::{error::SqlState, startup::encode_ssl_request},
 };
+
+/// How a server is reached, before the first word of PostgreSQL's protocol.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Approach {
+    /// What is said before anything else.
+    pub preface: Preface,
+    /// With TLS or without.
+    pub tls: ToServers,
+}
 
 /// One of at most two attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +34,8 @@ pub(super) enum Attempt {
 
 impl Attempt {
     /// The first.
-    pub(super) const fn first(address: &Address, to: &ToServers) -> Self {
-        match (address, to.mode) {
+    pub(super) const fn first(address: &Address, to: &Approach) -> Self {
+        match (address, to.tls.mode) {
             // There is no TLS over Unix sockets.
             (Address::Unix { .. }, _) | (_, SslMode::Disable | SslMode::Allow) => Self::Plain,
             (_, SslMode::Prefer) => Self::Offered,
@@ -36,11 +45,11 @@ impl Attempt {
 
     /// The second, where the mode is content with either and the other way may succeed: TLS failed, or the server's
     /// rules (`hostssl`, `hostnossl`) refused the first. A wrong password is wrong either way.
-    pub(super) fn second(self, address: &Address, to: &ToServers, error: &ConnectError) -> Option<Self> {
+    pub(super) fn second(self, address: &Address, to: &Approach, error: &ConnectError) -> Option<Self> {
         let is_refused = matches!(
             error, ConnectError::Refused(refusal) if refusal.code == SqlState::INVALID_AUTHORIZATION
         );
-        match (self, address, to.mode) {
+        match (self, address, to.tls.mode) {
             (Self::Plain, Address::Tcp { .. }, SslMode::Allow) if is_refused => Some(Self::Demanded),
             (Self::Offered, ..) if is_refused || matches!(error, ConnectError::Tls(_)) => Some(Self::Plain),
             _ => None,
@@ -52,13 +61,17 @@ impl Attempt {
 pub(super) async fn dial(
     dial: &dyn Dial,
     address: &Address,
-    to: &ToServers,
+    to: &Approach,
     attempt: Attempt,
 ) -> Result<(Stream, Channel), ConnectError> {
-    let stream = dial.dial(address).await.map_err(ConnectError::Unreachable)?;
-    match (attempt, address, to.connector()) {
+    let mut stream = dial.dial(address).await.map_err(ConnectError::Unreachable)?;
+    if to.preface != Preface::None {
+        let header = to.preface.header(stream.remote());
+        stream.write_all(&header).await.map_err(ConnectError::Unreachable)?;
+    }
+    match (attempt, address, to.tls.connector()) {
         (Attempt::Offered | Attempt::Demanded, Address::Tcp { host, .. }, Some(connector)) => {
-            Box::pin(begin(stream, host, to.start, connector, attempt)).await
+            Box::pin(begin(stream, host, to.tls.start, connector, attempt)).await
         }
         _ => Ok((stream, Channel::Plain)),
     }

@@ -9,6 +9,7 @@ use crate::{
     server::conn::{Hygiene, ServerConn},
     session::{
         reading::{Lexicon, Reading},
+        readings::Readings,
         tenancy::{Awaited, Settings, Tenancy, UnnamedAt},
     },
     wire::{
@@ -68,6 +69,8 @@ pub struct Terms<'a> {
     pub scope: &'a Scope,
     /// How texts are read.
     pub lexicon: Lexicon,
+    /// What long texts were read as.
+    pub readings: &'a Readings,
     /// Statements that a server holds; 0: names are not mapped.
     pub max_prepared_statements: usize,
     /// What is done with unnamed statements.
@@ -334,7 +337,7 @@ impl Frontend {
         let body = &message[HEADER_BYTES..];
         let reading = if message.len() == header.total {
             let text = cstr(body).map_or(body, |(text, _)| text);
-            Reading::of(text, passage.lexicon())
+            passage.read(text)
         } else {
             Reading::of_prefix(body, passage.lexicon())
         };

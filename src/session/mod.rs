@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod frontend;
 pub mod outbox;
 pub mod reading;
+pub mod readings;
 pub mod relay;
 pub mod routes;
 #[expect(clippy::module_inception, reason = "a session, in the room of sessions")]

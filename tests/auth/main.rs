@@ -5,8 +5,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod databases;
+mod guessing;
 mod lookups;
 mod pgsteer;
+mod rules;
 mod rustls_client;
 mod servers;
 mod tls;

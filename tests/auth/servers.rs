@@ -5,7 +5,7 @@ use std::time::Duration;
 use pgsteer::{
     auth::secrets::{Credential, Password},
     net::{Address, NetDialer, Stream},
-    server::{ConnectError, ServerLogin, cancel, connect, simple_query},
+    server::{Approach, ConnectError, ServerLogin, cancel, connect, simple_query},
     tls::{Authorities, Identity, Revocations, SslMode, Start, ToServers, Version},
     wire::startup::Protocol,
 };
@@ -60,7 +60,7 @@ fn as_user(user: &str, tls: ToServers) -> ServerLogin {
         parameters: Vec::new(),
         credential: Credential::Password(Password::new(&b"x"[..])),
         protocol: Protocol::NEWEST,
-        tls,
+        approach: Approach { tls, ..Approach::default() },
     }
 }
 
@@ -167,7 +167,7 @@ async fn cancelling(server: &Postgres, authority: &str) {
             async move { simple_query(&mut sleeper.stream, "select pg_sleep(600)").await.map(drop) },
         );
     let cancelled = async || {
-        cancel(&NetDialer::default(), &address(server), &tls, &sleeper.key).await.unwrap();
+        cancel(&NetDialer::default(), &address(server), &login.approach, &sleeper.key).await.unwrap();
         sleeping.is_finished().then_some(())
     };
     pgsteer_testkit::eventually("cancelled", Duration::from_secs(10), cancelled).await.unwrap();

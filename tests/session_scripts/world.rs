@@ -76,7 +76,7 @@ impl Default for Setup {
             idle_transaction_timeout: None,
             query_timeout: None,
             transaction_timeout: None,
-            tls: pgsteer::tls::ToServers::default(),
+            approach: pgsteer::server::Approach::default(),
         };
         Self { settings, purpose: Purpose::Write, capacity: 256 * 1024 }
     }

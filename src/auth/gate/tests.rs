@@ -16,15 +16,13 @@ fn drive(method: AuthType, file: &str, user: &str, password: &[u8]) -> (Vec<&'st
     let users = Users::parse(file).unwrap();
     let mock = Mock::new([3; 32]);
     let secret = users.lookup(user);
-    let who =
-        Applicant { user, secret: secret.as_ref(), typical: users.typical(), transport: &Transport::Plain };
+    let who = Applicant { user, secret: secret.as_ref(), typical: users.typical(), end_point: None };
     if let Some(password) = who.to_derive(method) {
         password.derive_verifier(mock.stretch(user, who.typical));
     }
     let mut asked = Vec::new();
     let (mut gate, mut request) = match Gate::open(method, who, &mock, [9; NONCE_BYTES]) {
         Opening::Free(credential) => return (asked, credential.describe().to_owned()),
-        Opening::Refuse(failure) => return (asked, failure.to_client(user).message.into_owned()),
         Opening::Ask { gate, request } => (gate, request),
     };
     let mut scram = ScramSha256::new(password, ChannelBinding::unsupported());
@@ -122,12 +120,12 @@ fn clients_that_do_not_keep_to_it() {
     let mock = Mock::new([3; 32]);
     let open = |method| match Gate::open(
         method,
-        Applicant { user: "u", secret: None, typical, transport: &Transport::Plain },
+        Applicant { user: "u", secret: None, typical, end_point: None },
         &mock,
         [9; NONCE_BYTES],
     ) {
         Opening::Ask { gate, .. } => gate,
-        Opening::Free(_) | Opening::Refuse(_) => panic!("asked nothing"),
+        Opening::Free(_) => panic!("asked nothing"),
     };
     let mut other = Vec::new();
     SaslInitialResponse { mechanism: b"SCRAM-SHA-256-PLUS", data: None }.encode(&mut other);

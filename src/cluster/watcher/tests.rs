@@ -163,7 +163,7 @@ impl Bench {
             parameters: Vec::new(),
             credential: Credential::None,
             protocol: crate::wire::startup::Protocol::NEWEST,
-            tls: crate::tls::ToServers::default(),
+            approach: crate::server::Approach::default(),
         };
         let probe = ProbePolicy {
             interval: Duration::from_millis(500),

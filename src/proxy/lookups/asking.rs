@@ -16,8 +16,7 @@ use crate::{
         router::Router,
         table::{MemberStanding, Target, WriteRoute},
     },
-    server::{ConnectError, QueryError, ServerLogin, connect, query_with},
-    tls::ToServers,
+    server::{Approach, ConnectError, QueryError, ServerLogin, connect, query_with},
     wire::{error::SqlState, startup::Protocol},
 };
 
@@ -58,14 +57,14 @@ struct Link {
 }
 
 /// As whom the servers are asked.
-pub(super) fn login(how: &AuthQuery, protocol: Protocol, tls: ToServers) -> ServerLogin {
+pub(super) fn login(how: &AuthQuery, protocol: Protocol, approach: Approach) -> ServerLogin {
     ServerLogin {
         user: how.user.clone(),
         database: how.database.clone(),
         parameters: vec![("application_name".to_owned(), "pgsteer".to_owned())],
         credential: how.secret.as_ref().map_or(Credential::None, credential),
         protocol,
-        tls,
+        approach,
     }
 }
 
@@ -84,8 +83,8 @@ impl Asking {
     }
 
     /// Servers are reached in this way from now on.
-    pub(super) fn set_tls(&self, tls: &ToServers) {
-        self.login.rcu(|login| ServerLogin { tls: tls.clone(), ..(**login).clone() });
+    pub(super) fn set_approach(&self, approach: &Approach) {
+        self.login.rcu(|login| ServerLogin { approach: approach.clone(), ..(**login).clone() });
     }
 
     pub(super) fn now(&self) -> Moment {

@@ -12,9 +12,10 @@ use crate::{
     },
     net::{
         Address,
+        conveyed::{Preface, Version},
         scripted::{Once, run, scripted},
     },
-    server::{ServerLogin, cancel, connect, login::Channel, simple_query},
+    server::{Approach, ServerLogin, cancel, connect, login::Channel, simple_query},
     tls::ToServers,
     wire::{
         error::{PgError, SqlState},
@@ -35,7 +36,7 @@ fn login(credential: Credential) -> ServerLogin {
         parameters,
         credential,
         protocol: Protocol::V3_2,
-        tls: ToServers::default(),
+        approach: Approach::default(),
     }
 }
 
@@ -306,7 +307,15 @@ fn a_cancel_request_waits_for_the_end() {
     let (stream, written) = scripted(&[b"E\0\0\0\x05\0"], 0);
     let dial = Once(Mutex::new(Some(stream)));
     let key = BackendKey::new(7, b"abcd").unwrap();
-    assert!(run(cancel(&dial, &Address::tcp("x", 1), &ToServers::default(), &key)).is_ok());
-    assert_eq!(*written.lock(), b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07abcd");
-    assert!(run(cancel(&dial, &Address::tcp("x", 1), &ToServers::default(), &key)).is_err(), "nobody there");
+    assert!(
+        run(cancel(
+            &dial,
+            &Address::tcp("x", 1),
+            &Approach { preface: Preface::Own(Version::V1), tls: ToServers::default() },
+            &key
+        ))
+        .is_ok()
+    );
+    assert_eq!(*written.lock(), b"PROXY UNKNOWN\r\n\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07abcd");
+    assert!(run(cancel(&dial, &Address::tcp("x", 1), &Approach::default(), &key)).is_err(), "nobody there");
 }
