@@ -277,14 +277,18 @@ impl Relay {
             schema,
             now: Moment::ZERO,
             read_only: false,
+            state: &pgsteer::wire::state::Carried::NOTHING,
+            opaque: None,
+            vigilance: pgsteer::session::frontend::Vigilance::Suspects,
         };
         let sent = frontend.forward(black_box(request), out, conn, pipeline, tenancy, &terms);
         let sent = sent.is_ok_and(|sent| sent.taken == request.len() && !sent.bytes.is_empty());
-        let reset_values = parameters.clone();
+        let (reset_values, mut state) = (parameters.clone(), pgsteer::wire::state::Carried::NOTHING);
         let mut client = ClientSide {
             frontend,
             parameters,
             reset_values: &reset_values,
+            state: &mut state,
             tenancy,
             mode: pgsteer::pool::account::PoolMode::Transaction,
         };

@@ -16,3 +16,5 @@ pub use patience::Patience;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

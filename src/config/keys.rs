@@ -6,14 +6,15 @@ use super::{
     address::{Endpoint, ServerAddress},
     auth_keys::AuthKeys,
     declare::{Entry, Fields, Key, Reload, Section, section},
+    function_name::FunctionName,
     listen_address::{FileMode, ListenAddress},
     network::Network,
     secret::Secret,
     tls_keys::{ClientTls, ServerTls},
     value::{Delay, OrOff, Size, Value},
     words::{
-        Balance, Fallback, LogFormat, LogLevel, MaxProtocol, PoolMode, ProxyHeader, ProxyProtocol, RouteKind,
-        StoreKind,
+        Balance, Fallback, LogFormat, LogLevel, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader,
+        ProxyProtocol, RouteKind, StoreKind,
     },
 };
 
@@ -177,6 +178,21 @@ section! {
         /// Named prepared statements kept on a server connection in transaction and statement mode, and those a client
         /// may have; the longest unused give way. 0: named statements are not followed from server to server.
         NewConnections max_prepared_statements: OrOff<NonZeroU32> = 200;
+        /// What is thought of `DO`, `CALL`, texts that are not understood and the functions of `opaque_function_names`.
+        /// What other functions and triggers do to a session no text shows either. `trust`: code leaves nothing behind
+        /// that asking the server would not find; `pin`: a client that runs such code keeps its server until it
+        /// discards all or leaves.
+        NewConnections opaque_functions: OpaqueFunctions = "trust";
+        /// Functions that do more to a session than their names show (set a setting, take a lock for the session), as
+        /// SQL writes them, without arguments. When one was called the server is asked what it left, which follows the client or
+        /// keeps it on its server; with `opaque_functions = "pin"` it keeps it there in any case.
+        NewConnections opaque_function_names: Vec<FunctionName> = [];
+        /// Servers of a pool that clients may keep because of what their sessions hold: temporary tables, cursors
+        /// `WITH HOLD`, session-level advisory locks, `LISTEN` and the like. One more gets an error that says so. 0: all
+        /// of the pool's.
+        AtOnce pin_max: OrOff<NonZeroU32> = 0;
+        /// How long a client that keeps a server so may be idle.
+        AtOnce pin_timeout: OrOff<Duration> = "0";
         /// A statement that a client sends without a name, as most drivers do with every query, is not parsed again
         /// where the server has the same text prepared: from the second time it is seen, within
         /// `max_prepared_statements`, for one second at a time, and only while nothing that passes through here changes
@@ -225,6 +241,12 @@ section! {
         NewConnections auth_dbname: Option<String>;
         /// As `pool_mode` in `[pool]`.
         NewConnections pool_mode: Option<PoolMode>;
+        /// As `opaque_functions` in `[pool]`.
+        NewConnections opaque_functions: Option<OpaqueFunctions>;
+        /// Instead of `opaque_function_names` in `[pool]`.
+        NewConnections opaque_function_names: Option<Vec<FunctionName>>;
+        /// As `pin_max` in `[pool]`.
+        AtOnce pin_max: Option<OrOff<NonZeroU32>>;
         /// Instead of `default_pool_size`.
         AtOnce pool_size: Option<NonZeroU32>;
         /// As `min_pool_size` in `[pool]`.

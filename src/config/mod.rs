@@ -14,6 +14,7 @@ mod declare;
 mod describe;
 mod document;
 mod error;
+mod function_name;
 mod keys;
 mod listen_address;
 mod mask;
@@ -43,6 +44,7 @@ pub use auth_keys::AuthKeys;
 pub use declare::Reload;
 pub use document::Keys;
 pub use error::{Finding, Invalid, Severity};
+pub use function_name::FunctionName;
 pub use keys::{ClusterKeys, DatabaseKeys, Http, ListenKeys, Log, Pool, Replicas, Runtime, UserKeys};
 pub use listen_address::{FileMode, ListenAddress};
 pub use network::Network;
@@ -50,7 +52,7 @@ pub use reference::reference;
 pub use reload::Change;
 pub use secret::Secret;
 pub use settings::{
-    Auth, AuthQuery, Cluster, Credentials, Databases, Etcd3, Limits, Listener, PoolSettings, Probe,
+    Auth, AuthQuery, Cluster, Credentials, Databases, Etcd3, Limits, Listener, PoolSettings, Probe, Rotation,
     ServerLogin, StoreSource, StoreTls, Tcp,
 };
 pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
@@ -58,7 +60,8 @@ pub use tls_keys::{ClientTls, ServerTls, Trusted};
 pub use value::{Delay, OrOff, Size};
 pub use words::{
     AuthType, Balance, ClientNegotiation, ClientSslMode, Fallback, LogFormat, LogLevel, MaxProtocol,
-    PoolMode, ProxyHeader, ProxyProtocol, RouteKind, ServerNegotiation, ServerSslMode, StoreKind, TlsVersion,
+    OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind, ServerNegotiation, ServerSslMode,
+    StoreKind, TlsVersion,
 };
 
 /// A configuration that has been checked.

@@ -41,6 +41,7 @@ impl Config {
         }
         changes.sort_by(|a, b| a.path.cmp(&b.path));
         changes.extend(self.users_changed(new));
+        changes.extend(self.certificates_changed(new));
         changes
     }
 
@@ -103,6 +104,17 @@ impl Config {
         new.tls.listeners = ready.into_iter().flatten().collect();
         new.keys.listen.clone_from(running);
         new.listeners.clone_from(&self.listeners);
+    }
+
+    /// The files have the same names and another content.
+    fn certificates_changed(&self, new: &Self) -> Option<Change> {
+        let pairs = self.tls.listeners.iter().zip(&new.tls.listeners);
+        let mut both = pairs.filter_map(|(before, after)| before.as_ref().zip(after.as_ref()));
+        both.any(|(before, after)| !before.same_certificate(after)).then(|| Change {
+            path: "client_tls.cert_file".to_owned(),
+            what: "another certificate".to_owned(),
+            applied: Reload::NewConnections,
+        })
     }
 
     fn users_changed(&self, new: &Self) -> Option<Change> {

@@ -53,6 +53,7 @@ pub(super) fn tls(keys: &Keys, reading: &mut Reading<'_>) -> Tls {
         }
     });
     let listeners = listeners.collect();
+    unused(keys, reading);
     certificates_for_all(keys, reading);
     let mut desk = Desk { reading, now, table: String::new(), general: "server_tls" };
     let general = desk.servers(&keys.server_tls);
@@ -66,6 +67,15 @@ pub(super) fn tls(keys: &Keys, reading: &mut Reading<'_>) -> Tls {
     let clusters = of("clusters", &keys.cluster_tls);
     let databases = of("databases", &keys.database_tls);
     Tls { listeners, general, clusters, databases }
+}
+
+/// A certificate is there, and nobody may use TLS.
+fn unused(keys: &Keys, reading: &mut Reading<'_>) {
+    let off = keys.listen_tls.iter().all(|own| own.sslmode == ClientSslMode::Disable);
+    if keys.client_tls.cert_file.is_some() && off {
+        let what = "`cert_file` is set, but sslmode = \"disable\": clients cannot use TLS";
+        reading.warning("client_tls.cert_file", what, "set sslmode = \"prefer\", or \"require\"");
+    }
 }
 
 /// With `auth_type = "cert"` every client must show one.
@@ -115,13 +125,7 @@ impl Desk<'_, '_> {
 
     fn clients(&mut self, keys: &ClientTls) -> Option<Arc<Acceptor>> {
         let demand = match keys.sslmode {
-            ClientSslMode::Disable => {
-                if keys.cert_file.is_some() {
-                    let what = "`cert_file` is set, but sslmode = \"disable\": clients cannot use TLS";
-                    self.warn("cert_file", what, "set sslmode = \"prefer\", or \"require\"");
-                }
-                return None;
-            }
+            ClientSslMode::Disable => return None,
             ClientSslMode::Allow | ClientSslMode::Prefer => Demand::Nothing,
             ClientSslMode::Require => Demand::Encryption,
             ClientSslMode::VerifyCa | ClientSslMode::VerifyFull => Demand::Certificate,
@@ -186,7 +190,7 @@ impl Desk<'_, '_> {
                     &what,
                     "add the authorities of your servers' certificates, or \"system\"",
                 );
-                None
+                return None;
             }
             None => None,
             Some(_) if !checks => {

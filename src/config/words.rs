@@ -135,6 +135,16 @@ words! {
 }
 
 words! {
+    /// What is thought of code whose effects no text shows.
+    OpaqueFunctions {
+        /// It leaves nothing behind that asking the server would not find.
+        Trust = "trust",
+        /// It may leave anything behind: its client keeps its server.
+        Pin = "pin",
+    }
+}
+
+words! {
     /// What a read does when no replica qualifies.
     Fallback {
         /// Waits up to `replica_wait_timeout`, then fails.

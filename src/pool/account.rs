@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::slots::SlotLimits;
-use crate::{auth::secrets::Credential, server::Approach, wire::startup::Protocol};
+use crate::{
+    auth::secrets::Credential, server::Approach, sql::touches::FunctionNames, wire::startup::Protocol,
+};
 
 /// When a server goes back to its pool (`pool_mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +19,32 @@ pub enum PoolMode {
     Session,
     /// After each statement; transaction blocks are refused.
     Statement,
+}
+
+/// What is thought of code whose effects no text shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpaquePolicy {
+    /// What becomes of a client that runs it.
+    pub handling: Opaque,
+    /// Functions that count as such code.
+    pub names: FunctionNames,
+}
+
+/// What becomes of a client that runs code whose effects no text shows (`opaque_functions`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Opaque {
+    /// The code is trusted to leave nothing behind that cannot be found by asking the server.
+    #[default]
+    Trust,
+    /// It keeps its server.
+    Pin,
+}
+
+impl OpaquePolicy {
+    /// Whether such code keeps its client on its server.
+    pub const fn pins(&self) -> bool {
+        matches!(self.handling, Opaque::Pin)
+    }
 }
 
 /// Everything a pool and the sessions on it go by, resolved for one user and database.
@@ -46,6 +74,12 @@ pub struct PoolSettings {
     pub replica_wait_timeout: Option<Duration>,
     /// Prepared statements that one server holds; 0: statements are not mapped.
     pub max_prepared_statements: usize,
+    /// What is thought of code whose effects no text shows; `None`: it is trusted.
+    pub opaque: Option<Arc<OpaquePolicy>>,
+    /// Servers of a pool that clients may keep because of their sessions' state.
+    pub pin_max: Option<usize>,
+    /// A client that keeps a server so may be silent for as long.
+    pub pin_timeout: Option<Duration>,
     /// Whether unnamed statements are mapped to statements that a server has prepared.
     pub map_unnamed: bool,
     /// A client without a transaction may be silent for as long.

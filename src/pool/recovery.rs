@@ -81,8 +81,7 @@ async fn put_in_order(server: &mut Server, how: Finish) -> Result<(), String> {
     }
     if server.conn.hygiene == Hygiene::Dirty {
         tell(server, "DISCARD ALL").await?;
-        server.conn.statements.clear();
-        server.conn.hygiene = Hygiene::Clean;
+        server.conn.discarded();
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     login::{Channel, LoginStep, ServerLoginMachine, Session},
+    query::Told,
     secure::{self, Approach, Attempt},
 };
 use crate::{
@@ -192,10 +193,11 @@ async fn log_in(
 
 /// What may stand behind the first ReadyForQuery: a setting that changed just then, a notice, the end.
 async fn settle(mut stream: Stream, mut inbox: Inbox, session: Session) -> Result<Connected, ConnectError> {
-    let Session { mut parameters, key } = session;
+    let Session { parameters, key } = session;
     let broken = |error: io::Error| ConnectError::Unreachable(error);
-    super::query::drain_asynchronous(&mut stream, &mut inbox, &mut parameters).await.map_err(broken)?;
-    Ok(Connected { stream, parameters, key })
+    let mut told = Told { parameters, ..Told::default() };
+    super::query::drain_asynchronous(&mut stream, &mut inbox, &mut told).await.map_err(broken)?;
+    Ok(Connected { stream, parameters: told.parameters, key })
 }
 
 /// Asks a server to cancel what the process with this key does, and waits until the server has closed the connection

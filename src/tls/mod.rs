@@ -10,6 +10,8 @@ mod dial;
 mod end_point;
 mod material;
 mod names;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use pgsteer::{
     server::conn::{Hygiene, ServerConn},
     session::{
         backend::{Backend, ClientSide},
-        frontend::{Frontend, Terms, UnnamedPolicy},
+        frontend::{Frontend, Terms, UnnamedPolicy, Vigilance},
         reading::Lexicon,
         readings::Readings,
         tenancy::Tenancy,
@@ -21,6 +21,7 @@ use pgsteer::{
         parameters::{Parameters, TRACKED, tracked},
         pipeline::Pipeline,
         schema::Schema,
+        state::Carried,
         statements::{Catalog, Scope},
     },
 };
@@ -35,6 +36,7 @@ struct Client {
     frontend: Frontend,
     parameters: Arc<Parameters>,
     reset_values: Arc<Parameters>,
+    state: Carried,
     inbox: Vec<u8>,
     heard: Vec<u8>,
 }
@@ -183,6 +185,7 @@ impl Stage {
             }
             "free" => pipeline.may_release().to_string(),
             "committed" => pipeline.may_have_committed().to_string(),
+            "touched" => self.lease.tenancy.is_touched().to_string(),
             "hygiene" => format!("{:?}", conn.hygiene),
             "prepared" => conn.statements.len().to_string(),
             "named" => client.frontend.statements.len().to_string(),
@@ -200,7 +203,14 @@ impl Stage {
         self.clients.entry(client.to_owned()).or_insert_with(|| {
             let parameters = start();
             let reset_values = parameters.clone();
-            Client { frontend: Frontend::default(), parameters, reset_values, inbox: vec![], heard: vec![] }
+            Client {
+                frontend: Frontend::default(),
+                parameters,
+                reset_values,
+                state: Carried::NOTHING,
+                inbox: vec![],
+                heard: vec![],
+            }
         });
         self.servers.entry(server.to_owned()).or_insert_with(|| {
             let stream = Stream::Boxed(Box::new(tokio::io::empty()));
@@ -227,6 +237,9 @@ impl Stage {
             schema: &self.schema,
             now: self.now,
             read_only: false,
+            state: &client.state,
+            opaque: None,
+            vigilance: Vigilance::Suspects,
         };
         let mut out = Vec::new();
         let forwarded =
@@ -253,6 +266,7 @@ impl Stage {
             frontend: &mut client.frontend,
             parameters: &mut client.parameters,
             reset_values: &client.reset_values,
+            state: &mut client.state,
             tenancy,
             mode: pgsteer::pool::account::PoolMode::Transaction,
         };

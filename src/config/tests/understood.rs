@@ -80,8 +80,12 @@ fn the_defaults_are_the_contract() {
         query_timeout: None,
         transaction_timeout: None,
         max_prepared_statements: Some(200),
+        opaque_functions: OpaqueFunctions::Trust,
+        opaque_function_names: vec![],
+        pin_max: None,
+        pin_timeout: None,
         map_unnamed_statements: true,
-        rotate_servers: false,
+        rotation: Rotation::Off,
     };
     assert_eq!(settings, expected);
     let limits = config.limits();

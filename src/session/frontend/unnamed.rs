@@ -9,8 +9,18 @@
 
 use super::{
     Arc, Awaited, For, Frontend, HEADER_BYTES, Header, Known, Owed, OwnAnswer, Passage, Prepare, Sent,
-    Settings, Statement, Undo, Unnamed, UnnamedPolicy, When, cstr, fingerprint,
+    Settings, Statement, Undo, Unnamed, When, cstr, fingerprint,
 };
+
+/// What is done with unnamed statements (`map_unnamed_statements`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnnamedPolicy {
+    /// They are passed on.
+    #[default]
+    PassOn,
+    /// Where it can be, one that a server has prepared is used instead.
+    Map,
+}
 
 impl Frontend {
     /// A Parse of the unnamed statement, whole: whether one that has a name on the server takes its place.
