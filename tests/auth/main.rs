@@ -11,5 +11,8 @@ mod guessing;
 mod lookups;
 mod pgsteer;
 mod rules;
+mod rustls_client;
+mod servers;
+mod tls;
 mod tokens;
 mod verifiers;
