@@ -20,7 +20,7 @@ umask 022 # PostgreSQL refuses to run as root, so its user must be able to read 
 PATRONI_VERSION=4.1.5
 POSTGRESQL_18_VERSION=18.6.0
 # One line each: a change here installs anew.
-PYTHON_DRIVERS='psycopg[binary]==3.3.9 asyncpg==0.32.0 sqlalchemy==2.1.9 greenlet django==5.2.19'
+PYTHON_DRIVERS='psycopg[binary,pool]==3.3.9 asyncpg==0.32.0 sqlalchemy==2.1.9 greenlet django==5.2.19'
 NODE_DRIVERS='pg@8.23.1 pg-cursor@2.22.0 pg-copy-streams@7.0.0'
 
 # A folder that only its owner may write to and that user postgres can read: not root's home, not /tmp.

@@ -28,7 +28,7 @@ use crate::{
     wire::{
         error::{PgError, SqlState},
         message::Authentication,
-        startup::StartupMessage,
+        startup::{Replication, StartupMessage},
     },
 };
 
@@ -137,7 +137,7 @@ pub async fn login(
         Err(error) => Err((None, Refusal::Told { error, reason: None })),
     };
     match outcome {
-        Ok((Names { user, database }, admission)) => {
+        Ok((Names { user, database, .. }, admission)) => {
             told.extend_from_slice(&admission.reply);
             let credential = admission.credential;
             let (Arrival { stream, peer, startup, .. }, unread) = (arrival, inbox.into_unread());
@@ -151,10 +151,11 @@ pub async fn login(
     }
 }
 
-/// Who, and where to.
+/// Who, where to and what for.
 struct Names {
     user: String,
     database: String,
+    wants: Wants,
 }
 
 impl Names {
@@ -171,19 +172,13 @@ impl Names {
             let message = "no PostgreSQL user name specified in startup packet";
             PgError::fatal(SqlState::INVALID_AUTHORIZATION, message)
         })?;
-        if wants_replication(startup) {
-            let message = "replication connections cannot be pooled";
-            let hint = "Connect to the server itself.";
-            return Err(PgError::fatal(SqlState::FEATURE_NOT_SUPPORTED, message).hint(hint));
-        }
-        Ok(Self { database: text("database")?.unwrap_or_else(|| user.clone()), user })
+        // A word that is none is refused before anybody is asked who he is.
+        let wants = match startup.replication()? {
+            Some(Replication::Physical) => Wants::PhysicalReplication,
+            Some(Replication::Logical) | None => Wants::Session,
+        };
+        Ok(Self { wants, database: text("database")?.unwrap_or_else(|| user.clone()), user })
     }
-}
-
-/// Whether the client wants to be a standby (`replication` set to anything but a false boolean).
-fn wants_replication(startup: &StartupMessage) -> bool {
-    let value = startup.get("replication").unwrap_or(b"false").to_ascii_lowercase();
-    !matches!(&*value, b"false" | b"off" | b"no" | b"0" | b"f" | b"n")
 }
 
 pub(super) enum Refusal {
@@ -215,7 +210,7 @@ async fn admit(
     let rules = &authenticator.rules;
     let (user, database) = (names.user.as_str(), names.database.as_str());
     let whence = &whence(peer, rules.need_system_user()).await;
-    let visit = Visit { user, database, wants: Wants::Session, whence };
+    let visit = Visit { user, database, wants: names.wants, whence };
     let interfaces = if rules.need_interfaces() { interfaces()? } else { Vec::new() };
     let rule = rules.decide(&visit, &interfaces).map_err(told_error)?;
     let counted = authenticator.patience.as_ref().zip(whence.address());

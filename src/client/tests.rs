@@ -178,8 +178,11 @@ fn logins() {
     assert_eq!(outcome.trim(), "FATAL: invalid length 65540 of message 'p' (08P01) u");
     assert_eq!(heard, format!("{ASKED} 08P01"));
     for (start, outcome) in [
-        (&b"user\0u\0replication\0true\0\0"[..], "FATAL: replication connections cannot be pooled (0A000)"),
-        (b"user\0u\0replication\0database\0\0", "FATAL: replication connections cannot be pooled (0A000)"),
+        (
+            &b"user\0u\0replication\0maybe\0\0"[..],
+            "FATAL: invalid value for parameter \"replication\": \"maybe\" (22023)",
+        ),
+        (b"user\0u\0replication\0database\0\0", "in u@u []"),
         (b"user\0u\0replication\0off\0\0", "in u@u []"),
         (
             b"user\0\xff\0\0",

@@ -49,6 +49,8 @@ pub(super) struct App {
     pub(super) lookups: Lookups,
     /// Client connections (`max_client_conn`).
     pub(super) connections: Arc<Quota>,
+    /// Replication connections (`max_replication_connections`).
+    pub(super) replications: Arc<Quota>,
     /// Connections that have not logged in yet.
     pub(super) arrivals: Arc<Quota>,
     /// Connections beyond those, which are told that there are too many.

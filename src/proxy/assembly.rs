@@ -82,6 +82,7 @@ pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>,
     let authenticator = authenticator(&config, &users, &mock, &patience, &outside)?;
     let connections = Quota::new(config.limits().max_client_conn as usize);
     let arrivals = Quota::new(config.limits().max_client_conn as usize + SPARE_ARRIVALS);
+    let replications = Quota::new(config.limits().max_replication_connections as usize);
     let config = Arc::new(ArcSwap::from_pointee(config));
     let welcomes = Arc::new(Welcomes::default());
     let liaison = Arc::new(Liaison::new(welcomes.clone(), config.clone()));
@@ -105,6 +106,7 @@ pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>,
         outside,
         lookups: Lookups::default(),
         connections,
+        replications,
         arrivals,
         turned_away: Quota::new(TURNED_AWAY_MAX),
         tenants: dashmap::DashMap::new(),
