@@ -266,6 +266,14 @@ async fn prove(
             };
             by_password(&*authenticator.secrets, visit.user, Box::pin(asking).await?)
         }
+        Method::Pam(ref service) => {
+            let asking = async {
+                let password = ask_password(stream, inbox, told).await?;
+                authenticator.outside.modules(service, visit.user, password.clone()).await?;
+                Ok::<_, Refusal>(password)
+            };
+            by_password(&*authenticator.secrets, visit.user, Box::pin(asking).await?)
+        }
         Method::Oauth(ref plan) => {
             let may_be = |name: &str| authenticator.rules.may_be(rule, name, visit.user);
             Box::pin(token(stream, inbox, told, (plan, visit.user), may_be)).await?;

@@ -87,6 +87,7 @@ const fn shut_out(kind: AuthType, secret: SecretKind) -> bool {
         | AuthType::Trust
         | AuthType::Hba
         | AuthType::Ldap
+        | AuthType::Pam
         | AuthType::Oauth
         | AuthType::Reject => false,
     }

@@ -59,6 +59,7 @@ impl Config {
             }
             (None, AuthType::Hba) => "those whom the rules let in".to_owned(),
             (None, AuthType::Ldap) => "those whose password a directory takes (ldap)".to_owned(),
+            (None, AuthType::Pam) => "those whose password the operating system takes (pam)".to_owned(),
             (None, AuthType::Oauth) => "those whom a token names (oauth)".to_owned(),
             (None, AuthType::Reject) => "nobody is let in".to_owned(),
             (None, AuthType::Peer) => {

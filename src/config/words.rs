@@ -184,12 +184,15 @@ words! {
         Hba = "hba",
         /// A directory judges the password (LDAP); `auth_options` says which and how.
         Ldap = "ldap",
+        /// The operating system's authentication modules judge the password (PAM), in a pgsteer that was built with the
+        /// cargo feature `pam`.
+        Pam = "pam",
         /// A bearer token names the user (SASL OAUTHBEARER); `auth_options` says whose and for what.
         Oauth = "oauth",
         /// Nobody is let in.
         Reject = "reject",
     }
-    later "auth_type" { "any", "pam", "gss" }
+    later "auth_type" { "any", "gss" }
 }
 
 words! {

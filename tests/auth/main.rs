@@ -9,6 +9,8 @@ mod databases;
 mod directory;
 mod guessing;
 mod lookups;
+#[cfg(feature = "pam")]
+mod modules;
 mod pgsteer;
 mod rules;
 mod rustls_client;
