@@ -12,6 +12,7 @@ mod outcome;
 mod pooling;
 mod reads;
 mod replication;
+mod start_up;
 mod stopping;
 mod store;
 mod switchover;
