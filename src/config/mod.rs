@@ -43,7 +43,7 @@ pub use reload::Change;
 pub use secret::Secret;
 pub use settings::{
     Auth, AuthQuery, Cluster, Credentials, Databases, Etcd3, Limits, Listener, PoolSettings, Probe,
-    ServerLogin, StoreSource, StoreTls, Tcp,
+    ServerLogin, StoreSource, StoreTls, Tcp, UnnamedStatements,
 };
 pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
 pub use value::{Delay, OrOff, Size};

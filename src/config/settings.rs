@@ -205,9 +205,18 @@ pub struct PoolSettings {
     /// Prepared statements kept on a server connection; `None`: not followed.
     pub max_prepared_statements: Option<u32>,
     /// Whether unnamed statements are mapped to prepared ones.
-    pub map_unnamed_statements: bool,
+    pub unnamed_statements: UnnamedStatements,
     /// Whether clients get another server each time.
     pub rotate_servers: bool,
+}
+
+/// What is done with unnamed statements (`map_unnamed_statements`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnnamedStatements {
+    /// Where it can be, one that a server has prepared is used instead.
+    Mapped,
+    /// They are passed on as they are.
+    PassedOn,
 }
 
 impl PoolSettings {
@@ -267,9 +276,11 @@ impl PoolSettings {
             max_prepared_statements: number(
                 database.and_then(|d| d.max_prepared_statements).unwrap_or(pool.max_prepared_statements),
             ),
-            map_unnamed_statements: database
-                .and_then(|d| d.map_unnamed_statements)
-                .unwrap_or(pool.map_unnamed_statements),
+            unnamed_statements: match database.and_then(|d| d.map_unnamed_statements) {
+                Some(true) => UnnamedStatements::Mapped,
+                None if pool.map_unnamed_statements => UnnamedStatements::Mapped,
+                Some(false) | None => UnnamedStatements::PassedOn,
+            },
             rotate_servers: pool.rotate_servers,
         }
     }

@@ -61,7 +61,7 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
         leader_wait_timeout: pool.leader_wait_timeout,
         replica_wait_timeout: Some(replicas.replica_wait_timeout),
         max_prepared_statements: limit(pool.max_prepared_statements),
-        map_unnamed: pool.map_unnamed_statements,
+        map_unnamed: pool.unnamed_statements == config::UnnamedStatements::Mapped,
         client_idle_timeout: pool.client_idle_timeout,
         idle_transaction_timeout: pool.idle_transaction_timeout,
         query_timeout: pool.query_timeout,

@@ -9,7 +9,7 @@ use crate::{
     server::conn::{Hygiene, ServerConn},
     session::{
         reading::{Lexicon, Reading},
-        tenancy::{Awaited, Settings, Tenancy, UnnamedAt},
+        tenancy::{Awaited, Settings, Tenancy},
     },
     wire::{
         error::{PgError, SqlState},
@@ -20,8 +20,8 @@ use crate::{
         schema::Schema,
         splice::Splice,
         statements::{
-            Catalog, Scope, Sharing, Statement, TAKEN, Unnamed, fingerprint, put_close, put_parse_taken,
-            put_parse_twice, taken_for_ours,
+            Catalog, Scope, Sharing, Statement, TAKEN, Unnamed, UnnamedAt, fingerprint, put_close,
+            put_parse_taken, put_parse_twice, taken_for_ours,
         },
     },
 };
@@ -204,9 +204,9 @@ impl Frontend {
             Undo::ClientKeeps(name, named) => self.statements.restore(&name, named),
             Undo::ServerForgets(id) => conn.statements.forget(id),
             Undo::ServerKeeps(id) => conn.statements.remember(id),
-            Undo::Unnamed(unnamed) => {
+            Undo::Unnamed(unnamed, at) => {
                 self.unnamed = unnamed;
-                tenancy.unnamed = UnnamedAt::Unknown;
+                tenancy.unnamed = at;
             }
             Undo::UnnamedElsewhere => tenancy.unnamed = UnnamedAt::Unknown,
         }
@@ -344,7 +344,11 @@ impl Frontend {
             passage.tenancy.awaited = Awaited::Answer(followed);
         }
         // A simple query replaces the unnamed statement (documentation, "Extended Query").
-        self.unnamed = Unnamed::None;
+        let before = std::mem::take(&mut self.unnamed);
+        if passage.pipeline.is_in_sequence() {
+            // Behind an error it is skipped.
+            passage.pipeline.sent(Owed::Note(Undo::Unnamed(before, passage.tenancy.unnamed)));
+        }
         passage.tenancy.unnamed = UnnamedAt::Ours;
         passage.pipeline.sent(Owed::Query(reading.conduct.block));
         self.pass(header, message, passage);

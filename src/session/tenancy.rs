@@ -1,6 +1,9 @@
 //! What happened to a client's session during one lease.
 
-use crate::wire::pipeline::{Block, Conduct, Followed};
+use crate::wire::{
+    pipeline::{Block, Conduct, Followed},
+    statements::UnnamedAt,
+};
 
 /// What happened to the session during one lease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,16 +19,6 @@ pub struct Tenancy {
     /// What that statement does to the settings that are followed, once it has succeeded.
     reset: Option<Followed>,
     moved: Moved,
-}
-
-/// Whose the server's unnamed statement is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum UnnamedAt {
-    /// Anybody's.
-    #[default]
-    Unknown,
-    /// This client's.
-    Ours,
 }
 
 /// Whether a named portal may hold a statement that must be awaited.

@@ -7,9 +7,11 @@
 use std::collections::VecDeque;
 
 pub use super::conduct::{Block, Conduct, Followed, Outlook, Parsing, Residue, Step, TransactionStatus};
+use failing::Unsettled;
+
 use super::{
     named::{Named, Serial},
-    statements::Unnamed,
+    statements::{Unnamed, UnnamedAt},
 };
 
 /// Undoes what was noted for a message that the server then did not carry out.
@@ -23,8 +25,8 @@ pub enum Undo {
     ServerForgets(u64),
     /// The server still has this statement.
     ServerKeeps(u64),
-    /// The client's unnamed statement is this one.
-    Unnamed(Unnamed),
+    /// The client's unnamed statement is this one, and the server's is whose.
+    Unnamed(Unnamed, UnnamedAt),
     /// The server's unnamed statement is not the client's.
     UnnamedElsewhere,
 }
@@ -68,6 +70,8 @@ pub enum Owed {
     FunctionCall,
     /// Sync: ReadyForQuery.
     Sync,
+    /// Nothing, but behind an error this is undone with the rest.
+    Note(Undo),
     /// CopyDone or CopyFail: nothing, but a Sync before it was swallowed by the copy.
     CopyEnd,
     /// An answer of our own.
@@ -126,9 +130,9 @@ enum CopyIn {
 pub struct Pipeline {
     owed: VecDeque<Owed>,
     /// Of these, those whose outcome decides which named statements there are.
-    unsettled: usize,
+    unsettled: Unsettled,
     /// And those that decide which the unnamed one is.
-    unnamed_unsettled: usize,
+    unnamed_unsettled: Unsettled,
     status: TransactionStatus,
     sequence: Sequence,
     /// What was answered since the last ReadyForQuery has come to.
@@ -160,20 +164,6 @@ impl Pipeline {
     /// Whether the server skips what is sent to it, up to Sync.
     pub fn is_skipping(&self) -> bool {
         self.sequence == Sequence::Skipping
-    }
-
-    /// Whether what comes next, if it uses named statements, must wait: it would begin a sequence while an earlier
-    /// one may yet fail, and with it the preparing or closing of statements.
-    #[inline]
-    pub fn statements_are_unsettled(&self) -> bool {
-        self.unsettled > 0 && self.sequence == Sequence::Closed
-    }
-
-    /// The same of a message that would begin a sequence with the unnamed statement: were the one that prepares it
-    /// skipped, it would meet whatever an earlier client has left under no name.
-    #[inline]
-    pub fn unnamed_is_unsettled(&self) -> bool {
-        self.unnamed_unsettled > 0 && self.sequence == Sequence::Closed
     }
 
     /// Whether everything sent is answered and no transaction is open.
@@ -208,12 +198,13 @@ impl Pipeline {
             _ if self.sequence == Sequence::Skipping => return,
             Owed::Query(_) | Owed::FunctionCall => self.sequence = Sequence::Closed,
             // Nothing is being copied: the server ignores it.
-            Owed::CopyEnd if self.owed.is_empty() => return,
+            Owed::CopyEnd | Owed::Note(_) if self.owed.is_empty() => return,
             Owed::CopyEnd => {}
             _ => self.sequence = Sequence::Open,
         }
-        self.unsettled += usize::from(message.decides());
-        self.unnamed_unsettled += usize::from(message.decides_unnamed());
+        let ends = message.ends_sequence();
+        self.unsettled.sent(message.decides(), ends);
+        self.unnamed_unsettled.sent(message.decides_unnamed(), ends);
         self.owed.push_back(message);
     }
 
@@ -296,12 +287,12 @@ impl Pipeline {
     /// What is owed first has come, and with it the copy is over that it may have been.
     fn settle(&mut self) -> Option<Owed> {
         let settled = self.owed.pop_front();
-        self.unsettled -= usize::from(settled.as_ref().is_some_and(Owed::decides));
-        self.unnamed_unsettled -= usize::from(settled.as_ref().is_some_and(Owed::decides_unnamed));
+        self.unsettled.settle(settled.as_ref().is_some_and(Owed::decides));
+        self.unnamed_unsettled.settle(settled.as_ref().is_some_and(Owed::decides_unnamed));
         if matches!(settled, Some(Owed::Query(_) | Owed::Execute(_))) {
             self.copy = CopyIn::No;
         }
-        while matches!(self.owed.front(), Some(Owed::CopyEnd)) {
+        while matches!(self.owed.front(), Some(Owed::CopyEnd | Owed::Note(_))) {
             self.owed.pop_front();
         }
         settled

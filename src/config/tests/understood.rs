@@ -80,7 +80,7 @@ fn the_defaults_are_the_contract() {
         query_timeout: None,
         transaction_timeout: None,
         max_prepared_statements: Some(200),
-        map_unnamed_statements: true,
+        unnamed_statements: UnnamedStatements::Mapped,
         rotate_servers: false,
     };
     assert_eq!(settings, expected);

@@ -30,8 +30,8 @@ impl Frontend {
                 // A longer one is not kept: it is lost when the client gets another server.
                 let text = |message: &[u8]| Unnamed::Text(Box::new((message.into(), reading.conduct)));
                 let unnamed = if whole { text(message) } else { Unnamed::None };
-                passage.tenancy.unnamed = UnnamedAt::Ours;
-                Undo::Unnamed(std::mem::replace(&mut self.unnamed, unnamed))
+                let at = std::mem::replace(&mut passage.tenancy.unnamed, UnnamedAt::Ours);
+                Undo::Unnamed(std::mem::replace(&mut self.unnamed, unnamed), at)
             } else {
                 Undo::UnnamedElsewhere
             };
@@ -186,8 +186,8 @@ impl Frontend {
                 return Ok(());
             }
             if name.is_empty() {
-                let undo = Undo::Unnamed(std::mem::take(&mut self.unnamed));
-                passage.tenancy.unnamed = UnnamedAt::Ours;
+                let at = std::mem::replace(&mut passage.tenancy.unnamed, UnnamedAt::Ours);
+                let undo = Undo::Unnamed(std::mem::take(&mut self.unnamed), at);
                 passage.pipeline.sent(Owed::Close(For::Client, Some(undo)));
                 self.pass(header, message, passage);
                 return Ok(());

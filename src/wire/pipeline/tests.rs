@@ -19,7 +19,7 @@ fn check(sent: &[Owed], answers: &[u8], left: usize, release: bool) -> Pipeline 
     pipeline
 }
 
-const PARSE: Owed = Owed::Parse(For::Client, Undo::Unnamed(Unnamed::None), None);
+const PARSE: Owed = Owed::Parse(For::Client, Undo::Unnamed(Unnamed::None, UnnamedAt::Unknown), None);
 const BIND: Owed = Owed::Bind(0);
 const DESCRIBE: Owed = Owed::Describe(0);
 const OWN: Owed = Owed::Own(OwnAnswer::ParseComplete, None);
