@@ -158,11 +158,17 @@ impl Backend {
             let passage = pipeline.received(header.tag, status, &mut undo)?;
             match header.tag {
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
-                b'E' if is_fatal(message) => self.last_word = LastWord::Said,
+                b'E' => {
+                    client.tenancy.failed();
+                    if is_fatal(message) {
+                        self.last_word = LastWord::Said;
+                    }
+                }
                 b'S' if understood => {
                     progress.settings_changed |= setting(message, conn, client);
                 }
-                b'C' if client.tenancy.holds_client() => {
+                b'G' => client.tenancy.copy_begins(pipeline.is_in_sequence()),
+                b'C' if client.tenancy.awaits_answer() => {
                     command_tag(&message[HEADER_BYTES..], conn, client);
                     client.tenancy.completed(last);
                 }
@@ -187,7 +193,8 @@ impl Backend {
                     self.rest = Rest::Skip(remaining);
                 }
                 Passage::Name(serial) if understood && naming::names_ours(message) => {
-                    let name = client.frontend.statements.name_of(serial).unwrap_or_default();
+                    let name = client.frontend.statements.name_of(serial);
+                    let name = name.or_else(|| pipeline.name_of(serial)).unwrap_or_default();
                     naming::rename(message, name, splice.insert());
                     splice.skip(message.len());
                 }

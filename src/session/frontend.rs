@@ -16,7 +16,9 @@ use crate::{
         frame::{HEADER_BYTES, Header, cstr, put, put_cstr},
         held::{Known, Prepare, Sent, When},
         named::{ClientStatements, Named, Serial},
-        pipeline::{Block, Conduct, Followed, For, Owed, OwnAnswer, Parsing, Pipeline, Residue, Undo},
+        pipeline::{
+            Block, Conduct, Copying, Followed, For, Owed, OwnAnswer, Parsing, Pipeline, Residue, Undo,
+        },
         schema::Schema,
         splice::Splice,
         statements::{
@@ -307,6 +309,9 @@ impl Frontend {
                 Ok(())
             }
             b'd' | b'H' => {
+                if header.tag == b'd' {
+                    passage.pipeline.sent_data();
+                }
                 self.pass(header, message, passage);
                 Ok(())
             }
@@ -342,6 +347,9 @@ impl Frontend {
         passage.tenancy.sequence_ends();
         if let Some(followed) = passage.tenancy.must_await(reading.conduct) {
             passage.tenancy.awaited = Awaited::Answer(followed);
+        }
+        if reading.conduct.copying == Copying::In && message.len() == header.total {
+            passage.tenancy.await_copy();
         }
         // A simple query replaces the unnamed statement (documentation, "Extended Query").
         let before = std::mem::take(&mut self.unnamed);

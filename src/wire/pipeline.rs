@@ -6,7 +6,9 @@
 
 use std::collections::VecDeque;
 
-pub use super::conduct::{Block, Conduct, Followed, Outlook, Parsing, Residue, Step, TransactionStatus};
+pub use super::conduct::{
+    Block, Conduct, Copying, Followed, Outlook, Parsing, Residue, Step, TransactionStatus,
+};
 use failing::Unsettled;
 
 use super::{
@@ -117,8 +119,10 @@ enum CopyIn {
     /// No.
     #[default]
     No,
-    /// Yes: it ignores Sync (documentation, "COPY Operations").
-    Going,
+    /// Yes, and it has none so far: it ignores Sync (documentation, "COPY Operations").
+    Begun,
+    /// Yes, and it may have stumbled over some of it: then it does not ignore Sync.
+    Fed,
     /// Yes, and a Sync was left out meanwhile.
     SyncLeftOut,
     /// No more: it failed, and the Sync that was left out must come after all.
@@ -211,12 +215,23 @@ impl Pipeline {
     /// Whether a Sync that comes now is to be left out: the server takes a copy's data, and the end of it was not
     /// sent. Whether it would ignore the Sync or has failed meanwhile, its next answer tells.
     pub fn leaves_out_sync(&mut self) -> bool {
-        let copying = matches!(self.copy, CopyIn::Going | CopyIn::SyncLeftOut)
-            && !self.owed.iter().any(|owed| matches!(owed, Owed::CopyEnd));
-        if copying {
-            self.copy = CopyIn::SyncLeftOut;
+        let ends = |owed: &VecDeque<Owed>| owed.iter().any(|owed| matches!(owed, Owed::CopyEnd));
+        match self.copy {
+            CopyIn::Begun => !ends(&self.owed),
+            CopyIn::Fed | CopyIn::SyncLeftOut if !ends(&self.owed) => {
+                self.copy = CopyIn::SyncLeftOut;
+                true
+            }
+            _ => false,
         }
-        copying
+    }
+
+    /// Data is sent to the server.
+    #[inline]
+    pub fn sent_data(&mut self) {
+        if self.copy == CopyIn::Begun {
+            self.copy = CopyIn::Fed;
+        }
     }
 
     /// Whether a Sync that was left out must be sent after all; it counts as sent then.
@@ -286,16 +301,22 @@ impl Pipeline {
 
     /// What is owed first has come, and with it the copy is over that it may have been.
     fn settle(&mut self) -> Option<Owed> {
-        let settled = self.owed.pop_front();
-        self.unsettled.settle(settled.as_ref().is_some_and(Owed::decides));
-        self.unnamed_unsettled.settle(settled.as_ref().is_some_and(Owed::decides_unnamed));
+        let settled = self.take_first();
         if matches!(settled, Some(Owed::Query(_) | Owed::Execute(_))) {
             self.copy = CopyIn::No;
         }
         while matches!(self.owed.front(), Some(Owed::CopyEnd | Owed::Note(_))) {
-            self.owed.pop_front();
+            self.take_first();
         }
         settled
+    }
+
+    #[inline]
+    fn take_first(&mut self) -> Option<Owed> {
+        let first = self.owed.pop_front();
+        self.unsettled.settle(first.as_ref().is_some_and(Owed::decides));
+        self.unnamed_unsettled.settle(first.as_ref().is_some_and(Owed::decides_unnamed));
+        first
     }
 
     fn ready(&mut self, status: Option<u8>) -> Option<Passage> {
@@ -320,7 +341,7 @@ impl Pipeline {
             keep
         });
         if matches!(self.owed.front(), Some(Owed::Query(_) | Owed::Execute(_))) {
-            self.copy = CopyIn::Going;
+            self.copy = CopyIn::Begun;
         }
         let extended = matches!(self.owed.front(), Some(Owed::Execute(_)));
         if swallowed && extended && !self.owed.iter().any(|owed| matches!(owed, Owed::Sync)) {

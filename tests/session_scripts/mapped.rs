@@ -281,8 +281,8 @@ fn an_unnamed_statement_that_was_sent_meanwhile_stays() {
         t< Error 42601 "syntax error" | ReadyForQuery I
         <C Error 42601 "syntax error" | ReadyForQuery I
         C> Bind "" "" | Sync
-        >t Close S "" | Bind "" "" | Sync
-        t< CloseComplete | Error 26000 "unnamed prepared statement does not exist" | ReadyForQuery I
+        >t Bind "" "" | Sync
+        t< Error 26000 "unnamed prepared statement does not exist" | ReadyForQuery I
         <C Error 26000 "unnamed prepared statement does not exist" | ReadyForQuery I
         "#,
     );

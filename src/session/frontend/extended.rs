@@ -1,9 +1,9 @@
 //! The extended query protocol: statements and portals by name.
 
 use super::{
-    Arc, Awaited, Block, Conduct, For, Frontend, HEADER_BYTES, Header, Named, Owed, OwnAnswer, Passage,
-    PgError, Pipeline, Prepare, Reading, STATEMENT_BYTES_MAX, Serial, Sharing, SqlState, Statement, TAKEN,
-    Undo, Unnamed, UnnamedAt, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
+    Arc, Awaited, Block, Conduct, Copying, For, Frontend, HEADER_BYTES, Header, Named, Owed, OwnAnswer,
+    Passage, PgError, Pipeline, Prepare, Reading, STATEMENT_BYTES_MAX, Serial, Sharing, SqlState, Statement,
+    TAKEN, Undo, Unnamed, UnnamedAt, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
     taken_for_ours,
 };
 
@@ -151,14 +151,17 @@ impl Frontend {
         let conduct = passage.tenancy.portal(named);
         passage.pipeline.sent(Owed::Execute(conduct.block));
         self.pass(header, message, passage);
-        if let Some(followed) = passage.tenancy.must_await(conduct) {
-            if message.len() == header.total {
-                // The client may wait for more before it ends the sequence: the server must answer now.
-                put(passage.splice.insert(), b'H', |_| {});
-                passage.tenancy.awaited = Awaited::Answer(followed);
-            } else {
-                passage.tenancy.awaited = Awaited::Report;
-            }
+        let followed = passage.tenancy.must_await(conduct);
+        let whole = message.len() == header.total;
+        if let Some(followed) = followed {
+            passage.tenancy.awaited = if whole { Awaited::Answer(followed) } else { Awaited::Report };
+        }
+        if conduct.copying == Copying::In && whole {
+            passage.tenancy.await_copy();
+        }
+        if passage.tenancy.holds_client() {
+            // The client may wait for more before it ends the sequence: the server must answer now.
+            put(passage.splice.insert(), b'H', |_| {});
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{
     super::{
         conduct::Step,
+        named::Serial,
         statements::{Unnamed, UnnamedAt},
     },
     Block, CopyIn, Owed, Passage, Pipeline, Sequence, TransactionStatus, Undo,
@@ -49,6 +50,14 @@ impl Pipeline {
         }
     }
 
+    /// The name of a client's statement that was closed by a message which the server has not come to.
+    pub fn name_of(&self, serial: Serial) -> Option<&[u8]> {
+        self.owed.iter().find_map(|owed| match owed {
+            Owed::Own(_, Some(Undo::ClientKeeps(name, named))) if named.serial == serial => Some(&**name),
+            _ => None,
+        })
+    }
+
     /// ErrorResponse: inside a query ReadyForQuery follows; otherwise the server skips to the next Sync. What it
     /// skips is undone, the last first.
     pub(super) fn failed(&mut self, undo: &mut dyn FnMut(Undo)) -> Passage {
@@ -75,9 +84,10 @@ impl Pipeline {
         for owed in skipped.rev() {
             self.unsettled.settle(owed.decides());
             self.unnamed_unsettled.settle(owed.decides_unnamed());
-            owed.undo(&mut |one| match one {
-                Undo::Unnamed(one, at) => unnamed = Some((one, at)),
-                one => undo(one),
+            owed.undo(&mut |one| match (one, &mut unnamed) {
+                (Undo::Unnamed(one, at), unnamed) => *unnamed = Some((one, at)),
+                (Undo::UnnamedElsewhere, Some((_, at))) => *at = UnnamedAt::Unknown,
+                (one, _) => undo(one),
             });
         }
         if let Some((unnamed, at)) = unnamed {

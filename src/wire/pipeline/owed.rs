@@ -39,7 +39,7 @@ impl Owed {
             Self::Parse(_, undo, second) => {
                 undo.is_of_unnamed() || matches!(second, Some(second) if second.is_of_unnamed())
             }
-            Self::Close(_, Some(undo)) | Self::Own(_, Some(undo)) => undo.is_of_unnamed(),
+            Self::Close(_, Some(undo)) | Self::Own(_, Some(undo)) | Self::Note(undo) => undo.is_of_unnamed(),
             _ => false,
         }
     }
