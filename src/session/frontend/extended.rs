@@ -286,7 +286,7 @@ impl Frontend {
                 None => {
                     // Then the server itself says that there is none.
                     put(passage.splice.insert(), b'C', |out| out.extend_from_slice(b"S\0"));
-                    passage.pipeline.sent(Owed::Close(For::Us, None));
+                    passage.pipeline.sent(Owed::Close(For::Us, Some(Undo::UnnamedElsewhere)));
                 }
             }
             passage.tenancy.unnamed = UnnamedAt::Ours;

@@ -80,19 +80,18 @@ impl Pipeline {
         self.ran = self.ran.after_error();
         let sync = self.owed.iter().position(|owed| matches!(owed, Owed::Sync));
         let skipped = self.owed.drain(..sync.unwrap_or(self.owed.len()));
-        let mut unnamed = None;
+        let mut unnamed = Before::Untouched;
         for owed in skipped.rev() {
             self.unsettled.settle(owed.decides());
             self.unnamed_unsettled.settle(owed.decides_unnamed());
             owed.undo(&mut |one| match (one, &mut unnamed) {
-                (Undo::Unnamed(one, at), unnamed) => *unnamed = Some((one, at)),
-                (Undo::UnnamedElsewhere, Some((_, at))) => *at = UnnamedAt::Unknown,
+                (Undo::Unnamed(one, at), unnamed) => *unnamed = Before::Was(one, at),
+                (Undo::UnnamedElsewhere, Before::Was(_, at)) => *at = UnnamedAt::Unknown,
+                (Undo::UnnamedElsewhere, unnamed) => *unnamed = Before::Elsewhere,
                 (one, _) => undo(one),
             });
         }
-        if let Some((unnamed, at)) = unnamed {
-            self.give_back_unnamed(unnamed, at, undo);
-        }
+        self.give_back_unnamed(unnamed, undo);
         if sync.is_none() {
             self.sequence = Sequence::Skipping;
         }
@@ -103,19 +102,37 @@ impl Pipeline {
         passage
     }
 
-    /// The client still has this unnamed statement; or had it, when what was sent meanwhile replaced it.
-    fn give_back_unnamed(&mut self, unnamed: Unnamed, at: UnnamedAt, undo: &mut dyn FnMut(Undo)) {
+    /// The unnamed statement is what it was before; or was so, when what was sent meanwhile replaced it.
+    fn give_back_unnamed(&mut self, unnamed: Before, undo: &mut dyn FnMut(Undo)) {
+        if matches!(unnamed, Before::Untouched) {
+            return;
+        }
         for owed in &mut self.owed {
             if matches!(owed, Owed::Query(_)) {
                 return;
             }
             if let Some((before, before_at)) = owed.unnamed_mut() {
-                (*before, *before_at) = (unnamed, at);
+                match unnamed {
+                    Before::Was(unnamed, at) => (*before, *before_at) = (unnamed, at),
+                    Before::Elsewhere | Before::Untouched => *before_at = UnnamedAt::Unknown,
+                }
                 return;
             }
         }
-        undo(Undo::Unnamed(unnamed, at));
+        match unnamed {
+            Before::Was(unnamed, at) => undo(Undo::Unnamed(unnamed, at)),
+            Before::Elsewhere | Before::Untouched => undo(Undo::UnnamedElsewhere),
+        }
     }
+}
+
+/// What the unnamed statement was before messages that the server skips.
+enum Before {
+    /// What it is.
+    Untouched,
+    /// The client's is what it is, but not on the server.
+    Elsewhere,
+    Was(Unnamed, UnnamedAt),
 }
 
 /// How many messages are owed whose outcome decides something.
