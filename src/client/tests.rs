@@ -1,11 +1,16 @@
 //! Greetings and logins, cut at every offset.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use super::{Arrival, Authenticator, Greeting, Hello, LoginError, login};
+use tokio::io::AsyncWriteExt as _;
+
+use super::{Arrival, Authenticator, Caller, Greeting, Hello, LoginError, login};
 use crate::{
-    auth::{AuthType, mock::Mock, secrets::Users},
-    net::scripted::{run, scripted},
+    auth::{AuthType, mock::Mock, rules::Rules, secrets::Users},
+    net::{
+        Peer, Stream,
+        scripted::{run, scripted},
+    },
     wire::{
         error::ServerError,
         message::encode_password,
@@ -24,6 +29,12 @@ fn bytes(build: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 fn start(parameters: &[(&str, &str)]) -> Vec<u8> {
     bytes(|out| encode_startup(out, Protocol::V3_0, parameters.iter().copied()))
 }
+
+/// How long they may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the clients of these tests are.
+const THERE: Peer = Peer::Unix(None);
 
 fn newer(parameters: &[(&str, &str)]) -> Vec<u8> {
     let mut packet = start(parameters);
@@ -45,11 +56,16 @@ fn gss() -> Vec<u8> {
 async fn attempt(auth_type: AuthType, turns: &[&[u8]], cut: usize) -> (String, String) {
     let (stream, written) = scripted(turns, cut);
     let users = Users::parse("\"u\" \"pw\"").unwrap();
-    let authenticator =
-        Authenticator { auth_type, secrets: Arc::new(users), lookup: None, mock: Mock::new([0; 32]) };
-    let outcome = match Hello::read(stream).await {
+    let authenticator = Authenticator {
+        rules: Arc::new(Rules::simple(auth_type)),
+        secrets: Arc::new(users),
+        lookup: None,
+        patience: None,
+        mock: Mock::new([0; 32]),
+    };
+    let outcome = match Hello::read(Caller::new(stream, THERE)).await {
         Ok(Greeting::Cancel { key, .. }) => format!("cancel {key:?}"),
-        Ok(Greeting::Startup(arrival)) => match login(arrival, &authenticator).await {
+        Ok(Greeting::Startup(arrival)) => match login(arrival, &authenticator, PATIENCE).await {
             Ok(client) => {
                 let mut out = Vec::new();
                 client.encode_authentication_ok(&mut out);
@@ -175,13 +191,62 @@ fn logins() {
     }
 }
 
+/// The outcome of a login by a client whose process the kernel names, over a real socket.
+async fn by_peer(user: &str) -> String {
+    let (ours, mut theirs) = tokio::net::UnixStream::pair().unwrap();
+    let peer = Peer::of_unix(&ours);
+    theirs.write_all(&start(&[("user", user)])).await.unwrap();
+    let Ok(Greeting::Startup(arrival)) = Hello::read(Caller::new(Stream::Unix(ours), peer)).await else {
+        panic!("no start-up");
+    };
+    let secrets = Arc::new(Users::default());
+    let authenticator = Authenticator {
+        rules: Arc::new(Rules::simple(AuthType::Peer)),
+        secrets,
+        lookup: None,
+        patience: None,
+        mock: Mock::new([0; 32]),
+    };
+    match login(arrival, &authenticator, PATIENCE).await {
+        Ok(client) => format!("in {}", client.user),
+        Err(LoginError::Refused { error, reason, .. }) => {
+            format!("{} {} {}", error.code, error.message, reason.unwrap())
+        }
+        Err(LoginError::Gone(error)) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn the_operating_system_vouches_for_a_peer() {
+    let uid = nix::unistd::geteuid();
+    let me = nix::unistd::User::from_uid(uid).unwrap().unwrap().name;
+    assert_eq!(by_peer(&me).await, format!("in {me}"));
+    assert_eq!(
+        by_peer("somebody").await,
+        "28000 Peer authentication failed for user \"somebody\" the operating system says that it is another user's"
+    );
+    let (outcome, heard) = attempt(AuthType::Peer, &[&start(&USER_U)], 0).await;
+    let nobody_says = "u the operating system does not say whose connection it is";
+    assert_eq!(outcome, format!("FATAL: Peer authentication failed for user \"u\" (28000) {nobody_says}"));
+    assert_eq!(heard, " 28000");
+}
+
 #[test]
 fn futures_are_small() {
     let users = Arc::new(Users::default());
-    let authenticator =
-        Authenticator { auth_type: AuthType::Plain, secrets: users, lookup: None, mock: Mock::new([0; 32]) };
-    let hello = size_of_val(&Hello::read(scripted(&[], 0).0));
+    let authenticator = Authenticator {
+        rules: Arc::new(Rules::simple(AuthType::Plain)),
+        secrets: users,
+        lookup: None,
+        patience: None,
+        mock: Mock::new([0; 32]),
+    };
+    let hello = size_of_val(&Hello::read(Caller::new(scripted(&[], 0).0, THERE)));
     let (stream, startup) = (scripted(&[], 0).0, StartupMessage::from_parameters(USER_U.into_iter()));
-    let login = size_of_val(&login(Arrival { stream, startup, unread: Vec::new() }, &authenticator));
+    let login = size_of_val(&login(
+        Arrival { stream, peer: THERE, startup, unread: Vec::new() },
+        &authenticator,
+        PATIENCE,
+    ));
     assert!(hello <= 640 && login <= 1024, "{hello} and {login} bytes");
 }

@@ -39,7 +39,7 @@ impl FromStr for ServerAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let valid = match text.strip_prefix('/') {
+        let valid = match text.strip_prefix(['/', '@']) {
             Some(_) => text.rsplit_once(':').is_none_or(|(_, port)| is_port(port)),
             None => is_host_and_port(text),
         };
@@ -155,9 +155,18 @@ mod tests {
 
     #[test]
     fn server_addresses() {
-        for text in
-            ["db1", "db1:6000", "10.0.0.1:1", "[::1]:7", "[::1]", "::1", "/run/pg", "/run/pg:6", "a_b.c:1"]
-        {
+        for text in [
+            "db1",
+            "db1:6000",
+            "10.0.0.1:1",
+            "[::1]:7",
+            "[::1]",
+            "::1",
+            "/run/pg",
+            "/run/pg:6",
+            "@pg:6",
+            "a_b.c:1",
+        ] {
             assert!(text.parse::<ServerAddress>().is_ok(), "{text}");
         }
         for text in [

@@ -26,7 +26,7 @@ impl Config {
                 RouteKind::Write => "write: the leader of",
                 RouteKind::Read => "read: the replicas of",
             };
-            line(&mut text, &format!("{:<22}{to} {}", listener.address, listener.cluster));
+            line(&mut text, &format!("{:<22}{to} {}", listener.address.to_string(), listener.cluster));
         }
         match self.keys.http.address.0 {
             Some(address) => {
@@ -56,6 +56,11 @@ impl Config {
                     file.display(),
                     kind.word()
                 )
+            }
+            (None, AuthType::Hba) => "those whom the rules let in".to_owned(),
+            (None, AuthType::Reject) => "nobody is let in".to_owned(),
+            (None, AuthType::Peer) => {
+                "everybody the operating system knows by the same name (peer)".to_owned()
             }
             (None, AuthType::Trust) => "anybody, without proof (trust)".to_owned(),
             (None, kind) => format!("nobody is known, who could log in by {}", kind.word()),

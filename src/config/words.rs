@@ -78,6 +78,30 @@ words! {
 }
 
 words! {
+    /// Whether a header of the PROXY protocol comes first.
+    ProxyProtocol {
+        /// None does.
+        Off = "off",
+        /// One may.
+        Optional = "optional",
+        /// One must.
+        Required = "required",
+    }
+}
+
+words! {
+    /// Which header of the PROXY protocol is sent first.
+    ProxyHeader {
+        /// None.
+        Off = "off",
+        /// Version 1, a line of text.
+        V1 = "v1",
+        /// Version 2, binary.
+        V2 = "v2",
+    }
+}
+
+words! {
     /// Versions of PostgreSQL's protocol. Named as libpq names them.
     MaxProtocol {
         /// Every PostgreSQL knows it.
@@ -111,6 +135,16 @@ words! {
 }
 
 words! {
+    /// What is thought of code whose effects no text shows.
+    OpaqueFunctions {
+        /// It leaves nothing behind that asking the server would not find.
+        Trust = "trust",
+        /// It may leave anything behind: its client keeps its server.
+        Pin = "pin",
+    }
+}
+
+words! {
     /// What a read does when no replica qualifies.
     Fallback {
         /// Waits up to `replica_wait_timeout`, then fails.
@@ -140,10 +174,16 @@ words! {
         Md5 = "md5",
         /// The password in clear text.
         Plain = "plain",
+        /// The operating system says who is at the other end of a Unix socket.
+        Peer = "peer",
         /// Not at all.
         Trust = "trust",
+        /// As the rules in `auth_hba_file` say.
+        Hba = "hba",
+        /// Nobody is let in.
+        Reject = "reject",
     }
-    later "auth_type" { "cert", "hba", "any", "pam", "ldap", "peer", "gss", "oauth" }
+    later "auth_type" { "cert", "any", "pam", "ldap", "gss", "oauth" }
 }
 
 words! {

@@ -1,6 +1,6 @@
 //! Where a PostgreSQL server listens.
 
-use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
 
 /// PostgreSQL's port where none is given.
 const DEFAULT_PORT: u16 = 5432;
@@ -15,7 +15,8 @@ pub enum Address {
         /// Port.
         port: u16,
     },
-    /// A socket folder and the port that names the socket in it (`.s.PGSQL.<port>`), as libpq has it.
+    /// A socket folder and the port that names the socket in it (`.s.PGSQL.<port>`), as libpq has it. A folder that
+    /// begins with `@` is in the abstract namespace.
     Unix {
         /// The folder.
         folder: Arc<str>,
@@ -36,11 +37,6 @@ impl Address {
     pub fn tcp(host: &str, port: u16) -> Self {
         Self::Tcp { host: host.into(), port }
     }
-
-    /// The socket file of a Unix address.
-    pub fn socket_file(folder: &str, port: u16) -> PathBuf {
-        PathBuf::from(folder).join(format!(".s.PGSQL.{port}"))
-    }
 }
 
 impl FromStr for Address {
@@ -49,7 +45,7 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let wrong = || AddressError { text: text.to_owned() };
         let port_of = |p: &str| p.parse::<u16>().ok().filter(|p| *p != 0).ok_or_else(wrong);
-        if text.starts_with('/') {
+        if text.starts_with(['/', '@']) {
             let (folder, port) = match text.rsplit_once(':') {
                 Some((folder, port)) => (folder, port_of(port)?),
                 None => (text, DEFAULT_PORT),
@@ -104,6 +100,7 @@ mod tests {
             ("::1", "[::1]:5432"),
             ("/run/pg", "/run/pg:5432"),
             ("/run/pg:6", "/run/pg:6"),
+            ("@pg", "@pg:5432"),
         ] {
             assert_eq!(text.parse::<Address>().map(|a| a.to_string()), Ok(shown.to_owned()), "{text}");
         }

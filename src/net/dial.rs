@@ -4,7 +4,7 @@ use std::{future::Future, io, pin::Pin, time::Duration};
 
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{Address, Stream};
+use super::{Address, Stream, socket_path};
 
 /// Dials addresses. A trait, so that a simulation can stand in for the network.
 pub trait Dial: Send + Sync {
@@ -83,7 +83,7 @@ impl Dial for NetDialer {
                     Ok(Stream::Tcp(stream))
                 }
                 Address::Unix { folder, port } => {
-                    Ok(Stream::Unix(UnixStream::connect(Address::socket_file(folder, *port)).await?))
+                    Ok(Stream::Unix(UnixStream::connect(socket_path(folder, *port)).await?))
                 }
             }
         })

@@ -1,13 +1,20 @@
 //! Sockets: an address, a stream over it, and who dials.
 
 mod address;
+pub mod conveyed;
 mod dial;
 mod framed;
+mod interfaces;
+mod peer;
 #[cfg(test)]
 pub(crate) mod scripted;
 mod stream;
+mod unix;
 
 pub use address::{Address, AddressError};
 pub use dial::{Dial, KeepAlive, NetDialer};
 pub use framed::{FrameError, Inbox};
-pub use stream::{Duplex, Stream};
+pub use interfaces::interfaces;
+pub use peer::{Peer, PeerCredentials};
+pub use stream::{Detached, Duplex, Stream};
+pub use unix::{SOCKET_PATH_MAX, UnixSocket, socket_path};

@@ -26,7 +26,34 @@ pub enum Stream {
     Boxed(Box<dyn Duplex>),
 }
 
+/// A socket that no runtime looks after.
+pub enum Detached {
+    /// TCP.
+    Tcp(std::net::TcpStream),
+    /// A Unix socket.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Detached {
+    /// Gives it to the runtime that this is called on.
+    pub fn attach(self) -> io::Result<Stream> {
+        Ok(match self {
+            Self::Tcp(socket) => Stream::Tcp(TcpStream::from_std(socket)?),
+            Self::Unix(socket) => Stream::Unix(UnixStream::from_std(socket)?),
+        })
+    }
+}
+
 impl Stream {
+    /// Takes a plain socket away from its runtime, for another.
+    pub fn detach(self) -> io::Result<Detached> {
+        match self {
+            Self::Tcp(socket) => Ok(Detached::Tcp(socket.into_std()?)),
+            Self::Unix(socket) => Ok(Detached::Unix(socket.into_std()?)),
+            Self::Boxed(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Reads what is there, at most `into.len()` bytes; 0 means that the peer has ended its side.
     ///
     /// A read shorter than `into` clears the socket's readiness, so that no second, empty `recv` follows.
@@ -61,6 +88,14 @@ impl Stream {
     #[inline]
     pub fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
         self.poll_readable(cx).is_pending()
+    }
+
+    /// The peer's address, of TCP.
+    pub fn remote(&self) -> Option<std::net::SocketAddr> {
+        match self {
+            Self::Tcp(s) => s.peer_addr().ok(),
+            Self::Unix(_) | Self::Boxed(_) => None,
+        }
     }
 
     /// The peer's address for the log.

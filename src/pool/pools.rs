@@ -125,7 +125,8 @@ impl Flavours {
         Flavour::try_from(place + 1).ok()
     }
 
-    pub(super) fn settings(&self, flavour: Flavour) -> Vec<(String, String)> {
+    /// The settings behind a number.
+    pub fn settings(&self, flavour: Flavour) -> Vec<(String, String)> {
         let place = (flavour as usize).checked_sub(1);
         place.and_then(|place| self.known.lock().get(place).map(|one| one.to_vec())).unwrap_or_default()
     }
@@ -291,6 +292,7 @@ impl Pools {
             pool.tick(now);
         }
         self.0.pools.retain(|_, pool| Arc::strong_count(pool) > 1 || !pool.state.lock().slots.is_empty());
+        self.0.quotas.retain(|_, quota| Arc::strong_count(quota) > 1);
     }
 
     /// Closes every idle server: the program ends.

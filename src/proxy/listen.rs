@@ -8,12 +8,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::net::TcpStream;
-
 use super::{app::App, serve::serve, settings::keepalive};
 use crate::{
-    config::{Listener, RouteKind},
-    net::{KeepAlive, Stream},
+    config::{ListenAddress, Listener, RouteKind},
+    net::{KeepAlive, Peer, Stream, UnixSocket},
     session::{context::Context, routes::Purpose},
     wire::error::{PgError, SqlState},
 };
@@ -79,32 +77,84 @@ impl Door {
 
 /// A socket that listens.
 pub(super) struct Bound {
-    socket: TcpListener,
+    socket: Socket,
     listener: Listener,
+}
+
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixSocket),
 }
 
 /// Binds a listener, so that a second instance or a missing privilege is noticed before anything is served.
 pub(super) fn bind(listener: &Listener) -> Result<Bound, String> {
-    let bound = || {
-        let domain = socket2::Domain::for_address(listener.address);
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&listener.address.into())?;
-        socket.listen(i32::try_from(listener.backlog).unwrap_or(i32::MAX))?;
-        io::Result::Ok(TcpListener::from(socket))
+    let backlog = i32::try_from(listener.backlog).unwrap_or(i32::MAX);
+    let bound = match &listener.address {
+        ListenAddress::Tcp(address) => bind_tcp(*address, backlog).map(Socket::Tcp),
+        ListenAddress::Unix { folder, port } => {
+            UnixSocket::bind(folder, *port, listener.socket_mode.0, backlog).map(Socket::Unix)
+        }
     };
-    let socket = bound().map_err(|error| format!("cannot listen on {}: {error}", listener.address))?;
+    let socket = bound.map_err(|error| format!("cannot listen on {}: {error}", listener.address))?;
     Ok(Bound { socket, listener: listener.clone() })
+}
+
+fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+/// What accepts, once it is with a runtime. A Unix socket's file goes with it.
+enum Acceptor {
+    Tcp(tokio::net::TcpListener),
+    Unix { listener: tokio::net::UnixListener, _file: UnixSocket },
+}
+
+impl Acceptor {
+    fn of(socket: Socket) -> io::Result<Self> {
+        Ok(match socket {
+            Socket::Tcp(socket) => Self::Tcp(tokio::net::TcpListener::from_std(socket)?),
+            Socket::Unix(socket) => {
+                let listener = tokio::net::UnixListener::from_std(socket.listener.try_clone()?)?;
+                Self::Unix { listener, _file: socket }
+            }
+        })
+    }
+
+    async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Self::Tcp(socket) => {
+                socket.accept().await.map(|(stream, peer)| (Stream::Tcp(stream), Peer::Tcp(peer)))
+            }
+            Self::Unix { listener, .. } => {
+                let (stream, _unnamed) = listener.accept().await?;
+                let peer = Peer::of_unix(&stream);
+                Ok((Stream::Unix(stream), peer))
+            }
+        }
+    }
+
+    /// Where it listens, with the port that was taken if any was to be.
+    fn address(&self, asked: &ListenAddress) -> ListenAddress {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().map_or_else(|_| asked.clone(), ListenAddress::Tcp),
+            Self::Unix { .. } => asked.clone(),
+        }
+    }
 }
 
 impl Bound {
     /// Accepts until the program stops. To be run on a worker: what it deals to itself costs no wake-up.
     pub(super) async fn accept(self, app: Arc<App>) -> Result<(), String> {
         let doors = Door::all(&app, &self.listener)?;
-        let address = self.socket.local_addr().unwrap_or(self.listener.address);
+        let socket = Acceptor::of(self.socket).map_err(|error| error.to_string())?;
+        let address = socket.address(&self.listener.address);
         tracing::info!(%address, route = self.listener.route.word(), cluster = self.listener.cluster, "listening");
-        let socket = tokio::net::TcpListener::from_std(self.socket).map_err(|error| error.to_string())?;
         let mut stopping = app.stopping.subscribe();
         let keepalive = keepalive(&app.config.load());
         loop {
@@ -126,23 +176,25 @@ impl Bound {
 
 /// Gives a connection to the worker with the fewest clients. The worker that accepts it has it registered already;
 /// another registers it anew, once.
-fn deal(app: &Arc<App>, doors: &[Arc<Door>], stream: TcpStream, peer: SocketAddr, keepalive: KeepAlive) {
+fn deal(app: &Arc<App>, doors: &[Arc<Door>], stream: Stream, peer: Peer, keepalive: KeepAlive) {
     let load = |place: &usize| app.workers[*place].0.clients.load(Ordering::Relaxed);
     let Some(place) = (0..doors.len()).min_by_key(load) else { return };
     let (app, door) = (app.clone(), doors[place].clone());
-    if let Err(error) = keepalive.apply(&stream) {
+    if let Stream::Tcp(stream) = &stream
+        && let Err(error) = keepalive.apply(stream)
+    {
         tracing::debug!(client = %peer, "gone before it was served: {error}");
         return;
     }
     if place == ACCEPTOR {
-        tokio::spawn(serve(app, door, Stream::Tcp(stream), peer));
+        tokio::spawn(serve(app, door, stream, peer));
         return;
     }
-    let Ok(stream) = stream.into_std() else { return };
+    let Ok(stream) = stream.detach() else { return };
     let runtime = app.workers[place].1.clone();
     runtime.spawn(async move {
-        match TcpStream::from_std(stream) {
-            Ok(stream) => serve(app, door, Stream::Tcp(stream), peer).await,
+        match stream.attach() {
+            Ok(stream) => serve(app, door, stream, peer).await,
             Err(error) => tracing::warn!(client = %peer, "cannot serve a connection: {error}"),
         }
     });

@@ -8,15 +8,13 @@ use std::sync::Arc;
 use crate::{
     pool::account::PoolMode,
     server::conn::{Hygiene, ServerConn},
-    session::{
-        frontend::Frontend,
-        tenancy::{Settings, Tenancy},
-    },
+    session::{frontend::Frontend, tenancy::Tenancy},
     wire::{
         frame::{HEADER_BYTES, Header, Malformed, cstr},
         parameters::Parameters,
         pipeline::{Followed, OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
         splice::Splice,
+        state::Carried,
     },
 };
 
@@ -92,6 +90,8 @@ pub struct ClientSide<'a> {
     pub parameters: &'a mut Arc<Parameters>,
     /// The settings to which a reset leads.
     pub reset_values: &'a Arc<Parameters>,
+    /// What its session holds beside them.
+    pub state: &'a mut Carried,
     /// What happened during this lease.
     pub tenancy: &'a mut Tenancy,
     /// For how long the server is the client's.
@@ -158,12 +158,7 @@ impl Backend {
             let passage = pipeline.received(header.tag, status, &mut undo)?;
             match header.tag {
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
-                b'E' => {
-                    client.tenancy.failed();
-                    if is_fatal(message) {
-                        self.last_word = LastWord::Said;
-                    }
-                }
+                b'E' => self.failed(message, client),
                 b'S' if understood => {
                     progress.settings_changed |= setting(message, conn, client);
                 }
@@ -178,33 +173,25 @@ impl Backend {
                 client.tenancy.answered(pipeline.is_in_sequence());
             }
             let remaining = header.total - message.len();
-            match passage {
-                Passage::Pass => {
-                    splice.pass(message.len());
-                    self.rest = Rest::Pass(remaining);
-                }
-                Passage::Swallow => {
-                    splice.skip(message.len());
-                    self.rest = Rest::Skip(remaining);
-                }
-                Passage::NameTwice(name) => {
-                    naming::rename(message, &name, splice.insert());
-                    splice.skip(message.len());
-                    self.rest = Rest::Skip(remaining);
-                }
-                Passage::Name(serial) if understood && naming::names_ours(message) => {
-                    let name = client.frontend.statements.name_of(serial);
-                    let name = name.or_else(|| pipeline.name_of(serial)).unwrap_or_default();
-                    naming::rename(message, name, splice.insert());
-                    splice.skip(message.len());
-                }
-                Passage::Name(_) => {
-                    splice.pass(message.len());
-                    self.rest = Rest::Pass(remaining);
-                }
+            let statements = &client.frontend.statements;
+            if let Some(name) = naming::clients_name(&passage, message, pipeline, statements) {
+                naming::rename(message, &name, splice.insert());
+            } else if passage != Passage::Swallow {
+                splice.pass(message.len());
+                self.rest = Rest::Pass(remaining);
+                continue;
             }
+            splice.skip(message.len());
+            self.rest = Rest::Skip(remaining);
         }
         Ok(Received { taken: splice.taken(), bytes: splice.finish(), progress })
+    }
+
+    fn failed(&mut self, message: &[u8], client: &mut ClientSide<'_>) {
+        client.tenancy.failed();
+        if is_fatal(message) {
+            self.last_word = LastWord::Said;
+        }
     }
 
     fn rest(&mut self, splice: &mut Splice<'_>) {
@@ -239,7 +226,7 @@ fn ready(
         progress.transactions += 1;
     }
     if conn.hygiene == Hygiene::Clean && !in_transaction {
-        client.tenancy.settings = Settings::Followed;
+        client.tenancy.settles();
     }
     if pipeline.may_release() {
         conn.schema_change = None;
@@ -287,8 +274,9 @@ fn command_tag(body: &[u8], conn: &mut ServerConn, client: &mut ClientSide<'_>) 
     match tag {
         b"DISCARD ALL" => {
             client.frontend.discarded();
-            conn.statements.clear();
-            conn.hygiene = Hygiene::Clean;
+            client.tenancy.discarded();
+            *client.state = Carried::NOTHING;
+            conn.discarded();
         }
         b"DEALLOCATE ALL" => {
             client.frontend.discarded();

@@ -52,14 +52,17 @@ pub async fn cancel(key: &BackendKey, registry: &Registry, dial: &dyn Dial) -> O
 /// Cancels what a client runs, or ends its waiting.
 pub async fn cancel_client(entry: &Arc<ClientEntry>, dial: &dyn Dial) -> Outcome {
     let Some((target, on_its_way)) = entry.begin_cancel() else {
-        if entry.activity().0 == Activity::Waiting {
-            entry.tell(Order::StopWaiting);
-            return Outcome::StoppedWaiting;
-        }
-        return Outcome::NothingToCancel;
+        return match entry.activity().0 {
+            Activity::Idle | Activity::IdleInTransaction | Activity::Pinned => Outcome::NothingToCancel,
+            // Running without a server: it has got, or given back, one just now. Its session knows.
+            Activity::Waiting | Activity::Running => {
+                entry.tell(Order::StopWaiting);
+                Outcome::StoppedWaiting
+            }
+        };
     };
-    let sent =
-        tokio::time::timeout(CANCEL_MAX, crate::server::cancel(dial, &target.address, &target.key)).await;
+    let request = crate::server::cancel(dial, &target.address, target.preface, &target.key);
+    let sent = tokio::time::timeout(CANCEL_MAX, request).await;
     if matches!(sent, Ok(Ok(()))) {
         on_its_way.arrived();
         Outcome::Forwarded

@@ -6,9 +6,11 @@
 
 use crate::clock::Moment;
 use crate::{
+    pool::account::OpaquePolicy,
     server::conn::{Hygiene, ServerConn},
     session::{
-        reading::{Lexicon, Reading},
+        reading::{Lexicon, Reading, Text},
+        readings::Readings,
         tenancy::{Awaited, Settings, Tenancy},
     },
     wire::{
@@ -21,6 +23,7 @@ use crate::{
         },
         schema::Schema,
         splice::Splice,
+        state::Carried,
         statements::{
             Catalog, Scope, Sharing, Statement, TAKEN, Unnamed, UnnamedAt, fingerprint, put_close,
             put_parse_taken, put_parse_twice, taken_for_ours,
@@ -70,6 +73,8 @@ pub struct Terms<'a> {
     pub scope: &'a Scope,
     /// How texts are read.
     pub lexicon: Lexicon,
+    /// What long texts were read as.
+    pub readings: &'a Readings,
     /// Statements that a server holds; 0: names are not mapped.
     pub max_prepared_statements: usize,
     /// What is done with unnamed statements.
@@ -80,16 +85,12 @@ pub struct Terms<'a> {
     pub now: Moment,
     /// Whether writing must stay impossible.
     pub read_only: bool,
-}
-
-/// What is done with unnamed statements (`map_unnamed_statements`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UnnamedPolicy {
-    /// They are passed on.
-    #[default]
-    PassOn,
-    /// Where it can be, one that a server has prepared is used instead.
-    Map,
+    /// What the client's session holds beside the tracked settings.
+    pub state: &'a Carried,
+    /// What is thought of code whose effects no text shows.
+    pub opaque: Option<&'a OpaquePolicy>,
+    /// Which texts are looked at closely.
+    pub vigilance: Vigilance,
 }
 
 /// How far the client's bytes got.
@@ -296,8 +297,7 @@ impl Frontend {
                 Ok(())
             }
             b'F' => {
-                // A function by its number: what it leaves behind is not known.
-                passage.conn.hygiene = Hygiene::Dirty;
+                passage.touch_by_call(message);
                 passage.pipeline.sent(Owed::FunctionCall);
                 passage.tenancy.sequence_ends();
                 self.pass(header, message, passage);
@@ -337,13 +337,13 @@ impl Frontend {
         passage: &mut Passage<'_, '_>,
     ) -> Result<(), PgError> {
         let body = &message[HEADER_BYTES..];
-        let reading = if message.len() == header.total {
+        let (text, reading) = if message.len() == header.total {
             let text = cstr(body).map_or(body, |(text, _)| text);
-            Reading::of(text, passage.lexicon())
+            (Text::Whole(text), passage.read(text))
         } else {
-            Reading::of_prefix(body, passage.lexicon())
+            (Text::Prefix(body), Reading::of_prefix(body, passage.lexicon()))
         };
-        passage.heed(reading)?;
+        passage.heed(reading, text)?;
         passage.tenancy.sequence_ends();
         if let Some(followed) = passage.tenancy.must_await(reading.conduct) {
             passage.tenancy.awaited = Awaited::Answer(followed);
@@ -365,42 +365,15 @@ impl Frontend {
 }
 
 mod extended;
+mod messages;
 mod passage;
+mod touching;
 mod unnamed;
 
+use messages::{bytes_needed, cut_short, invalid_type, is_request, malformed};
 use passage::Passage;
-
-/// The bytes a message needs before it can be dealt with.
-fn bytes_needed(header: Header, left: &[u8], max_prepared_statements: usize) -> usize {
-    match header.tag {
-        // A named statement is kept, so it must be whole; until its name is there that is not known.
-        b'P' if max_prepared_statements > 0 => match left.get(HEADER_BYTES) {
-            Some(0) => header.total.min(WHOLE_BYTES_MAX),
-            Some(_) => header.total.min(STATEMENT_BYTES_MAX),
-            None => header.total.min(HEADER_BYTES + 1),
-        },
-        tag if is_request(tag) => header.total.min(WHOLE_BYTES_MAX),
-        // Passed on as it comes, or refused.
-        _ => HEADER_BYTES,
-    }
-}
-
-/// The types of message that ask a server for something (documentation, "Message Formats").
-const fn is_request(tag: u8) -> bool {
-    matches!(tag, b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'S' | b'F')
-}
-
-fn invalid_type(tag: u8) -> PgError {
-    PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid frontend message type {tag}"))
-}
-
-fn malformed(error: crate::wire::frame::Malformed) -> PgError {
-    PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid message length: {error}"))
-}
-
-fn cut_short(what: &str) -> PgError {
-    PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid {what} message: it ends too early"))
-}
+pub use touching::Vigilance;
+pub use unnamed::UnnamedPolicy;
 
 #[cfg(test)]
 mod tests;

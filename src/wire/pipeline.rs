@@ -206,9 +206,12 @@ impl Pipeline {
             Owed::CopyEnd => {}
             _ => self.sequence = Sequence::Open,
         }
-        let ends = message.ends_sequence();
-        self.unsettled.sent(message.decides(), ends);
-        self.unnamed_unsettled.sent(message.decides_unnamed(), ends);
+        self.unsettled.sent(message.decides());
+        self.unnamed_unsettled.sent(message.decides_unnamed());
+        if message.ends_sequence() {
+            self.unsettled.sequence_ends();
+            self.unnamed_unsettled.sequence_ends();
+        }
         self.owed.push_back(message);
     }
 

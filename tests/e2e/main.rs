@@ -7,6 +7,7 @@ mod crash;
 mod drivers;
 mod endurance;
 mod freeze;
+mod messages;
 mod modes;
 mod outcome;
 mod pooling;
@@ -14,5 +15,7 @@ mod reads;
 mod stopping;
 mod store;
 mod switchover;
+
+mod wire;
 mod without_store;
 mod witnesses;

@@ -43,6 +43,19 @@ impl Machine {
         Ok(Self { pg_bin: pg_bin()?, python, owner })
     }
 
+    /// Something that `deploy/install.sh` put beside the Python that has Patroni.
+    ///
+    /// # Errors
+    /// It is not there; the message says that `installer` installs it.
+    pub fn tool(&self, path: &str, installer: &str) -> Result<PathBuf> {
+        let tools = self.python.ancestors().nth(3).context("no folder of tools")?;
+        let path = tools.join(path);
+        if !path.exists() {
+            bail!("{} is not there; run: {installer}", path.display());
+        }
+        Ok(path)
+    }
+
     /// A program of PostgreSQL's.
     pub fn postgres_program(&self, name: &str) -> PathBuf {
         self.pg_bin.join(name)

@@ -9,7 +9,9 @@ use tokio::process::Child;
 use toml::Table;
 
 use crate::toml_merge::merge;
-use crate::{Answer, Cluster, Login, Moment, Part, Result, connection_string, eventually, http};
+use crate::{
+    Answer, Cluster, Login, Moment, Part, Result, Sandbox, Server, connection_string, eventually, http,
+};
 
 /// A running pgsteer.
 #[derive(Debug)]
@@ -48,14 +50,43 @@ impl Proxy {
     /// # Errors
     /// There is no program, or the overrides are no TOML.
     pub fn launch(cluster: &Cluster, part: &str, overrides: &str) -> Result<Self> {
-        let part = cluster.sandbox.part(part)?;
-        let [write, read] = [cluster.sandbox.address(2, 6432)?, cluster.sandbox.address(2, 6433)?];
-        let http = cluster.sandbox.address(2, 9930)?;
-        let trader = Login::TRADER;
-        part.write("userlist.txt", &format!("\"{}\" \"{}\"\n", trader.user, trader.password))?;
-        let mut config: Table = configuration(cluster, [write, read, http]).parse()?;
+        let mut store = Table::new();
+        store.insert("scope".to_owned(), cluster.options.scope.clone().into());
+        store.insert("store".to_owned(), "etcd3".into());
+        store.insert("endpoints".to_owned(), vec![cluster.etcd.address.to_string()].into());
+        let hosts: Vec<_> = cluster.nodes.iter().map(|node| node.address).collect();
+        Self::launch_before(&cluster.sandbox, part, store, &hosts, overrides)
+    }
+
+    /// Starts one in front of a server that no store knows, and waits until it is ready for writes.
+    ///
+    /// # Errors
+    /// It ended, or is not ready within 20 s.
+    pub async fn before(sandbox: &Sandbox, server: &Server, overrides: &str) -> Result<Self> {
+        let mut store = Table::new();
+        store.insert("store".to_owned(), "none".into());
+        let mut proxy = Self::launch_before(sandbox, "pgsteer", store, &[server.address], overrides)?;
+        proxy.ready_for("/ready?route=write", Duration::from_secs(20)).await?; // there is no replica
+        Ok(proxy)
+    }
+
+    fn launch_before(
+        sandbox: &Sandbox,
+        part: &str,
+        store: Table,
+        hosts: &[SocketAddr],
+        overrides: &str,
+    ) -> Result<Self> {
+        let part = sandbox.part(part)?;
+        let [write, read] = [sandbox.address(2, 6432)?, sandbox.address(2, 6433)?];
+        let http = sandbox.address(2, 9930)?;
+        let users = [Login::TRADER, Login::POSTGRES];
+        let users = users.map(|Login { user, password }| format!("\"{user}\" \"{password}\"\n")).concat();
+        part.write("userlist.txt", &users)?;
+        let mut config: Table = configuration([write, read, http]).parse()?;
+        merge(&mut config, [("clusters".to_owned(), clusters(store))].into_iter().collect());
         merge(&mut config, overrides.parse::<Table>().context("overrides")?);
-        without_store(&mut config, cluster);
+        without_store(&mut config, hosts);
         let file = part.write("pgsteer.toml", &toml::to_string(&config)?)?;
         // The build folder may be closed to the user that runs it.
         let program = part.folder().join("pgsteer");
@@ -71,6 +102,10 @@ impl Proxy {
     /// # Errors
     /// It ended, or not in time.
     pub async fn ready(&mut self, within: Duration) -> Result {
+        self.ready_for("/ready", within).await
+    }
+
+    async fn ready_for(&mut self, path: &str, within: Duration) -> Result {
         let http = self.http;
         let part = self.part.clone();
         let running = &mut self.running;
@@ -78,7 +113,7 @@ impl Proxy {
             if let Ok(Some(status)) = running.try_wait() {
                 return Some(Err(status));
             }
-            let answer = http::request(http, "GET", "/ready", "", Duration::from_secs(1)).await.ok()?;
+            let answer = http::request(http, "GET", path, "", Duration::from_secs(1)).await.ok()?;
             (answer.status == 200).then_some(Ok(()))
         });
         let said = || std::fs::read_to_string(part.log()).unwrap_or_default();
@@ -171,26 +206,28 @@ fn binary() -> Result<PathBuf> {
 }
 
 /// Where the overrides say `store = "none"`: the servers to ask, instead of where the store is.
-fn without_store(config: &mut Table, cluster: &Cluster) {
+fn without_store(config: &mut Table, hosts: &[SocketAddr]) {
     let trading = config.get_mut("clusters").and_then(|all| all.get_mut("trading"));
     let Some(trading) = trading.and_then(toml::Value::as_table_mut) else { return };
     if trading.get("store").and_then(toml::Value::as_str) == Some("none") {
         trading.retain(|key, _| key != "endpoints" && key != "scope");
-        let hosts: Vec<_> = cluster.nodes.iter().map(|node| node.address.to_string()).collect();
+        let hosts: Vec<_> = hosts.iter().map(SocketAddr::to_string).collect();
         trading.entry("hosts").or_insert_with(|| hosts.into());
     }
 }
 
-fn configuration(cluster: &Cluster, [write, read, http]: [SocketAddr; 3]) -> String {
+/// The one cluster, with what is the same for all.
+fn clusters(mut store: Table) -> toml::Value {
     let monitoring = Login::MONITORING;
+    store.insert("probe_user".to_owned(), monitoring.user.into());
+    store.insert("probe_password".to_owned(), monitoring.password.into());
+    let clusters: Table = [("trading".to_owned(), store.into())].into_iter().collect();
+    clusters.into()
+}
+
+fn configuration([write, read, http]: [SocketAddr; 3]) -> String {
     format!(
         r#"
-        [clusters.trading]
-        scope = "{scope}"
-        store = "etcd3"
-        endpoints = ["{etcd}"]
-        probe_user = "{user}"
-        probe_password = "{password}"
         [[listen]]
         address = "{write}"
         route = "write"
@@ -202,10 +239,6 @@ fn configuration(cluster: &Cluster, [write, read, http]: [SocketAddr; 3]) -> Str
         auth_file = "userlist.txt"
         [http]
         address = "{http}"
-        "#,
-        scope = cluster.options.scope,
-        etcd = cluster.etcd.address,
-        user = monitoring.user,
-        password = monitoring.password,
+        "#
     )
 }

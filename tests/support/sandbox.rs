@@ -129,11 +129,17 @@ impl Part {
     /// It cannot be started.
     pub fn start(&self, program: &Path, arguments: &[String]) -> Result<tokio::process::Child> {
         let log = File::options().create(true).append(true).open(self.log())?;
+        let mut command = self.command(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        tokio::process::Command::from(command).spawn().with_context(|| format!("{}", program.display()))
+    }
+
+    /// A program that is to run in the folder, as the owner, in a process group of its own.
+    pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         become_owner(&self.machine, &mut command);
-        command.args(arguments).current_dir(&self.folder).env("HOME", &self.folder).process_group(0);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        tokio::process::Command::from(command).spawn().with_context(|| format!("{}", program.display()))
+        command.current_dir(&self.folder).env("HOME", &self.folder).process_group(0);
+        command
     }
 
     /// Sends a signal (`KILL`, `STOP`, `CONT`, `TERM` …) to every process of this part; returns when `KILL` or `STOP`

@@ -145,11 +145,14 @@ pub(super) struct Unsettled {
 
 impl Unsettled {
     #[inline]
-    pub(super) fn sent(&mut self, decides: bool, ends_sequence: bool) {
+    pub(super) fn sent(&mut self, decides: bool) {
         self.all += usize::from(decides);
-        if ends_sequence {
-            self.earlier = self.all;
-        }
+    }
+
+    /// What was sent so far is a whole sequence.
+    #[inline]
+    pub(super) const fn sequence_ends(&mut self) {
+        self.earlier = self.all;
     }
 
     /// The oldest is settled first.
