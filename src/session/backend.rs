@@ -139,6 +139,16 @@ impl Backend {
             }
             let left = splice.rest();
             let Some(header) = Header::read(left)? else { break };
+            if pipeline.keeps_sequence() {
+                match refused(header, left, pipeline, client)? {
+                    Refusal::Unclear => break,
+                    Refusal::Refused(bytes) => {
+                        splice.skip(bytes);
+                        continue;
+                    }
+                    Refusal::Aside | Refusal::None => {}
+                }
+            }
             let understood =
                 matches!(header.tag, b'Z' | b'S' | b'E' | b'C') && header.total <= WHOLE_BYTES_MAX;
             if understood && left.len() < header.total {
@@ -157,6 +167,7 @@ impl Backend {
             let last = pipeline.len() == 1;
             let passage = pipeline.received(header.tag, status, &mut undo)?;
             match header.tag {
+                b'Z' if passage == Passage::Swallow => {}
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
                 b'E' => self.failed(message, client),
                 b'S' if understood => {
@@ -211,6 +222,29 @@ impl Backend {
             self.rest = Rest::None;
         }
     }
+}
+
+/// Whether the server refuses what we put in place of the client's unnamed statement: then the sequence is to be sent
+/// again, and what was said of it is dropped.
+#[cold]
+fn refused(
+    header: Header,
+    left: &[u8],
+    pipeline: &mut Pipeline,
+    client: &ClientSide<'_>,
+) -> Result<Refusal, Malformed> {
+    let refusal = refusal::read(header, left)?;
+    match refusal {
+        Refusal::Unclear | Refusal::Aside => return Ok(refusal),
+        Refusal::Refused(_)
+            if client.frontend.stand_in().is_some_and(|statement| pipeline.send_again(statement)) =>
+        {
+            return Ok(refusal);
+        }
+        Refusal::Refused(_) | Refusal::None => {}
+    }
+    pipeline.forget_sequence();
+    Ok(Refusal::None)
 }
 
 fn ready(
@@ -308,6 +342,9 @@ const fn own_answer(answer: OwnAnswer) -> &'static [u8] {
 }
 
 mod naming;
+mod refusal;
+
+use refusal::Refusal;
 
 #[cfg(test)]
 mod tests;

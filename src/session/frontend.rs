@@ -193,6 +193,14 @@ impl Frontend {
         matches!(self.rest, Rest::Pass(_))
     }
 
+    /// The statement that stands for the client's unnamed one, if one does and no message is on its way in part.
+    pub fn stand_in(&self) -> Option<&Arc<Statement>> {
+        match &self.unnamed {
+            Unnamed::Shared(statement) if self.rest == Rest::None => Some(statement),
+            _ => None,
+        }
+    }
+
     /// The named statements were discarded by command. The unnamed one is not touched by that.
     pub fn discarded(&mut self) {
         self.statements.clear();

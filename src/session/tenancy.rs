@@ -155,10 +155,13 @@ impl Tenancy {
 
     /// A statement has succeeded; `last` if it is the last that was sent.
     pub(super) fn completed(&mut self, last: bool) {
-        if let Awaited::Answer(followed @ (Followed::Reset(_) | Followed::AllReset)) = self.awaited
-            && last
-        {
-            self.reset = Some(followed);
+        match self.awaited {
+            Awaited::Answer(followed @ (Followed::Reset(_) | Followed::AllReset)) if last => {
+                self.reset = Some(followed);
+            }
+            // Set again before the reset was reported: the server's report says what it came to.
+            Awaited::Answer(Followed::Changed) => self.reset = None,
+            Awaited::Answer(_) | Awaited::Nothing | Awaited::Report => {}
         }
     }
 

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 pub use super::conduct::{
     Block, Conduct, Copying, Followed, Outlook, Parsing, Residue, Step, TransactionStatus,
 };
+use again::Again;
 use failing::Unsettled;
 
 use super::{
@@ -72,6 +73,8 @@ pub enum Owed {
     FunctionCall,
     /// Sync: ReadyForQuery.
     Sync,
+    /// A Sync that ends nothing of the client's: ReadyForQuery, for us.
+    OwnSync,
     /// Nothing, but behind an error this is undone with the rest.
     Note(Undo),
     /// CopyDone or CopyFail: nothing, but a Sync before it was swallowed by the copy.
@@ -142,6 +145,8 @@ pub struct Pipeline {
     /// What was answered since the last ReadyForQuery has come to.
     ran: Outlook,
     copy: CopyIn,
+    /// What was sent, where it can be sent once more.
+    again: Again,
 }
 
 impl Pipeline {
@@ -191,7 +196,9 @@ impl Pipeline {
         let mut owed = std::mem::take(&mut self.owed);
         owed.clear();
         owed.shrink_to(64);
-        *self = Self { owed, ..Self::default() };
+        let mut again = std::mem::take(&mut self.again);
+        again.reset();
+        *self = Self { owed, again, ..Self::default() };
     }
 
     /// A message goes to the server.
@@ -206,6 +213,10 @@ impl Pipeline {
             Owed::CopyEnd => {}
             _ => self.sequence = Sequence::Open,
         }
+        self.owe(message);
+    }
+
+    fn owe(&mut self, message: Owed) {
         self.unsettled.sent(message.decides());
         self.unnamed_unsettled.sent(message.decides_unnamed());
         if message.ends_sequence() {
@@ -327,6 +338,7 @@ impl Pipeline {
         self.ran = Outlook::Safe(self.status);
         match self.settle() {
             Some(Owed::Query(_) | Owed::FunctionCall | Owed::Sync) => Some(Passage::Pass),
+            Some(Owed::OwnSync) => Some(Passage::Swallow),
             _ => None,
         }
     }
@@ -360,6 +372,7 @@ impl Pipeline {
     }
 }
 
+mod again;
 mod failing;
 mod owed;
 

@@ -38,6 +38,7 @@ impl Frontend {
             Sent { fingerprint: fingerprint(scope.fingerprint(), &[query, types]), scope, query, types };
         match passage.conn.statements.unnamed(&sent, when) {
             Known::Fresh(statement) => {
+                passage.pipeline.keep_sequence();
                 let before = std::mem::replace(&mut self.unnamed, Unnamed::Shared(statement));
                 passage.pipeline.sent(Owed::Own(
                     OwnAnswer::ParseComplete,

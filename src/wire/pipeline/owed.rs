@@ -21,7 +21,7 @@ impl Owed {
 
     /// Whether an error before it does not reach beyond it.
     pub(super) const fn ends_sequence(&self) -> bool {
-        matches!(self, Self::Sync | Self::Query(_) | Self::FunctionCall)
+        matches!(self, Self::Sync | Self::OwnSync | Self::Query(_) | Self::FunctionCall)
     }
 
     /// Whether its outcome decides which named statements there are.
