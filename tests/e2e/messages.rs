@@ -44,6 +44,32 @@ async fn random_messages_are_answered_alike() -> Result {
     Ok(())
 }
 
+/// A table changes while it is read, by somebody whom pgsteer does not see: as PostgreSQL would have it, every answer after
+/// the change shows it, and nobody hears of a plan that was made before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_the_schema_elsewhere_shows_at_once() -> Result {
+    let single = Single::start(Release::System, Door::Open, "", OVERRIDES).await?;
+    let superuser = single.server.superuser().await?;
+    superuser.batch_execute("CREATE DATABASE through OWNER trader").await?;
+    let [(_, directly), (_, through)] = single.both();
+    let changed = tokio::task::spawn_blocking(move || -> Result {
+        let select = Step::unnamed("select * from changing");
+        let mut owner = Peer::connect(directly, "through")?;
+        let mut readers = [Peer::connect(through, "through")?, Peer::connect(through, "through")?];
+        owner.say("create table changing as select 1 as n")?;
+        for columns in 1..=20 {
+            for turn in 0..8 {
+                let heard = readers[turn % 2].ask(&select)?;
+                ensure!(heard.error().is_none(), "{:?}", heard.error());
+                ensure!(heard.columns() == [columns, columns], "{:?} instead of {columns}", heard.columns());
+            }
+            owner.say(&format!("alter table changing add column c{columns} int"))?;
+        }
+        Ok(())
+    });
+    changed.await?.inspect_err(|_| eprintln!("{}", single.sandbox.logs(40)))
+}
+
 /// One of the two ways to a server.
 #[derive(Clone, Copy)]
 struct Side {

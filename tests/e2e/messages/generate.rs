@@ -135,6 +135,24 @@ impl Step {
         step
     }
 
+    /// A single query by the simple protocol.
+    pub(super) fn simple(text: &str) -> Self {
+        let mut step = Self::default();
+        step.say(b'Q', format!("Query {text:?}"), &[text.as_bytes(), b"\0"].concat());
+        step
+    }
+
+    /// A single query without parameters, as most drivers send it.
+    pub(super) fn unnamed(text: &str) -> Self {
+        let mut step = Self::default();
+        step.say(b'P', format!("Parse {text:?}"), &[b"\0", text.as_bytes(), &[0; 3]].concat());
+        step.say(b'B', "Bind".to_owned(), &[0; 8]);
+        step.of_kind(b'D', 'P', "");
+        step.execute("", 0);
+        step.say(b'S', "Sync".to_owned(), b"");
+        step
+    }
+
     /// What comes into the dice's head.
     pub(super) fn random(dice: &mut Dice, client: u64) -> Self {
         let mut step = Self::of(client);

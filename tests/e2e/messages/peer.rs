@@ -23,6 +23,15 @@ pub(super) struct Peer {
     pub(super) settings: BTreeMap<String, String>,
 }
 
+/// Where an answer ends.
+#[derive(Clone, Copy, PartialEq)]
+enum Until {
+    /// At the next ReadyForQuery.
+    Ready,
+    /// At that of the marks.
+    Mark,
+}
+
 /// What was answered to one step.
 #[derive(Default)]
 pub(super) struct Heard {
@@ -75,18 +84,31 @@ impl Peer {
         self.play_in_pieces(&[bytes]).with_context(|| format!("{step}"))
     }
 
+    /// Sends a single query, and hears what it is answered.
+    pub(super) fn ask(&mut self, query: &Step) -> Result<Heard> {
+        self.stream.write_all(&query.bytes())?;
+        self.hear(Until::Ready)
+    }
+
+    /// Runs a query that must succeed.
+    pub(super) fn say(&mut self, query: &str) -> Result {
+        let heard = self.ask(&Step::simple(query))?;
+        ensure!(heard.error().is_none(), "{query}: {:?}", heard.error());
+        Ok(())
+    }
+
     pub(super) fn play_in_pieces(&mut self, pieces: &[&[u8]]) -> Result<Heard> {
         let mut writing = self.stream.try_clone()?;
         std::thread::scope(|scope| {
             // Beside reading, so that neither side waits for the other to read. That nobody reads any more shows there.
             let sending = scope.spawn(move || pieces.iter().try_for_each(|piece| writing.write_all(piece)));
-            let heard = self.hear();
+            let heard = self.hear(Until::Mark);
             drop(sending.join());
             heard
         })
     }
 
-    fn hear(&mut self) -> Result<Heard> {
+    fn hear(&mut self, until: Until) -> Result<Heard> {
         let (mut heard, mut marks) = (Heard::default(), 0);
         loop {
             let said = self.message();
@@ -97,7 +119,7 @@ impl Peer {
             if self.note(tag, &body) {
                 continue;
             }
-            let is_last = marks >= MARKS && tag == b'Z';
+            let is_last = (marks >= MARKS || until == Until::Ready) && tag == b'Z';
             marks = if tag == b'3' { marks + 1 } else { 0 };
             heard.messages.push(Message { tag, body: comparable(tag, body) });
             if is_last {
@@ -141,6 +163,17 @@ impl Peer {
 }
 
 impl Heard {
+    /// The error that was told first, if one was.
+    pub(super) fn error(&self) -> Option<String> {
+        self.messages.iter().find(|message| message.tag == b'E').map(ToString::to_string)
+    }
+
+    /// How many columns each description and each row has.
+    pub(super) fn columns(&self) -> Vec<u8> {
+        let counted = self.messages.iter().filter(|message| matches!(message.tag, b'T' | b'D'));
+        counted.filter_map(|message| message.body.get(1).copied()).collect()
+    }
+
     fn tail(&self) -> String {
         self.messages.iter().rev().take(4).rev().map(|message| format!("\n    {message}")).collect()
     }
