@@ -7,6 +7,7 @@ mod crash;
 mod drivers;
 mod endurance;
 mod freeze;
+mod messages;
 mod modes;
 mod outcome;
 mod pooling;
