@@ -6,6 +6,7 @@
 mod common;
 
 mod databases;
+mod directory;
 mod guessing;
 mod lookups;
 mod pgsteer;
@@ -13,3 +14,5 @@ mod rules;
 mod rustls_client;
 mod servers;
 mod tls;
+mod tokens;
+mod verifiers;
