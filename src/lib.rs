@@ -40,8 +40,8 @@
 //! # Rooms
 //!
 //! A module imports only from those above it; a test holds that:
-//! [`clock`], [`metrics`], [`tls`] → [`config`] → [`wire`] → [`sql`] → [`auth`] → [`net`] → [`server`] → [`cluster`] → [`route`]
-//! → [`pool`] → [`client`] → [`session`] → [`admin`] → [`proxy`].
+//! [`clock`], [`metrics`], [`tls`] → [`config`] → [`wire`] → [`sql`] → [`auth`] → [`net`] → [`server`] → [`cluster`]
+//! → [`route`] → [`pool`] → [`client`] → [`session`] → [`admin`] → [`proxy`].
 
 pub mod admin;
 pub mod auth;

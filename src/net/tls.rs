@@ -1,8 +1,9 @@
 //! TLS over a stream, as the relay needs it: what is taken is on its way, and an idle connection holds no buffer.
 //!
-//! Two rules make it fit beside plain sockets. [`TlsStream::poll_send`] says that bytes were sent only when the socket
+//! Three rules make it fit beside plain sockets. [`TlsStream::poll_send`] says that bytes were sent only when the socket
 //! has taken all of their records; until then it is pending, and must be called again with bytes that begin with
-//! the same ones. And [`TlsStream::poll_readable`] is never pending while something decrypted lies here.
+//! the same ones. Nothing of the caller's goes out but in that call, so that whoever has lost the right to write sends
+//! nothing by reading. And [`TlsStream::poll_readable`] is never pending while something decrypted lies here.
 
 mod handshake;
 mod session;
@@ -68,10 +69,7 @@ impl TlsStream {
     /// Reads what is there, at most `into.len()` bytes; 0 means that the peer has ended its side in due form. A
     /// connection that is cut off without that is an error: somebody else may have cut it.
     pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        if !self.outgoing.is_empty() {
-            // Should the socket take nothing, reading goes on all the same: the peer may write before it reads.
-            let _pending = self.poll_drain(cx)?;
-        }
+        self.answer(cx)?;
         while self.plain.is_empty() {
             if self.receiving == Receiving::Ended {
                 return Poll::Ready(Ok(0));
@@ -101,8 +99,12 @@ impl TlsStream {
 
     /// Whether a look may be worth while. Registers `cx` if not, without a system call.
     pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let waits = !self.plain.is_empty() || self.receiving == Receiving::Ended || !self.outgoing.is_empty();
-        if waits { Poll::Ready(Ok(())) } else { self.under.poll_readable(cx) }
+        let unsent = self.owed == 0 && !self.outgoing.is_empty();
+        if unsent || !self.plain.is_empty() || self.receiving == Receiving::Ended {
+            Poll::Ready(Ok(()))
+        } else {
+            self.under.poll_readable(cx)
+        }
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -130,12 +132,20 @@ impl TlsStream {
             Ok(Turn::Ended) => self.receiving = Receiving::Ended,
             Err(error) => {
                 // The peer is told why, if it takes it at once.
-                let _sent = self.poll_drain(cx);
+                let _told = self.answer(cx);
                 return Err(error);
             }
         }
-        // Answers to the peer's own messages (a new key, say) are sent when there are any.
-        let _pending = self.poll_drain(cx)?;
+        self.answer(cx)
+    }
+
+    /// Sends what answers the peer's own messages (a new key, say). While something of the caller's is on its way,
+    /// that waits with it: whether the caller may still send anything is for the caller to say, at each attempt.
+    fn answer(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.owed == 0 {
+            // Should the socket take nothing, reading goes on all the same: the peer may write before it reads.
+            let _pending = self.poll_drain(cx)?;
+        }
         Ok(())
     }
 

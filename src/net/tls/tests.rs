@@ -193,6 +193,25 @@ async fn sent_means_that_the_socket_has_it() {
     drop(ours);
 }
 
+/// Whoever has lost the right to write sends nothing by reading.
+#[tokio::test]
+async fn reading_sends_nothing_of_the_callers() {
+    let pki = Pki::new();
+    let (mut ours, _, theirs) = pair(&pki, &BOTH, 100_000).await;
+    let (mut raw, _) = theirs.into_inner();
+    let mut cx = Context::from_waker(Waker::noop());
+    let message = vec![7; 50_000];
+    assert!(ours.poll_send(&mut cx, &message).is_pending());
+    let mut taken = vec![0; 100_000];
+    assert_eq!(raw.read(&mut taken).await.unwrap(), 4096, "the pipe was full");
+    let mut into = [0; 10];
+    assert!(ours.poll_receive(&mut cx, &mut into).is_pending());
+    let mut buffer = ReadBuf::new(&mut taken);
+    assert!(Pin::new(&mut raw).poll_read(&mut cx, &mut buffer).is_pending(), "something was sent");
+    assert!(ours.poll_send(&mut cx, &message).is_pending());
+    assert_eq!(raw.read(&mut taken).await.unwrap(), 4096);
+}
+
 #[tokio::test]
 async fn quiet_means_that_nothing_is_there() {
     let pki = Pki::new();
