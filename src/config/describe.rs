@@ -65,6 +65,7 @@ impl Config {
             (None, AuthType::Peer) => {
                 "everybody the operating system knows by the same name (peer)".to_owned()
             }
+            (None, AuthType::Cert) => "everybody with a certificate, by its common name (cert)".to_owned(),
             (None, AuthType::Trust) => "anybody, without proof (trust)".to_owned(),
             (None, kind) => format!("nobody is known, who could log in by {}", kind.word()),
         };

@@ -27,7 +27,7 @@ use crate::{
         balance::round_robin,
         table::{NoRoute, ReadRoute, RoutingTable, Target, WriteRoute},
     },
-    server::{ConnectError, Connected, ServerLogin, connect},
+    server::{Approach, ConnectError, Connected, ServerLogin, connect},
     session::{
         replication::{Ended, Post},
         routes::Purpose,
@@ -153,7 +153,7 @@ async fn admit(
     let target = target(way, &settings).await?;
     let post = Post::new(way.context.router.clone(), &target);
     let server = server_login(&account, &settings, login)?;
-    let preface = server.preface;
+    let approach = server.approach.clone();
     let connected = open(app, &target, &post, &server, settings.connect_timeout).await?;
     let mut random = [0; BackendKey::OUR_SECRET];
     let secret = &mut random[..login.startup.protocol().secret_bytes()];
@@ -162,7 +162,7 @@ async fn admit(
         .and_then(|()| app.registry.register(account, login.peer.address(), app.clock.now(), secret))
         .ok_or_else(|| PgError::fatal(SqlState::INTERNAL_ERROR, "no random numbers for a cancel key"))?;
     entry.enter(Activity::Running, app.clock.now());
-    entry.leased(&Arc::new(CancelTarget::unpooled(target.address, preface, connected.key.clone())));
+    entry.leased(&Arc::new(CancelTarget::unpooled(target.address, approach, connected.key.clone())));
     if *app.stopping.borrow() {
         return Err(PgError::fatal(SqlState::ADMIN_SHUTDOWN, "pgsteer is shutting down"));
     }
@@ -276,7 +276,10 @@ fn server_login(
         parameters,
         credential: account.credential.load_full().map_or(Credential::None, |known| (*known).clone()),
         protocol: settings.protocol,
-        preface: settings.preface.of_client(client),
+        approach: Approach {
+            preface: settings.approach.preface.of_client(client),
+            ..settings.approach.clone()
+        },
     })
 }
 

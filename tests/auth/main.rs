@@ -13,5 +13,8 @@ mod lookups;
 mod modules;
 mod pgsteer;
 mod rules;
+mod rustls_client;
+mod servers;
+mod tls;
 mod tokens;
 mod verifiers;
