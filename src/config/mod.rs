@@ -53,7 +53,7 @@ pub use reload::Change;
 pub use secret::Secret;
 pub use settings::{
     Auth, AuthQuery, Cluster, Credentials, Databases, Etcd3, Limits, Listener, PoolSettings, Probe, Rotation,
-    ServerLogin, StoreSource, StoreTls, Tcp,
+    ServerLogin, StoreSource, StoreTls, Tcp, UnnamedStatements,
 };
 pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
 pub use tls_keys::{ClientTls, ServerTls, Trusted};

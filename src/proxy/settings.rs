@@ -73,7 +73,7 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
         opaque: opaque_policy(&pool),
         pin_max: pool.pin_max.map(count),
         pin_timeout: pool.pin_timeout,
-        map_unnamed: pool.map_unnamed_statements,
+        map_unnamed: pool.unnamed_statements == config::UnnamedStatements::Mapped,
         client_idle_timeout: pool.client_idle_timeout,
         idle_transaction_timeout: pool.idle_transaction_timeout,
         query_timeout: pool.query_timeout,
