@@ -8,6 +8,7 @@ use super::{
     credentials::{by_name, by_password},
     hello::Arrival,
     lookup::{Age, Found, Lookup, Need, listed, nobody},
+    names::Names,
     outside::{Outside, ask_password},
     patience::Patience,
     peer::whence,
@@ -22,13 +23,13 @@ use crate::{
         scram::NONCE_BYTES,
         secrets::{Credential, Secrets},
         throttle::ThrottlePolicy,
-        visit::{Visit, Wants},
+        visit::Visit,
     },
     net::{FrameError, Inbox, Peer, Stream, interfaces},
     wire::{
         error::{PgError, SqlState},
         message::Authentication,
-        startup::{Replication, StartupMessage},
+        startup::StartupMessage,
     },
 };
 
@@ -155,36 +156,6 @@ pub async fn login(
             Box::pin(tell_and_close(arrival.stream, &told, &error)).await;
             Err(LoginError::Refused { error, user, reason })
         }
-    }
-}
-
-/// Who, where to and what for.
-struct Names {
-    user: String,
-    database: String,
-    wants: Wants,
-}
-
-impl Names {
-    fn of(startup: &StartupMessage) -> Result<Self, PgError> {
-        let text = |name| match startup.get(name).map(str::from_utf8) {
-            None | Some(Ok("")) => Ok(None),
-            Some(Ok(text)) => Ok(Some(text.to_owned())),
-            Some(Err(_)) => Err(PgError::fatal(
-                SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-                format!("invalid byte sequence for encoding \"UTF8\" in startup parameter \"{name}\""),
-            )),
-        };
-        let user = text("user")?.ok_or_else(|| {
-            let message = "no PostgreSQL user name specified in startup packet";
-            PgError::fatal(SqlState::INVALID_AUTHORIZATION, message)
-        })?;
-        // A word that is none is refused before anybody is asked who he is.
-        let wants = match startup.replication()? {
-            Some(Replication::Physical) => Wants::PhysicalReplication,
-            Some(Replication::Logical) | None => Wants::Session,
-        };
-        Ok(Self { wants, database: text("database")?.unwrap_or_else(|| user.clone()), user })
     }
 }
 

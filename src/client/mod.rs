@@ -5,6 +5,7 @@ mod credentials;
 mod hello;
 mod login;
 mod lookup;
+mod names;
 mod outside;
 mod patience;
 mod peer;
