@@ -280,7 +280,10 @@ impl Session {
             let inbox = std::mem::take(&mut self.inbox);
             let taken = self.send_on(x, &inbox, output, now, cx)?;
             self.keep(inbox, taken);
-            return Ok(taken > 0);
+            // Where more bytes are needed, they must be read: otherwise nobody would be woken by them.
+            if taken > 0 || self.resume {
+                return Ok(taken > 0);
+            }
         }
         if x.client != ClientEnd::Open {
             return Ok(false);
