@@ -7,6 +7,7 @@ use pgsteer::{
     auth::{
         self,
         feeds::{ServerMethod, feeds},
+        rules::{Method, Rules},
     },
     config::{self, Config, SecretKind, ServerAddress, Source},
     metrics, proxy,
@@ -118,10 +119,22 @@ fn main() -> ExitCode {
 fn check(source: &Source) -> ExitCode {
     match source.load() {
         Ok(config) => {
+            let rules = match proxy::rules(&config) {
+                Ok(rules) => rules,
+                Err(wrong) => {
+                    complain(&wrong.to_string());
+                    return ExitCode::FAILURE;
+                }
+            };
             for warning in config.warnings() {
                 complain(&format!("{}\n", warning.render()));
             }
-            print(&format!("{} is valid.\n\n{}\n{}", config.name, config.describe(), server_logins(&config)))
+            print(&format!(
+                "{} is valid.\n\n{}\n{}",
+                config.name,
+                config.describe(),
+                server_logins(&config, &rules)
+            ))
         }
         Err(invalid) => {
             complain(&invalid.to_string());
@@ -132,21 +145,33 @@ fn check(source: &Source) -> ExitCode {
 
 /// Which servers the users can be logged in to, by what is known of them. A forced `password` of a database, and a
 /// database's forced `user`, stand apart.
-fn server_logins(config: &Config) -> String {
-    let client = match config.auth.kind {
-        config::AuthType::ScramSha256 => auth::AuthType::ScramSha256,
-        config::AuthType::Md5 => auth::AuthType::Md5,
-        config::AuthType::Plain => auth::AuthType::Plain,
-        config::AuthType::Peer => auth::AuthType::Peer,
-        config::AuthType::Trust => auth::AuthType::Trust,
-    };
+fn server_logins(config: &Config, rules: &Rules) -> String {
+    let mut methods = Vec::new();
+    for rule in rules.all() {
+        let method = match rule.method {
+            Method::Secret(auth_type) => auth_type,
+            // As with trust, the client shows nothing that could log in elsewhere.
+            Method::Certificate => auth::AuthType::Trust,
+            Method::Peer => auth::AuthType::Peer,
+            Method::Reject => continue,
+        };
+        if !methods.contains(&method) {
+            methods.push(method);
+        }
+    }
+    methods.into_iter().map(|method| server_logins_after(method, config)).collect()
+}
+
+/// The same for users who log in to us by this method.
+fn server_logins_after(client: auth::AuthType, config: &Config) -> String {
     let mut kinds: BTreeSet<_> = config.auth.users.iter().map(|(_, secret)| SecretKind::of(secret)).collect();
     if kinds.is_empty() {
         kinds.insert(SecretKind::Empty);
     }
-    let mut text =
-        "Servers that users can be logged in to, by their secret here and the server's pg_hba.conf\n"
-            .to_owned();
+    let mut text = format!(
+        "Servers that users can be logged in to who log in by {client}, by their secret here and the server's \
+         pg_hba.conf\n"
+    );
     let servers = [
         ("scram-sha-256", ServerMethod::Scram),
         ("md5", ServerMethod::Md5),

@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::{process::Command, sync::Arc};
+use std::{process::Command, sync::Arc, time::Duration};
 
 use common::postgres::{Postgres, binaries, free_port};
 
@@ -12,10 +12,11 @@ use pgsteer::{
     auth::{
         AuthType,
         mock::Mock,
+        rules::Rules,
         secrets::{Credential, Password, UserSecret, Users},
     },
-    client::{Authenticator, Greeting, Hello, login},
-    net::{Address, NetDialer, Peer, Stream},
+    client::{Authenticator, Caller, Greeting, Hello, login},
+    net::{Address, NetDialer, Peer, Stream, conveyed::Preface},
     server::{ConnectError, Connected, QueryError, ServerLogin, cancel, connect, simple_query},
     wire::{
         error::SqlState,
@@ -78,6 +79,7 @@ fn as_user(user: &str, credential: Credential) -> ServerLogin {
         parameters,
         credential,
         protocol: Protocol::NEWEST,
+        preface: Preface::None,
     }
 }
 
@@ -195,7 +197,7 @@ async fn cancelling(server: &Server) {
         tokio::spawn(async move { (simple_query(&mut stream, "select pg_sleep(600)").await, stream) });
     let mut admin = server.open("postgres", Credential::None).await.unwrap();
     while ask(&mut admin.stream, &asleep).await != [Some("1".to_owned())] {}
-    cancel(&NetDialer::default(), &server.tcp(), &key).await.unwrap();
+    cancel(&NetDialer::default(), &server.tcp(), Preface::None, &key).await.unwrap();
     let (outcome, mut stream) = sleeper.await.unwrap();
     match outcome {
         Err(QueryError::Server(error)) => assert_eq!(error.code, SqlState::QUERY_CANCELED),
@@ -208,16 +210,19 @@ async fn cancelling(server: &Server) {
 async fn serve(listener: tokio::net::TcpListener, authenticator: Authenticator, address: Address) {
     loop {
         let (socket, peer) = listener.accept().await.unwrap();
-        let Ok(Greeting::Startup(arrival)) = Hello::read(Stream::Tcp(socket), Peer::Tcp(peer)).await else {
+        let Ok(Greeting::Startup(arrival)) =
+            Hello::read(Caller::new(Stream::Tcp(socket), Peer::Tcp(peer))).await
+        else {
             continue;
         };
-        let Ok(mut client) = login(arrival, &authenticator).await else { continue };
+        let Ok(mut client) = login(arrival, &authenticator, Duration::from_secs(60)).await else { continue };
         let server = ServerLogin {
             user: client.user.clone(),
             database: client.database.clone(),
             parameters: Vec::new(),
             credential: client.credential.clone(),
             protocol: Protocol::NEWEST,
+            preface: Preface::None,
         };
         let mut server = match connect(&NetDialer::default(), &address, &server).await {
             Ok(server) => server,
@@ -266,8 +271,13 @@ async fn clients_of_ours(server: &Server) {
     ] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let authenticator =
-            Authenticator { auth_type, secrets: secrets.clone(), lookup: None, mock: Mock::new([9; 32]) };
+        let authenticator = Authenticator {
+            rules: Arc::new(Rules::simple(auth_type)),
+            secrets: secrets.clone(),
+            lookup: None,
+            patience: None,
+            mock: Mock::new([9; 32]),
+        };
         let proxy = tokio::spawn(serve(listener, authenticator, server.tcp()));
         for client in
             [through_tokio_postgres(port, user, password).await, through_psql(port, user, password).await]

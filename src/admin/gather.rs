@@ -45,6 +45,7 @@ fn clients(page: &mut Page, view: &View) {
     page.add(&table::CLIENT_CONNECTIONS_MAX, [], view.connections.max());
     tally(page, &table::LOGINS, &view.events.logins);
     tally(page, &table::LOGIN_FAILURES, &view.events.login_failures);
+    tally(page, &table::DELAYS, &view.events.delays);
     tally(page, &table::LOOKUPS, &view.events.lookups);
     tally(page, &table::CANCELS, &view.events.cancels);
     tally(page, &table::RELOADS, &view.events.reloads);

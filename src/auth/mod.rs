@@ -10,10 +10,14 @@ pub mod cache;
 pub mod cleartext;
 pub mod feeds;
 pub mod gate;
+pub mod ident;
 pub mod md5;
 pub mod mock;
+pub mod rules;
 pub mod scram;
 pub mod secrets;
+pub mod throttle;
+pub mod visit;
 
 /// How clients prove who they are (`auth_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,23 +1,27 @@
 //! Who a client is: the shell around [`Gate`].
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::{io::AsyncWriteExt as _, task::spawn_blocking};
 
 use super::{
     hello::Arrival,
     lookup::{Age, Found, Lookup, Need, listed, nobody},
-    peer::by_peer,
+    patience::Patience,
+    peer::whence,
 };
 use crate::{
     auth::{
         AuthType, Failure, Step,
         gate::{Admission, Applicant, Gate, Opening},
         mock::Mock,
+        rules::{Method, Rule, Rules, failed},
         scram::NONCE_BYTES,
         secrets::{Credential, Secrets},
+        throttle::ThrottlePolicy,
+        visit::{Visit, Wants},
     },
-    net::{FrameError, Inbox, Peer, Stream},
+    net::{FrameError, Inbox, Peer, Stream, interfaces},
     wire::{
         error::{PgError, SqlState},
         message::Authentication,
@@ -28,12 +32,14 @@ use crate::{
 /// How clients are asked who they are.
 #[derive(Clone)]
 pub struct Authenticator {
-    /// The method.
-    pub auth_type: AuthType,
+    /// Who may come from where, and by which method.
+    pub rules: Arc<Rules>,
     /// Where their secrets come from.
     pub secrets: Arc<dyn Secrets>,
     /// Where those come from that are not there.
     pub lookup: Option<Arc<dyn Lookup>>,
+    /// Who has failed too often, and what then; `None`: nobody waits.
+    pub patience: Option<(Arc<Patience>, ThrottlePolicy)>,
     /// What unknown users seem to have.
     pub mock: Mock,
 }
@@ -53,6 +59,8 @@ impl Authenticator {
 pub struct LoggedIn {
     /// Its connection.
     pub stream: Stream,
+    /// Where it is.
+    pub peer: Peer,
     /// What it asked for.
     pub startup: StartupMessage,
     /// Who it is.
@@ -99,29 +107,40 @@ pub enum LoginError {
     },
 }
 
-/// Finds out whether a client is who it says. The caller bounds the time; memory is bounded.
-pub async fn login(arrival: Arrival, authenticator: &Authenticator) -> Result<LoggedIn, LoginError> {
-    let Arrival { mut stream, peer, startup, unread } = arrival;
-    let mut inbox = Inbox::new(unread);
+/// Finds out whether a client is who it says, within this time. Memory is bounded.
+pub async fn login(
+    mut arrival: Arrival,
+    authenticator: &Authenticator,
+    limit: Duration,
+) -> Result<LoggedIn, LoginError> {
+    // Not taken apart yet: the future would have room for the parts as well.
+    let mut inbox = Inbox::new(std::mem::take(&mut arrival.unread));
     let mut told = Vec::new();
-    startup.encode_negotiation(&mut told);
-    let outcome = match Names::of(&startup) {
-        Ok(names) => match admit((&mut stream, peer), &mut inbox, &mut told, &names, authenticator).await {
-            Ok(admission) => Ok((names, admission)),
-            Err(refusal) => Err((Some(names.user), refusal)),
-        },
+    arrival.startup.encode_negotiation(&mut told);
+    let outcome = match Names::of(&arrival.startup) {
+        Ok(names) => {
+            // Boxed, with its timer: gone once the client is in or out.
+            let admission = Box::pin(tokio::time::timeout(
+                limit,
+                admit((&mut arrival.stream, arrival.peer), &mut inbox, &mut told, &names, authenticator),
+            ));
+            match admission.await.unwrap_or_else(|_| Err(too_slow())) {
+                Ok(admission) => Ok((names, admission)),
+                Err(refusal) => Err((Some(names.user), refusal)),
+            }
+        }
         Err(error) => Err((None, Refusal::Told { error, reason: None })),
     };
     match outcome {
         Ok((Names { user, database }, admission)) => {
             told.extend_from_slice(&admission.reply);
             let credential = admission.credential;
-            let unread = inbox.into_unread();
-            Ok(LoggedIn { stream, startup, user, database, credential, unread, pending_reply: told })
+            let (Arrival { stream, peer, startup, .. }, unread) = (arrival, inbox.into_unread());
+            Ok(LoggedIn { stream, peer, startup, user, database, credential, unread, pending_reply: told })
         }
         Err((_, Refusal::Gone(error))) => Err(LoginError::Gone(error)),
         Err((user, Refusal::Told { error, reason })) => {
-            tell_and_close(stream, &told, &error).await;
+            Box::pin(tell_and_close(arrival.stream, &told, &error)).await;
             Err(LoginError::Refused { error, user, reason })
         }
     }
@@ -167,13 +186,20 @@ pub(super) enum Refusal {
     Told { error: PgError, reason: Option<&'static str> },
 }
 
+/// The login took too long.
+fn too_slow() -> Refusal {
+    let error = PgError::fatal(SqlState::QUERY_CANCELED, "canceling authentication due to timeout");
+    Refusal::Told { error, reason: Some("it took longer than client_login_timeout") }
+}
+
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         Self::Gone(error)
     }
 }
 
-/// Asks for proof. What is in `told` goes out before the first question, or else stays there.
+/// Lets the rules decide, and asks for the proof they want. What is in `told` goes out before the first question, or
+/// else stays there.
 async fn admit(
     (stream, peer): (&mut Stream, Peer),
     inbox: &mut Inbox,
@@ -181,13 +207,74 @@ async fn admit(
     names: &Names,
     authenticator: &Authenticator,
 ) -> Result<Admission, Refusal> {
-    if authenticator.auth_type == AuthType::Peer {
-        by_peer(peer, &names.user).await?;
+    let rules = &authenticator.rules;
+    let (user, database) = (names.user.as_str(), names.database.as_str());
+    let whence = &whence(peer, rules.need_system_user()).await;
+    let visit = Visit { user, database, wants: Wants::Session, whence };
+    let interfaces = if rules.need_interfaces() { interfaces()? } else { Vec::new() };
+    let rule = rules.decide(&visit, &interfaces).map_err(told_error)?;
+    let counted = authenticator.patience.as_ref().zip(whence.address());
+    if let Some(((patience, policy), address)) = counted
+        && rule.method != Method::Secret(AuthType::Trust)
+    {
+        patience.wait(policy, address, user).await.map_err(told_error)?;
     }
-    let found = authenticator.find(names, Need::Recent).await.map_err(unknowable)?;
+    let proved = prove(stream, inbox, told, (names, &visit, rule), authenticator).await;
+    if let Some(((patience, _), address)) = counted {
+        match &proved {
+            Ok(_) => patience.succeeds(address, user),
+            Err(Refusal::Told { error, .. })
+                if matches!(error.code, SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION) =>
+            {
+                patience.fails(address, user);
+            }
+            Err(_) => {}
+        }
+    }
+    proved
+}
+
+/// Asks for the proof that the rule wants.
+async fn prove(
+    stream: &mut Stream,
+    inbox: &mut Inbox,
+    told: &mut Vec<u8>,
+    (names, visit, rule): (&Names, &Visit<'_>, &Rule),
+    authenticator: &Authenticator,
+) -> Result<Admission, Refusal> {
+    let admission = match rule.method {
+        Method::Secret(AuthType::Trust) | Method::Certificate | Method::Peer => {
+            // Nobody is asked what is known of the client: what the configuration says logs in to servers.
+            let known = listed(&*authenticator.secrets, visit.user).and_then(|found| found.secret);
+            let credential = known.map_or(Credential::None, |secret| secret.as_credential());
+            Admission { reply: Vec::new(), credential }
+        }
+        Method::Secret(auth_type) => {
+            Box::pin(by_secret(stream, inbox, told, (names, auth_type), authenticator)).await?
+        }
+        // Decided above.
+        Method::Reject => return Err(told_error(failed("Client", visit.user))),
+    };
+    authenticator
+        .rules
+        .connection_proves(rule, visit)
+        .map_err(|unproved| Refusal::Told { error: unproved.error, reason: Some(unproved.reason) })?;
+    Ok(admission)
+}
+
+/// Asks for a secret, or for proof that the client has it.
+async fn by_secret(
+    stream: &mut Stream,
+    inbox: &mut Inbox,
+    told: &mut Vec<u8>,
+    (names, auth_type): (&Names, AuthType),
+    authenticator: &Authenticator,
+) -> Result<Admission, Refusal> {
+    let asking = Asking { names, auth_type, authenticator };
+    let found = authenticator.find(names, Need::Recent).await.map_err(told_error)?;
     let mut random = [0; NONCE_BYTES];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
-    let (mut gate, mut reply) = match open(names, &found, authenticator, random).await? {
+    let (mut gate, mut reply) = match asking.open(&found, random).await? {
         Opening::Free(credential) => return Ok(Admission { reply: Vec::new(), credential }),
         Opening::Ask { gate, request } => (gate, request),
     };
@@ -199,10 +286,7 @@ async fn admit(
         stream.write_all(&reply).await?;
         let (tag, body) = inbox.frame(stream, gate.limit()).await.map_err(|error| match error {
             FrameError::Io(error) => Refusal::Gone(error),
-            length => Refusal::Told {
-                error: PgError::fatal(SqlState::PROTOCOL_VIOLATION, length.to_string()),
-                reason: None,
-            },
+            length => told_error(PgError::fatal(SqlState::PROTOCOL_VIOLATION, length.to_string())),
         })?;
         let again = (found.age == Age::Remembered).then(|| (body.to_vec(), gate.asks_once()));
         let step = if gate.is_slow() {
@@ -212,43 +296,67 @@ async fn admit(
         };
         match step {
             Step::Failed(Failure::WrongPassword) if again.is_some() => {
-                let looking = second_look(names, &found, authenticator, again.unwrap_or_default(), random);
+                let looking = asking.second_look(&found, again.unwrap_or_default(), random);
                 return Box::pin(looking).await;
             }
             Step::Continue { next, reply: send } => (gate, reply) = (next, send),
             Step::Done(admission) => return Ok(admission),
-            Step::Failed(failure) => return Err(refused(names, &found, authenticator, failure)),
+            Step::Failed(failure) => return Err(asking.refused(&found, failure)),
         }
     }
 }
 
-fn refused(names: &Names, found: &Found, authenticator: &Authenticator, failure: Failure) -> Refusal {
-    let reason = applicant(&names.user, found).cannot_pass(authenticator.auth_type);
-    Refusal::Told { error: failure.to_client(&names.user), reason }
+/// Who is asked, by which method.
+#[derive(Clone, Copy)]
+struct Asking<'a> {
+    names: &'a Names,
+    auth_type: AuthType,
+    authenticator: &'a Authenticator,
 }
 
-fn applicant<'a>(user: &'a str, found: &'a Found) -> Applicant<'a> {
-    Applicant { user, secret: found.secret.as_ref(), typical: found.typical }
-}
-
-const fn unknowable(error: PgError) -> Refusal {
-    Refusal::Told { error, reason: None }
-}
-
-/// Begins the exchange, with the password stretched where that is needed.
-async fn open(
-    names: &Names,
-    found: &Found,
-    authenticator: &Authenticator,
-    random: [u8; NONCE_BYTES],
-) -> io::Result<Opening> {
-    let applicant = applicant(&names.user, found);
-    if let Some(password) = applicant.to_derive(authenticator.auth_type) {
-        let stretch = authenticator.mock.stretch(&names.user, applicant.typical);
-        let password = password.clone();
-        spawn_blocking(move || password.derive_verifier(stretch)).await.map_err(io::Error::other)?;
+impl Asking<'_> {
+    fn applicant<'f>(&'f self, found: &'f Found) -> Applicant<'f> {
+        Applicant { user: &self.names.user, secret: found.secret.as_ref(), typical: found.typical }
     }
-    Ok(Gate::open(authenticator.auth_type, applicant, &authenticator.mock, random))
+
+    fn refused(&self, found: &Found, failure: Failure) -> Refusal {
+        let reason = self.applicant(found).cannot_pass(self.auth_type);
+        Refusal::Told { error: failure.to_client(&self.names.user), reason }
+    }
+
+    /// Begins the exchange, with the password stretched where that is needed.
+    async fn open(&self, found: &Found, random: [u8; NONCE_BYTES]) -> io::Result<Opening> {
+        let (applicant, mock) = (self.applicant(found), &self.authenticator.mock);
+        if let Some(password) = applicant.to_derive(self.auth_type) {
+            let stretch = mock.stretch(&self.names.user, applicant.typical);
+            let password = password.clone();
+            spawn_blocking(move || password.derive_verifier(stretch)).await.map_err(io::Error::other)?;
+        }
+        Ok(Gate::open(self.auth_type, applicant, mock, random))
+    }
+
+    /// A proof failed against a secret that was remembered: it may have changed since. Where the client's one answer
+    /// suffices to judge by, it is judged by the new secret; a SCRAM client has answered to the old one's salt, so
+    /// that only its next login can succeed.
+    async fn second_look(
+        &self,
+        remembered: &Found,
+        (body, asks_once): (Vec<u8>, bool),
+        random: [u8; NONCE_BYTES],
+    ) -> Result<Admission, Refusal> {
+        let newest = self.authenticator.find(self.names, Need::Newest).await;
+        let changed = newest.ok().filter(|newest| asks_once && newest.secret != remembered.secret);
+        let Some(newest) = changed else {
+            return Err(self.refused(remembered, Failure::WrongPassword));
+        };
+        match self.open(&newest, random).await? {
+            Opening::Ask { gate, .. } if gate.asks_once() => match judge(gate, b'p', body).await? {
+                Step::Done(admission) => Ok(admission),
+                Step::Continue { .. } | Step::Failed(_) => Err(self.refused(&newest, Failure::WrongPassword)),
+            },
+            _ => Err(self.refused(&newest, Failure::WrongPassword)),
+        }
+    }
 }
 
 /// Judges what takes milliseconds, away from the worker.
@@ -256,30 +364,8 @@ async fn judge(gate: Gate, tag: u8, body: Vec<u8>) -> io::Result<Step<Gate, Admi
     spawn_blocking(move || gate.exchange(tag, &body)).await.map_err(io::Error::other)
 }
 
-/// A proof failed against a secret that was remembered: it may have changed since. Where the client's one answer
-/// suffices to judge by, it is judged by the new secret; a SCRAM client has answered to the old one's salt, so that
-/// only its next login can succeed.
-async fn second_look(
-    names: &Names,
-    remembered: &Found,
-    authenticator: &Authenticator,
-    (body, asks_once): (Vec<u8>, bool),
-    random: [u8; NONCE_BYTES],
-) -> Result<Admission, Refusal> {
-    let newest = authenticator.find(names, Need::Newest).await;
-    let changed = newest.ok().filter(|newest| asks_once && newest.secret != remembered.secret);
-    let Some(newest) = changed else {
-        return Err(refused(names, remembered, authenticator, Failure::WrongPassword));
-    };
-    match open(names, &newest, authenticator, random).await? {
-        Opening::Ask { gate, .. } if gate.asks_once() => match judge(gate, b'p', body).await? {
-            Step::Done(admission) => Ok(admission),
-            Step::Continue { .. } | Step::Failed(_) => {
-                Err(refused(names, &newest, authenticator, Failure::WrongPassword))
-            }
-        },
-        _ => Err(refused(names, &newest, authenticator, Failure::WrongPassword)),
-    }
+const fn told_error(error: PgError) -> Refusal {
+    Refusal::Told { error, reason: None }
 }
 
 /// Sends an error, behind what is still to be said, and closes. The client may be gone: that is no matter here.

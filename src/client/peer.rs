@@ -1,30 +1,32 @@
-//! Clients for whom the operating system vouches (`peer`).
+//! How a client came, as the rules see it.
 
-use super::login::Refusal;
 use crate::{
-    net::Peer,
-    wire::error::{PgError, SqlState},
+    auth::visit::Whence,
+    net::{Peer, PeerCredentials},
 };
 
-/// Whether the operating system says that the client is who it says: its user's name is the user's.
-pub(super) async fn by_peer(peer: Peer, user: &str) -> Result<(), Refusal> {
-    let failed = |reason| Refusal::Told {
-        error: PgError::fatal(
-            SqlState::INVALID_AUTHORIZATION,
-            format!("Peer authentication failed for user \"{user}\""),
-        ),
-        reason: Some(reason),
-    };
-    let Peer::Unix(Some(credentials)) = peer else {
-        return Err(failed("the operating system does not say whose connection it is"));
-    };
+/// Where a client came from. The operating system is asked for its user's name only where a rule may want it.
+pub(super) async fn whence(peer: Peer, need_system_user: bool) -> Whence {
+    match peer {
+        Peer::Tcp(address) => Whence::Plain { address: address.ip() },
+        Peer::Unix(Some(credentials)) if need_system_user => {
+            Whence::Local { system_user: Box::pin(name_of(credentials)).await }
+        }
+        Peer::Unix(_) => Whence::Local { system_user: None },
+    }
+}
+
+async fn name_of(credentials: PeerCredentials) -> Option<String> {
+    let uid = credentials.uid;
     match credentials.user_name().await {
-        Ok(Some(name)) if name == user => Ok(()),
-        Ok(Some(_)) => Err(failed("the operating system says that it is another user's")),
-        Ok(None) => Err(failed("the operating system has no name for the user whose connection it is")),
+        Ok(Some(name)) => Some(name),
+        Ok(None) => {
+            tracing::info!(uid, "the operating system has no name for the user of a connection");
+            None
+        }
         Err(error) => {
-            tracing::warn!(uid = credentials.uid, "cannot look up a user of the operating system: {error}");
-            Err(failed("the operating system's users cannot be looked up"))
+            tracing::warn!(uid, "cannot look up a user of the operating system: {error}");
+            None
         }
     }
 }

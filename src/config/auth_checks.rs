@@ -16,6 +16,7 @@ use super::{
 pub(super) fn auth(keys: &Keys, reading: &mut Reading<'_>) -> Auth {
     let AuthKeysRead { kind, users } = auth_users(keys, reading);
     lookups(keys, &users, reading);
+    rules(keys, reading);
     let exposed = keys.listen.iter().position(|listen| !listen.address.is_local());
     if let (AuthType::Trust, Some(index)) = (kind, exposed) {
         let what = "with auth_type = \"trust\" everybody who reaches this address may be any user";
@@ -49,7 +50,7 @@ fn auth_users(keys: &Keys, reading: &mut Reading<'_>) -> AuthKeysRead {
     let users = match &keys.auth.auth_file {
         Some(path) => AuthFile::load(path, &mut reading.findings),
         None => {
-            if needs_secrets(kind) && !looks_up(keys) && !reading.is_told("auth.auth_type") {
+            if asks_for_secrets(kind) && !looks_up(keys) && !reading.is_told("auth.auth_type") {
                 let what = format!("`auth_file` is missing: auth_type = \"{}\" needs it", kind.word());
                 let help = "add `auth_file = \"userlist.txt\"` under [auth], or `auth_user`, to look users up on the servers";
                 reading.missing("auth.auth_file", what, help);
@@ -81,13 +82,39 @@ const fn shut_out(kind: AuthType, secret: SecretKind) -> bool {
     match kind {
         AuthType::ScramSha256 => matches!(secret, SecretKind::Md5 | SecretKind::Empty),
         AuthType::Md5 | AuthType::Plain => matches!(secret, SecretKind::Empty),
-        AuthType::Peer | AuthType::Trust => false,
+        AuthType::Peer | AuthType::Trust | AuthType::Hba | AuthType::Reject => false,
     }
 }
 
-/// Whether a client proves who it is by a secret.
-const fn needs_secrets(kind: AuthType) -> bool {
-    !matches!(kind, AuthType::Peer | AuthType::Trust)
+/// Whether every client is asked for a secret that must be known here or on the servers.
+const fn asks_for_secrets(kind: AuthType) -> bool {
+    matches!(kind, AuthType::ScramSha256 | AuthType::Md5 | AuthType::Plain)
+}
+
+/// What concerns rules and maps. What stands in the files is looked at when the rules are built.
+fn rules(keys: &Keys, reading: &mut Reading<'_>) {
+    let auth = &keys.auth;
+    let by_rules = auth.auth_type == AuthType::Hba;
+    if by_rules && auth.auth_hba_file.is_none() {
+        let help = "add `auth_hba_file = \"pg_hba.conf\"` under [auth]";
+        reading.missing(
+            "auth.auth_hba_file",
+            "`auth_hba_file` is missing: auth_type = \"hba\" needs it",
+            help,
+        );
+    }
+    if !by_rules && auth.auth_hba_file.is_some() {
+        let what = "`auth_hba_file` has a meaning with auth_type = \"hba\" only";
+        reading.error("auth.auth_hba_file", what, "write auth_type = \"hba\", or remove it");
+    }
+    if by_rules && auth.auth_options.is_some() {
+        let what = "`auth_options` has no meaning with auth_type = \"hba\"";
+        reading.error("auth.auth_options", what, "write the options behind the methods in the auth_hba_file");
+    }
+    if auth.auth_ident_file.is_some() && auth.auth_hba_file.is_none() && auth.auth_options.is_none() {
+        let what = "no map is asked for, so `auth_ident_file` has no meaning";
+        reading.error("auth.auth_ident_file", what, "write auth_options = \"map=…\", or remove it");
+    }
 }
 
 /// Whether users are looked up on the servers, for any database.
@@ -101,7 +128,7 @@ fn lookups(keys: &Keys, users: &AuthFile, reading: &mut Reading<'_>) {
     if auth.auth_user.is_none() {
         useless("auth", &["auth_password", "auth_password_file", "auth_query", "auth_dbname"], reading);
     }
-    if auth.auth_user.is_some() && !needs_secrets(auth.auth_type) {
+    if auth.auth_user.is_some() && !(asks_for_secrets(auth.auth_type) || auth.auth_type == AuthType::Hba) {
         let what = format!("with auth_type = \"{}\" nobody's secret is looked up", auth.auth_type.word());
         reading.error("auth.auth_user", what, "remove it, or choose another auth_type");
     }

@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 use super::{
     declare::{Entry, Fields, Key, Reload, Section, section},
     secret::Secret,
-    value::{Delay, Value},
+    value::{Delay, OrOff, Value},
     words::AuthType,
 };
 
@@ -15,8 +15,17 @@ section! {
     AuthKeys "[auth]" {
         /// How clients prove who they are.
         NewConnections auth_type: AuthType = "scram-sha-256";
+        /// Options of `auth_type`, as they would stand behind it in `pg_hba.conf`, such as `map=people`.
+        NewConnections auth_options: Option<String>;
+        /// With `auth_type = "hba"`: the rules, in the format of PostgreSQL's `pg_hba.conf` (16). Not known here: host
+        /// names, `samerole` and `+role`, and the methods ident, gss, sspi and radius. A file with an error changes
+        /// nothing. Read again at every reload.
+        NewConnections auth_hba_file: Option<PathBuf>;
+        /// The maps that `map=` names, in the format of PostgreSQL's `pg_ident.conf` (16). Regular expressions, here and in
+        /// `auth_hba_file`, are those of Rust's `regex`: without look-around and back-references.
+        NewConnections auth_ident_file: Option<PathBuf>;
         /// Users and their secrets, in PgBouncer's format: `"user" "SCRAM-SHA-256$…"`, `"user" "md5…"` or
-        /// `"user" "password"`, one a line; `;` begins a comment. Needed unless `auth_type = "trust"`. Read again at
+        /// `"user" "password"`, one a line; `;` begins a comment. Needed where a secret is asked for, unless `auth_user` is set. Read again at
         /// every reload.
         NewConnections auth_file: Option<PathBuf>;
         /// Role that looks up, on the servers, the secrets of users who are not in `auth_file`; without it nobody is
@@ -43,6 +52,14 @@ section! {
         AtOnce auth_cache_users_max: NonZeroU32 = 10_000;
         /// How long one server may take to answer `auth_query`, connecting included, before another is asked.
         AtOnce auth_query_timeout: Duration = "2s";
+        /// Failed logins from one address (of IPv6: one /64) after which further ones wait before they may try: 100ms, and
+        /// twice as much with each further failure. Half of the failures are forgotten every 30 s. Users who got in
+        /// from that address do not wait, until a login as one of them fails. 0: nobody waits.
+        NewConnections auth_failures_max: OrOff<NonZeroU32> = 5;
+        /// How long such a login waits at most.
+        NewConnections auth_delay_max: Duration = "2s";
+        /// Logins that wait so at once, at most, and a tenth of it of one address; further ones are refused (53300).
+        NewConnections auth_delayed_max: NonZeroU32 = 100;
         /// Whether only the databases under `[databases.NAME]` may be asked for.
         NewConnections databases_only: bool = false;
     }

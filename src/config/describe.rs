@@ -57,6 +57,8 @@ impl Config {
                     kind.word()
                 )
             }
+            (None, AuthType::Hba) => "those whom the rules let in".to_owned(),
+            (None, AuthType::Reject) => "nobody is let in".to_owned(),
             (None, AuthType::Peer) => {
                 "everybody the operating system knows by the same name (peer)".to_owned()
             }

@@ -8,10 +8,12 @@ use super::{
     declare::{Entry, Fields, Key, Reload, Section, section},
     function_name::FunctionName,
     listen_address::{FileMode, ListenAddress},
+    network::Network,
     secret::Secret,
     value::{Delay, OrOff, Size, Value},
     words::{
-        Balance, Fallback, LogFormat, LogLevel, MaxProtocol, OpaqueFunctions, PoolMode, RouteKind, StoreKind,
+        Balance, Fallback, LogFormat, LogLevel, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader,
+        ProxyProtocol, RouteKind, StoreKind,
     },
 };
 
@@ -51,6 +53,10 @@ section! {
         /// keys of 256 bits instead of 32; older PostgreSQL says that it has only 3.0, and that is spoken then. `"3.0"`
         /// is for a proxy in between that cannot negotiate. Clients may speak either, whatever the servers do.
         Restart max_protocol_version: MaxProtocol = "3.2";
+        /// Whether servers are told by the PROXY protocol, before anything else, who connects: `v1` or `v2`, for a proxy
+        /// before them that expects it. A connection of a pool is pgsteer's own, which the header says (UNKNOWN,
+        /// LOCAL); a replication connection is its client's.
+        Restart server_proxy_protocol: ProxyHeader = "off";
         /// Role that asks the members how they are. It needs `LOGIN` and `pg_monitor`.
         Restart probe_user: String;
         /// Its password. Without one, its entry in `auth_file` serves if that is a plain password; otherwise the
@@ -100,6 +106,13 @@ section! {
         Restart address: ListenAddress;
         /// Permissions of a Unix socket's file.
         Restart unix_socket_mode: FileMode = "0777";
+        /// Whether the proxies of `proxy_protocol_from` (HAProxy's `send-proxy` and the like) say first, by the PROXY
+        /// protocol, version 1 or 2, which client they forward: `required` or `optional`. Its address is then the
+        /// client's everywhere. From nobody else is that believed: others are served as ever, without a header.
+        Restart proxy_protocol: ProxyProtocol = "off";
+        /// Whose headers of the PROXY protocol are believed: addresses and networks, `["10.0.0.0/8"]`. On a Unix socket
+        /// everybody's is who can connect.
+        Restart proxy_protocol_from: Vec<Network> = [];
         /// `write`: to the leader; `read`: to the replicas that qualify.
         Restart route: RouteKind;
         /// The cluster; may be left out where there is one.

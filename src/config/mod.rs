@@ -19,6 +19,7 @@ mod keys;
 mod listen_address;
 mod mask;
 mod nearest;
+mod network;
 mod reference;
 mod reload;
 mod secret;
@@ -42,6 +43,7 @@ pub use error::{Finding, Invalid, Severity};
 pub use function_name::FunctionName;
 pub use keys::{ClusterKeys, DatabaseKeys, Http, ListenKeys, Log, Pool, Replicas, Runtime, UserKeys};
 pub use listen_address::{FileMode, ListenAddress};
+pub use network::Network;
 pub use reference::reference;
 pub use reload::Change;
 pub use secret::Secret;
@@ -52,8 +54,8 @@ pub use settings::{
 pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
 pub use value::{Delay, OrOff, Size};
 pub use words::{
-    AuthType, Balance, Fallback, LogFormat, LogLevel, MaxProtocol, OpaqueFunctions, PoolMode, RouteKind,
-    StoreKind,
+    AuthType, Balance, Fallback, LogFormat, LogLevel, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader,
+    ProxyProtocol, RouteKind, StoreKind,
 };
 
 /// A configuration that has been checked.

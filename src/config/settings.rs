@@ -9,9 +9,10 @@ use super::{
     function_name::FunctionName,
     keys::{DatabaseKeys, Pool, Replicas},
     listen_address::{FileMode, ListenAddress},
+    network::Network,
     secret::Secret,
     value::OrOff,
-    words::{AuthType, MaxProtocol, OpaqueFunctions, PoolMode, RouteKind},
+    words::{AuthType, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind},
 };
 
 /// A cluster and how to learn about it.
@@ -27,6 +28,8 @@ pub struct Cluster {
     pub replicas: Replicas,
     /// The newest version of the protocol that its servers are asked for.
     pub protocol: MaxProtocol,
+    /// The header of the PROXY protocol that its servers are sent.
+    pub proxy_header: ProxyHeader,
 }
 
 /// Who says which member leads.
@@ -96,6 +99,10 @@ pub struct Listener {
     pub address: ListenAddress,
     /// Permissions of a Unix socket's file.
     pub socket_mode: FileMode,
+    /// Whether those who are believed say which client they forward.
+    pub proxy_protocol: ProxyProtocol,
+    /// Who is believed; everybody on a Unix socket.
+    pub proxy_protocol_from: Vec<Network>,
     /// Where its connections go.
     pub route: RouteKind,
     /// The cluster, a name in `Config::clusters`.

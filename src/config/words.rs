@@ -78,6 +78,30 @@ words! {
 }
 
 words! {
+    /// Whether a header of the PROXY protocol comes first.
+    ProxyProtocol {
+        /// None does.
+        Off = "off",
+        /// One may.
+        Optional = "optional",
+        /// One must.
+        Required = "required",
+    }
+}
+
+words! {
+    /// Which header of the PROXY protocol is sent first.
+    ProxyHeader {
+        /// None.
+        Off = "off",
+        /// Version 1, a line of text.
+        V1 = "v1",
+        /// Version 2, binary.
+        V2 = "v2",
+    }
+}
+
+words! {
     /// Versions of PostgreSQL's protocol. Named as libpq names them.
     MaxProtocol {
         /// Every PostgreSQL knows it.
@@ -154,8 +178,12 @@ words! {
         Peer = "peer",
         /// Not at all.
         Trust = "trust",
+        /// As the rules in `auth_hba_file` say.
+        Hba = "hba",
+        /// Nobody is let in.
+        Reject = "reject",
     }
-    later "auth_type" { "cert", "hba", "any", "pam", "ldap", "gss", "oauth" }
+    later "auth_type" { "cert", "any", "pam", "ldap", "gss", "oauth" }
 }
 
 words! {

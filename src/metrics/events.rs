@@ -7,9 +7,11 @@ use super::Tally;
 pub struct Events {
     /// Clients that were let in.
     pub logins: Tally<0>,
-    /// Clients that were not, by where that ended (`too_many`, `authentication`, `admission`,
+    /// Clients that were not, by where that ended (`introduction`, `too_many`, `authentication`, `admission`,
     /// `timeout`, `left`) and SQLSTATE.
     pub login_failures: Tally<2>,
+    /// Logins from addresses with many failures, by what became of them (`delayed`, `refused`).
+    pub delays: Tally<1>,
     /// Lookups of users on the servers (`auth_query`), by outcome (`found`, `unknown`, `unreachable`, `refused`), and
     /// logins by a remembered secret because nobody could be asked (`remembered`).
     pub lookups: Tally<1>,

@@ -163,8 +163,10 @@ metrics! {
     CLIENT_CONNECTIONS_MAX: Gauge "pgsteer_client_connections_max" [];
     /// Clients that were let in.
     LOGINS: Counter "pgsteer_logins_total" [];
-    /// Clients that were not let in, by where that ended (too_many logging in at once, authentication, admission, timeout, left) and SQLSTATE.
+    /// Clients that were not let in, by where that ended (introduction by a proxy, too_many logging in at once, authentication, admission, timeout, left) and SQLSTATE.
     LOGIN_FAILURES: Counter "pgsteer_login_failures_total" ["stage", "sqlstate"];
+    /// Logins from an address with many failed ones, by what became of them: delayed, or refused because too many waited.
+    DELAYS: Counter "pgsteer_logins_delayed_total" ["outcome"];
     /// Lookups of users on the servers (auth_query), by outcome (found, unknown, unreachable, refused); remembered: uses of an old answer because nobody could be asked.
     LOOKUPS: Counter "pgsteer_auth_queries_total" ["outcome"];
 

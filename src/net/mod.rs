@@ -1,8 +1,10 @@
 //! Sockets: an address, a stream over it, and who dials.
 
 mod address;
+pub mod conveyed;
 mod dial;
 mod framed;
+mod interfaces;
 mod peer;
 #[cfg(test)]
 pub(crate) mod scripted;
@@ -12,6 +14,7 @@ mod unix;
 pub use address::{Address, AddressError};
 pub use dial::{Dial, KeepAlive, NetDialer};
 pub use framed::{FrameError, Inbox};
+pub use interfaces::interfaces;
 pub use peer::{Peer, PeerCredentials};
 pub use stream::{Detached, Duplex, Stream};
 pub use unix::{SOCKET_PATH_MAX, UnixSocket, socket_path};

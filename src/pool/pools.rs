@@ -292,6 +292,7 @@ impl Pools {
             pool.tick(now);
         }
         self.0.pools.retain(|_, pool| Arc::strong_count(pool) > 1 || !pool.state.lock().slots.is_empty());
+        self.0.quotas.retain(|_, quota| Arc::strong_count(quota) > 1);
     }
 
     /// Closes every idle server: the program ends.

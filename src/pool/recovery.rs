@@ -54,7 +54,8 @@ impl Pool {
         let pool = self.clone();
         self.shared.workers[server.worker].spawn(async move {
             let target = &server.cancel;
-            let cancel = crate::server::cancel(&*pool.shared.dial, &target.address, &target.key);
+            let dial = &*pool.shared.dial;
+            let cancel = crate::server::cancel(dial, &target.address, target.preface, &target.key);
             let cancelled = tokio::select! {
                 biased;
                 () = pool.is_deposed() => false,

@@ -13,13 +13,12 @@ use super::{
 };
 use crate::{
     auth::{
-        self,
         mock::Mock,
         secrets::{Credential, Users},
     },
-    client::{Authenticator, registry::Registry},
+    client::{Authenticator, Patience, registry::Registry},
     clock::Clock,
-    config::{AuthType, Config},
+    config::Config,
     metrics::Events,
     pool::{account::Account, pools::Pools, quota::Quota},
     session::{context::Worker, routes::Tenant},
@@ -42,12 +41,16 @@ pub(super) struct App {
     pub(super) authenticator: ArcSwap<Authenticator>,
     pub(super) users: ArcSwap<Users>,
     pub(super) mock: Mock,
+    /// Who has failed to log in too often.
+    pub(super) patience: Arc<Patience>,
     /// Secrets of users who are not listed.
     pub(super) lookups: Lookups,
     /// Client connections (`max_client_conn`).
     pub(super) connections: Arc<Quota>,
     /// Connections that have not logged in yet.
     pub(super) arrivals: Arc<Quota>,
+    /// Connections beyond those, which are told that there are too many.
+    pub(super) turned_away: Arc<Quota>,
     pub(super) tenants: DashMap<TenantKey, Arc<Tenant>>,
     /// Whether it is about to end.
     pub(super) stopping: tokio::sync::watch::Sender<bool>,
@@ -101,26 +104,10 @@ impl App {
         let tenant = Arc::new(Tenant::new(Arc::new(account)));
         Ok(self.tenants.entry(key).or_insert(tenant).clone())
     }
-}
 
-/// How clients are asked who they are, as the configuration says.
-pub(super) fn authenticator(config: &Config, users: &Arc<Users>, mock: &Mock) -> Authenticator {
-    let auth_type = match config.auth.kind {
-        AuthType::ScramSha256 => auth::AuthType::ScramSha256,
-        AuthType::Md5 => auth::AuthType::Md5,
-        AuthType::Plain => auth::AuthType::Plain,
-        AuthType::Peer => auth::AuthType::Peer,
-        AuthType::Trust => auth::AuthType::Trust,
-    };
-    Authenticator { auth_type, secrets: users.clone(), lookup: None, mock: mock.clone() }
-}
-
-/// The users that the configuration lists. Passwords in the clear are stretched here, so never on a worker.
-pub(super) fn users(config: &Config, before: Option<&Users>, mock: &Mock) -> Arc<Users> {
-    let mut users = Users::new(config.auth.users.iter().map(|(user, secret)| (user, secret.expose())));
-    if let Some(before) = before {
-        users.inherit(before);
+    /// A client with this user and database could not be served. Unless others are, nothing is remembered of them: a
+    /// database that does not exist costs no lasting memory, however many names are tried.
+    pub(super) fn forget(&self, key: &TenantKey) {
+        self.tenants.remove_if(key, |_, tenant| Arc::strong_count(tenant) == 1);
     }
-    users.derive_all(mock);
-    Arc::new(users)
 }

@@ -6,11 +6,12 @@ use arc_swap::ArcSwap;
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{
-    app::{App, authenticator, users},
+    app::App,
     clusters::{self, Unwatchable, WatchedBy},
     liaison::Liaison,
     listen::{ACCEPTOR, Door},
     lookups::Lookups,
+    reception::{authenticator, users},
     run::Failure,
     serve::serve,
     settings::keepalive,
@@ -19,10 +20,11 @@ use super::{
 };
 use crate::{
     auth::mock::Mock,
-    client::registry::Registry,
+    client::{Patience, registry::Registry},
     clock::Clock,
     cluster::watcher::WatcherHandle,
     config::{Cluster, Config},
+    metrics::Events,
     net::{Dial, NetDialer, Peer, Stream},
     pool::{pools::Pools, quota::Quota},
     session::context::Worker,
@@ -64,6 +66,9 @@ impl Surroundings {
 /// too many is told so.
 pub(super) const SPARE_ARRIVALS: usize = 100;
 
+/// Connections that may be told at once that there are too many.
+const TURNED_AWAY_MAX: usize = 100;
+
 /// Puts the program together and begins to watch its clusters.
 pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>, Failure> {
     let Surroundings { clock, dial, control, workers, open_store } = around;
@@ -71,7 +76,9 @@ pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>,
     getrandom::fill(&mut secret).map_err(|error| format!("no random numbers: {error}"))?;
     let mock = Mock::new(secret);
     let users = users(&config, None, &mock);
-    let authenticator = authenticator(&config, &users, &mock);
+    let events = Arc::<Events>::default();
+    let patience = Arc::new(Patience::new(clock, events.clone()));
+    let authenticator = authenticator(&config, &users, &mock, &patience)?;
     let connections = Quota::new(config.limits().max_client_conn as usize);
     let arrivals = Quota::new(config.limits().max_client_conn as usize + SPARE_ARRIVALS);
     let config = Arc::new(ArcSwap::from_pointee(config));
@@ -93,12 +100,14 @@ pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>,
         authenticator: ArcSwap::from_pointee(authenticator),
         users: ArcSwap::new(users),
         mock,
+        patience,
         lookups: Lookups::default(),
         connections,
         arrivals,
+        turned_away: Quota::new(TURNED_AWAY_MAX),
         tenants: dashmap::DashMap::new(),
         stopping: watch::Sender::new(false),
-        events: Arc::default(),
+        events,
     }))
 }
 

@@ -1,6 +1,7 @@
 //! The whole: listeners, workers, clusters, and how it starts, serves, reloads and stops.
 
 mod app;
+mod arriving;
 mod assembly;
 mod clusters;
 mod drain;
@@ -10,6 +11,7 @@ mod limits;
 mod listen;
 mod logging;
 mod lookups;
+mod reception;
 mod reload;
 mod run;
 mod serve;
@@ -20,4 +22,5 @@ mod workers;
 
 pub use assembly::{Embedded, OpenStore, Surroundings};
 pub use clusters::{Unwatchable, WatchedBy};
+pub use reception::{WrongRules, rules};
 pub use run::{Failure, run};

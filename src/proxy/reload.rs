@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    app::{App, authenticator, users},
+    app::App,
     assembly::SPARE_ARRIVALS,
+    reception::{authenticator, users},
     settings::{pool_settings, server_credential},
 };
 use crate::config::{Config, Reload, Source};
@@ -34,6 +35,16 @@ fn reload_from(app: &App, source: &Source) -> bool {
             return false;
         }
     };
+    let users = users(&new, Some(&app.users.load()), &app.mock);
+    let authenticator = match authenticator(&new, &users, &app.mock, &app.patience) {
+        Ok(authenticator) => authenticator,
+        Err(wrong) => {
+            for error in wrong.0 {
+                tracing::error!("configuration not reloaded, nothing has changed: {error}");
+            }
+            return false;
+        }
+    };
     for change in &changes {
         if change.applied == Reload::Restart {
             tracing::warn!("configuration: {change}");
@@ -41,15 +52,14 @@ fn reload_from(app: &App, source: &Source) -> bool {
             tracing::info!("configuration: {change}");
         }
     }
+    app.authenticator.store(Arc::new(authenticator));
+    app.users.store(users);
     apply(app, Arc::new(new));
     tracing::info!(changes = changes.len(), "configuration reloaded");
     true
 }
 
 fn apply(app: &App, new: Arc<Config>) {
-    let users = users(&new, Some(&app.users.load()), &app.mock);
-    app.authenticator.store(Arc::new(authenticator(&new, &users, &app.mock)));
-    app.users.store(users);
     app.lookups.reconfigure(&new);
     let max_client_conn = new.limits().max_client_conn as usize;
     app.connections.set_max(max_client_conn);

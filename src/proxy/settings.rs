@@ -4,8 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     auth::secrets::{Credential, Password, UserSecret},
-    config::{self, Config, Credentials, MaxProtocol},
-    net::KeepAlive,
+    config::{self, Config, Credentials, MaxProtocol, ProxyHeader},
+    net::{
+        KeepAlive,
+        conveyed::{Preface, Version},
+    },
     pool::{
         account::{Opaque, OpaquePolicy, PoolMode, PoolSettings},
         pools::SharedLimits,
@@ -58,6 +61,7 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
         },
         fallback_size: count(replicas.fallback_connections_max.get()),
         protocol: cluster.map_or(Protocol::NEWEST, |cluster| protocol(cluster.protocol)),
+        preface: cluster.map_or(Preface::None, |cluster| preface(cluster.proxy_header)),
         connect_timeout: pool.server_connect_timeout,
         login_retry: pool.server_login_retry,
         check_delay: pool.server_check_delay,
@@ -118,6 +122,15 @@ pub(super) const fn protocol(max: MaxProtocol) -> Protocol {
     match max {
         MaxProtocol::V3_0 => Protocol::V3_0,
         MaxProtocol::V3_2 => Protocol::V3_2,
+    }
+}
+
+/// What servers are told before anything else.
+pub(super) const fn preface(header: ProxyHeader) -> Preface {
+    match header {
+        ProxyHeader::Off => Preface::None,
+        ProxyHeader::V1 => Preface::Own(Version::V1),
+        ProxyHeader::V2 => Preface::Own(Version::V2),
     }
 }
 

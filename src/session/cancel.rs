@@ -61,8 +61,8 @@ pub async fn cancel_client(entry: &Arc<ClientEntry>, dial: &dyn Dial) -> Outcome
             }
         };
     };
-    let sent =
-        tokio::time::timeout(CANCEL_MAX, crate::server::cancel(dial, &target.address, &target.key)).await;
+    let request = crate::server::cancel(dial, &target.address, target.preface, &target.key);
+    let sent = tokio::time::timeout(CANCEL_MAX, request).await;
     if matches!(sent, Ok(Ok(()))) {
         on_its_way.arrived();
         Outcome::Forwarded

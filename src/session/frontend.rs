@@ -10,6 +10,7 @@ use crate::{
     server::conn::{Hygiene, ServerConn},
     session::{
         reading::{Lexicon, Reading, Text},
+        readings::Readings,
         tenancy::{Awaited, Settings, Tenancy, UnnamedAt},
     },
     wire::{
@@ -70,6 +71,8 @@ pub struct Terms<'a> {
     pub scope: &'a Scope,
     /// How texts are read.
     pub lexicon: Lexicon,
+    /// What long texts were read as.
+    pub readings: &'a Readings,
     /// Statements that a server holds; 0: names are not mapped.
     pub max_prepared_statements: usize,
     /// What is done with unnamed statements.
@@ -331,7 +334,7 @@ impl Frontend {
         let body = &message[HEADER_BYTES..];
         let (text, reading) = if message.len() == header.total {
             let text = cstr(body).map_or(body, |(text, _)| text);
-            (Text::Whole(text), Reading::of(text, passage.lexicon()))
+            (Text::Whole(text), passage.read(text))
         } else {
             (Text::Prefix(body), Reading::of_prefix(body, passage.lexicon()))
         };

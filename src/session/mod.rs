@@ -10,6 +10,7 @@ pub mod inquiry;
 mod inspection;
 pub mod outbox;
 pub mod reading;
+pub mod readings;
 pub mod relay;
 mod restore;
 pub mod routes;

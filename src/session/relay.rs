@@ -333,6 +333,7 @@ impl Session {
             catalog: &self.context.catalog,
             scope: &self.scope,
             lexicon: self.lexicon,
+            readings: &self.context.worker.readings,
             max_prepared_statements: self.max_prepared_statements,
             unnamed: self.unnamed,
             schema: &self.schema,

@@ -5,5 +5,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod databases;
+mod guessing;
 mod lookups;
 mod pgsteer;
+mod rules;

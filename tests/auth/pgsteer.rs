@@ -36,7 +36,8 @@ impl Pgsteer {
     /// further file is a name and its text.
     pub(super) async fn start(server: &Postgres, config: &str, files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (port, http) = (free_port(), free_port());
+        let port = free_port();
+        let http = std::iter::repeat_with(free_port).find(|other| *other != port).unwrap();
         for (name, text) in files {
             std::fs::write(folder.path().join(name), text).unwrap();
         }

@@ -9,7 +9,7 @@ use pgsteer::{
         fence::Fence,
         ids::{MemberName, Term},
     },
-    net::{Address, Dial, Stream},
+    net::{Address, Dial, Stream, conveyed::Preface},
     pool::{
         account::{Account, PoolMode, PoolSettings},
         pools::{Pools, Report, SharedLimits},
@@ -64,6 +64,7 @@ impl Default for Setup {
             limits,
             fallback_size: 1,
             protocol: Protocol::NEWEST,
+            preface: Preface::None,
             connect_timeout: Duration::from_secs(3),
             login_retry: Duration::from_secs(1),
             check_delay: Duration::from_secs(30),

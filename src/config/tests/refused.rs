@@ -101,8 +101,8 @@ fn single_keys_are_refused() {
         ),
         ("[[listen]]\nroute = \"read\"", "10:1: `address` is missing in [[listen]]; add `address = …`"),
         (
-            "[auth]\nauth_type = \"hba\"",
-            "9:13: `auth_type = \"hba\"` comes with a later version; this one has scram-sha-256, md5, plain, peer and trust",
+            "[auth]\nauth_type = \"gss\"",
+            "9:13: `auth_type = \"gss\"` comes with a later version; this one has scram-sha-256, md5, plain, peer, trust, hba and reject",
         ),
         (
             "[databases]\ndatabases_only = true",
@@ -117,7 +117,7 @@ fn single_keys_are_refused() {
         ("[auth]\nx = 1\nx = 2", "10:1: not valid TOML: duplicate key"),
         (
             "listen = 3",
-            "10:1: unknown key `listen` in [auth]; known here: auth_type, auth_file, auth_user, auth_password, auth_password_file, auth_query, auth_dbname, auth_cache_age, auth_cache_users_max, auth_query_timeout, databases_only",
+            "10:1: unknown key `listen` in [auth]; known here: auth_type, auth_options, auth_hba_file, auth_ident_file, auth_file, auth_user, auth_password, auth_password_file, auth_query, auth_dbname, auth_cache_age, auth_cache_users_max, auth_query_timeout, auth_failures_max, auth_delay_max, auth_delayed_max, databases_only",
         ),
         ("pool = 3", "10:8: `pool` must be a table, found an integer; write its keys under [pool]"),
         ("x = \"", "10:6: not valid TOML: invalid basic string, expected `\"`"),
@@ -153,7 +153,27 @@ fn keys_that_contradict_each_other_are_refused() {
             "[[listen]]\naddress = \"@x\"\nunix_socket_mode = \"0700\"\nroute = \"read\"",
             "12:20: `unix_socket_mode` has no meaning for @x:5432; only a socket in a folder has a file",
         ),
+        (
+            "[[listen]]\naddress = \"[::1]:1\"\nproxy_protocol = \"required\"\nroute = \"read\"",
+            "10:1: `proxy_protocol` is set without `proxy_protocol_from`; add the addresses of the proxies: proxy_protocol_from = [\"10.0.0.5\"]",
+        ),
+        (
+            "[[listen]]\naddress = \"[::1]:1\"\nproxy_protocol_from = [\"10.0.0.1\"]\nroute = \"read\"",
+            "12:23: `proxy_protocol_from` is set without `proxy_protocol`; add proxy_protocol = \"required\", or remove it",
+        ),
+        (
+            "[[listen]]\naddress = \"@x\"\nproxy_protocol_from = [\"10.0.0.1\"]\nproxy_protocol = \"optional\"\nroute = \"read\"",
+            "12:23: `proxy_protocol_from` has no meaning for @x:5432; who may connect to the socket is believed: see unix_socket_mode",
+        ),
         ("[http]\naddress = \"127.0.0.1:6432\"", "6:11: 127.0.0.1:6432 is already used by [http]"),
+    ] {
+        assert_eq!(errors(&with(text)), [format!("p.toml:{error}")], "{text}");
+    }
+}
+
+#[test]
+fn keys_about_logging_in_that_contradict_each_other_are_refused() {
+    for (text, error) in [
         (
             "[auth]\nauth_type = \"md5\"",
             "8:2: `auth_file` is missing: auth_type = \"md5\" needs it; add `auth_file = \"userlist.txt\"` under [auth], or `auth_user`, to look users up on the servers",
@@ -165,6 +185,22 @@ fn keys_that_contradict_each_other_are_refused() {
         (
             "[auth]\nauth_type = \"trust\"\nauth_user = \"u\"\nauth_password = \"p\"",
             "10:13: with auth_type = \"trust\" nobody's secret is looked up; remove it, or choose another auth_type",
+        ),
+        (
+            "[auth]\nauth_type = \"hba\"",
+            "8:2: `auth_hba_file` is missing: auth_type = \"hba\" needs it; add `auth_hba_file = \"pg_hba.conf\"` under [auth]",
+        ),
+        (
+            "[auth]\nauth_type = \"trust\"\nauth_hba_file = \"x\"",
+            "10:17: `auth_hba_file` has a meaning with auth_type = \"hba\" only; write auth_type = \"hba\", or remove it",
+        ),
+        (
+            "[auth]\nauth_type = \"hba\"\nauth_hba_file = \"x\"\nauth_options = \"a=b\"",
+            "11:16: `auth_options` has no meaning with auth_type = \"hba\"; write the options behind the methods in the auth_hba_file",
+        ),
+        (
+            "[auth]\nauth_type = \"trust\"\nauth_ident_file = \"x\"",
+            "10:19: no map is asked for, so `auth_ident_file` has no meaning; write auth_options = \"map=…\", or remove it",
         ),
         (
             "[databases.d]\nauth_password = \"x\"",

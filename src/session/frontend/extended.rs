@@ -22,7 +22,7 @@ impl Frontend {
                 return Ok(());
             }
             let (text, reading) = match cstr(rest) {
-                Some((text, _)) => (Text::Whole(text), Reading::of(text, passage.lexicon())),
+                Some((text, _)) => (Text::Whole(text), passage.read(text)),
                 None if whole => return Err(cut_short("Parse")),
                 None => (Text::Prefix(rest), Reading::of_prefix(rest, passage.lexicon())),
             };
@@ -75,7 +75,7 @@ impl Frontend {
             self.leave_out(header, message, passage);
             return Ok(());
         }
-        let reading = Reading::of(query, passage.lexicon());
+        let reading = passage.read(query);
         passage.may_run(reading)?;
         let sharing = passage.sharing(reading);
         let terms = passage.terms;
@@ -273,7 +273,7 @@ impl Frontend {
         if statement.is_of(terms.scope) {
             return statement;
         }
-        let reading = Reading::of(statement.query(), passage.lexicon());
+        let reading = passage.read(statement.query());
         let now = terms.catalog.rescoped(&statement, terms.scope, passage.sharing(reading));
         keep(self, now.clone());
         now

@@ -68,6 +68,11 @@ impl Passage<'_, '_> {
         }
     }
 
+    /// What a whole text says.
+    pub(super) fn read(&self, text: &[u8]) -> Reading {
+        self.terms.readings.read(text, self.lexicon())
+    }
+
     /// Makes sure that the server has a statement prepared when what follows arrives.
     #[inline]
     pub(super) fn prepare(&mut self, statement: &Arc<Statement>) {

@@ -8,8 +8,8 @@
 //! [`UNNAMED_AGE_MAX`]: crate::wire::held::UNNAMED_AGE_MAX
 
 use super::{
-    Arc, Awaited, For, Frontend, HEADER_BYTES, Header, Known, Owed, OwnAnswer, Passage, Prepare, Reading,
-    Sent, Settings, Statement, Undo, Unnamed, When, cstr, fingerprint,
+    Arc, Awaited, For, Frontend, HEADER_BYTES, Header, Known, Owed, OwnAnswer, Passage, Prepare, Sent,
+    Settings, Statement, Undo, Unnamed, When, cstr, fingerprint,
 };
 
 /// What is done with unnamed statements (`map_unnamed_statements`).
@@ -96,7 +96,7 @@ impl Passage<'_, '_> {
         if !sound || !terms.catalog.sightings.again(sent.fingerprint) {
             return None;
         }
-        let reading = Reading::of(sent.query, self.lexicon());
+        let reading = self.read(sent.query);
         let admitted =
             reading.may_stand_for_unnamed() && self.conn.statements.admits(terms.max_prepared_statements);
         admitted.then(|| terms.catalog.unnamed(sent.scope, sent.query, sent.types, reading.conduct))

@@ -1,0 +1,157 @@
+//! From lines to rules (`parse_hba_line`).
+
+use std::net::IpAddr;
+
+use super::{
+    AuthType, CertificateName, CertificateNeed, Method, Rule, Transport,
+    address::Addresses,
+    lines::{ERRORS_MAX, Line, LineError, Word},
+    names::{DatabaseName, UserName},
+    options::{Options, single},
+};
+use crate::auth::ident::IdentMaps;
+
+/// Every line's rule. Without `maps` it is not checked whether a map exists.
+pub(super) fn rules(lines: Vec<Line>, maps: Option<&IdentMaps>, errors: &mut Vec<LineError>) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for line in lines {
+        match rule(&line, maps) {
+            Ok(rule) => rules.push(rule),
+            Err(what) if errors.len() < ERRORS_MAX => errors.push(LineError { place: line.place, what }),
+            Err(_) => break,
+        }
+    }
+    rules
+}
+
+fn rule(line: &Line, maps: Option<&IdentMaps>) -> Result<Rule, String> {
+    let transport = transport(single(line, 0, "connection type")?)?;
+    let databases = line.fields.get(1).ok_or("end-of-line before database specification")?;
+    let users = line.fields.get(2).ok_or("end-of-line before role specification")?;
+    let (addresses, next) = match transport {
+        Transport::Local => (Addresses::All, 3),
+        _ => addresses(line)?,
+    };
+    let word = single(line, next, "authentication method")?;
+    let mut options = Options::of(line.fields.get(next + 1..).unwrap_or_default())?;
+    let method = method(&word.text, transport)?;
+    let map = map(&method, &mut options)?;
+    if let (Some(map), Some(maps)) = (&map, maps)
+        && !maps.has(map)
+    {
+        return Err(format!("the map \"{map}\" is not in the auth_ident_file"));
+    }
+    let certificate = certificate(&method, transport, &mut options)?;
+    options.none_is_left(&word.text)?;
+    Ok(Rule {
+        place: line.place.clone(),
+        method,
+        transport,
+        databases: databases.iter().map(DatabaseName::of).collect::<Result<_, _>>()?,
+        users: users.iter().map(UserName::of).collect::<Result<_, _>>()?,
+        addresses,
+        certificate,
+        map,
+    })
+}
+
+fn transport(word: &Word) -> Result<Transport, String> {
+    Ok(match &*word.text {
+        "local" => Transport::Local,
+        // Nobody comes with GSSAPI encryption: it is refused when it is asked for.
+        "host" | "hostnogssenc" => Transport::Tcp,
+        "hostssl" => Transport::Tls,
+        "hostnossl" => Transport::NotTls,
+        "hostgssenc" => Transport::Gssapi,
+        other => return Err(format!("invalid connection type \"{other}\"")),
+    })
+}
+
+/// The address of a line, and the field behind it.
+fn addresses(line: &Line) -> Result<(Addresses, usize), String> {
+    let word = single(line, 3, "host address")?;
+    for (keyword, addresses) in
+        [("all", Addresses::All), ("samehost", Addresses::SameHost), ("samenet", Addresses::SameNet)]
+    {
+        if word.is_keyword(keyword) {
+            return Ok((addresses, 4));
+        }
+    }
+    if word.text.contains('/') {
+        return Ok((Addresses::cidr(&word.text)?, 4));
+    }
+    let base: IpAddr = word.text.parse().map_err(|_| {
+        format!(
+            "\"{}\" is no IP address; host names are not looked up here, since the answer would be somebody else's: \
+             write an address range",
+            word.text
+        )
+    })?;
+    let mask = single(line, 4, "netmask").map_err(|what| {
+        format!("{what}; write {base}/{} for this address alone", if base.is_ipv4() { 32 } else { 128 })
+    })?;
+    Ok((Addresses::masked(base, &mask.text)?, 5))
+}
+
+fn method(name: &str, transport: Transport) -> Result<Method, String> {
+    Ok(match name {
+        "trust" => Method::Secret(AuthType::Trust),
+        "reject" => Method::Reject,
+        "scram-sha-256" => Method::Secret(AuthType::ScramSha256),
+        "md5" => Method::Secret(AuthType::Md5),
+        "password" | "plain" => Method::Secret(AuthType::Plain),
+        "cert" if transport == Transport::Tls => Method::Certificate,
+        "cert" => return Err("cert authentication is only supported on hostssl connections".to_owned()),
+        "peer" | "ident" if transport == Transport::Local => Method::Peer,
+        "peer" => return Err("peer authentication is only supported on local sockets".to_owned()),
+        "ident" | "gss" | "sspi" | "radius" | "bsd" => {
+            return Err(format!("pgsteer does not have the authentication method \"{name}\""));
+        }
+        other => return Err(format!("invalid authentication method \"{other}\"")),
+    })
+}
+
+fn map(method: &Method, options: &mut Options) -> Result<Option<Box<str>>, String> {
+    let map = options.take("map");
+    match method {
+        Method::Certificate | Method::Peer => Ok(map.map(Into::into)),
+        Method::Reject | Method::Secret(_) if map.is_some() => {
+            Err("authentication option \"map\" is only valid for the methods cert and peer".to_owned())
+        }
+        Method::Reject | Method::Secret(_) => Ok(None),
+    }
+}
+
+fn certificate(
+    method: &Method,
+    transport: Transport,
+    options: &mut Options,
+) -> Result<CertificateNeed, String> {
+    let name = match options.take("clientname").as_deref() {
+        None => None,
+        Some("CN") => Some(CertificateName::Common),
+        Some("DN") => Some(CertificateName::Distinguished),
+        Some("SAN") => Some(CertificateName::Alternative),
+        Some(other) => {
+            return Err(format!("invalid value for clientname: \"{other}\"; CN, DN or SAN is expected"));
+        }
+    };
+    let need = options.take("clientcert");
+    if (need.is_some() || name.is_some()) && transport != Transport::Tls {
+        return Err("clientcert and clientname can only be configured for \"hostssl\" rows".to_owned());
+    }
+    let named = CertificateNeed::Named(name.unwrap_or(CertificateName::Common));
+    match (need.as_deref(), method) {
+        (None | Some("verify-full"), Method::Certificate) => Ok(named),
+        (Some("verify-ca"), Method::Certificate) => {
+            Err("clientcert only accepts \"verify-full\" when using \"cert\" authentication".to_owned())
+        }
+        (Some("verify-full"), _) => Ok(named),
+        (Some("verify-ca"), _) if name.is_none() => Ok(CertificateNeed::Valid),
+        (Some("verify-ca") | None, _) if name.is_some() => {
+            Err("clientname has a meaning with clientcert=verify-full only".to_owned())
+        }
+        (None, _) => Ok(CertificateNeed::None),
+        (Some(other), _) => Err(format!("invalid value for clientcert: \"{other}\"")),
+    }
+}
