@@ -1,6 +1,9 @@
 //! Whom servers are opened for: a user and a database, their settings, and what can log in.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
@@ -105,4 +108,6 @@ pub struct Account {
     pub settings: ArcSwap<PoolSettings>,
     /// What can log in to a server.
     pub credential: ArcSwapOption<Credential>,
+    /// Whether a client has ever asked what its session last drew from a sequence (`currval`, `lastval`).
+    pub reads_sequences: AtomicBool,
 }

@@ -157,11 +157,10 @@ impl Backend {
             let last = pipeline.len() == 1;
             let passage = pipeline.received(header.tag, status, &mut undo)?;
             match header.tag {
+                b'Z' | b'E' | b'C' if passage == Passage::Swallow => {}
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
                 b'E' if is_fatal(message) => self.last_word = LastWord::Said,
-                b'S' if understood => {
-                    progress.settings_changed |= setting(message, conn, client);
-                }
+                b'S' if understood => progress.settings_changed |= setting(message, conn, client),
                 b'C' if client.tenancy.holds_client() => {
                     command_tag(&message[HEADER_BYTES..], conn, client);
                     client.tenancy.completed(last);

@@ -28,7 +28,7 @@ use crate::{
         },
     },
 };
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 /// A message up to this size is waited for whole if it must be understood; a longer one streams through, judged by
 /// its beginning.
@@ -89,6 +89,10 @@ pub struct Terms<'a> {
     pub opaque: Option<&'a OpaquePolicy>,
     /// Which texts are looked at closely.
     pub vigilance: Vigilance,
+    /// Whose draws from sequences the server may remember.
+    pub sequences: Sequences,
+    /// Whether a client of this user and database has read what its session drew from a sequence.
+    pub sequences_are_read: &'a AtomicBool,
 }
 
 /// How far the client's bytes got.
@@ -339,6 +343,7 @@ impl Frontend {
             (Text::Prefix(body), Reading::of_prefix(body, passage.lexicon()))
         };
         passage.heed(reading, text)?;
+        self.provide(reading.conduct, text, passage);
         passage.tenancy.sequence_ends();
         if let Some(followed) = passage.tenancy.must_await(reading.conduct) {
             passage.tenancy.awaited = Awaited::Answer(followed);
@@ -346,6 +351,7 @@ impl Frontend {
         // A simple query replaces the unnamed statement (documentation, "Extended Query").
         self.unnamed = Unnamed::None;
         passage.tenancy.unnamed = UnnamedAt::Ours;
+        passage.tenancy.runs(reading.conduct.block);
         passage.pipeline.sent(Owed::Query(reading.conduct.block));
         self.pass(header, message, passage);
         Ok(())
@@ -353,12 +359,15 @@ impl Frontend {
 }
 
 mod extended;
+mod faults;
 mod passage;
 mod touching;
+mod true_names;
 mod unnamed;
 
+use faults::{cut_short, invalid_type, malformed};
 use passage::Passage;
-pub use touching::Vigilance;
+pub use touching::{Sequences, Vigilance};
 pub use unnamed::UnnamedPolicy;
 
 /// The bytes a message needs before it can be dealt with.
@@ -379,18 +388,6 @@ fn bytes_needed(header: Header, left: &[u8], max_prepared_statements: usize) -> 
 /// The types of message that ask a server for something (documentation, "Message Formats").
 const fn is_request(tag: u8) -> bool {
     matches!(tag, b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'S' | b'F')
-}
-
-fn invalid_type(tag: u8) -> PgError {
-    PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid frontend message type {tag}"))
-}
-
-fn malformed(error: crate::wire::frame::Malformed) -> PgError {
-    PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid message length: {error}"))
-}
-
-fn cut_short(what: &str) -> PgError {
-    PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid {what} message: it ends too early"))
 }
 
 #[cfg(test)]

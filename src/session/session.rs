@@ -15,7 +15,7 @@ use super::{
     acquire::{Attempt, Granted, Needs, Start, query_wait_timeout},
     context::Context,
     exchange::{Exchange, ReadOnly},
-    frontend::{Frontend, Opening, UnnamedPolicy},
+    frontend::{Frontend, Opening, Sequences, UnnamedPolicy},
     outbox::Outbox,
     reading::Lexicon,
     relay::{Cut, Relayed},
@@ -307,6 +307,9 @@ impl Session {
         self.context.worker.counters.leases.add(1);
         if let Some(server) = lease.server() {
             self.entry.leased(&server.cancel);
+            if std::mem::replace(&mut server.served, self.entry.key.pid) == self.entry.key.pid {
+                exchange.sequences = Sequences::Own;
+            }
             let (parameters, state) = (server.conn.parameters.clone(), server.conn.state.clone());
             self.adopt(&parameters);
             if !self.state.is_same(&state) {

@@ -13,6 +13,7 @@ mod notation;
 mod pinned;
 mod play;
 mod pooling;
+mod provided;
 mod servers;
 mod servers_end;
 mod state;

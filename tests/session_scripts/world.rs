@@ -122,6 +122,7 @@ impl World {
             user: "user".into(),
             settings: Arc::new(setup.settings.clone()).into(),
             credential: None.into(),
+            reads_sequences: false.into(),
         });
         let context = Context {
             worker: Arc::new(Worker::new(0)),

@@ -67,8 +67,8 @@ impl Session {
                 self.entry.in_transaction(None);
                 self.entry.enter(Activity::Idle, now);
                 self.context.worker.counters.inspections.add(1);
-                let sql = inquiry.sql();
-                self.ask(exchange, sql, Purpose::Inspect(touched, inquiry, around), now)
+                let queries = inquiry.queries();
+                self.ask(exchange, queries, Purpose::Inspect(touched, inquiry, around), now)
             }
             None => {
                 exchange.tenancy.inspected(around.pins | touched.lasting());
@@ -93,12 +93,18 @@ impl Session {
         }
     }
 
-    fn ask(&mut self, mut exchange: Box<Exchange>, sql: Vec<u8>, purpose: Purpose, now: Moment) -> Flow {
+    fn ask(
+        &mut self,
+        mut exchange: Box<Exchange>,
+        queries: Vec<Vec<u8>>,
+        purpose: Purpose,
+        now: Moment,
+    ) -> Flow {
         self.entry.released();
         let Some(lease) = exchange.lease.take() else { return self.release(exchange, now) };
         let number = lease.number();
         let patience = self.tenant.account.settings.load().leader_wait_timeout;
-        let inspected = Box::pin(inspect(self.context.clone(), lease, sql, patience));
+        let inspected = Box::pin(inspect(self.context.clone(), lease, queries, patience));
         self.phase = Phase::Settling(Box::new(Settling { exchange, number, purpose, inspected }));
         Flow::Again
     }
@@ -108,7 +114,7 @@ impl Session {
         exchange.tenancy.equalized();
         let server = exchange.lease.as_mut().and_then(Lease::server);
         match server.and_then(|server| server.conn.parameters.difference_sql(&self.parameters)) {
-            Some(sql) => self.ask(exchange, sql.into_bytes(), Purpose::Equalize, now),
+            Some(sql) => self.ask(exchange, vec![sql.into_bytes()], Purpose::Equalize, now),
             None => self.go_on(exchange),
         }
     }
@@ -186,7 +192,7 @@ impl Session {
         inquiry: &Inquiry,
         around: &Circumstances,
     ) {
-        if let Some((_, error)) = told.refused.first() {
+        if let Some((0, error)) = told.refused.first() {
             tracing::info!(
                 user = %self.tenant.account.user, database = %self.tenant.account.database,
                 sqlstate = error.code.as_str(), "a server did not say what a session holds"
@@ -194,6 +200,9 @@ impl Session {
             exchange.tenancy.keep_touched(touched);
             exchange.tenancy.pins = around.pins | UNREADABLE;
             return;
+        }
+        for name in inquiry.deallocated(&told.rows) {
+            self.frontend.statements.remove(name);
         }
         let Findings { state, pins } = inquiry.findings(&told.rows, &touched, around);
         if let Some(server) = exchange.lease.as_mut().and_then(Lease::server) {
