@@ -3,10 +3,10 @@
 # An error already says what was attempted; its stack of futures only hides that.
 export RUST_LIB_BACKTRACE = 0
 
-.PHONY: help demo test bench build lint tools
+.PHONY: help demo test test-all sqlx regress bench build lint tools
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 demo: tools ## a Patroni cluster, pgsteer in front of it, a killed leader, and what clients saw of it (KEEP=1: leave it running)
 	@cargo build --quiet --release --bin pgsteer --example demo
@@ -15,6 +15,17 @@ demo: tools ## a Patroni cluster, pgsteer in front of it, a killed leader, and w
 test: tools lint ## everything that must hold: lints, unit and integration tests, the simulation, a real cluster
 	@deploy/install.sh nextest
 	cargo nextest run --workspace --profile all
+
+test-all: tools lint sqlx ## that, every driver against PostgreSQL 15 and 18, and PostgreSQL's own regression suite (30 minutes)
+	@deploy/install.sh nextest pg18 drivers regress
+	cargo nextest run --workspace --profile full
+
+sqlx: ## the crate that plays sqlx's part in `make test-all`; its dependencies are nobody else's
+	@cargo build --quiet --manifest-path tests/drivers/sqlx/Cargo.toml --target-dir target/sqlx
+
+regress: tools ## PostgreSQL's own regression suite alone; differences are in target/regress
+	@deploy/install.sh nextest regress
+	cargo nextest run --profile full --no-capture -E 'binary(regression)'
 
 bench: tools ## pgsteer beside current PgBouncer and HAProxy, as ratios (90 minutes; BENCH='--rounds 1' for a look)
 	@[ -x target/peers/pgbouncer ] || benches/fetch-peers.sh target/peers

@@ -43,6 +43,7 @@ fn clients(page: &mut Page, view: &View) {
     }
     page.add(&table::CLIENT_CONNECTIONS, [], view.connections.used());
     page.add(&table::CLIENT_CONNECTIONS_MAX, [], view.connections.max());
+    page.add(&table::REPLICATION_CONNECTIONS, [], view.replications.used());
     tally(page, &table::LOGINS, &view.events.logins);
     tally(page, &table::LOGIN_FAILURES, &view.events.login_failures);
     tally(page, &table::DELAYS, &view.events.delays);
@@ -68,7 +69,7 @@ fn traffic(page: &mut Page, view: &View) {
     }
     let mut waits = [Reading::default(); 3];
     let (mut cutoffs, mut aborted, mut rejected) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let mut pins = BTreeMap::new();
+    let (mut pins, mut found) = (BTreeMap::new(), BTreeMap::new());
     for worker in all() {
         worker.server_waits.add_to(&mut waits[0]);
         worker.leader_waits.add_to(&mut waits[1]);
@@ -77,11 +78,13 @@ fn traffic(page: &mut Page, view: &View) {
         worker.aborted.add_to(&mut aborted);
         worker.rejected.add_to(&mut rejected);
         worker.pins.add_to(&mut pins);
+        worker.found.add_to(&mut found);
     }
     for (what, reading) in ["server", "leader", "replica"].into_iter().zip(&waits) {
         page.add_histogram(&table::WAITS, [what], reading);
     }
     counts(page, &table::PINS, &pins);
+    counts(page, &table::HIDDEN, &found);
     counts(page, &table::CUTOFFS, &cutoffs);
     counts(page, &table::ABORTED, &aborted);
     counts(page, &table::REJECTED, &rejected);

@@ -117,6 +117,8 @@ section! {
         Restart route: RouteKind;
         /// The cluster; may be left out where there is one.
         Restart cluster: Option<String>;
+        /// As `pool_mode` in `[pool]`, for clients of this listener; that of the user or the database goes before it.
+        Restart pool_mode: Option<PoolMode>;
         /// How many connections may wait to be accepted (the kernel's own limit, `net.core.somaxconn`, applies too).
         Restart backlog: NonZeroU32 = 1024;
     }
@@ -138,6 +140,10 @@ section! {
         AtOnce reserve_pool_timeout: OrOff<Duration> = "5s";
         /// Client connections of this pgsteer. One more gets an error (53300).
         AtOnce max_client_conn: NonZeroU32 = 1000;
+        /// Replication connections (`replication=…`: backups, standbys, subscriptions), each with a server connection of
+        /// its own beside the pools. They count as clients as well. 0: none. Keep it below the members'
+        /// `max_wal_senders`.
+        AtOnce max_replication_connections: u32 = 10;
         /// Server connections to one database on one member, all users together.
         AtOnce max_db_connections: OrOff<NonZeroU32> = 0;
         /// Server connections of one user on one member, all databases together.
@@ -186,6 +192,9 @@ section! {
         /// SQL writes them, without arguments. When one was called the server is asked what it left, which follows the client or
         /// keeps it on its server; with `opaque_functions = "pin"` it keeps it there in any case.
         NewConnections opaque_function_names: Vec<FunctionName> = [];
+        /// Functions and triggers may leave behind what no text shows. One of so many times that a server goes back it is
+        /// asked whether something was left that nobody knew of: that is logged, counted and taken away.
+        NewConnections hidden_state_sample: OrOff<NonZeroU32> = 10000;
         /// Servers of a pool that clients may keep because of what their sessions hold: temporary tables, cursors
         /// `WITH HOLD`, session-level advisory locks, `LISTEN` and the like. One more gets an error that says so. 0: all
         /// of the pool's.

@@ -5,6 +5,7 @@
 
 use std::{
     future::Future,
+    num::NonZeroU32,
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
@@ -27,9 +28,9 @@ use crate::{
     net::Stream,
     pool::{
         account::{OpaquePolicy, PoolMode},
+        flavours::FlavourHeld,
         lease::{Finish, Refusal},
         line::WaitGuard,
-        slots::Flavour,
     },
     wire::{
         error::{PgError, SqlState},
@@ -67,12 +68,13 @@ pub struct Session {
     pub(super) mode: PoolMode,
     pub(super) max_prepared_statements: usize,
     pub(super) opaque: Option<Arc<OpaquePolicy>>,
+    pub(super) sample: Option<NonZeroU32>,
     pub(super) unnamed: UnnamedPolicy,
     /// The schema of its database.
     pub(super) schema: Arc<Schema>,
     /// ReadyForQuery messages it has got.
     pub(super) queries: u64,
-    flavour: Flavour,
+    flavour: FlavourHeld,
     /// Bytes of the client's that could not be dealt with so far.
     pub(super) inbox: Vec<u8>,
     /// Whether the inbox can be dealt with without more bytes.
@@ -150,7 +152,7 @@ pub struct Newcomer {
     /// The tracked settings it was told.
     pub parameters: Arc<Parameters>,
     /// Its start-up settings.
-    pub flavour: Flavour,
+    pub flavour: FlavourHeld,
     /// What came behind its login.
     pub unread: Vec<u8>,
 }
@@ -160,8 +162,9 @@ impl Session {
     pub fn new(newcomer: Newcomer) -> Self {
         let Newcomer { stream, context, tenant, entry, parameters, flavour, unread } = newcomer;
         let settings = tenant.account.settings.load();
-        let (mode, max_prepared_statements) = (settings.mode, settings.max_prepared_statements);
-        let opaque = settings.opaque.clone();
+        let mode = settings.own_mode.or(context.mode).unwrap_or(settings.mode);
+        let max_prepared_statements = settings.max_prepared_statements;
+        let (opaque, sample) = (settings.opaque.clone(), settings.sample);
         let unnamed = if settings.map_unnamed { UnnamedPolicy::Map } else { UnnamedPolicy::PassOn };
         drop(settings);
         let schema = context.catalog.schema(&tenant.account.database);
@@ -179,6 +182,7 @@ impl Session {
             mode,
             max_prepared_statements,
             opaque,
+            sample,
             unnamed,
             schema,
             queries: 0,
@@ -198,7 +202,7 @@ impl Session {
         let key = self.parameters.parse_key();
         let others = self.state.get().map_or_else(String::new, SessionState::parse_key);
         let (user, database) = (&account.user, &account.database);
-        self.scope = format!("{user}\0{database}\0{}\0{key}\0{others}", self.flavour).into();
+        self.scope = format!("{user}\0{database}\0{}\0{key}\0{others}", self.flavour.number()).into();
         self.lexicon = Lexicon::of(&self.parameters);
     }
 

@@ -28,6 +28,11 @@ enum Order {
 }
 
 impl Touched {
+    /// Perhaps everything.
+    pub(super) fn anything() -> Self {
+        Self { what: Touches::anything(), ..Self::default() }
+    }
+
     /// Adds what one more text touches.
     pub(super) fn add(&mut self, touches: Touches, parameters: &Arc<Parameters>) {
         const SETTINGS: Kinds = Kinds::SETTINGS.and(Kinds::EVERY_SETTING).and(Kinds::OPAQUE);

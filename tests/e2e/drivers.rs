@@ -1,5 +1,9 @@
 //! Real clients, as people run them.
 
+mod every;
+mod programs;
+mod rust;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;

@@ -14,6 +14,7 @@ mod pinned;
 mod play;
 mod pooling;
 mod provided;
+mod replicating;
 mod servers;
 mod servers_end;
 mod state;

@@ -24,6 +24,7 @@ use pgsteer::{
     },
     session::{
         context::{Context, Worker},
+        replication::{self, Post, Replication},
         routes::{Purpose, Tenant},
         session::{Ended, Newcomer, Session},
     },
@@ -33,7 +34,10 @@ use pgsteer::{
         statements::Catalog,
     },
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    task::JoinHandle,
+};
 
 use crate::servers::{Dialer, Servers};
 
@@ -41,6 +45,8 @@ use crate::servers::{Dialer, Servers};
 pub(crate) struct Setup {
     pub(crate) settings: PoolSettings,
     pub(crate) purpose: Purpose,
+    /// What the listener says of the pool mode.
+    pub(crate) listener_mode: Option<PoolMode>,
     /// Bytes that a connection holds before its sender must wait.
     pub(crate) capacity: usize,
 }
@@ -61,6 +67,7 @@ impl Default for Setup {
         };
         let settings = PoolSettings {
             mode: PoolMode::Transaction,
+            own_mode: None,
             limits,
             fallback_size: 1,
             protocol: Protocol::NEWEST,
@@ -73,6 +80,7 @@ impl Default for Setup {
             replica_wait_timeout: Some(Duration::from_secs(1)),
             max_prepared_statements: 200,
             opaque: None,
+            sample: None,
             pin_max: None,
             pin_timeout: None,
             map_unnamed: true,
@@ -81,7 +89,7 @@ impl Default for Setup {
             query_timeout: None,
             transaction_timeout: None,
         };
-        Self { settings, purpose: Purpose::Write, capacity: 256 * 1024 }
+        Self { settings, purpose: Purpose::Write, listener_mode: None, capacity: 256 * 1024 }
     }
 }
 
@@ -127,6 +135,7 @@ impl World {
         let context = Context {
             worker: Arc::new(Worker::new(0)),
             purpose: setup.purpose,
+            mode: setup.listener_mode,
             router: Arc::new(Router::new(Arc::new(Fence::closed()))),
             pools: pools.clone(),
             catalog: Arc::new(Catalog::default()),
@@ -258,11 +267,31 @@ impl World {
             tenant: self.tenant.clone(),
             entry,
             parameters: Arc::new(parameters),
-            flavour: self.pools.flavours().number(&flavour).unwrap(),
+            flavour: self.pools.flavours().hold(&flavour).unwrap(),
             unread: Vec::new(),
         });
         tokio::spawn(serve(session));
         ours
+    }
+
+    /// A replication connection to member `a`, as the leader or as a replica: the client's end and the server's, and
+    /// how it ends.
+    pub(crate) fn replication(
+        &mut self,
+        name: &str,
+        as_leader: bool,
+    ) -> (Client, Client, JoinHandle<replication::Ended>) {
+        let [(client, ours), (theirs, server)] = [(); 2].map(|()| tokio::io::duplex(1024));
+        let entry =
+            self.registry.register(self.tenant.account.clone(), None, self.clock.now(), b"mine").unwrap();
+        self.keys.insert(name.to_owned(), entry.key.clone());
+        let term = if as_leader { self.epoch } else { 0 };
+        let target = Target { member: "a".into(), address: Address::tcp("a", 5432), term };
+        let post = Post::new(self.context.router.clone(), &target);
+        let [ours, theirs] = [ours, theirs].map(|end| Stream::Boxed(Box::new(end)));
+        let relay = Replication::new(ours, theirs, entry, post, self.clock, b"");
+        let ended = tokio::spawn(async move { relay.run().await.1 });
+        (client, server, ended)
     }
 
     /// A cancel request with the client's key.

@@ -30,6 +30,8 @@ pub(super) struct Settling {
 enum Purpose {
     /// To know what its session holds.
     Inspect(Box<Touched>, Inquiry, Circumstances),
+    /// To see whether nothing is left, as all texts say.
+    Sample(Inquiry, Circumstances),
     /// To have the settings of the client's start instead of its own.
     Equalize,
 }
@@ -45,6 +47,9 @@ impl Session {
             tenancy.pins |= Kinds::PREPARED;
         }
         if !(tenancy.is_touched() || tenancy.is_pinned()) {
+            if exchange.client == ClientEnd::Open && self.is_sample() {
+                return self.sample(exchange, now);
+            }
             return self.release(exchange, now);
         }
         let has_left = match exchange.client {
@@ -81,15 +86,59 @@ impl Session {
         }
     }
 
+    /// Whether this return of a server is one of those that are looked at closely.
+    #[inline]
+    fn is_sample(&self) -> bool {
+        let leases = self.context.worker.counters.leases.get();
+        self.sample.is_some_and(|sample| leases.is_multiple_of(u64::from(sample.get())))
+    }
+
+    /// Nothing is known to be left: is that so?
+    #[cold]
+    fn sample(&mut self, exchange: Box<Exchange>, now: Moment) -> Flow {
+        let around = self.circumstances(&exchange);
+        let Some(inquiry) = Inquiry::about(&Touched::anything(), &around) else {
+            return self.release(exchange, now);
+        };
+        self.entry.in_transaction(None);
+        self.entry.enter(Activity::Idle, now);
+        let queries = inquiry.queries();
+        self.ask(exchange, queries, Purpose::Sample(inquiry, around), now)
+    }
+
+    /// What was found that no text has shown is nobody's: it may have been there for long.
+    fn found(&self, exchange: &mut Exchange, told: &Told, inquiry: &Inquiry, around: &Circumstances) {
+        if !told.refused.is_empty() {
+            return;
+        }
+        let Findings { state, pins } = inquiry.findings(&told.rows, &Touched::anything(), around);
+        let settings = if state.is_like(&around.state) { Kinds::NONE } else { Kinds::SETTINGS };
+        for kind in pin_words(pins | settings) {
+            self.context.worker.counters.found.count([kind]);
+            tracing::warn!(
+                user = %self.tenant.account.user, database = %self.tenant.account.database, kind,
+                "a session's state was changed by what no statement shows (see opaque_function_names)"
+            );
+        }
+        if !(pins | settings).is_empty()
+            && let Some(server) = exchange.lease.as_mut().and_then(Lease::server)
+        {
+            server.conn.hygiene = Hygiene::Dirty;
+        }
+    }
+
     fn circumstances(&self, exchange: &Exchange) -> Circumstances {
-        let settings = self.context.pools.flavours().settings(self.flavour);
+        let settings = self.context.pools.flavours().settings(self.flavour.number());
         Circumstances {
             login: self.tenant.account.user.clone(),
             state: self.state.clone(),
             parameters: self.parameters.clone(),
             scope: self.scope.clone(),
             pins: exchange.tenancy.pins,
-            starts_with_role: settings.iter().any(|(name, _)| name.eq_ignore_ascii_case("role")),
+            // Switches of the server's command line may hold it, too.
+            starts_with_role: settings
+                .iter()
+                .any(|(name, _)| name.eq_ignore_ascii_case("role") || name == "options"),
         }
     }
 
@@ -172,6 +221,7 @@ impl Session {
         }
         match purpose {
             Purpose::Equalize => return self.go_on(exchange),
+            Purpose::Sample(inquiry, around) => self.found(&mut exchange, &told, &inquiry, &around),
             Purpose::Inspect(touched, inquiry, around) => {
                 self.learn(&mut exchange, &told, touched, &inquiry, &around);
             }
