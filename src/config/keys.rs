@@ -118,6 +118,8 @@ section! {
         Restart route: RouteKind;
         /// The cluster; may be left out where there is one.
         Restart cluster: Option<String>;
+        /// As `pool_mode` in `[pool]`, for clients of this listener; that of the user or the database goes before it.
+        Restart pool_mode: Option<PoolMode>;
         /// How many connections may wait to be accepted (the kernel's own limit, `net.core.somaxconn`, applies too).
         Restart backlog: NonZeroU32 = 1024;
     }
@@ -191,6 +193,9 @@ section! {
         /// SQL writes them, without arguments. When one was called the server is asked what it left, which follows the client or
         /// keeps it on its server; with `opaque_functions = "pin"` it keeps it there in any case.
         NewConnections opaque_function_names: Vec<FunctionName> = [];
+        /// Functions and triggers may leave behind what no text shows. One of so many times that a server goes back it is
+        /// asked whether something was left that nobody knew of: that is logged, counted and taken away.
+        NewConnections hidden_state_sample: OrOff<NonZeroU32> = 10000;
         /// Servers of a pool that clients may keep because of what their sessions hold: temporary tables, cursors
         /// `WITH HOLD`, session-level advisory locks, `LISTEN` and the like. One more gets an error that says so. 0: all
         /// of the pool's.

@@ -107,6 +107,8 @@ pub struct Listener {
     pub route: RouteKind,
     /// The cluster, a name in `Config::clusters`.
     pub cluster: String,
+    /// When a server goes back to its pool, unless user or database say otherwise.
+    pub pool_mode: Option<PoolMode>,
     /// How many connections may wait to be accepted.
     pub backlog: u32,
 }
@@ -175,6 +177,8 @@ pub enum Databases {
 pub struct PoolSettings {
     /// When a server goes back to the pool.
     pub pool_mode: PoolMode,
+    /// The same, if user or database say so.
+    pub own_pool_mode: Option<PoolMode>,
     /// Server connections of the pool.
     pub pool_size: u32,
     /// Those kept open when idle.
@@ -219,6 +223,8 @@ pub struct PoolSettings {
     pub opaque_functions: OpaqueFunctions,
     /// Functions that count as such code.
     pub opaque_function_names: Vec<FunctionName>,
+    /// One of so many returns of a server is a sample.
+    pub hidden_state_sample: Option<u32>,
     /// Servers that clients may keep because of their sessions' state.
     pub pin_max: Option<u32>,
     /// A client idle while it keeps a server so.
@@ -266,6 +272,7 @@ impl PoolSettings {
         let pool_size = size.unwrap_or(pool.default_pool_size).get();
         Self {
             pool_mode: mode.unwrap_or(pool.pool_mode),
+            own_pool_mode: mode,
             pool_size,
             min_pool_size: database
                 .and_then(|d| d.min_pool_size)
@@ -309,6 +316,7 @@ impl PoolSettings {
                 .and_then(|d| d.opaque_function_names.as_ref())
                 .unwrap_or(&pool.opaque_function_names)
                 .clone(),
+            hidden_state_sample: number(pool.hidden_state_sample),
             pin_max: number(database.and_then(|d| d.pin_max).unwrap_or(pool.pin_max)),
             pin_timeout: pool.pin_timeout.0,
             unnamed_statements: match database.and_then(|d| d.map_unnamed_statements) {

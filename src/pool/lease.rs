@@ -40,6 +40,8 @@ pub struct Server {
     pub cancel: Arc<CancelTarget>,
     /// The start-up settings it was opened with.
     pub flavour: Flavour,
+    /// The client that had it last, by the process id it was told; 0: none.
+    pub served: u32,
     pub(super) worker: usize,
     /// How it is to be closed.
     pub(super) end: End,

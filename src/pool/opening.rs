@@ -111,8 +111,15 @@ impl Pool {
         self.shared.events.opened.count(self.labels());
         let cancel = CancelTarget::new(self.address.clone(), approach, connected.key, id);
         let conn = ServerConn::new(connected.stream, parameters, now);
-        let server =
-            Box::new(Server { conn, cancel: Arc::new(cancel), flavour, worker, end: End::Orderly, permits });
+        let server = Box::new(Server {
+            conn,
+            cancel: Arc::new(cancel),
+            flavour,
+            served: 0,
+            worker,
+            end: End::Orderly,
+            permits,
+        });
         let mut state = self.state.lock();
         state.trouble.ends(flavour);
         state.put(id, server);

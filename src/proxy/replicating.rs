@@ -224,6 +224,7 @@ fn account(app: &App, way: &ClusterDoor, login: &Applicant, kind: Replication) -
         user: on_server.user.into(),
         settings: ArcSwap::from_pointee(settings),
         credential: ArcSwapOption::new(credential.map(Arc::new)),
+        reads_sequences: false.into(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! From the configuration's words to the values that pools, probes and sessions go by.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use crate::{
     auth::secrets::{Credential, Password, UserSecret},
@@ -34,6 +34,15 @@ fn limit(number: Option<u32>) -> usize {
     number.map_or(0, count)
 }
 
+/// When a server goes back.
+pub(super) const fn pool_mode(mode: config::PoolMode) -> PoolMode {
+    match mode {
+        config::PoolMode::Transaction => PoolMode::Transaction,
+        config::PoolMode::Session => PoolMode::Session,
+        config::PoolMode::Statement => PoolMode::Statement,
+    }
+}
+
 /// What the pool of this user and database, as the client named them, goes by on this cluster.
 pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user: &str) -> PoolSettings {
     let pool = config.pool_settings(database, user);
@@ -41,11 +50,8 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
     let cluster = config.clusters.get(cluster);
     let replicas = cluster.map_or(&config.keys.replicas, |cluster| &cluster.replicas);
     PoolSettings {
-        mode: match pool.pool_mode {
-            config::PoolMode::Transaction => PoolMode::Transaction,
-            config::PoolMode::Session => PoolMode::Session,
-            config::PoolMode::Statement => PoolMode::Statement,
-        },
+        mode: pool_mode(pool.pool_mode),
+        own_mode: pool.own_pool_mode.map(pool_mode),
         limits: SlotLimits {
             size: count(pool.pool_size),
             min_size: count(pool.min_pool_size),
@@ -71,6 +77,7 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
         replica_wait_timeout: Some(replicas.replica_wait_timeout),
         max_prepared_statements: limit(pool.max_prepared_statements),
         opaque: opaque_policy(&pool),
+        sample: pool.hidden_state_sample.and_then(NonZeroU32::new),
         pin_max: pool.pin_max.map(count),
         pin_timeout: pool.pin_timeout,
         map_unnamed: pool.unnamed_statements == config::UnnamedStatements::Mapped,

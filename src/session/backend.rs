@@ -167,7 +167,7 @@ impl Backend {
             let last = pipeline.len() == 1;
             let passage = pipeline.received(header.tag, status, &mut undo)?;
             match header.tag {
-                b'Z' if passage == Passage::Swallow => {}
+                b'Z' | b'E' | b'C' if passage == Passage::Swallow => {}
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
                 b'E' => self.failed(message, client),
                 b'S' if understood => {

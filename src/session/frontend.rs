@@ -30,7 +30,7 @@ use crate::{
         },
     },
 };
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 /// A message up to this size is waited for whole if it must be understood; a longer one streams through, judged by
 /// its beginning.
@@ -91,6 +91,10 @@ pub struct Terms<'a> {
     pub opaque: Option<&'a OpaquePolicy>,
     /// Which texts are looked at closely.
     pub vigilance: Vigilance,
+    /// Whose draws from sequences the server may remember.
+    pub sequences: Sequences,
+    /// Whether a client of this user and database has read what its session drew from a sequence.
+    pub sequences_are_read: &'a AtomicBool,
 }
 
 /// How far the client's bytes got.
@@ -352,6 +356,7 @@ impl Frontend {
             (Text::Prefix(body), Reading::of_prefix(body, passage.lexicon()))
         };
         passage.heed(reading, text)?;
+        self.provide(reading.conduct, text, passage);
         passage.tenancy.sequence_ends();
         if let Some(followed) = passage.tenancy.must_await(reading.conduct) {
             passage.tenancy.awaited = Awaited::Answer(followed);
@@ -366,6 +371,7 @@ impl Frontend {
             passage.pipeline.sent(Owed::Note(Undo::Unnamed(before, passage.tenancy.unnamed)));
         }
         passage.tenancy.unnamed = UnnamedAt::Ours;
+        passage.tenancy.runs(reading.conduct.block);
         passage.pipeline.sent(Owed::Query(reading.conduct.block));
         self.pass(header, message, passage);
         Ok(())
@@ -376,11 +382,12 @@ mod extended;
 mod messages;
 mod passage;
 mod touching;
+mod true_names;
 mod unnamed;
 
 use messages::{bytes_needed, cut_short, invalid_type, is_request, malformed};
 use passage::Passage;
-pub use touching::Vigilance;
+pub use touching::{Sequences, Vigilance};
 pub use unnamed::UnnamedPolicy;
 
 #[cfg(test)]

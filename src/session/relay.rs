@@ -1,6 +1,7 @@
 //! Bytes between a client and the server it has: both directions in one poll, nothing copied that need not be.
 
 use std::{
+    sync::atomic::Ordering,
     task::{Context, Poll},
     time::Duration,
 };
@@ -337,7 +338,8 @@ impl Session {
         };
         let conn = &mut server.conn;
         let opaque = self.opaque.as_deref();
-        let all = x.pin.is_some() || opaque.is_some();
+        let sequences = self.tenant.account.reads_sequences.load(Ordering::Relaxed);
+        let all = x.pin.is_some() || opaque.is_some() || sequences;
         let terms = Terms {
             catalog: &self.context.catalog,
             scope: &self.scope,
@@ -350,6 +352,8 @@ impl Session {
             read_only: x.read_only == ReadOnly::Enforced,
             state: &self.state,
             opaque,
+            sequences: x.sequences,
+            sequences_are_read: &self.tenant.account.reads_sequences,
             vigilance: if all { Vigilance::All } else { Vigilance::Suspects },
         };
         let forwarded = self

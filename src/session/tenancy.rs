@@ -36,6 +36,7 @@ pub struct Tenancy {
     reset: Option<Followed>,
     moved: Moved,
     start: StartValues,
+    ran: Ran,
     /// What may have been touched of the state that the server must be asked about.
     touched: Option<Box<Touched>>,
     /// What the server was asked about in vain.
@@ -58,6 +59,14 @@ enum Moved {
     #[default]
     No,
     Yes,
+}
+
+/// Whether a statement was sent that may draw from a sequence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Ran {
+    #[default]
+    Nothing,
+    Something,
 }
 
 /// Whether settings were put back to what they were at the server's start, which may not be the client's.
@@ -150,6 +159,19 @@ impl Tenancy {
         }
     }
 
+    /// A statement runs.
+    #[inline]
+    pub(super) fn runs(&mut self, block: Block) {
+        if block != Block::Begins {
+            self.ran = Ran::Something;
+        }
+    }
+
+    /// Whether nothing has run that may have drawn from a sequence.
+    pub(super) fn has_run_nothing(&self) -> bool {
+        self.ran == Ran::Nothing
+    }
+
     /// What ends a sequence is sent: where a report is awaited, ReadyForQuery brings it.
     pub(super) fn sequence_ends(&mut self) {
         if self.awaited == Awaited::Report {
@@ -210,6 +232,11 @@ impl Tenancy {
         if self.touched.is_none() && self.pins.is_empty() {
             self.settings = Settings::Followed;
         }
+    }
+
+    /// The server is to have a statement of the client's under its true name; false: it has.
+    pub(super) fn name_truly(&mut self, name: &[u8]) -> bool {
+        self.touched.get_or_insert_default().name_truly(name)
     }
 
     /// Whether something was touched that the server was not asked about.

@@ -79,6 +79,8 @@ pub enum Owed {
     Note(Undo),
     /// CopyDone or CopyFail: nothing, but a Sync before it was swallowed by the copy.
     CopyEnd,
+    /// A request of ours, up to its own ReadyForQuery.
+    Aside,
     /// An answer of our own.
     Own(OwnAnswer, Option<Undo>),
 }
@@ -207,7 +209,7 @@ impl Pipeline {
         match message {
             Owed::Sync => self.sequence = Sequence::Closed,
             _ if self.sequence == Sequence::Skipping => return,
-            Owed::Query(_) | Owed::FunctionCall => self.sequence = Sequence::Closed,
+            Owed::Query(_) | Owed::FunctionCall | Owed::Aside => self.sequence = Sequence::Closed,
             // Nothing is being copied: the server ignores it.
             Owed::CopyEnd | Owed::Note(_) if self.owed.is_empty() => return,
             Owed::CopyEnd => {}
@@ -289,6 +291,7 @@ impl Pipeline {
             // Data rows, copy data, descriptions inside a query, notices, notifications, settings.
             (b'D' | b'd' | b'c' | b't' | b'H' | b'W' | b'V' | b'N' | b'A' | b'S', _) => Ok(Passage::Pass),
             (b'Z', _) => self.ready(status).ok_or(Unexpected { tag }),
+            (b'1' | b'C' | b'E', Some(Owed::Aside)) => Ok(Passage::Swallow),
             (b'E', _) => Ok(self.failed(undo)),
             (b'G', _) => {
                 self.copy_in_begins();
@@ -338,7 +341,7 @@ impl Pipeline {
         self.ran = Outlook::Safe(self.status);
         match self.settle() {
             Some(Owed::Query(_) | Owed::FunctionCall | Owed::Sync) => Some(Passage::Pass),
-            Some(Owed::OwnSync) => Some(Passage::Swallow),
+            Some(Owed::OwnSync | Owed::Aside) => Some(Passage::Swallow),
             _ => None,
         }
     }

@@ -14,6 +14,7 @@ mod pooling;
 mod reads;
 mod replication;
 mod start_up;
+mod state;
 mod stopping;
 mod store;
 mod switchover;

@@ -12,7 +12,7 @@ use pgsteer::{
     server::conn::{Hygiene, ServerConn},
     session::{
         backend::{Backend, ClientSide},
-        frontend::{Frontend, Terms, UnnamedPolicy, Vigilance},
+        frontend::{Frontend, Sequences, Terms, UnnamedPolicy, Vigilance},
         reading::Lexicon,
         readings::Readings,
         tenancy::Tenancy,
@@ -240,6 +240,8 @@ impl Stage {
             state: &client.state,
             opaque: None,
             vigilance: Vigilance::Suspects,
+            sequences: Sequences::Own,
+            sequences_are_read: &std::sync::atomic::AtomicBool::new(false),
         };
         let mut out = Vec::new();
         let forwarded =

@@ -45,6 +45,8 @@ use crate::servers::{Dialer, Servers};
 pub(crate) struct Setup {
     pub(crate) settings: PoolSettings,
     pub(crate) purpose: Purpose,
+    /// What the listener says of the pool mode.
+    pub(crate) listener_mode: Option<PoolMode>,
     /// Bytes that a connection holds before its sender must wait.
     pub(crate) capacity: usize,
 }
@@ -65,6 +67,7 @@ impl Default for Setup {
         };
         let settings = PoolSettings {
             mode: PoolMode::Transaction,
+            own_mode: None,
             limits,
             fallback_size: 1,
             protocol: Protocol::NEWEST,
@@ -76,6 +79,7 @@ impl Default for Setup {
             replica_wait_timeout: Some(Duration::from_secs(1)),
             max_prepared_statements: 200,
             opaque: None,
+            sample: None,
             pin_max: None,
             pin_timeout: None,
             map_unnamed: true,
@@ -85,7 +89,7 @@ impl Default for Setup {
             transaction_timeout: None,
             approach: pgsteer::server::Approach::default(),
         };
-        Self { settings, purpose: Purpose::Write, capacity: 256 * 1024 }
+        Self { settings, purpose: Purpose::Write, listener_mode: None, capacity: 256 * 1024 }
     }
 }
 
@@ -126,10 +130,12 @@ impl World {
             user: "user".into(),
             settings: Arc::new(setup.settings.clone()).into(),
             credential: None.into(),
+            reads_sequences: false.into(),
         });
         let context = Context {
             worker: Arc::new(Worker::new(0)),
             purpose: setup.purpose,
+            mode: setup.listener_mode,
             router: Arc::new(Router::new(Arc::new(Fence::closed()))),
             pools: pools.clone(),
             catalog: Arc::new(Catalog::default()),

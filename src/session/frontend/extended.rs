@@ -26,6 +26,7 @@ impl Frontend {
                 None if whole => return Err(cut_short("Parse")),
                 None => (Text::Prefix(rest), Reading::of_prefix(rest, passage.lexicon())),
             };
+            self.provide(reading.conduct, text, passage);
             let undo = if name.is_empty() {
                 // A longer one is not kept: it is lost when the client gets another server.
                 let text = |message: &[u8]| Unnamed::Text(Box::new((message.into(), reading.conduct)));
@@ -109,6 +110,7 @@ impl Frontend {
         let (name, parameters) = cstr(rest).ok_or_else(|| cut_short("Bind"))?;
         let (conduct, serial) = match self.known(name, passage) {
             Some((statement, serial)) => {
+                self.provide(statement.conduct(), Text::Whole(statement.query()), passage);
                 passage.prepare(&statement);
                 let skipped = message.len() - parameters.len();
                 let mut names = Vec::with_capacity(portal.len() + 32);
@@ -154,6 +156,7 @@ impl Frontend {
     pub(super) fn execute(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
         let named = message.get(HEADER_BYTES) != Some(&0);
         let conduct = passage.tenancy.portal(named);
+        passage.tenancy.runs(conduct.block);
         passage.pipeline.sent(Owed::Execute(conduct.block));
         self.pass(header, message, passage);
         let followed = passage.tenancy.must_await(conduct);
