@@ -14,7 +14,8 @@ use pgsteer::pool::slots::{Action, Event, Return, SlotLimits, Slots};
 use pgsteer::server::conn::ServerConn;
 use pgsteer::session::backend::{Backend, ClientSide};
 use pgsteer::session::frontend::{Frontend, Terms, UnnamedPolicy};
-use pgsteer::session::reading::Lexicon;
+use pgsteer::session::reading::{Lexicon, Reading};
+use pgsteer::session::readings::Readings;
 use pgsteer::session::tenancy::Tenancy;
 use pgsteer::sql::{Session, classify};
 use pgsteer::wire::frame::{Header, put, put_cstr};
@@ -30,13 +31,19 @@ use pgsteer::wire::statements::{Catalog, Scope};
 type Operation = fn(u64) -> u64;
 
 /// Every benchmark: its name, what one operation is, and how to do that so many times.
-const ALL: [(&str, &str, Operation); 14] = [
+const ALL: [(&str, &str, Operation); 20] = [
     ("frame/query", "one Query message of 60 bytes passed on", frame_query),
     ("frame/rows-110", "16 KiB of rows of 110 bytes passed on", |times| frame_rows(110, times)),
     ("frame/rows-1000", "16 KiB of rows of 1000 bytes passed on", |times| frame_rows(1000, times)),
     ("pipeline/simple", "a simple query of one row, both ways", pipeline_simple),
     ("pipeline/prepared", "Bind, Describe, Execute, Sync and their answers", pipeline_prepared),
     ("sql/select", "what pgbench's SELECT does, read from its text", sql_select),
+    ("text/read-256", "a text of 256 bytes read", |times| text_read(256, times)),
+    ("text/new-256", "a text of 256 bytes read that has not come before", |times| text_new(256, times)),
+    ("text/again-256", "a text of 256 bytes that has come before", |times| text_again(256, times)),
+    ("text/read-1024", "a text of 1024 bytes read", |times| text_read(1024, times)),
+    ("text/new-1024", "a text of 1024 bytes read that has not come before", |times| text_new(1024, times)),
+    ("text/again-1024", "a text of 1024 bytes that has come before", |times| text_again(1024, times)),
     ("statements/ready", "a statement the server has, of 200 it holds", statements_ready),
     ("relay/simple", "a simple query through both halves of a session", relay_simple),
     ("relay/prepared", "a prepared query through both halves of a session", relay_prepared),
@@ -90,6 +97,43 @@ fn nanoseconds(operation: Operation) -> f64 {
     }
     let least = (0..BATCHES).map(|_| took(times)).min().unwrap_or(BATCH);
     least.as_secs_f64() * 1e9 / f64::from(u32::try_from(times).unwrap_or(u32::MAX))
+}
+
+/// A query as programs generate them, of so many bytes; its last four are digits.
+fn long_text(bytes: usize) -> Vec<u8> {
+    const END: &str = " FROM customers t0_ WHERE t0_.id = 1000";
+    let mut text = String::from("SELECT t0_.id AS id_0");
+    for number in 1.. {
+        let column = format!(", t0_.customer_name AS customer_name_{number}");
+        if text.len() + column.len() + END.len() > bytes {
+            break;
+        }
+        text += &column;
+    }
+    let blanks = bytes - text.len() - END.len();
+    (text + &" ".repeat(blanks) + END).into_bytes()
+}
+
+fn text_read(bytes: usize, times: u64) -> u64 {
+    let text = long_text(bytes);
+    let unlocks = |_: &u64| Reading::of(black_box(&text), Lexicon::Standard).unlocks_writes;
+    (0..times).filter(unlocks).count() as u64
+}
+
+fn text_new(bytes: usize, times: u64) -> u64 {
+    let (readings, mut text) = (Readings::default(), long_text(bytes));
+    let unlocks = |number: &u64| {
+        let digits = text.len() - 4;
+        text[digits..].copy_from_slice(&[1, 10, 100, 1000].map(|place| b'0' + (number / place % 10) as u8));
+        readings.read(black_box(&text), Lexicon::Standard).unlocks_writes
+    };
+    (0..times).filter(unlocks).count() as u64
+}
+
+fn text_again(bytes: usize, times: u64) -> u64 {
+    let (readings, text) = (Readings::default(), long_text(bytes));
+    let unlocks = |_: &u64| readings.read(black_box(&text), Lexicon::Standard).unlocks_writes;
+    (0..times).filter(unlocks).count() as u64
 }
 
 /// What a relay does at the least with a slice: read each header, pass each message, take what goes out.
@@ -183,6 +227,7 @@ struct Relay {
     tenancy: Tenancy,
     parameters: Arc<Parameters>,
     catalog: Catalog,
+    readings: Readings,
     scope: Scope,
     schema: Arc<Schema>,
     out: Vec<u8>,
@@ -200,6 +245,7 @@ impl Relay {
             tenancy: Tenancy::default(),
             parameters,
             catalog: Catalog::default(),
+            readings: Readings::default(),
             scope: "bench".into(),
             schema: Arc::default(),
             out: Vec::new(),
@@ -208,25 +254,41 @@ impl Relay {
 
     /// One request and its answer; whether both passed and the server is free afterwards.
     fn exchange(&mut self, request: &[u8], answer: &[u8]) -> bool {
-        let Self { frontend, backend, conn, pipeline, tenancy, parameters, catalog, scope, schema, out } =
-            self;
+        let Self {
+            frontend,
+            backend,
+            conn,
+            pipeline,
+            tenancy,
+            parameters,
+            catalog,
+            readings,
+            scope,
+            schema,
+            out,
+        } = self;
         let terms = Terms {
             catalog,
             scope,
             lexicon: Lexicon::Standard,
+            readings,
             max_prepared_statements: 200,
             unnamed: UnnamedPolicy::Map,
             schema,
             now: Moment::ZERO,
             read_only: false,
+            state: &pgsteer::wire::state::Carried::NOTHING,
+            opaque: None,
+            vigilance: pgsteer::session::frontend::Vigilance::Suspects,
         };
         let sent = frontend.forward(black_box(request), out, conn, pipeline, tenancy, &terms);
         let sent = sent.is_ok_and(|sent| sent.taken == request.len() && !sent.bytes.is_empty());
-        let reset_values = parameters.clone();
+        let (reset_values, mut state) = (parameters.clone(), pgsteer::wire::state::Carried::NOTHING);
         let mut client = ClientSide {
             frontend,
             parameters,
             reset_values: &reset_values,
+            state: &mut state,
             tenancy,
             mode: pgsteer::pool::account::PoolMode::Transaction,
         };

@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::{process::Command, sync::Arc};
+use std::{process::Command, sync::Arc, time::Duration};
 
 use common::postgres::{Postgres, binaries, free_port};
 
@@ -15,8 +15,8 @@ use pgsteer::{
         rules::Rules,
         secrets::{Credential, Password, UserSecret, Users},
     },
-    client::{Authenticator, Greeting, Hello, login},
-    net::{Address, NetDialer, Peer, Stream},
+    client::{Authenticator, Caller, Greeting, Hello, login},
+    net::{Address, NetDialer, Peer, Stream, conveyed::Preface},
     server::{ConnectError, Connected, QueryError, ServerLogin, cancel, connect, simple_query},
     wire::{
         error::SqlState,
@@ -79,6 +79,7 @@ fn as_user(user: &str, credential: Credential) -> ServerLogin {
         parameters,
         credential,
         protocol: Protocol::NEWEST,
+        preface: Preface::None,
     }
 }
 
@@ -196,7 +197,7 @@ async fn cancelling(server: &Server) {
         tokio::spawn(async move { (simple_query(&mut stream, "select pg_sleep(600)").await, stream) });
     let mut admin = server.open("postgres", Credential::None).await.unwrap();
     while ask(&mut admin.stream, &asleep).await != [Some("1".to_owned())] {}
-    cancel(&NetDialer::default(), &server.tcp(), &key).await.unwrap();
+    cancel(&NetDialer::default(), &server.tcp(), Preface::None, &key).await.unwrap();
     let (outcome, mut stream) = sleeper.await.unwrap();
     match outcome {
         Err(QueryError::Server(error)) => assert_eq!(error.code, SqlState::QUERY_CANCELED),
@@ -209,16 +210,19 @@ async fn cancelling(server: &Server) {
 async fn serve(listener: tokio::net::TcpListener, authenticator: Authenticator, address: Address) {
     loop {
         let (socket, peer) = listener.accept().await.unwrap();
-        let Ok(Greeting::Startup(arrival)) = Hello::read(Stream::Tcp(socket), Peer::Tcp(peer)).await else {
+        let Ok(Greeting::Startup(arrival)) =
+            Hello::read(Caller::new(Stream::Tcp(socket), Peer::Tcp(peer))).await
+        else {
             continue;
         };
-        let Ok(mut client) = login(arrival, &authenticator).await else { continue };
+        let Ok(mut client) = login(arrival, &authenticator, Duration::from_secs(60)).await else { continue };
         let server = ServerLogin {
             user: client.user.clone(),
             database: client.database.clone(),
             parameters: Vec::new(),
             credential: client.credential.clone(),
             protocol: Protocol::NEWEST,
+            preface: Preface::None,
         };
         let mut server = match connect(&NetDialer::default(), &address, &server).await {
             Ok(server) => server,

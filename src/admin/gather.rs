@@ -33,6 +33,7 @@ fn clients(page: &mut Page, view: &View) {
         (Activity::Waiting, "waiting"),
         (Activity::Running, "running"),
         (Activity::IdleInTransaction, "idle_in_transaction"),
+        (Activity::Pinned, "pinned"),
     ];
     let mut counts = activities.map(|_| 0_u64);
     view.registry.for_each(|entry| counts[entry.activity().0 as usize] += 1);
@@ -58,6 +59,8 @@ fn traffic(page: &mut Page, view: &View) {
         (&table::CLIENT_BYTES, |worker| worker.client_bytes.get()),
         (&table::SERVER_BYTES, |worker| worker.server_bytes.get()),
         (&table::LEASES, |worker| worker.leases.get()),
+        (&table::INSPECTIONS, |worker| worker.inspections.get()),
+        (&table::RESTORES, |worker| worker.restores.get()),
         (&table::STATEMENT_USES, |worker| worker.statement_uses.get()),
         (&table::STATEMENT_PARSES, |worker| worker.statement_parses.get()),
     ] {
@@ -65,6 +68,7 @@ fn traffic(page: &mut Page, view: &View) {
     }
     let mut waits = [Reading::default(); 3];
     let (mut cutoffs, mut aborted, mut rejected) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let mut pins = BTreeMap::new();
     for worker in all() {
         worker.server_waits.add_to(&mut waits[0]);
         worker.leader_waits.add_to(&mut waits[1]);
@@ -72,10 +76,12 @@ fn traffic(page: &mut Page, view: &View) {
         worker.cutoffs.add_to(&mut cutoffs);
         worker.aborted.add_to(&mut aborted);
         worker.rejected.add_to(&mut rejected);
+        worker.pins.add_to(&mut pins);
     }
     for (what, reading) in ["server", "leader", "replica"].into_iter().zip(&waits) {
         page.add_histogram(&table::WAITS, [what], reading);
     }
+    counts(page, &table::PINS, &pins);
     counts(page, &table::CUTOFFS, &cutoffs);
     counts(page, &table::ABORTED, &aborted);
     counts(page, &table::REJECTED, &rejected);

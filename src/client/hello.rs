@@ -4,6 +4,7 @@ use std::io;
 
 use tokio::io::AsyncWriteExt as _;
 
+use super::caller::Caller;
 use crate::{
     net::{Inbox, Peer, Stream},
     wire::{
@@ -15,6 +16,7 @@ use crate::{
 /// A connection that nothing was read from yet.
 pub struct Hello {
     stream: Stream,
+    peer: Peer,
     inbox: Inbox,
     /// What was asked for and refused: each may be asked for once.
     refused: Vec<Encryption>,
@@ -51,6 +53,13 @@ pub struct Arrival {
     pub unread: Vec<u8>,
 }
 
+impl Arrival {
+    /// Tells the client why it cannot be served, and closes.
+    pub async fn refuse(self, error: &PgError) {
+        super::login::tell_and_close(self.stream, &[], error).await;
+    }
+}
+
 /// Why a connection came to nothing. The client has been told what it may hear.
 #[derive(Debug, thiserror::Error)]
 pub enum HelloError {
@@ -81,17 +90,22 @@ impl HelloError {
 
 impl Hello {
     /// Reads until the client has said what it wants. The caller bounds the time; memory is bounded.
-    pub async fn read(stream: Stream, peer: Peer) -> Result<Greeting, HelloError> {
-        let mut hello = Self { stream, inbox: Inbox::default(), refused: Vec::new() };
-        match hello.greet().await {
-            Ok(Wish::Cancel(key)) => Ok(Greeting::Cancel { stream: hello.stream, key }),
+    pub fn read(caller: Caller) -> impl Future<Output = Result<Greeting, HelloError>> + Send {
+        // Not in the future itself, which would have room for both then.
+        let Caller { stream, peer, unread } = caller;
+        Self { stream, peer, inbox: Inbox::new(unread), refused: Vec::new() }.finish()
+    }
+
+    async fn finish(mut self) -> Result<Greeting, HelloError> {
+        match self.greet().await {
+            Ok(Wish::Cancel(key)) => Ok(Greeting::Cancel { stream: self.stream, key }),
             Ok(Wish::Startup(startup)) => {
-                let unread = hello.inbox.into_unread();
-                Ok(Greeting::Startup(Arrival { stream: hello.stream, peer, startup, unread }))
+                let (peer, unread) = (self.peer, self.inbox.into_unread());
+                Ok(Greeting::Startup(Arrival { stream: self.stream, peer, startup, unread }))
             }
             Err(error) => {
                 if let Some(message) = error.to_client() {
-                    super::login::tell_and_close(hello.stream, &[], &message).await;
+                    Box::pin(super::login::tell_and_close(self.stream, &[], &message)).await;
                 }
                 Err(error)
             }

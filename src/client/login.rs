@@ -1,6 +1,6 @@
 //! Who a client is: the shell around [`Gate`].
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::{io::AsyncWriteExt as _, task::spawn_blocking};
 
@@ -19,9 +19,9 @@ use crate::{
         scram::NONCE_BYTES,
         secrets::{Credential, Secrets},
         throttle::ThrottlePolicy,
-        visit::{Visit, Wants, Whence},
+        visit::{Visit, Wants},
     },
-    net::{FrameError, Inbox, Stream, interfaces},
+    net::{FrameError, Inbox, Peer, Stream, interfaces},
     wire::{
         error::{PgError, SqlState},
         message::Authentication,
@@ -59,6 +59,8 @@ impl Authenticator {
 pub struct LoggedIn {
     /// Its connection.
     pub stream: Stream,
+    /// Where it is.
+    pub peer: Peer,
     /// What it asked for.
     pub startup: StartupMessage,
     /// Who it is.
@@ -105,16 +107,24 @@ pub enum LoginError {
     },
 }
 
-/// Finds out whether a client is who it says. The caller bounds the time; memory is bounded.
-pub async fn login(arrival: Arrival, authenticator: &Authenticator) -> Result<LoggedIn, LoginError> {
-    let Arrival { mut stream, peer, startup, unread } = arrival;
-    let whence = whence(peer, authenticator.rules.need_system_user()).await;
-    let mut inbox = Inbox::new(unread);
+/// Finds out whether a client is who it says, within this time. Memory is bounded.
+pub async fn login(
+    mut arrival: Arrival,
+    authenticator: &Authenticator,
+    limit: Duration,
+) -> Result<LoggedIn, LoginError> {
+    // Not taken apart yet: the future would have room for the parts as well.
+    let mut inbox = Inbox::new(std::mem::take(&mut arrival.unread));
     let mut told = Vec::new();
-    startup.encode_negotiation(&mut told);
-    let outcome = match Names::of(&startup) {
+    arrival.startup.encode_negotiation(&mut told);
+    let outcome = match Names::of(&arrival.startup) {
         Ok(names) => {
-            match admit(&mut stream, &mut inbox, &mut told, (&names, &whence), authenticator).await {
+            // Boxed, with its timer: gone once the client is in or out.
+            let admission = Box::pin(tokio::time::timeout(
+                limit,
+                admit((&mut arrival.stream, arrival.peer), &mut inbox, &mut told, &names, authenticator),
+            ));
+            match admission.await.unwrap_or_else(|_| Err(too_slow())) {
                 Ok(admission) => Ok((names, admission)),
                 Err(refusal) => Err((Some(names.user), refusal)),
             }
@@ -125,12 +135,12 @@ pub async fn login(arrival: Arrival, authenticator: &Authenticator) -> Result<Lo
         Ok((Names { user, database }, admission)) => {
             told.extend_from_slice(&admission.reply);
             let credential = admission.credential;
-            let unread = inbox.into_unread();
-            Ok(LoggedIn { stream, startup, user, database, credential, unread, pending_reply: told })
+            let (Arrival { stream, peer, startup, .. }, unread) = (arrival, inbox.into_unread());
+            Ok(LoggedIn { stream, peer, startup, user, database, credential, unread, pending_reply: told })
         }
         Err((_, Refusal::Gone(error))) => Err(LoginError::Gone(error)),
         Err((user, Refusal::Told { error, reason })) => {
-            tell_and_close(stream, &told, &error).await;
+            Box::pin(tell_and_close(arrival.stream, &told, &error)).await;
             Err(LoginError::Refused { error, user, reason })
         }
     }
@@ -176,6 +186,12 @@ pub(super) enum Refusal {
     Told { error: PgError, reason: Option<&'static str> },
 }
 
+/// The login took too long.
+fn too_slow() -> Refusal {
+    let error = PgError::fatal(SqlState::QUERY_CANCELED, "canceling authentication due to timeout");
+    Refusal::Told { error, reason: Some("it took longer than client_login_timeout") }
+}
+
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         Self::Gone(error)
@@ -185,14 +201,15 @@ impl From<io::Error> for Refusal {
 /// Lets the rules decide, and asks for the proof they want. What is in `told` goes out before the first question, or
 /// else stays there.
 async fn admit(
-    stream: &mut Stream,
+    (stream, peer): (&mut Stream, Peer),
     inbox: &mut Inbox,
     told: &mut Vec<u8>,
-    (names, whence): (&Names, &Whence),
+    names: &Names,
     authenticator: &Authenticator,
 ) -> Result<Admission, Refusal> {
     let rules = &authenticator.rules;
     let (user, database) = (names.user.as_str(), names.database.as_str());
+    let whence = &whence(peer, rules.need_system_user()).await;
     let visit = Visit { user, database, wants: Wants::Session, whence };
     let interfaces = if rules.need_interfaces() { interfaces()? } else { Vec::new() };
     let rule = rules.decide(&visit, &interfaces).map_err(told_error)?;

@@ -1,5 +1,6 @@
 //! One client's connection, from its first byte.
 
+mod caller;
 mod hello;
 mod login;
 mod lookup;
@@ -7,6 +8,7 @@ mod patience;
 mod peer;
 pub mod registry;
 
+pub use caller::{Caller, Introduction, IntroductionError};
 pub use hello::{Arrival, Greeting, Hello, HelloError};
 pub use login::{Authenticator, LoggedIn, LoginError, login};
 pub use lookup::{Age, Finding, Found, Lookup, Need};

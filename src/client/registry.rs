@@ -30,10 +30,12 @@ pub enum Activity {
     Running = 2,
     /// Nothing, inside a transaction.
     IdleInTransaction = 3,
+    /// Nothing, and no transaction is open, but its session's state keeps it on its server.
+    Pinned = 4,
 }
 
 impl Activity {
-    const ALL: [Self; 4] = [Self::Idle, Self::Waiting, Self::Running, Self::IdleInTransaction];
+    const ALL: [Self; 5] = [Self::Idle, Self::Waiting, Self::Running, Self::IdleInTransaction, Self::Pinned];
 }
 
 /// What a session is told to do.
@@ -56,12 +58,14 @@ pub enum Order {
     TransactionTimeout = 5,
     /// End: a query ran longer than `query_timeout`, and could not be cancelled.
     QueryTimeout = 6,
+    /// End: silent for longer than `pin_timeout` while its session's state kept it on its server.
+    PinTimeout = 7,
     /// End now: the program stops (57P01).
-    Terminate = 7,
+    Terminate = 8,
 }
 
 impl Order {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::None,
         Self::StopWaiting,
         Self::Drain,
@@ -69,6 +73,7 @@ impl Order {
         Self::IdleInTransactionTimeout,
         Self::TransactionTimeout,
         Self::QueryTimeout,
+        Self::PinTimeout,
         Self::Terminate,
     ];
 }
@@ -118,7 +123,7 @@ impl ClientEntry {
         match self.order.load(Ordering::Acquire) {
             0 => Order::None,
             orders if orders & STOP_WAITING != 0 => Order::StopWaiting,
-            orders => Order::ALL[usize::from(orders) & 7],
+            orders => Order::ALL.get(usize::from(orders)).copied().unwrap_or_default(),
         }
     }
 
@@ -153,7 +158,8 @@ impl ClientEntry {
 
     /// What it is doing, and since when.
     pub fn activity(&self) -> (Activity, Moment) {
-        let activity = Activity::ALL[usize::from(self.activity.load(Ordering::Relaxed)) & 3];
+        let place = usize::from(self.activity.load(Ordering::Relaxed));
+        let activity = Activity::ALL.get(place).copied().unwrap_or_default();
         (activity, Moment::from_nanos(self.since.load(Ordering::Relaxed)))
     }
 

@@ -1,10 +1,10 @@
 //! Greetings and logins, cut at every offset.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Arrival, Authenticator, Greeting, Hello, LoginError, login};
+use super::{Arrival, Authenticator, Caller, Greeting, Hello, LoginError, login};
 use crate::{
     auth::{AuthType, mock::Mock, rules::Rules, secrets::Users},
     net::{
@@ -29,6 +29,9 @@ fn bytes(build: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 fn start(parameters: &[(&str, &str)]) -> Vec<u8> {
     bytes(|out| encode_startup(out, Protocol::V3_0, parameters.iter().copied()))
 }
+
+/// How long they may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the clients of these tests are.
 const THERE: Peer = Peer::Unix(None);
@@ -60,9 +63,9 @@ async fn attempt(auth_type: AuthType, turns: &[&[u8]], cut: usize) -> (String, S
         patience: None,
         mock: Mock::new([0; 32]),
     };
-    let outcome = match Hello::read(stream, THERE).await {
+    let outcome = match Hello::read(Caller::new(stream, THERE)).await {
         Ok(Greeting::Cancel { key, .. }) => format!("cancel {key:?}"),
-        Ok(Greeting::Startup(arrival)) => match login(arrival, &authenticator).await {
+        Ok(Greeting::Startup(arrival)) => match login(arrival, &authenticator, PATIENCE).await {
             Ok(client) => {
                 let mut out = Vec::new();
                 client.encode_authentication_ok(&mut out);
@@ -193,7 +196,7 @@ async fn by_peer(user: &str) -> String {
     let (ours, mut theirs) = tokio::net::UnixStream::pair().unwrap();
     let peer = Peer::of_unix(&ours);
     theirs.write_all(&start(&[("user", user)])).await.unwrap();
-    let Ok(Greeting::Startup(arrival)) = Hello::read(Stream::Unix(ours), peer).await else {
+    let Ok(Greeting::Startup(arrival)) = Hello::read(Caller::new(Stream::Unix(ours), peer)).await else {
         panic!("no start-up");
     };
     let secrets = Arc::new(Users::default());
@@ -204,7 +207,7 @@ async fn by_peer(user: &str) -> String {
         patience: None,
         mock: Mock::new([0; 32]),
     };
-    match login(arrival, &authenticator).await {
+    match login(arrival, &authenticator, PATIENCE).await {
         Ok(client) => format!("in {}", client.user),
         Err(LoginError::Refused { error, reason, .. }) => {
             format!("{} {} {}", error.code, error.message, reason.unwrap())
@@ -238,9 +241,12 @@ fn futures_are_small() {
         patience: None,
         mock: Mock::new([0; 32]),
     };
-    let hello = size_of_val(&Hello::read(scripted(&[], 0).0, THERE));
+    let hello = size_of_val(&Hello::read(Caller::new(scripted(&[], 0).0, THERE)));
     let (stream, startup) = (scripted(&[], 0).0, StartupMessage::from_parameters(USER_U.into_iter()));
-    let login =
-        size_of_val(&login(Arrival { stream, peer: THERE, startup, unread: Vec::new() }, &authenticator));
+    let login = size_of_val(&login(
+        Arrival { stream, peer: THERE, startup, unread: Vec::new() },
+        &authenticator,
+        PATIENCE,
+    ));
     assert!(hello <= 640 && login <= 1024, "{hello} and {login} bytes");
 }

@@ -7,11 +7,13 @@ use super::{
     declare::{Reading, key_part, shown_name},
     document::Keys,
     error::Finding,
+    keys::ListenKeys,
     listen_address::ListenAddress,
     nearest::nearest,
     secret::Secret,
     secret_file::{Readers, read_secret},
     settings::Listener,
+    words::ProxyProtocol,
 };
 
 /// Puts the content of `…_file` into the secrets beside them.
@@ -91,6 +93,7 @@ pub(super) fn listeners(keys: &Keys, reading: &mut Reading<'_>) -> Vec<Listener>
             let what = format!("`unix_socket_mode` has no meaning for {}", listen.address);
             reading.error(&format!("{path}.unix_socket_mode"), what, "only a socket in a folder has a file");
         }
+        conveyed(&path, listen, reading);
         let cluster = match &listen.cluster {
             Some(name) => known_cluster(&format!("{path}.cluster"), name, keys, reading),
             None if keys.clusters.len() > 1 => {
@@ -107,11 +110,39 @@ pub(super) fn listeners(keys: &Keys, reading: &mut Reading<'_>) -> Vec<Listener>
         };
         if let Some(cluster) = cluster {
             let backlog = listen.backlog.get();
-            let (address, socket_mode) = (listen.address.clone(), listen.unix_socket_mode);
-            listeners.push(Listener { address, socket_mode, route: listen.route, cluster, backlog });
+            listeners.push(Listener {
+                address: listen.address.clone(),
+                socket_mode: listen.unix_socket_mode,
+                proxy_protocol: listen.proxy_protocol,
+                proxy_protocol_from: listen.proxy_protocol_from.clone(),
+                route: listen.route,
+                cluster,
+                backlog,
+            });
         }
     }
     listeners
+}
+
+/// Who may say which client he forwards.
+fn conveyed(path: &str, listen: &ListenKeys, reading: &mut Reading<'_>) {
+    let key = format!("{path}.proxy_protocol_from");
+    let local = matches!(listen.address, ListenAddress::Unix { .. });
+    match (listen.proxy_protocol, local, listen.proxy_protocol_from.is_empty()) {
+        (ProxyProtocol::Off, _, false) => {
+            let help = "add proxy_protocol = \"required\", or remove it";
+            reading.error(&key, "`proxy_protocol_from` is set without `proxy_protocol`", help);
+        }
+        (ProxyProtocol::Optional | ProxyProtocol::Required, false, true) => {
+            let help = "add the addresses of the proxies: proxy_protocol_from = [\"10.0.0.5\"]";
+            reading.missing(&key, "`proxy_protocol` is set without `proxy_protocol_from`", help);
+        }
+        (ProxyProtocol::Optional | ProxyProtocol::Required, true, false) => {
+            let what = format!("`proxy_protocol_from` has no meaning for {}", listen.address);
+            reading.error(&key, what, "who may connect to the socket is believed: see unix_socket_mode");
+        }
+        _ => {}
+    }
 }
 
 fn known_cluster(path: &str, name: &str, keys: &Keys, reading: &mut Reading<'_>) -> Option<String> {

@@ -50,7 +50,8 @@ pub(super) fn clusters(
         );
         if let Some(source) = source {
             let (replicas, protocol) = (replicas.clone(), cluster.max_protocol_version);
-            let cluster = Cluster { name: name.clone(), source, probe, replicas, protocol };
+            let proxy_header = cluster.server_proxy_protocol;
+            let cluster = Cluster { name: name.clone(), source, probe, replicas, protocol, proxy_header };
             clusters.insert(name.clone(), cluster);
         }
     }

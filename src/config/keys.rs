@@ -6,10 +6,15 @@ use super::{
     address::{Endpoint, ServerAddress},
     auth_keys::AuthKeys,
     declare::{Entry, Fields, Key, Reload, Section, section},
+    function_name::FunctionName,
     listen_address::{FileMode, ListenAddress},
+    network::Network,
     secret::Secret,
     value::{Delay, OrOff, Size, Value},
-    words::{Balance, Fallback, LogFormat, LogLevel, MaxProtocol, PoolMode, RouteKind, StoreKind},
+    words::{
+        Balance, Fallback, LogFormat, LogLevel, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader,
+        ProxyProtocol, RouteKind, StoreKind,
+    },
 };
 
 section! {
@@ -48,6 +53,10 @@ section! {
         /// keys of 256 bits instead of 32; older PostgreSQL says that it has only 3.0, and that is spoken then. `"3.0"`
         /// is for a proxy in between that cannot negotiate. Clients may speak either, whatever the servers do.
         Restart max_protocol_version: MaxProtocol = "3.2";
+        /// Whether servers are told by the PROXY protocol, before anything else, who connects: `v1` or `v2`, for a proxy
+        /// before them that expects it. A connection of a pool is pgsteer's own, which the header says (UNKNOWN,
+        /// LOCAL); a replication connection is its client's.
+        Restart server_proxy_protocol: ProxyHeader = "off";
         /// Role that asks the members how they are. It needs `LOGIN` and `pg_monitor`.
         Restart probe_user: String;
         /// Its password. Without one, its entry in `auth_file` serves if that is a plain password; otherwise the
@@ -97,6 +106,13 @@ section! {
         Restart address: ListenAddress;
         /// Permissions of a Unix socket's file.
         Restart unix_socket_mode: FileMode = "0777";
+        /// Whether the proxies of `proxy_protocol_from` (HAProxy's `send-proxy` and the like) say first, by the PROXY
+        /// protocol, version 1 or 2, which client they forward: `required` or `optional`. Its address is then the
+        /// client's everywhere. From nobody else is that believed: others are served as ever, without a header.
+        Restart proxy_protocol: ProxyProtocol = "off";
+        /// Whose headers of the PROXY protocol are believed: addresses and networks, `["10.0.0.0/8"]`. On a Unix socket
+        /// everybody's is who can connect.
+        Restart proxy_protocol_from: Vec<Network> = [];
         /// `write`: to the leader; `read`: to the replicas that qualify.
         Restart route: RouteKind;
         /// The cluster; may be left out where there is one.
@@ -161,6 +177,21 @@ section! {
         /// Named prepared statements kept on a server connection in transaction and statement mode, and those a client
         /// may have; the longest unused give way. 0: named statements are not followed from server to server.
         NewConnections max_prepared_statements: OrOff<NonZeroU32> = 200;
+        /// What is thought of `DO`, `CALL`, texts that are not understood and the functions of `opaque_function_names`.
+        /// What other functions and triggers do to a session no text shows either. `trust`: code leaves nothing behind
+        /// that asking the server would not find; `pin`: a client that runs such code keeps its server until it
+        /// discards all or leaves.
+        NewConnections opaque_functions: OpaqueFunctions = "trust";
+        /// Functions that do more to a session than their names show (set a setting, take a lock for the session), as
+        /// SQL writes them, without arguments. When one was called the server is asked what it left, which follows the client or
+        /// keeps it on its server; with `opaque_functions = "pin"` it keeps it there in any case.
+        NewConnections opaque_function_names: Vec<FunctionName> = [];
+        /// Servers of a pool that clients may keep because of what their sessions hold: temporary tables, cursors
+        /// `WITH HOLD`, session-level advisory locks, `LISTEN` and the like. One more gets an error that says so. 0: all
+        /// of the pool's.
+        AtOnce pin_max: OrOff<NonZeroU32> = 0;
+        /// How long a client that keeps a server so may be idle.
+        AtOnce pin_timeout: OrOff<Duration> = "0";
         /// A statement that a client sends without a name, as most drivers do with every query, is not parsed again
         /// where the server has the same text prepared: from the second time it is seen, within
         /// `max_prepared_statements`, for one second at a time, and only while nothing that passes through here changes
@@ -209,6 +240,12 @@ section! {
         NewConnections auth_dbname: Option<String>;
         /// As `pool_mode` in `[pool]`.
         NewConnections pool_mode: Option<PoolMode>;
+        /// As `opaque_functions` in `[pool]`.
+        NewConnections opaque_functions: Option<OpaqueFunctions>;
+        /// Instead of `opaque_function_names` in `[pool]`.
+        NewConnections opaque_function_names: Option<Vec<FunctionName>>;
+        /// As `pin_max` in `[pool]`.
+        AtOnce pin_max: Option<OrOff<NonZeroU32>>;
         /// Instead of `default_pool_size`.
         AtOnce pool_size: Option<NonZeroU32>;
         /// As `min_pool_size` in `[pool]`.

@@ -14,10 +14,12 @@ mod declare;
 mod describe;
 mod document;
 mod error;
+mod function_name;
 mod keys;
 mod listen_address;
 mod mask;
 mod nearest;
+mod network;
 mod reference;
 mod reload;
 mod secret;
@@ -38,19 +40,22 @@ pub use auth_keys::AuthKeys;
 pub use declare::Reload;
 pub use document::Keys;
 pub use error::{Finding, Invalid, Severity};
+pub use function_name::FunctionName;
 pub use keys::{ClusterKeys, DatabaseKeys, Http, ListenKeys, Log, Pool, Replicas, Runtime, UserKeys};
 pub use listen_address::{FileMode, ListenAddress};
+pub use network::Network;
 pub use reference::reference;
 pub use reload::Change;
 pub use secret::Secret;
 pub use settings::{
-    Auth, AuthQuery, Cluster, Credentials, Databases, Etcd3, Limits, Listener, PoolSettings, Probe,
+    Auth, AuthQuery, Cluster, Credentials, Databases, Etcd3, Limits, Listener, PoolSettings, Probe, Rotation,
     ServerLogin, StoreSource, StoreTls, Tcp,
 };
 pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
 pub use value::{Delay, OrOff, Size};
 pub use words::{
-    AuthType, Balance, Fallback, LogFormat, LogLevel, MaxProtocol, PoolMode, RouteKind, StoreKind,
+    AuthType, Balance, Fallback, LogFormat, LogLevel, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader,
+    ProxyProtocol, RouteKind, StoreKind,
 };
 
 /// A configuration that has been checked.

@@ -6,11 +6,13 @@ use super::{
     Keys,
     address::ServerAddress,
     auth_file::{AuthFile, SecretKind},
+    function_name::FunctionName,
     keys::{DatabaseKeys, Pool, Replicas},
     listen_address::{FileMode, ListenAddress},
+    network::Network,
     secret::Secret,
     value::OrOff,
-    words::{AuthType, MaxProtocol, PoolMode, RouteKind},
+    words::{AuthType, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind},
 };
 
 /// A cluster and how to learn about it.
@@ -26,6 +28,8 @@ pub struct Cluster {
     pub replicas: Replicas,
     /// The newest version of the protocol that its servers are asked for.
     pub protocol: MaxProtocol,
+    /// The header of the PROXY protocol that its servers are sent.
+    pub proxy_header: ProxyHeader,
 }
 
 /// Who says which member leads.
@@ -95,6 +99,10 @@ pub struct Listener {
     pub address: ListenAddress,
     /// Permissions of a Unix socket's file.
     pub socket_mode: FileMode,
+    /// Whether those who are believed say which client they forward.
+    pub proxy_protocol: ProxyProtocol,
+    /// Who is believed; everybody on a Unix socket.
+    pub proxy_protocol_from: Vec<Network>,
     /// Where its connections go.
     pub route: RouteKind,
     /// The cluster, a name in `Config::clusters`.
@@ -164,7 +172,6 @@ pub enum Databases {
 
 /// What holds for a pool and the sessions that use it, each override applied. `None` in a limit or timeout: off.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct PoolSettings {
     /// When a server goes back to the pool.
     pub pool_mode: PoolMode,
@@ -208,10 +215,27 @@ pub struct PoolSettings {
     pub transaction_timeout: Option<Duration>,
     /// Prepared statements kept on a server connection; `None`: not followed.
     pub max_prepared_statements: Option<u32>,
+    /// What is thought of code whose effects no text shows.
+    pub opaque_functions: OpaqueFunctions,
+    /// Functions that count as such code.
+    pub opaque_function_names: Vec<FunctionName>,
+    /// Servers that clients may keep because of their sessions' state.
+    pub pin_max: Option<u32>,
+    /// A client idle while it keeps a server so.
+    pub pin_timeout: Option<Duration>,
     /// Whether unnamed statements are mapped to prepared ones.
     pub map_unnamed_statements: bool,
-    /// Whether clients get another server each time.
-    pub rotate_servers: bool,
+    /// Which of several idle servers a client gets.
+    pub rotation: Rotation,
+}
+
+/// Which of several idle servers a client gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// The one used last.
+    Off,
+    /// Another one each time.
+    On,
 }
 
 impl PoolSettings {
@@ -271,10 +295,17 @@ impl PoolSettings {
             max_prepared_statements: number(
                 database.and_then(|d| d.max_prepared_statements).unwrap_or(pool.max_prepared_statements),
             ),
+            opaque_functions: database.and_then(|d| d.opaque_functions).unwrap_or(pool.opaque_functions),
+            opaque_function_names: database
+                .and_then(|d| d.opaque_function_names.as_ref())
+                .unwrap_or(&pool.opaque_function_names)
+                .clone(),
+            pin_max: number(database.and_then(|d| d.pin_max).unwrap_or(pool.pin_max)),
+            pin_timeout: pool.pin_timeout.0,
             map_unnamed_statements: database
                 .and_then(|d| d.map_unnamed_statements)
                 .unwrap_or(pool.map_unnamed_statements),
-            rotate_servers: pool.rotate_servers,
+            rotation: if pool.rotate_servers { Rotation::On } else { Rotation::Off },
         }
     }
 }

@@ -78,6 +78,30 @@ words! {
 }
 
 words! {
+    /// Whether a header of the PROXY protocol comes first.
+    ProxyProtocol {
+        /// None does.
+        Off = "off",
+        /// One may.
+        Optional = "optional",
+        /// One must.
+        Required = "required",
+    }
+}
+
+words! {
+    /// Which header of the PROXY protocol is sent first.
+    ProxyHeader {
+        /// None.
+        Off = "off",
+        /// Version 1, a line of text.
+        V1 = "v1",
+        /// Version 2, binary.
+        V2 = "v2",
+    }
+}
+
+words! {
     /// Versions of PostgreSQL's protocol. Named as libpq names them.
     MaxProtocol {
         /// Every PostgreSQL knows it.
@@ -107,6 +131,16 @@ words! {
         Session = "session",
         /// After each statement; transactions of several statements are refused.
         Statement = "statement",
+    }
+}
+
+words! {
+    /// What is thought of code whose effects no text shows.
+    OpaqueFunctions {
+        /// It leaves nothing behind that asking the server would not find.
+        Trust = "trust",
+        /// It may leave anything behind: its client keeps its server.
+        Pin = "pin",
     }
 }
 

@@ -39,6 +39,12 @@ pub struct WorkerCounters {
     pub statement_uses: Counter,
     /// Of these, with a Parse for a server that did not have it.
     pub statement_parses: Counter,
+    /// Servers asked what a client has left in its session.
+    pub inspections: Counter,
+    /// Servers given the state of a client's session.
+    pub restores: Counter,
+    /// Clients that keep their servers, by what kind of state keeps them.
+    pub pins: Tally<1>,
     /// Waits for a server of a pool that had none free.
     pub server_waits: Histogram,
     /// Waits for a leader, or for the right to write to it.

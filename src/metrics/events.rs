@@ -7,7 +7,7 @@ use super::Tally;
 pub struct Events {
     /// Clients that were let in.
     pub logins: Tally<0>,
-    /// Clients that were not, by where that ended (`too_many`, `authentication`, `admission`,
+    /// Clients that were not, by where that ended (`introduction`, `too_many`, `authentication`, `admission`,
     /// `timeout`, `left`) and SQLSTATE.
     pub login_failures: Tally<2>,
     /// Logins from addresses with many failures, by what became of them (`delayed`, `refused`).

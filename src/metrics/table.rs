@@ -152,8 +152,10 @@ metrics! {
     POOL_WAITING: Gauge "pgsteer_pool_waiting_clients" ["cluster", "member", "database", "user", "use"];
     /// How long the first of them has waited.
     POOL_OLDEST_WAIT: Gauge "pgsteer_pool_oldest_wait_seconds" ["cluster", "member", "database", "user", "use"];
+    /// Servers of a pool that clients keep because of their sessions' state; `pin_max` limits them.
+    POOL_PINNED: Gauge "pgsteer_pool_pinned_servers" ["cluster", "member", "database", "user", "use"];
 
-    /// Clients that are logged in, by what they do: idle, waiting, running or idle_in_transaction.
+    /// Clients that are logged in, by what they do: idle, waiting, running, idle_in_transaction or pinned (idle, but their session's state keeps their server).
     CLIENTS: Gauge "pgsteer_clients" ["activity"];
     /// Client connections that count against `max_client_conn`.
     CLIENT_CONNECTIONS: Gauge "pgsteer_client_connections" [];
@@ -161,7 +163,7 @@ metrics! {
     CLIENT_CONNECTIONS_MAX: Gauge "pgsteer_client_connections_max" [];
     /// Clients that were let in.
     LOGINS: Counter "pgsteer_logins_total" [];
-    /// Clients that were not let in, by where that ended (too_many logging in at once, authentication, admission, timeout, left) and SQLSTATE.
+    /// Clients that were not let in, by where that ended (introduction by a proxy, too_many logging in at once, authentication, admission, timeout, left) and SQLSTATE.
     LOGIN_FAILURES: Counter "pgsteer_login_failures_total" ["stage", "sqlstate"];
     /// Logins from an address with many failed ones, by what became of them: delayed, or refused because too many waited.
     DELAYS: Counter "pgsteer_logins_delayed_total" ["outcome"];
@@ -182,6 +184,12 @@ metrics! {
     STATEMENT_USES: Counter "pgsteer_statement_uses_total" [];
     /// Of these, with a Parse because the server did not have the statement.
     STATEMENT_PARSES: Counter "pgsteer_statement_parses_total" [];
+    /// Times that a server was asked what a client has left in its session, before it was given back.
+    INSPECTIONS: Counter "pgsteer_session_inspections_total" [];
+    /// Times that a server was given the state of a client's session (settings that it does not report, roles, statements prepared by SQL), or freed of another's.
+    RESTORES: Counter "pgsteer_session_restores_total" [];
+    /// Times that a client began to keep its server because of its session's state, by what kind (temp, cursors, locks, loads, seed, sequences, listens, bound, prepared, settings, every_setting, opaque or unreadable); one may have several.
+    PINS: Counter "pgsteer_session_pins_total" ["kind"];
     /// Waits of requests that ended in a server or an error, by what was waited for: server (of a pool with none free), leader (or the right to write to it) or replica.
     WAITS: Histogram "pgsteer_wait_seconds" ["for"];
     /// Requests refused with an error while their client went on, by SQLSTATE.

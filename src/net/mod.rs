@@ -1,6 +1,7 @@
 //! Sockets: an address, a stream over it, and who dials.
 
 mod address;
+pub mod conveyed;
 mod dial;
 mod framed;
 mod interfaces;

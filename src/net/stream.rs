@@ -90,6 +90,14 @@ impl Stream {
         self.poll_readable(cx).is_pending()
     }
 
+    /// The peer's address, of TCP.
+    pub fn remote(&self) -> Option<std::net::SocketAddr> {
+        match self {
+            Self::Tcp(s) => s.peer_addr().ok(),
+            Self::Unix(_) | Self::Boxed(_) => None,
+        }
+    }
+
     /// The peer's address for the log.
     pub fn peer(&self) -> String {
         match self {

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::slots::SlotLimits;
-use crate::{auth::secrets::Credential, wire::startup::Protocol};
+use crate::{
+    auth::secrets::Credential, net::conveyed::Preface, sql::touches::FunctionNames, wire::startup::Protocol,
+};
 
 /// When a server goes back to its pool (`pool_mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +21,32 @@ pub enum PoolMode {
     Statement,
 }
 
+/// What is thought of code whose effects no text shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpaquePolicy {
+    /// What becomes of a client that runs it.
+    pub handling: Opaque,
+    /// Functions that count as such code.
+    pub names: FunctionNames,
+}
+
+/// What becomes of a client that runs code whose effects no text shows (`opaque_functions`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Opaque {
+    /// The code is trusted to leave nothing behind that cannot be found by asking the server.
+    #[default]
+    Trust,
+    /// It keeps its server.
+    Pin,
+}
+
+impl OpaquePolicy {
+    /// Whether such code keeps its client on its server.
+    pub const fn pins(&self) -> bool {
+        matches!(self.handling, Opaque::Pin)
+    }
+}
+
 /// Everything a pool and the sessions on it go by, resolved for one user and database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolSettings {
@@ -30,6 +58,8 @@ pub struct PoolSettings {
     pub fallback_size: usize,
     /// The newest version of the protocol to ask servers for.
     pub protocol: Protocol,
+    /// What servers are told before anything else.
+    pub preface: Preface,
     /// Opening a server takes no longer.
     pub connect_timeout: Duration,
     /// After a refused login no other is tried for as long.
@@ -44,6 +74,12 @@ pub struct PoolSettings {
     pub replica_wait_timeout: Option<Duration>,
     /// Prepared statements that one server holds; 0: statements are not mapped.
     pub max_prepared_statements: usize,
+    /// What is thought of code whose effects no text shows; `None`: it is trusted.
+    pub opaque: Option<Arc<OpaquePolicy>>,
+    /// Servers of a pool that clients may keep because of their sessions' state.
+    pub pin_max: Option<usize>,
+    /// A client that keeps a server so may be silent for as long.
+    pub pin_timeout: Option<Duration>,
     /// Whether unnamed statements are mapped to statements that a server has prepared.
     pub map_unnamed: bool,
     /// A client without a transaction may be silent for as long.

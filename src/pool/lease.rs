@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    net::Address,
+    net::{Address, conveyed::Preface},
     server::conn::{End, ServerConn},
     wire::{error::PgError, startup::BackendKey},
 };
@@ -49,6 +49,8 @@ pub struct Server {
 pub struct CancelTarget {
     /// The server's address.
     pub address: Address,
+    /// What it is told first.
+    pub preface: Preface,
     /// The key it gave.
     pub key: BackendKey,
     pub(super) server: ServerId,
@@ -59,9 +61,10 @@ pub struct CancelTarget {
 }
 
 impl CancelTarget {
-    pub(super) fn new(address: Address, key: BackendKey, server: ServerId) -> Self {
+    pub(super) fn new(address: Address, preface: Preface, key: BackendKey, server: ServerId) -> Self {
         Self {
             address,
+            preface,
             key,
             server,
             on_their_way: AtomicUsize::new(0),

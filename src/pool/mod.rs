@@ -6,6 +6,7 @@ pub mod janitor;
 pub mod lease;
 pub mod line;
 pub mod opening;
+pub mod pins;
 #[expect(clippy::module_inception, reason = "a pool, in the room of pools")]
 pub mod pool;
 pub mod pools;

@@ -85,12 +85,14 @@ impl Pool {
             parameters.push(("default_transaction_read_only".to_owned(), "on".to_owned()));
         }
         let credential = self.account.credential.load_full();
+        let settings = self.account.settings.load();
         ServerLogin {
             user: self.account.user.to_string(),
             database: self.account.database.to_string(),
             parameters,
             credential: credential.map_or(Credential::None, |credential| (*credential).clone()),
-            protocol: self.account.settings.load().protocol,
+            protocol: settings.protocol,
+            preface: settings.preface,
         }
     }
 
@@ -107,7 +109,8 @@ impl Pool {
         let parameters = Arc::new(Parameters::from_reported(reported));
         self.shared.learn(self, &connected.parameters);
         self.shared.events.opened.count(self.labels());
-        let cancel = CancelTarget::new(self.address.clone(), connected.key, id);
+        let cancel =
+            CancelTarget::new(self.address.clone(), self.account.settings.load().preface, connected.key, id);
         let conn = ServerConn::new(connected.stream, parameters, now);
         let server =
             Box::new(Server { conn, cancel: Arc::new(cancel), flavour, worker, end: End::Orderly, permits });

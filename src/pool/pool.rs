@@ -14,6 +14,7 @@ use super::{
     account::{Account, PoolSettings},
     lease::{Finish, Lease, Refusal, Server},
     line::WaitGuard,
+    pins::Pins,
     pools::Shared,
     quota::Quota,
     slots::{Action, Actions, Event, Flavour, Gauges, Return, ServerId, SlotLimits, Slots, Ticket},
@@ -48,6 +49,7 @@ pub struct Pool {
     pub(super) opening: Arc<Quota>,
     pub(super) shared: Arc<Shared>,
     pub(super) state: Mutex<State>,
+    pub(super) pins: Pins,
     /// Whether its member is deposed.
     pub(super) deposed: watch::Sender<bool>,
 }
@@ -130,6 +132,7 @@ impl Pool {
             opening,
             shared,
             state,
+            pins: Pins::default(),
             deposed: watch::Sender::new(false),
         }
     }
@@ -232,7 +235,9 @@ impl Pool {
         }
         let how = match how {
             // A request that may still arrive would hit another client.
-            Finish::Settled | Finish::InTransaction if server.cancel.is_astray() => {
+            Finish::Settled | Finish::InTransaction
+                if server.cancel.is_astray() || server.conn.hygiene == Hygiene::Spoilt =>
+            {
                 state.put(id, server);
                 Return::Close
             }

@@ -125,7 +125,8 @@ impl Flavours {
         Flavour::try_from(place + 1).ok()
     }
 
-    pub(super) fn settings(&self, flavour: Flavour) -> Vec<(String, String)> {
+    /// The settings behind a number.
+    pub fn settings(&self, flavour: Flavour) -> Vec<(String, String)> {
         let place = (flavour as usize).checked_sub(1);
         place.and_then(|place| self.known.lock().get(place).map(|one| one.to_vec())).unwrap_or_default()
     }

@@ -54,7 +54,8 @@ impl Pool {
         let pool = self.clone();
         self.shared.workers[server.worker].spawn(async move {
             let target = &server.cancel;
-            let cancel = crate::server::cancel(&*pool.shared.dial, &target.address, &target.key);
+            let dial = &*pool.shared.dial;
+            let cancel = crate::server::cancel(dial, &target.address, target.preface, &target.key);
             let cancelled = tokio::select! {
                 biased;
                 () = pool.is_deposed() => false,
@@ -80,8 +81,7 @@ async fn put_in_order(server: &mut Server, how: Finish) -> Result<(), String> {
     }
     if server.conn.hygiene == Hygiene::Dirty {
         tell(server, "DISCARD ALL").await?;
-        server.conn.statements.clear();
-        server.conn.hygiene = Hygiene::Clean;
+        server.conn.discarded();
     }
     Ok(())
 }

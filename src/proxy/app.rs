@@ -49,6 +49,8 @@ pub(super) struct App {
     pub(super) connections: Arc<Quota>,
     /// Connections that have not logged in yet.
     pub(super) arrivals: Arc<Quota>,
+    /// Connections beyond those, which are told that there are too many.
+    pub(super) turned_away: Arc<Quota>,
     pub(super) tenants: DashMap<TenantKey, Arc<Tenant>>,
     /// Whether it is about to end.
     pub(super) stopping: tokio::sync::watch::Sender<bool>,

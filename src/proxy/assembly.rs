@@ -66,6 +66,9 @@ impl Surroundings {
 /// too many is told so.
 pub(super) const SPARE_ARRIVALS: usize = 100;
 
+/// Connections that may be told at once that there are too many.
+const TURNED_AWAY_MAX: usize = 100;
+
 /// Puts the program together and begins to watch its clusters.
 pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>, Failure> {
     let Surroundings { clock, dial, control, workers, open_store } = around;
@@ -101,6 +104,7 @@ pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>,
         lookups: Lookups::default(),
         connections,
         arrivals,
+        turned_away: Quota::new(TURNED_AWAY_MAX),
         tenants: dashmap::DashMap::new(),
         stopping: watch::Sender::new(false),
         events,

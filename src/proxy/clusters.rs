@@ -148,6 +148,7 @@ fn probe_policy(cluster: &Cluster) -> ProbePolicy {
             parameters: vec![("application_name".to_owned(), "pgsteer".to_owned())],
             credential: probe.password.as_ref().map_or(Credential::None, password),
             protocol: super::settings::protocol(cluster.protocol),
+            preface: super::settings::preface(cluster.proxy_header),
         }),
     }
 }

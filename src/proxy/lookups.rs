@@ -9,7 +9,10 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use self::asking::{Asked, Asking, Unanswered};
-use super::app::App;
+use super::{
+    app::App,
+    settings::{preface, protocol},
+};
 use crate::{
     auth::{
         cache::{CachePolicy, Recall, SecretCache},
@@ -55,8 +58,9 @@ impl Lookups {
         }
         let router = app.clusters.get(cluster)?.router.clone();
         let config = app.config.load();
-        let newest = super::settings::protocol(config.clusters.get(cluster)?.protocol);
-        let login = asking::login(&how, newest);
+        let spoken_to = config.clusters.get(cluster)?;
+        let (newest, preface) = (protocol(spoken_to.protocol), preface(spoken_to.proxy_header));
+        let login = asking::login(&how, newest, preface);
         let asking = Asking::new(login, &how.query, router, app.pools.dial(), app.clock, app.events.clone());
         let asking = Arc::new(asking);
         let state = State {

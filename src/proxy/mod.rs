@@ -1,6 +1,7 @@
 //! The whole: listeners, workers, clusters, and how it starts, serves, reloads and stops.
 
 mod app;
+mod arriving;
 mod assembly;
 mod clusters;
 mod drain;

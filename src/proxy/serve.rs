@@ -9,19 +9,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
     app::{App, TenantKey},
+    arriving::arrive,
     listen::Door,
-    lookups::ListenerLookup,
     welcome::{StartupSettings, Welcome, welcome},
 };
 use crate::{
     auth::secrets::Credential,
-    client::{self, Authenticator, Greeting, Hello, LoggedIn, LoginError},
+    client::LoggedIn,
     clock::Moment,
     config::Listener,
     net::{Peer, Stream},
     pool::quota::Permit,
     session::{
-        cancel,
         outbox::Outbox,
         session::{Ended, Newcomer, Session},
     },
@@ -39,7 +38,7 @@ const FAREWELL_MAX: Duration = Duration::from_secs(1);
 pub(super) async fn serve(app: Arc<App>, door: Arc<Door>, stream: Stream, peer: Peer) {
     door.context.worker.clients.fetch_add(1, Ordering::Relaxed);
     // The login is boxed, so that its memory is gone when the client is in.
-    if let Some((mut session, permit)) = Box::pin(enter(&app, &door, stream, peer)).await {
+    if let Some(Entered { mut session, peer, permit }) = Box::pin(enter(&app, &door, stream, peer)).await {
         let since = app.clock.now();
         let ended = (&mut session).await;
         log_end(&app, &door.listener, (peer, since), &session, &ended);
@@ -49,22 +48,18 @@ pub(super) async fn serve(app: Arc<App>, door: Arc<Door>, stream: Stream, peer: 
     door.context.worker.clients.fetch_sub(1, Ordering::Relaxed);
 }
 
+/// A client that is in.
+struct Entered {
+    session: Session,
+    /// Where it is: what a proxy has said, if one did.
+    peer: Peer,
+    permit: Permit,
+}
+
 /// Hello, login and welcome; `None` if the connection was for something else, or is not let in.
-async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: Peer) -> Option<(Session, Permit)> {
-    let Some(_arrival) = app.arrivals.take() else {
-        app.events.login_failures.count(["too_many", "none"]);
-        tracing::warn!(client = %peer, "too many connections are logging in: one was closed");
-        return None;
-    };
-    let limit = app.config.load().limits().client_login_timeout;
-    let logged_in = match tokio::time::timeout(limit, log_in(app, door, stream, peer)).await {
-        Ok(logged_in) => logged_in?,
-        Err(_) => {
-            app.events.login_failures.count(["timeout", "none"]);
-            tracing::info!(client = %peer, "login took longer than client_login_timeout");
-            return None;
-        }
-    };
+async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: Peer) -> Option<Entered> {
+    let logged_in = arrive(app, door, stream, peer).await?;
+    let peer = logged_in.peer;
     let applicant = Applicant::of(&logged_in);
     match admit(app, door, applicant, peer).await {
         Ok((newcomer, permit)) => {
@@ -78,43 +73,6 @@ async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: Peer) -> Optio
                 sqlstate = error.code.as_str(), "client not served: {}", error.message
             );
             logged_in.refuse(&error).await;
-            None
-        }
-    }
-}
-
-async fn log_in(app: &Arc<App>, door: &Door, stream: Stream, peer: Peer) -> Option<LoggedIn> {
-    let arrival = match Hello::read(stream, peer).await {
-        Ok(Greeting::Startup(arrival)) => arrival,
-        Ok(Greeting::Cancel { stream, key }) => {
-            let outcome = cancel::cancel(&key, &app.registry, &*app.pools.dial()).await;
-            app.events.cancels.count(["client", outcome.word()]);
-            // Closed only now: the client may take the end of this connection for the request's arrival.
-            drop(stream);
-            return None;
-        }
-        Err(error) => {
-            app.events.login_failures.count(["left", "none"]);
-            tracing::debug!(client = %peer, "no login: {error}");
-            return None;
-        }
-    };
-    let lookup = ListenerLookup::of(app, &door.listener);
-    let authenticator = Authenticator { lookup, ..Authenticator::clone(&app.authenticator.load()) };
-    match client::login(arrival, &authenticator).await {
-        Ok(logged_in) => Some(logged_in),
-        Err(LoginError::Gone(error)) => {
-            app.events.login_failures.count(["left", "none"]);
-            tracing::debug!(client = %peer, "left during login: {error}");
-            None
-        }
-        Err(LoginError::Refused { error, user, reason }) => {
-            app.events.login_failures.count(["authentication", error.code.as_str()]);
-            tracing::info!(
-                client = %peer, user, sqlstate = error.code.as_str(),
-                "login refused: {}{}{}", error.message,
-                if reason.is_some() { ": " } else { "" }, reason.unwrap_or_default()
-            );
             None
         }
     }
@@ -228,10 +186,10 @@ fn encode_settings(welcome: &Welcome, out: &mut Vec<u8>) {
     }
 }
 
-async fn greet(mut login: LoggedIn, admitted: Admitted, permit: Permit) -> Option<(Session, Permit)> {
+async fn greet(mut login: LoggedIn, admitted: Admitted, permit: Permit) -> Option<Entered> {
     login.stream.write_all(&admitted.greeting).await.ok()?;
     let newcomer = (admitted.newcomer)(login.stream, login.unread);
-    Some((Session::new(newcomer), permit))
+    Some(Entered { session: Session::new(newcomer), peer: login.peer, permit })
 }
 
 fn log_end(app: &App, listener: &Listener, (peer, since): (Peer, Moment), session: &Session, ended: &Ended) {

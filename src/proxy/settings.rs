@@ -1,16 +1,20 @@
 //! From the configuration's words to the values that pools, probes and sessions go by.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     auth::secrets::{Credential, Password, UserSecret},
-    config::{self, Config, Credentials, MaxProtocol},
-    net::KeepAlive,
+    config::{self, Config, Credentials, MaxProtocol, ProxyHeader},
+    net::{
+        KeepAlive,
+        conveyed::{Preface, Version},
+    },
     pool::{
-        account::{PoolMode, PoolSettings},
+        account::{Opaque, OpaquePolicy, PoolMode, PoolSettings},
         pools::SharedLimits,
         slots::{Reuse, SlotLimits},
     },
+    sql::touches::FunctionNames,
     wire::startup::Protocol,
 };
 
@@ -50,10 +54,14 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
             opening_max: count(pool.connect_burst_max),
             handover_slack: HANDOVER_SLACK,
             overtakes_max: OVERTAKES_MAX,
-            reuse: if pool.rotate_servers { Reuse::Rotate } else { Reuse::LastUsed },
+            reuse: match pool.rotation {
+                config::Rotation::Off => Reuse::LastUsed,
+                config::Rotation::On => Reuse::Rotate,
+            },
         },
         fallback_size: count(replicas.fallback_connections_max.get()),
         protocol: cluster.map_or(Protocol::NEWEST, |cluster| protocol(cluster.protocol)),
+        preface: cluster.map_or(Preface::None, |cluster| preface(cluster.proxy_header)),
         connect_timeout: pool.server_connect_timeout,
         login_retry: pool.server_login_retry,
         check_delay: pool.server_check_delay,
@@ -61,12 +69,27 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
         leader_wait_timeout: pool.leader_wait_timeout,
         replica_wait_timeout: Some(replicas.replica_wait_timeout),
         max_prepared_statements: limit(pool.max_prepared_statements),
+        opaque: opaque_policy(&pool),
+        pin_max: pool.pin_max.map(count),
+        pin_timeout: pool.pin_timeout,
         map_unnamed: pool.map_unnamed_statements,
         client_idle_timeout: pool.client_idle_timeout,
         idle_transaction_timeout: pool.idle_transaction_timeout,
         query_timeout: pool.query_timeout,
         transaction_timeout: pool.transaction_timeout,
     }
+}
+
+/// What is thought of code whose effects no text shows; nothing where it is trusted.
+fn opaque_policy(pool: &config::PoolSettings) -> Option<Arc<OpaquePolicy>> {
+    let handling = match pool.opaque_functions {
+        config::OpaqueFunctions::Trust => Opaque::Trust,
+        config::OpaqueFunctions::Pin => Opaque::Pin,
+    };
+    // The configuration has seen to it that they are names.
+    let names = FunctionNames::parse(pool.opaque_function_names.iter().map(config::FunctionName::as_str));
+    let policy = OpaquePolicy { handling, names: names.unwrap_or_default() };
+    (policy != OpaquePolicy::default()).then(|| Arc::new(policy))
 }
 
 /// The limits that the pools of this user and database share.
@@ -99,6 +122,15 @@ pub(super) const fn protocol(max: MaxProtocol) -> Protocol {
     match max {
         MaxProtocol::V3_0 => Protocol::V3_0,
         MaxProtocol::V3_2 => Protocol::V3_2,
+    }
+}
+
+/// What servers are told before anything else.
+pub(super) const fn preface(header: ProxyHeader) -> Preface {
+    match header {
+        ProxyHeader::Off => Preface::None,
+        ProxyHeader::V1 => Preface::Own(Version::V1),
+        ProxyHeader::V2 => Preface::Own(Version::V2),
     }
 }
 

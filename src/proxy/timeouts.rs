@@ -48,7 +48,10 @@ fn look(app: &Arc<App>, entry: &Arc<ClientEntry>, now: Moment, cancelled: Option
         entry.tell(Order::TransactionTimeout);
     }
     match activity {
-        Activity::Idle if over(settings.client_idle_timeout) => entry.tell(Order::IdleTimeout),
+        Activity::Pinned if over(settings.pin_timeout) => entry.tell(Order::PinTimeout),
+        Activity::Idle | Activity::Pinned if over(settings.client_idle_timeout) => {
+            entry.tell(Order::IdleTimeout)
+        }
         Activity::IdleInTransaction if over(settings.idle_transaction_timeout) => {
             entry.tell(Order::IdleInTransactionTimeout);
         }

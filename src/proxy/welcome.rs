@@ -20,6 +20,7 @@ use crate::{
     wire::{
         error::{PgError, SqlState},
         parameters::{Parameters, TRACKED, tracked},
+        state::Carried,
     },
 };
 
@@ -282,6 +283,7 @@ async fn learn(
         tenant,
         tether: &Arc::new(Tether::default()),
         parameters: &Arc::new(Parameters::from_reported(wanted)),
+        state: &Carried::NOTHING,
         flavour: key.flavour,
     };
     let request = needs.request();

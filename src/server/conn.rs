@@ -14,6 +14,7 @@ use crate::{
         message::decode_parameter_status,
         parameters::Parameters,
         schema::SchemaChange,
+        state::Carried,
     },
 };
 
@@ -24,6 +25,8 @@ pub enum Hygiene {
     Clean,
     /// State that must be discarded before another client gets the server.
     Dirty,
+    /// State that nothing takes away: no other client gets the server.
+    Spoilt,
 }
 
 /// How a connection is closed.
@@ -44,8 +47,10 @@ pub struct ServerConn {
     pub parameters: Arc<Parameters>,
     /// The statements it has prepared for us.
     pub statements: ServerStatements,
-    /// What its session carries.
+    /// What its session carries that is not known.
     pub hygiene: Hygiene,
+    /// What its session is known to hold beside the tracked settings.
+    pub state: Carried,
     /// A change of the schema that it may be making.
     pub schema_change: Option<SchemaChange>,
     /// When it was last given back.
@@ -63,6 +68,7 @@ impl ServerConn {
             parameters,
             statements: ServerStatements::default(),
             hygiene: Hygiene::Clean,
+            state: Carried::NOTHING,
             schema_change: None,
             idle_since: now,
         }
@@ -123,6 +129,13 @@ impl ServerConn {
             self.parameters = Arc::new(parameters);
         }
         tracked
+    }
+
+    /// Everything that can be discarded was.
+    pub fn discarded(&mut self) {
+        self.statements.clear();
+        self.state = Carried::NOTHING;
+        self.hygiene = Hygiene::Clean;
     }
 
     /// Takes note of settings that were reported in answer to a statement of ours.

@@ -4,10 +4,13 @@ use std::io;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::login::{LoginStep, ServerLoginMachine, Session};
+use super::{
+    login::{LoginStep, ServerLoginMachine, Session},
+    query::Told,
+};
 use crate::{
     auth::{scram::NONCE_BYTES, secrets::Credential},
-    net::{Address, Dial, Inbox, Stream},
+    net::{Address, Dial, Inbox, Stream, conveyed::Preface},
     wire::{
         error::{PgError, ServerError, SqlState},
         startup::{BackendKey, Protocol},
@@ -30,6 +33,8 @@ pub struct ServerLogin {
     pub credential: Credential,
     /// The newest version of the protocol to ask for; the server may know only older ones.
     pub protocol: Protocol,
+    /// What is said before anything else.
+    pub preface: Preface,
 }
 
 /// A connection that is ready for its first query.
@@ -124,8 +129,17 @@ pub async fn connect(
     address: &Address,
     login: &ServerLogin,
 ) -> Result<Connected, ConnectError> {
-    let stream = dial.dial(address).await.map_err(ConnectError::Unreachable)?;
+    let stream = open(dial, address, login.preface).await.map_err(ConnectError::Unreachable)?;
     log_in(stream, login).await
+}
+
+/// Dials, and says what must be said before anything else.
+async fn open(dial: &dyn Dial, address: &Address, preface: Preface) -> io::Result<Stream> {
+    let mut stream = dial.dial(address).await?;
+    if preface != Preface::None {
+        stream.write_all(&preface.header(stream.remote())).await?;
+    }
+    Ok(stream)
 }
 
 async fn log_in(mut stream: Stream, login: &ServerLogin) -> Result<Connected, ConnectError> {
@@ -154,16 +168,22 @@ async fn log_in(mut stream: Stream, login: &ServerLogin) -> Result<Connected, Co
 
 /// What may stand behind the first ReadyForQuery: a setting that changed just then, a notice, the end.
 async fn settle(mut stream: Stream, mut inbox: Inbox, session: Session) -> Result<Connected, ConnectError> {
-    let Session { mut parameters, key } = session;
+    let Session { parameters, key } = session;
     let broken = |error: io::Error| ConnectError::Unreachable(error);
-    super::query::drain_asynchronous(&mut stream, &mut inbox, &mut parameters).await.map_err(broken)?;
-    Ok(Connected { stream, parameters, key })
+    let mut told = Told { parameters, ..Told::default() };
+    super::query::drain_asynchronous(&mut stream, &mut inbox, &mut told).await.map_err(broken)?;
+    Ok(Connected { stream, parameters: told.parameters, key })
 }
 
 /// Asks a server to cancel what the process with this key does, and waits until the server has closed the connection
 /// that asked: the signal has then been sent, so that a query sent later is not hit. The caller bounds the time.
-pub async fn cancel(dial: &dyn Dial, address: &Address, key: &BackendKey) -> io::Result<()> {
-    let mut stream = dial.dial(address).await?;
+pub async fn cancel(
+    dial: &dyn Dial,
+    address: &Address,
+    preface: Preface,
+    key: &BackendKey,
+) -> io::Result<()> {
+    let mut stream = open(dial, address, preface).await?;
     let mut request = Vec::new();
     key.encode_cancel(&mut request);
     stream.write_all(&request).await?;

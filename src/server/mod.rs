@@ -7,4 +7,4 @@ mod query;
 
 pub use connect::{ConnectError, Connected, ServerLogin, cancel, connect};
 pub use login::{Derivation, LoginStep, ServerLoginMachine, Session};
-pub use query::{Answer, QueryError, query_with, simple_query};
+pub use query::{Answer, QueryError, Told, ask, query_with, simple_query};

@@ -9,9 +9,9 @@ use crate::{
     net::{Inbox, Stream},
     wire::{
         error::{ServerError, Severity},
+        frame::{put, put_cstr},
         message::{
-            Malformed, decode_data_row, decode_parameter_status, decode_ready_for_query, encode_query,
-            encode_query_with,
+            Malformed, decode_data_row, decode_parameter_status, decode_ready_for_query, encode_query_with,
         },
     },
 };
@@ -41,15 +41,28 @@ pub enum QueryError {
     Broken(io::Error),
 }
 
+/// What a server answered, byte for byte: its texts are in the encoding of the session.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// The rows of every statement, in order; `None` is NULL.
+    pub rows: Vec<Vec<Option<Box<[u8]>>>>,
+    /// The settings that the server reported meanwhile, each once, by its last value.
+    pub parameters: Vec<(String, String)>,
+    /// The notifications that came meanwhile: whole messages.
+    pub notifications: Vec<u8>,
+    /// The first error, if there was one.
+    pub refused: Option<ServerError>,
+    /// The transaction status afterwards: `I`, `T` or `E`.
+    pub status: u8,
+}
+
 /// Sends a query (or several, separated by semicolons) by the simple protocol and waits for ReadyForQuery.
 ///
 /// The connection must be at rest. Not cancel-safe: when the future is dropped half-way the rest of the answer is
 /// still on its way, and the connection must be closed. COPY is not understood and breaks the connection; an
 /// answer of more than 1 MiB does too. The caller bounds the time.
 pub async fn simple_query(stream: &mut Stream, sql: &str) -> Result<Answer, QueryError> {
-    let mut send = Vec::with_capacity(sql.len() + 6);
-    encode_query(&mut send, sql);
-    ask(stream, &send).await
+    answer(ask(stream, &[sql.as_bytes()]).await)
 }
 
 /// Sends one statement with these values for `$1`, `$2`, … by the extended protocol, as text, and waits for
@@ -57,46 +70,67 @@ pub async fn simple_query(stream: &mut Stream, sql: &str) -> Result<Answer, Quer
 pub async fn query_with(stream: &mut Stream, sql: &str, values: &[&str]) -> Result<Answer, QueryError> {
     let mut send = Vec::with_capacity(sql.len() + 64);
     encode_query_with(&mut send, sql, values);
-    ask(stream, &send).await
+    answer(converse(stream, &send, 1).await)
 }
 
-async fn ask(stream: &mut Stream, send: &[u8]) -> Result<Answer, QueryError> {
-    stream.write_all(send).await.map_err(QueryError::Broken)?;
+fn answer(told: io::Result<Told>) -> Result<Answer, QueryError> {
+    let Told { rows, parameters, refused, status, .. } = told.map_err(QueryError::Broken)?;
+    if let Some(error) = refused {
+        return Err(QueryError::Server(error));
+    }
+    let text = |value: Box<[u8]>| String::from_utf8_lossy(&value).into_owned();
+    let rows = rows.into_iter().map(|row| row.into_iter().map(|value| value.map(text)).collect()).collect();
+    Ok(Answer { rows, parameters, status })
+}
+
+/// The same in bytes, for sessions that are a client's: several queries are sent in one go, and each is run even if one
+/// before it fails. An error means that the connection is of no further use.
+pub async fn ask<Q: AsRef<[u8]>>(stream: &mut Stream, queries: &[Q]) -> io::Result<Told> {
+    let mut send = Vec::with_capacity(queries.iter().map(|sql| sql.as_ref().len() + 6).sum());
+    for sql in queries {
+        put(&mut send, b'Q', |out| put_cstr(out, sql.as_ref()));
+    }
+    converse(stream, &send, queries.len()).await
+}
+
+/// Sends what asks for so many ReadyForQuery, and waits for them.
+async fn converse(stream: &mut Stream, send: &[u8], mut unanswered: usize) -> io::Result<Told> {
+    stream.write_all(send).await?;
 
     let mut inbox = Inbox::default();
-    let (mut answer, mut refused) = (Answer::default(), None);
+    let mut told = Told::default();
     let mut left = ANSWER_MAX;
-    loop {
+    while unanswered > 0 {
         let frame = inbox.frame(stream, left).await;
-        let (tag, body) =
-            frame.map_err(|error| QueryError::Broken(last_word(refused.take(), error.into())))?;
+        let (tag, body) = frame.map_err(|error| last_word(told.refused.take(), error.into()))?;
         left -= body.len();
-        match take(&mut answer, tag, body).map_err(QueryError::Broken)? {
+        match take(&mut told, tag, body)? {
             Taken::More => {}
             // The first one counts; a server that gives up has the last word instead.
-            Taken::Error(error) => refused = refused.or(Some(error)),
-            Taken::Ready => break,
+            Taken::Error(error) => told.refused = told.refused.or(Some(error)),
+            Taken::Ready => unanswered -= 1,
         }
     }
-    drain_asynchronous(stream, &mut inbox, &mut answer.parameters).await.map_err(QueryError::Broken)?;
-    refused.map_or(Ok(answer), |error| Err(QueryError::Server(error)))
+    drain_asynchronous(stream, &mut inbox, &mut told).await?;
+    Ok(told)
 }
 
-/// Reads what a server said by itself behind ReadyForQuery, if it came along: settings (kept), notices and
-/// notifications (dropped). Nothing is left unread then; an error there means that the server is giving up.
+/// Reads what a server said by itself behind ReadyForQuery, if it came along: settings and notifications (kept),
+/// notices (dropped). Nothing is left unread then; an error there means that the server is giving up.
 pub(super) async fn drain_asynchronous(
     stream: &mut Stream,
     inbox: &mut Inbox,
-    parameters: &mut Vec<(String, String)>,
+    told: &mut Told,
 ) -> io::Result<()> {
     while !inbox.unread().is_empty() {
         let (tag, body) = inbox.frame(stream, ANSWER_MAX).await?;
         match tag {
             b'S' => {
                 let (name, value) = decode_parameter_status(body).map_err(invalid)?;
-                set_parameter(parameters, name, value);
+                set_parameter(&mut told.parameters, name, value);
             }
-            b'N' | b'A' => {}
+            b'A' => put(&mut told.notifications, tag, |out| out.extend_from_slice(body)),
+            b'N' => {}
             b'E' => return Err(io::Error::other(decode_error(body)?)),
             _ => return Err(unexpected(tag)),
         }
@@ -110,24 +144,24 @@ enum Taken {
     Ready,
 }
 
-fn take(answer: &mut Answer, tag: u8, body: &[u8]) -> io::Result<Taken> {
+fn take(told: &mut Told, tag: u8, body: &[u8]) -> io::Result<Taken> {
     match tag {
         b'D' => {
-            let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
             let values = decode_data_row(body).map_err(invalid)?;
-            answer.rows.push(values.into_iter().map(|value| value.map(text)).collect());
+            told.rows.push(values.into_iter().map(|value| value.map(Into::into)).collect());
         }
         b'S' => {
             let (name, value) = decode_parameter_status(body).map_err(invalid)?;
-            set_parameter(&mut answer.parameters, name, value);
+            set_parameter(&mut told.parameters, name, value);
         }
         b'E' => return decode_error(body).map(Taken::Error),
         b'Z' => {
-            answer.status = decode_ready_for_query(body).map_err(invalid)?;
+            told.status = decode_ready_for_query(body).map_err(invalid)?;
             return Ok(Taken::Ready);
         }
-        // Columns, a statement's end, an empty statement, notices and notifications; ParseComplete and BindComplete.
-        b'T' | b'C' | b'I' | b'N' | b'A' | b'1' | b'2' => {}
+        b'A' => put(&mut told.notifications, tag, |out| out.extend_from_slice(body)),
+        // Columns, a statement's end, an empty statement and notices; ParseComplete and BindComplete.
+        b'T' | b'C' | b'I' | b'N' | b'1' | b'2' => {}
         _ => return Err(unexpected(tag)),
     }
     Ok(Taken::More)

@@ -22,10 +22,10 @@ use crate::{
         slots::Flavour,
         tether::Tether,
     },
-    server::{QueryError, simple_query},
     wire::{
         error::{PgError, SqlState},
         parameters::Parameters,
+        state::Carried,
     },
 };
 
@@ -46,6 +46,8 @@ pub struct Request {
     pub tether: Arc<Tether>,
     /// The settings the client must find.
     pub parameters: Arc<Parameters>,
+    /// What its session must hold beside them.
+    pub state: Carried,
     /// The start-up settings it needs.
     pub flavour: Flavour,
 }
@@ -89,6 +91,8 @@ pub struct Needs<'a> {
     pub tether: &'a Arc<Tether>,
     /// The settings the client must find.
     pub parameters: &'a Arc<Parameters>,
+    /// What its session must hold beside them.
+    pub state: &'a Carried,
     /// The start-up settings it needs.
     pub flavour: Flavour,
 }
@@ -101,6 +105,7 @@ impl Needs<'_> {
             tenant: self.tenant.clone(),
             tether: self.tether.clone(),
             parameters: self.parameters.clone(),
+            state: self.state.clone(),
             flavour: self.flavour,
         }
     }
@@ -138,8 +143,9 @@ impl Needs<'_> {
             lease.finish(Finish::Broken, now);
             return Attempt::Slow(Start::Route);
         }
-        let alike = Arc::ptr_eq(&conn.parameters, self.parameters)
-            || conn.parameters.difference_sql(self.parameters).is_none();
+        let alike = conn.state.is_like(self.state)
+            && (Arc::ptr_eq(&conn.parameters, self.parameters)
+                || conn.parameters.difference_sql(self.parameters).is_none());
         let rested = now.since(conn.idle_since) < check_delay;
         if alike && rested && may_use(self.context, self.tether, &lease, &way, now) {
             Attempt::Ready(Granted { lease, read_only: way.read_only })
@@ -264,29 +270,18 @@ impl Request {
             lease.finish(Finish::Broken, self.context.clock.now());
             return Ok(None);
         }
-        let sql = conn.parameters.difference_sql(&self.parameters);
         let check = now.since(conn.idle_since) >= settings.check_delay;
-        let sql = match sql {
-            Some(sql) => sql,
-            None if check => String::new(),
-            None => return Ok(Some(lease)),
-        };
-        let asking = tokio::time::timeout(READY_MAX, simple_query(&mut conn.stream, &sql));
-        let Some(asked) = self.while_bound_for(way, number, asking).await else {
-            lease.finish(Finish::Broken, self.context.clock.now());
-            return Ok(None);
-        };
-        match asked {
-            Ok(Ok(answer)) => {
-                conn.note(&answer.parameters);
+        let work = tokio::time::timeout(READY_MAX, self.prepare(conn, check));
+        match self.while_bound_for(way, number, work).await {
+            Some(Ok(Ok(None))) => {
                 let usable = may_use(&self.context, &self.tether, &lease, way, self.context.clock.now());
                 Ok(if usable { Some(lease) } else { None })
             }
-            Ok(Err(QueryError::Server(error))) => {
+            Some(Ok(Ok(Some(error)))) => {
                 lease.finish(Finish::Settled, self.context.clock.now());
                 Err(error.into())
             }
-            Ok(Err(QueryError::Broken(_))) | Err(_) => {
+            Some(Ok(Err(_)) | Err(_)) | None => {
                 lease.finish(Finish::Broken, self.context.clock.now());
                 Ok(None)
             }

@@ -8,15 +8,13 @@ use std::sync::Arc;
 use crate::{
     pool::account::PoolMode,
     server::conn::{Hygiene, ServerConn},
-    session::{
-        frontend::Frontend,
-        tenancy::{Settings, Tenancy},
-    },
+    session::{frontend::Frontend, tenancy::Tenancy},
     wire::{
         frame::{HEADER_BYTES, Header, Malformed, cstr},
         parameters::Parameters,
         pipeline::{Followed, OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
         splice::Splice,
+        state::Carried,
     },
 };
 
@@ -92,6 +90,8 @@ pub struct ClientSide<'a> {
     pub parameters: &'a mut Arc<Parameters>,
     /// The settings to which a reset leads.
     pub reset_values: &'a Arc<Parameters>,
+    /// What its session holds beside them.
+    pub state: &'a mut Carried,
     /// What happened during this lease.
     pub tenancy: &'a mut Tenancy,
     /// For how long the server is the client's.
@@ -232,7 +232,7 @@ fn ready(
         progress.transactions += 1;
     }
     if conn.hygiene == Hygiene::Clean && !in_transaction {
-        client.tenancy.settings = Settings::Followed;
+        client.tenancy.settles();
     }
     if pipeline.may_release() {
         conn.schema_change = None;
@@ -280,8 +280,9 @@ fn command_tag(body: &[u8], conn: &mut ServerConn, client: &mut ClientSide<'_>) 
     match tag {
         b"DISCARD ALL" => {
             client.frontend.discarded();
-            conn.statements.clear();
-            conn.hygiene = Hygiene::Clean;
+            client.tenancy.discarded();
+            *client.state = Carried::NOTHING;
+            conn.discarded();
         }
         b"DEALLOCATE ALL" => {
             client.frontend.discarded();

@@ -53,7 +53,7 @@ pub async fn cancel(key: &BackendKey, registry: &Registry, dial: &dyn Dial) -> O
 pub async fn cancel_client(entry: &Arc<ClientEntry>, dial: &dyn Dial) -> Outcome {
     let Some((target, on_its_way)) = entry.begin_cancel() else {
         return match entry.activity().0 {
-            Activity::Idle | Activity::IdleInTransaction => Outcome::NothingToCancel,
+            Activity::Idle | Activity::IdleInTransaction | Activity::Pinned => Outcome::NothingToCancel,
             // Running without a server: it has got, or given back, one just now. Its session knows.
             Activity::Waiting | Activity::Running => {
                 entry.tell(Order::StopWaiting);
@@ -61,8 +61,8 @@ pub async fn cancel_client(entry: &Arc<ClientEntry>, dial: &dyn Dial) -> Outcome
             }
         };
     };
-    let sent =
-        tokio::time::timeout(CANCEL_MAX, crate::server::cancel(dial, &target.address, &target.key)).await;
+    let request = crate::server::cancel(dial, &target.address, target.preface, &target.key);
+    let sent = tokio::time::timeout(CANCEL_MAX, request).await;
     if matches!(sent, Ok(Ok(()))) {
         on_its_way.arrived();
         Outcome::Forwarded

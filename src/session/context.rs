@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::AtomicUsize};
 
 use parking_lot::Mutex;
 
-use super::{exchange::Exchange, routes::Purpose};
+use super::{exchange::Exchange, readings::Readings, routes::Purpose};
 use crate::{
     client::registry::Registry, clock::Clock, metrics::WorkerCounters, pool::pools::Pools,
     route::router::Router, wire::statements::Catalog,
@@ -26,6 +26,8 @@ pub struct Worker {
     pub clients: AtomicUsize,
     /// Where bytes are read to and written anew. Only this worker's thread takes it, so it is always free.
     pub(super) scratch: Mutex<Scratch>,
+    /// What long texts were read as.
+    pub(super) readings: Readings,
     #[expect(clippy::vec_box, reason = "the boxes themselves are what is kept")]
     spare: Mutex<Vec<Box<Exchange>>>,
 }
@@ -46,6 +48,7 @@ impl Worker {
             counters: WorkerCounters::default(),
             clients: AtomicUsize::new(0),
             scratch: Mutex::new(scratch),
+            readings: Readings::default(),
             spare: Mutex::default(),
         }
     }

@@ -5,7 +5,12 @@ use std::{pin::Pin, task::Context};
 use tokio::time::Sleep;
 
 use super::{backend::Backend, outbox::Outbox, tenancy::Tenancy};
-use crate::{clock::Moment, pool::lease::Lease, wire::pipeline::Pipeline};
+use crate::{
+    client::registry::Activity,
+    clock::Moment,
+    pool::{account::PoolMode, lease::Lease, pins::PinGuard},
+    wire::pipeline::Pipeline,
+};
 
 /// The state of one lease.
 #[derive(Default)]
@@ -15,6 +20,8 @@ pub struct Exchange {
     pub(super) pipeline: Pipeline,
     pub(super) backend: Backend,
     pub(super) tenancy: Tenancy,
+    /// Its server's place among those that clients keep, once it is kept.
+    pub(super) pin: Option<PinGuard>,
     /// The start of a message of the server's that needs more to be understood.
     pub(super) server_in: Vec<u8>,
     /// What the server has not taken yet, or may not be given yet.
@@ -54,6 +61,24 @@ impl Exchange {
         let mut pipeline = std::mem::take(&mut self.pipeline);
         pipeline.reset();
         *self = Self { pipeline, ..Self::default() };
+    }
+
+    /// For how long the server is the client's: for the session too where its state keeps it there.
+    #[inline]
+    pub(super) fn mode(&self, mode: PoolMode) -> PoolMode {
+        if self.pin.is_some() { PoolMode::Session } else { mode }
+    }
+
+    /// Whether the client keeps its server although nothing is open.
+    #[inline]
+    pub(super) fn keeps_server(&self, mode: PoolMode) -> bool {
+        self.client == ClientEnd::Open
+            && (mode == PoolMode::Session || (self.pin.is_some() && self.tenancy.stays()))
+    }
+
+    /// What a client does that keeps its server and has nothing to do.
+    pub(super) fn resting(&self) -> Activity {
+        if self.pin.is_some() { Activity::Pinned } else { Activity::Idle }
     }
 
     /// Wakes the session after `pause`.

@@ -6,9 +6,11 @@
 
 use crate::clock::Moment;
 use crate::{
+    pool::account::OpaquePolicy,
     server::conn::{Hygiene, ServerConn},
     session::{
-        reading::{Lexicon, Reading},
+        reading::{Lexicon, Reading, Text},
+        readings::Readings,
         tenancy::{Awaited, Settings, Tenancy, UnnamedAt},
     },
     wire::{
@@ -19,6 +21,7 @@ use crate::{
         pipeline::{Block, Conduct, Followed, For, Owed, OwnAnswer, Parsing, Pipeline, Residue, Undo},
         schema::Schema,
         splice::Splice,
+        state::Carried,
         statements::{
             Catalog, Scope, Sharing, Statement, TAKEN, Unnamed, fingerprint, put_close, put_parse_taken,
             put_parse_twice, taken_for_ours,
@@ -68,6 +71,8 @@ pub struct Terms<'a> {
     pub scope: &'a Scope,
     /// How texts are read.
     pub lexicon: Lexicon,
+    /// What long texts were read as.
+    pub readings: &'a Readings,
     /// Statements that a server holds; 0: names are not mapped.
     pub max_prepared_statements: usize,
     /// What is done with unnamed statements.
@@ -78,16 +83,12 @@ pub struct Terms<'a> {
     pub now: Moment,
     /// Whether writing must stay impossible.
     pub read_only: bool,
-}
-
-/// What is done with unnamed statements (`map_unnamed_statements`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UnnamedPolicy {
-    /// They are passed on.
-    #[default]
-    PassOn,
-    /// Where it can be, one that a server has prepared is used instead.
-    Map,
+    /// What the client's session holds beside the tracked settings.
+    pub state: &'a Carried,
+    /// What is thought of code whose effects no text shows.
+    pub opaque: Option<&'a OpaquePolicy>,
+    /// Which texts are looked at closely.
+    pub vigilance: Vigilance,
 }
 
 /// How far the client's bytes got.
@@ -294,8 +295,7 @@ impl Frontend {
                 Ok(())
             }
             b'F' => {
-                // A function by its number: what it leaves behind is not known.
-                passage.conn.hygiene = Hygiene::Dirty;
+                passage.touch_by_call(message);
                 passage.pipeline.sent(Owed::FunctionCall);
                 passage.tenancy.sequence_ends();
                 self.pass(header, message, passage);
@@ -332,13 +332,13 @@ impl Frontend {
         passage: &mut Passage<'_, '_>,
     ) -> Result<(), PgError> {
         let body = &message[HEADER_BYTES..];
-        let reading = if message.len() == header.total {
+        let (text, reading) = if message.len() == header.total {
             let text = cstr(body).map_or(body, |(text, _)| text);
-            Reading::of(text, passage.lexicon())
+            (Text::Whole(text), passage.read(text))
         } else {
-            Reading::of_prefix(body, passage.lexicon())
+            (Text::Prefix(body), Reading::of_prefix(body, passage.lexicon()))
         };
-        passage.heed(reading)?;
+        passage.heed(reading, text)?;
         passage.tenancy.sequence_ends();
         if let Some(followed) = passage.tenancy.must_await(reading.conduct) {
             passage.tenancy.awaited = Awaited::Answer(followed);
@@ -354,9 +354,12 @@ impl Frontend {
 
 mod extended;
 mod passage;
+mod touching;
 mod unnamed;
 
 use passage::Passage;
+pub use touching::Vigilance;
+pub use unnamed::UnnamedPolicy;
 
 /// The bytes a message needs before it can be dealt with.
 fn bytes_needed(header: Header, left: &[u8], max_prepared_statements: usize) -> usize {

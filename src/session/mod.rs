@@ -6,10 +6,15 @@ pub mod cancel;
 pub mod context;
 pub mod exchange;
 pub mod frontend;
+pub mod inquiry;
+mod inspection;
 pub mod outbox;
 pub mod reading;
+pub mod readings;
 pub mod relay;
+mod restore;
 pub mod routes;
 #[expect(clippy::module_inception, reason = "a session, in the room of sessions")]
 pub mod session;
 pub mod tenancy;
+pub mod touched;

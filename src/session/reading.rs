@@ -4,6 +4,7 @@ use crate::{
     sql::{
         self, Effects, Session, Statements, TransactionControl,
         lexer::{Lexer, Token},
+        touches::{self, FunctionNames, Touches},
     },
     wire::{
         parameters::{Parameters, tracked},
@@ -103,7 +104,8 @@ impl Reading {
             _ => Block::Stays,
         };
         let discards = effects.discards_all() || effects.deallocates_all();
-        let residue = match (effects.session() == Session::Dirty, discards) {
+        let touches = effects.session() == Session::Dirty || effects.reads_session();
+        let residue = match (touches, discards) {
             (false, false) => Residue::None,
             (true, false) => Residue::Dirt,
             (false, true) => Residue::Discards,
@@ -118,6 +120,31 @@ impl Reading {
         let conduct = Conduct { block, residue, followed: followed(effects, text), parsing };
         let form = if effects.is_planned() { Form::Planned } else { Form::Other };
         Self { conduct, sharing, form, unlocks_writes: effects.unlocks_writes() }
+    }
+}
+
+/// A statement's text, as far as it is at hand.
+#[derive(Clone, Copy, Debug)]
+pub enum Text<'t> {
+    /// All of it.
+    Whole(&'t [u8]),
+    /// Its beginning.
+    Prefix(&'t [u8]),
+}
+
+impl Text<'_> {
+    /// What of the session it touches.
+    pub(super) fn touches(self, lexicon: Lexicon, opaque: &FunctionNames) -> Touches {
+        match (self, lexicon) {
+            (Self::Whole(text), Lexicon::Standard) => touches::touches(text, true, opaque),
+            (Self::Whole(text), Lexicon::Backslash) => touches::touches(text, false, opaque),
+            (Self::Whole(text), Lexicon::Opaque { backslash }) => {
+                touches::touches_opaque(text, !backslash, opaque)
+            }
+            (Self::Whole(text), Lexicon::Unknown) if text.is_ascii() => touches::touches_unsure(text, opaque),
+            (Self::Whole(text), Lexicon::Unknown) => touches::touches_opaque(text, true, opaque),
+            (Self::Prefix(text), _) => touches::touches_prefix(text, lexicon == Lexicon::Standard, opaque),
+        }
     }
 }
 

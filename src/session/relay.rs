@@ -1,7 +1,6 @@
 //! Bytes between a client and the server it has: both directions in one poll, nothing copied that need not be.
 
 use std::{
-    io,
     task::{Context, Poll},
     time::Duration,
 };
@@ -10,7 +9,7 @@ use super::{
     backend::{ClientSide, LastWord, Progress},
     context::Scratch,
     exchange::{ClientEnd, Exchange, ReadOnly},
-    frontend::{OWED_MAX, Stop, Terms},
+    frontend::{OWED_MAX, Stop, Terms, Vigilance},
     session::Session,
 };
 use crate::{
@@ -19,7 +18,7 @@ use crate::{
     pool::{account::PoolMode, tether::Revoked},
     wire::{
         error::{PgError, SqlState},
-        pipeline::{Pipeline, TransactionStatus},
+        pipeline::TransactionStatus,
     },
 };
 
@@ -142,7 +141,7 @@ impl Session {
             && x.server_in.is_empty()
             && !x.backend.is_inside_message()
             && !self.frontend.is_inside_message()
-            && (self.mode != PoolMode::Session || x.client != ClientEnd::Open)
+            && !x.keeps_server(self.mode)
     }
 
     /// Reads from the server and passes it on; whether anything came.
@@ -159,6 +158,7 @@ impl Session {
             // The client does not read: nothing more is read for it.
             Poll::Pending => return Ok(false),
         }
+        let mode = x.mode(self.mode);
         let Some(server) = x.lease.as_mut().and_then(crate::pool::lease::Lease::server) else {
             return Err(Cut::ServerGone("it was given back".to_owned()));
         };
@@ -181,8 +181,9 @@ impl Session {
             frontend: &mut self.frontend,
             parameters: &mut self.parameters,
             reset_values: &self.reset_values,
+            state: &mut self.state,
             tenancy: &mut x.tenancy,
-            mode: self.mode,
+            mode,
         };
         let passed = x
             .backend
@@ -196,11 +197,11 @@ impl Session {
         if !left.is_empty() {
             x.server_in = left.to_vec();
         }
-        self.note(progress, &x.pipeline, now)?;
+        self.note(progress, x, now)?;
         Ok(true)
     }
 
-    fn note(&mut self, progress: Progress, pipeline: &Pipeline, now: Moment) -> Result<(), Cut> {
+    fn note(&mut self, progress: Progress, x: &Exchange, now: Moment) -> Result<(), Cut> {
         if progress.settings_changed {
             self.settings_changed();
         }
@@ -211,12 +212,12 @@ impl Session {
         counters.queries.add(u64::from(progress.queries));
         counters.transactions.add(u64::from(progress.transactions));
         self.queries += u64::from(progress.queries);
-        let running = !pipeline.is_empty();
-        if pipeline.status() == TransactionStatus::Idle {
+        let running = !x.pipeline.is_empty();
+        if x.pipeline.status() == TransactionStatus::Idle {
             // Otherwise giving the server back says so, in a moment.
-            if running || self.mode == PoolMode::Session {
+            if running || x.keeps_server(self.mode) {
                 // The next of several that were sent at once begins now, with all the time it may take.
-                let activity = if running { Activity::Running } else { Activity::Idle };
+                let activity = if running { Activity::Running } else { x.resting() };
                 self.entry.enter(activity, now);
                 self.entry.in_transaction(running.then_some(now));
             }
@@ -310,15 +311,21 @@ impl Session {
             return Err(Cut::ServerGone("it was given back".to_owned()));
         };
         let conn = &mut server.conn;
+        let opaque = self.opaque.as_deref();
+        let all = x.pin.is_some() || opaque.is_some();
         let terms = Terms {
             catalog: &self.context.catalog,
             scope: &self.scope,
             lexicon: self.lexicon,
+            readings: &self.context.worker.readings,
             max_prepared_statements: self.max_prepared_statements,
             unnamed: self.unnamed,
             schema: &self.schema,
             now,
             read_only: x.read_only == ReadOnly::Enforced,
+            state: &self.state,
+            opaque,
+            vigilance: if all { Vigilance::All } else { Vigilance::Suspects },
         };
         let forwarded = self
             .frontend
@@ -341,56 +348,6 @@ impl Session {
         }
         Ok(taken)
     }
-
-    /// Sends bytes to the server, or keeps them until there is the right to. Nothing may be waiting before.
-    fn write_server(
-        &self,
-        x: &mut Exchange,
-        bytes: &[u8],
-        now: Moment,
-        cx: &mut Context<'_>,
-    ) -> Result<(), Cut> {
-        if self.entry.activity().0 != Activity::Running {
-            self.entry.enter(Activity::Running, now);
-        }
-        if self.mode == PoolMode::Session && self.entry.transaction_since().is_none() {
-            self.entry.in_transaction(Some(now));
-        }
-        let Some(lease) = x.lease.as_mut() else { return Ok(()) };
-        let term = lease.term();
-        if term != 0 && !self.context.router.may_send(term, now) {
-            x.to_server.push(bytes);
-            x.fenced_since = Some(now);
-            x.alarm = None;
-        } else if let Some(server) = lease.server() {
-            let sent = x.to_server.send(&mut server.conn.stream, cx, bytes);
-            sent.map_err(|error| Cut::ServerGone(error.to_string()))?;
-        }
-        Ok(())
-    }
-
-    fn outbox_send(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> io::Result<()> {
-        if self.outbox.is_empty() {
-            return self.outbox.send(&mut self.stream, cx, bytes);
-        }
-        self.outbox.push(bytes);
-        Ok(())
-    }
-
-    /// Sends what waits for the server, if it may be sent; whether nothing waits any more.
-    fn flush_to_server(&self, x: &mut Exchange, now: Moment, cx: &mut Context<'_>) -> Result<bool, Cut> {
-        let Some(lease) = x.lease.as_mut() else { return Ok(false) };
-        let term = lease.term();
-        if term != 0 && !self.context.router.may_send(term, now) {
-            x.fenced_since.get_or_insert(now);
-            return Ok(false);
-        }
-        x.fenced_since = None;
-        let Some(server) = lease.server() else { return Ok(false) };
-        match x.to_server.poll_flush(&mut server.conn.stream, cx) {
-            Poll::Ready(Ok(())) => Ok(true),
-            Poll::Ready(Err(error)) => Err(Cut::ServerGone(error.to_string())),
-            Poll::Pending => Ok(false),
-        }
-    }
 }
+
+mod sending;

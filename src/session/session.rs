@@ -26,7 +26,7 @@ use crate::{
     clock::Moment,
     net::Stream,
     pool::{
-        account::PoolMode,
+        account::{OpaquePolicy, PoolMode},
         lease::{Finish, Refusal},
         line::WaitGuard,
         slots::Flavour,
@@ -35,6 +35,7 @@ use crate::{
         error::{PgError, SqlState},
         parameters::Parameters,
         schema::Schema,
+        state::{Carried, SessionState},
         statements::Scope,
     },
 };
@@ -59,10 +60,13 @@ pub struct Session {
     pub(super) parameters: Arc<Parameters>,
     /// The tracked settings as they were at its start.
     pub(super) reset_values: Arc<Parameters>,
+    /// What its session holds beside them.
+    pub(super) state: Carried,
     pub(super) scope: Scope,
     pub(super) lexicon: Lexicon,
     pub(super) mode: PoolMode,
     pub(super) max_prepared_statements: usize,
+    pub(super) opaque: Option<Arc<OpaquePolicy>>,
     pub(super) unnamed: UnnamedPolicy,
     /// The schema of its database.
     pub(super) schema: Arc<Schema>,
@@ -89,6 +93,8 @@ enum Phase {
     Waiting(Box<Waiting>),
     /// It has a server.
     Relaying(Box<Exchange>),
+    /// Its transaction is over, and its server is asked what that has left.
+    Settling(Box<Settling>),
     /// Its request was refused; the rest of it is dropped. Whether it is more than one message.
     Rejecting(bool),
 }
@@ -155,6 +161,7 @@ impl Session {
         let Newcomer { stream, context, tenant, entry, parameters, flavour, unread } = newcomer;
         let settings = tenant.account.settings.load();
         let (mode, max_prepared_statements) = (settings.mode, settings.max_prepared_statements);
+        let opaque = settings.opaque.clone();
         let unnamed = if settings.map_unnamed { UnnamedPolicy::Map } else { UnnamedPolicy::PassOn };
         drop(settings);
         let schema = context.catalog.schema(&tenant.account.database);
@@ -166,10 +173,12 @@ impl Session {
             frontend: Frontend::default(),
             reset_values: parameters.clone(),
             parameters,
+            state: Carried::NOTHING,
             scope: Scope::from(""),
             lexicon: Lexicon::default(),
             mode,
             max_prepared_statements,
+            opaque,
             unnamed,
             schema,
             queries: 0,
@@ -187,7 +196,9 @@ impl Session {
     pub(super) fn settings_changed(&mut self) {
         let account = &self.tenant.account;
         let key = self.parameters.parse_key();
-        self.scope = format!("{}\0{}\0{}\0{key}", account.user, account.database, self.flavour).into();
+        let others = self.state.get().map_or_else(String::new, SessionState::parse_key);
+        let (user, database) = (&account.user, &account.database);
+        self.scope = format!("{user}\0{database}\0{}\0{key}\0{others}", self.flavour).into();
         self.lexicon = Lexicon::of(&self.parameters);
     }
 
@@ -212,6 +223,7 @@ impl Session {
             Phase::Line(line) => self.line(line, now, cx),
             Phase::Waiting(waiting) => self.waiting(waiting, now, cx),
             Phase::Relaying(exchange) => self.relaying(exchange, now, cx),
+            Phase::Settling(settling) => self.settling(settling, now, cx),
             Phase::Rejecting(sequence) => self.rejecting(sequence, now, cx),
         }
     }
@@ -320,11 +332,7 @@ impl Session {
 
     fn relaying(&mut self, mut exchange: Box<Exchange>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
         match self.relay(&mut exchange, now, cx) {
-            Relayed::Settled => {
-                self.give_back(exchange, Finish::Settled, now);
-                self.resume = !self.inbox.is_empty();
-                Flow::Again
-            }
+            Relayed::Settled => self.settled(exchange, now),
             Relayed::Forsaken(why) => {
                 if let Some(lease) = &exchange.lease {
                     lease.pool().suspect(&format!("a connection that was free broke: {why}"));
@@ -345,29 +353,13 @@ impl Session {
             Relayed::Cut(cut) => self.cut(exchange, cut, now),
         }
     }
-
-    fn give_back(&self, mut exchange: Box<Exchange>, how: Finish, now: Moment) {
-        self.entry.released();
-        self.entry.enter(Activity::Idle, now);
-        self.entry.in_transaction(None);
-        if let Some(mut lease) = exchange.lease.take() {
-            if let Some(server) = lease.server() {
-                self.context.worker.counters.used_statements(server.conn.statements.news());
-            }
-            if how == Finish::Settled
-                && let Some(server) = lease.server()
-                && self.mode == PoolMode::Session
-            {
-                server.conn.hygiene = crate::server::conn::Hygiene::Dirty;
-            }
-            lease.finish(how, now);
-        }
-        self.context.worker.keep_exchange(exchange);
-    }
 }
 
 mod ending;
+mod settling;
 mod waiting;
+
+use settling::Settling;
 
 impl Future for Session {
     type Output = Ended;

@@ -1,9 +1,26 @@
 //! What happened to a client's session during one lease.
 
-use crate::wire::pipeline::{Block, Conduct, Followed};
+use std::sync::Arc;
+
+use super::{
+    inquiry::{INDELIBLE, LASTING},
+    touched::Touched,
+};
+use crate::{
+    pool::account::OpaquePolicy,
+    server::conn::Hygiene,
+    sql::touches::{Kinds, Touches},
+    wire::{
+        parameters::Parameters,
+        pipeline::{Block, Conduct, Followed},
+    },
+};
+
+/// What changes the meaning of statements that are parsed from then on: settings, and temporary tables by their names.
+const MEANING: Kinds = Kinds::SETTINGS.and(Kinds::EVERY_SETTING).and(Kinds::OPAQUE).and(Kinds::TEMP);
 
 /// What happened to the session during one lease.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tenancy {
     pub(super) unnamed: UnnamedAt,
     /// What running the portal bound last may do.
@@ -16,6 +33,12 @@ pub struct Tenancy {
     /// What that statement does to the settings that are followed, once it has succeeded.
     reset: Option<Followed>,
     moved: Moved,
+    /// What may have been touched of the state that the server must be asked about.
+    touched: Option<Box<Touched>>,
+    /// What the server was asked about in vain.
+    unread: Option<Box<Touched>>,
+    /// What keeps the client on this server.
+    pub pins: Kinds,
 }
 
 /// Whose the server's unnamed statement is.
@@ -119,6 +142,99 @@ impl Tenancy {
             && last
         {
             self.reset = Some(followed);
+        }
+    }
+
+    /// A statement that is about to run, or may be, touches state of the session.
+    pub(super) fn touch(
+        &mut self,
+        touches: Touches,
+        followed: Followed,
+        parameters: &Arc<Parameters>,
+        policy: Option<&OpaquePolicy>,
+    ) {
+        const MATTERS: Kinds = super::inquiry::ASKED.and(LASTING).without(Kinds::CALLS);
+        let kinds = touches.kinds;
+        if policy.is_some_and(OpaquePolicy::pins) && kinds.has_any(Kinds::OPAQUE.and(Kinds::CALLS)) {
+            self.pins |= Kinds::OPAQUE;
+        }
+        if kinds.has(Kinds::EVERY_SETTING) && !kinds.has(Kinds::OPAQUE) && followed != Followed::AllReset {
+            // A name with a dot that no module has claimed cannot be asked for without knowing it.
+            self.pins |= Kinds::EVERY_SETTING;
+        }
+        if kinds.has_any(MEANING) {
+            self.settings = Settings::Changed;
+        }
+        let may_unpin = !self.pins.is_empty() && !kinds.is_empty();
+        if kinds.has_any(MATTERS) || may_unpin {
+            self.touched.get_or_insert_default().add(touches, parameters);
+        }
+    }
+
+    /// ReadyForQuery, with a server of which all is known that is not noted here.
+    pub(super) fn settles(&mut self) {
+        if self.touched.is_none() && self.pins.is_empty() {
+            self.settings = Settings::Followed;
+        }
+    }
+
+    /// Whether something was touched that the server was not asked about.
+    #[inline]
+    pub const fn is_touched(&self) -> bool {
+        self.touched.is_some()
+    }
+
+    /// Whether something keeps the client on its server.
+    #[inline]
+    pub(super) const fn is_pinned(&self) -> bool {
+        !self.pins.is_empty()
+    }
+
+    /// Whether a client that keeps its server goes on doing so without a further question.
+    pub(super) fn stays(&self) -> bool {
+        !self.pins.is_empty() && (self.pins.has_any(LASTING) || self.touched.is_none())
+    }
+
+    /// What was touched, to be asked about now.
+    pub(super) fn take_touched(&mut self) -> Option<Box<Touched>> {
+        let mut touched = self.touched.take()?;
+        if let Some(unread) = self.unread.take() {
+            touched.join(*unread);
+        }
+        Some(touched)
+    }
+
+    /// The server was asked: what keeps the client here from now on.
+    pub(super) fn inspected(&mut self, pins: Kinds) {
+        self.pins = pins;
+        self.settings = if pins.has_any(MEANING) { Settings::Changed } else { Settings::Followed };
+    }
+
+    /// What was touched could not be cleared up; with the next touch it is asked about again.
+    pub(super) fn keep_touched(&mut self, touched: Box<Touched>) {
+        self.unread = Some(touched);
+    }
+
+    /// `DISCARD ALL` has succeeded.
+    pub(super) fn discarded(&mut self) {
+        self.unread = None;
+        self.pins = self.pins.without(self.pins.without(INDELIBLE));
+        if let Some(touched) = &mut self.touched {
+            touched.discarded();
+            if touched.kinds().is_empty() {
+                self.touched = None;
+            }
+        }
+    }
+
+    /// What the client leaves on the server if it is given up now.
+    pub(super) fn leaves(&self) -> Option<Hygiene> {
+        let touched = self.touched.iter().chain(&self.unread);
+        let kinds = touched.fold(self.pins, |kinds, touched| kinds | touched.kinds());
+        match () {
+            () if kinds.has_any(INDELIBLE) => Some(Hygiene::Spoilt),
+            () if kinds.is_empty() => None,
+            () => Some(Hygiene::Dirty),
         }
     }
 

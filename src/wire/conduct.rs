@@ -63,7 +63,7 @@ pub enum Residue {
     /// Nothing, or what the server reports.
     #[default]
     None,
-    /// State that is not followed: the server must be reset before another client gets it.
+    /// State that the server does not report, or it depends on such state: what kind, its text says.
     Dirt,
     /// Statements or the whole session are discarded (`DEALLOCATE ALL`, `DISCARD ALL`); the command tag tells.
     Discards,

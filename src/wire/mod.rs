@@ -12,4 +12,5 @@ pub mod schema;
 pub mod sightings;
 pub mod splice;
 pub mod startup;
+pub mod state;
 pub mod statements;

@@ -9,7 +9,7 @@ use crate::{common::postgres::Postgres, pgsteer::Pgsteer};
 const USERS: &str = "\"trader\" \"secret\"\n\"other\" \"secret\"\n\"postgres\" \"secret\"\n";
 
 async fn refused_as(pgsteer: &Pgsteer, user: &str) -> String {
-    pgsteer.connect(user, "wrong", "postgres").await.err().expect("a wrong password lets nobody in")
+    pgsteer.connect(user, "wrong", "postgres").await.expect_err("a wrong password lets nobody in")
 }
 
 #[tokio::test]

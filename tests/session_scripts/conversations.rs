@@ -174,7 +174,7 @@ fn names_we_do_not_know_are_the_servers() {
         >s Query "prepare p as select 1"
         s< CommandComplete PREPARE | ReadyForQuery I
         <C CommandComplete PREPARE | ReadyForQuery I
-        hygiene Dirty
+        touched true
         C> Describe S p | Bind "" p | Execute "" | Close S p | Sync
         >s Describe S p | Bind "" p | Execute "" | Close S p | Sync
         s< ParameterDescription | RowDescription n | BindComplete | CommandComplete "SELECT 1" | CloseComplete | ReadyForQuery I
@@ -567,7 +567,7 @@ fn what_is_behind_a_setting_waits_for_it() {
 
 #[test]
 fn discarding_forgets_statements_on_both_sides() {
-    for (command, hygiene) in [("discard all", "Clean"), ("deallocate all", "Dirty")] {
+    for (command, touched) in [("discard all", false), ("deallocate all", true)] {
         let tag = command.to_uppercase();
         check(&format!(
             r#"
@@ -579,12 +579,14 @@ fn discarding_forgets_statements_on_both_sides() {
             >s Query "listen x"
             s< CommandComplete LISTEN | ReadyForQuery I
             <C CommandComplete LISTEN | ReadyForQuery I
-            hygiene Dirty
+            hygiene Clean
+            touched true
             C> Query "{command}"
             >s Query "{command}"
             s< CommandComplete "{tag}" | ReadyForQuery I
             <C CommandComplete "{tag}" | ReadyForQuery I
-            hygiene {hygiene}
+            hygiene Clean
+            touched {touched}
             named 0
             prepared 0
             C> Bind "" a | Sync
@@ -608,7 +610,7 @@ fn what_depends_on_the_moment_or_on_hidden_settings_is_not_shared() {
         >s Query "set search_path to other" | Parse pgsteer_2 "select * from t" | Sync
         s< CommandComplete SET | ReadyForQuery I | ParseComplete | ReadyForQuery I
         <C CommandComplete SET | ReadyForQuery I | ParseComplete | ReadyForQuery I
-        hygiene Dirty
+        touched true
         cleaned
         D on s
         D> Parse a "select timestamp 'now'" | Parse b "select * from t" | Sync

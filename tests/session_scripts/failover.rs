@@ -235,10 +235,12 @@ fn nothing_is_opened_on_a_deposed_member() {
         a1< CommandComplete "SELECT 1" | ReadyForQuery I
         <C CommandComplete "SELECT 1" | ReadyForQuery I
         # A client has left state behind, which is being cleaned when the news comes.
-        C> Query "listen x"
-        >a1 Query "listen x"
-        a1< CommandComplete LISTEN | ReadyForQuery I
-        <C CommandComplete LISTEN | ReadyForQuery I
+        C> Query frobnicate
+        >a1 Query frobnicate
+        a1< CommandComplete DONE | ReadyForQuery I
+        <C CommandComplete DONE | ReadyForQuery I
+        >a1 Query ~pg_listening_channels
+        a1< CommandComplete "SELECT 0" | ReadyForQuery I
         >a1 Query "DISCARD ALL"
         route write=none deposed=a
         >a1 end

@@ -12,14 +12,16 @@ use pgsteer::{
     server::conn::{Hygiene, ServerConn},
     session::{
         backend::{Backend, ClientSide},
-        frontend::{Frontend, Terms, UnnamedPolicy},
+        frontend::{Frontend, Terms, UnnamedPolicy, Vigilance},
         reading::Lexicon,
+        readings::Readings,
         tenancy::Tenancy,
     },
     wire::{
         parameters::{Parameters, TRACKED, tracked},
         pipeline::Pipeline,
         schema::Schema,
+        state::Carried,
         statements::{Catalog, Scope},
     },
 };
@@ -34,6 +36,7 @@ struct Client {
     frontend: Frontend,
     parameters: Arc<Parameters>,
     reset_values: Arc<Parameters>,
+    state: Carried,
     inbox: Vec<u8>,
     heard: Vec<u8>,
 }
@@ -59,6 +62,7 @@ struct Stage {
     servers: BTreeMap<String, Server>,
     lease: Lease,
     catalog: Catalog,
+    readings: Readings,
     max_prepared_statements: usize,
     schema: Arc<Schema>,
     now: Moment,
@@ -99,6 +103,7 @@ fn play(script: &str, cut: Cut) {
         servers: BTreeMap::new(),
         lease: Lease::default(),
         catalog: Catalog::default(),
+        readings: Readings::default(),
         max_prepared_statements: 100,
         schema: Arc::default(),
         now: Moment::ZERO,
@@ -180,6 +185,7 @@ impl Stage {
             }
             "free" => pipeline.may_release().to_string(),
             "committed" => pipeline.may_have_committed().to_string(),
+            "touched" => self.lease.tenancy.is_touched().to_string(),
             "hygiene" => format!("{:?}", conn.hygiene),
             "prepared" => conn.statements.len().to_string(),
             "named" => client.frontend.statements.len().to_string(),
@@ -197,7 +203,14 @@ impl Stage {
         self.clients.entry(client.to_owned()).or_insert_with(|| {
             let parameters = start();
             let reset_values = parameters.clone();
-            Client { frontend: Frontend::default(), parameters, reset_values, inbox: vec![], heard: vec![] }
+            Client {
+                frontend: Frontend::default(),
+                parameters,
+                reset_values,
+                state: Carried::NOTHING,
+                inbox: vec![],
+                heard: vec![],
+            }
         });
         self.servers.entry(server.to_owned()).or_insert_with(|| {
             let stream = Stream::Boxed(Box::new(tokio::io::empty()));
@@ -218,11 +231,15 @@ impl Stage {
             catalog: &self.catalog,
             scope: &scope,
             lexicon: Lexicon::of(&client.parameters),
+            readings: &self.readings,
             max_prepared_statements: self.max_prepared_statements,
             unnamed: UnnamedPolicy::Map,
             schema: &self.schema,
             now: self.now,
             read_only: false,
+            state: &client.state,
+            opaque: None,
+            vigilance: Vigilance::Suspects,
         };
         let mut out = Vec::new();
         let forwarded =
@@ -249,6 +266,7 @@ impl Stage {
             frontend: &mut client.frontend,
             parameters: &mut client.parameters,
             reset_values: &client.reset_values,
+            state: &mut client.state,
             tenancy,
             mode: pgsteer::pool::account::PoolMode::Transaction,
         };

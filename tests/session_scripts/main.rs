@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod cancelling;
+mod carried;
 mod conversations;
 mod failover;
 mod leaving;

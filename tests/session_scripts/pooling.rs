@@ -32,12 +32,16 @@ fn a_query_too_long_to_hold_streams_through() {
         >a1 Query "insert into t values ('@300000')"
         a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
         <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        >a1 Query ~pg_listening_channels
+        a1< CommandComplete "SELECT 0" | ReadyForQuery I
         >a1 Query "DISCARD ALL"
         a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
         C> Query "set timezone to '@300000'" | Query "select 1"
         >a1 Query "set timezone to '@300000'" | nothing
         a1< Error 22023 "invalid value" | ReadyForQuery I
         <C Error 22023 "invalid value" | ReadyForQuery I
+        >a1 Query ~pg_listening_channels
+        a1< CommandComplete "SELECT 0" | ReadyForQuery I
         >a1 Query "DISCARD ALL"
         a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
         >a1 Query "select 1"
@@ -381,6 +385,8 @@ fn a_long_statement_is_waited_for_without_a_server() {
         a1< ReadyForQuery I
         <C ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         # And it may have left anything behind.
+        >a1 Query ~pg_listening_channels
+        a1< CommandComplete "SELECT 0" | ReadyForQuery I
         >a1 Query "DISCARD ALL"
         a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
         pool a idle=1

@@ -6,11 +6,13 @@ use crate::play::{check, check_whole, check_with};
 fn a_dirty_server_is_cleaned_before_the_next_client() {
     check(
         r#"
-        C> Query "listen x"
-        >a1 Query "listen x"
+        C> Query frobnicate
+        >a1 Query frobnicate
         D> Query "select d"
-        a1< CommandComplete LISTEN | ReadyForQuery I
-        <C CommandComplete LISTEN | ReadyForQuery I
+        a1< CommandComplete DONE | ReadyForQuery I
+        <C CommandComplete DONE | ReadyForQuery I
+        >a1 Query ~pg_listening_channels
+        a1< CommandComplete "SELECT 0" | ReadyForQuery I
         >a1 Query "DISCARD ALL" | nothing
         a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
         >a1 Query "select d"
@@ -21,11 +23,13 @@ fn a_dirty_server_is_cleaned_before_the_next_client() {
     // One that cannot be cleaned is closed.
     check(
         r#"
-        C> Query "listen x"
-        >a1 Query "listen x"
+        C> Query frobnicate
+        >a1 Query frobnicate
         D> Query "select d"
-        a1< CommandComplete LISTEN | ReadyForQuery I
-        <C CommandComplete LISTEN | ReadyForQuery I
+        a1< CommandComplete DONE | ReadyForQuery I
+        <C CommandComplete DONE | ReadyForQuery I
+        >a1 Query ~pg_listening_channels
+        a1< CommandComplete "SELECT 0" | ReadyForQuery I
         >a1 Query "DISCARD ALL"
         a1< Error 53200 "out of memory" | ReadyForQuery I
         >a1 end
@@ -66,10 +70,10 @@ fn start_up_settings_are_what_a_reset_leads_to() {
     // As PostgreSQL 14 and later report it: before ReadyForQuery.
     for command in ["discard all", "reset all"] {
         let tag = if command == "discard all" { "DISCARD ALL" } else { "RESET" };
-        let cleaned = if command == "discard all" {
+        let asked = if command == "discard all" {
             ""
         } else {
-            ">a1 Query \"DISCARD ALL\"\na1< CommandComplete \"DISCARD ALL\" | ReadyForQuery I"
+            ">a1 Query ~pg_settings\na1< CommandComplete \"SELECT 0\" | ReadyForQuery I"
         };
         check(&format!(
             r#"
@@ -90,7 +94,7 @@ fn start_up_settings_are_what_a_reset_leads_to() {
             a1< ReadyForQuery I
             <C CommandComplete "{tag}" | ParameterStatus TimeZone UTC | ParameterStatus application_name ""
             <C ParameterStatus application_name app | ReadyForQuery I
-            {cleaned}
+            {asked}
             C> Query "select 2"
             >a1 Query "SET application_name TO 'app';"
             a1< CommandComplete SET | ParameterStatus application_name app | ReadyForQuery I

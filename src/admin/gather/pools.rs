@@ -58,6 +58,7 @@ fn add_pool(page: &mut Page, key: &PoolKey, pool: &Arc<Pool>, gauges: Gauges, no
     }
     page.add(&table::POOL_SIZE, labels, size);
     page.add(&table::POOL_WAITING, labels, gauges.waiting);
+    page.add(&table::POOL_PINNED, labels, pool.pinned());
     let oldest = pool.oldest_wait().map_or(0.0, |since| now.since(since).as_secs_f64());
     page.add(&table::POOL_OLDEST_WAIT, labels, oldest);
 }

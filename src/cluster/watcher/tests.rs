@@ -163,6 +163,7 @@ impl Bench {
             parameters: Vec::new(),
             credential: Credential::None,
             protocol: crate::wire::startup::Protocol::NEWEST,
+            preface: crate::net::conveyed::Preface::None,
         };
         let probe = ProbePolicy {
             interval: Duration::from_millis(500),

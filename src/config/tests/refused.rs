@@ -153,6 +153,18 @@ fn keys_that_contradict_each_other_are_refused() {
             "[[listen]]\naddress = \"@x\"\nunix_socket_mode = \"0700\"\nroute = \"read\"",
             "12:20: `unix_socket_mode` has no meaning for @x:5432; only a socket in a folder has a file",
         ),
+        (
+            "[[listen]]\naddress = \"[::1]:1\"\nproxy_protocol = \"required\"\nroute = \"read\"",
+            "10:1: `proxy_protocol` is set without `proxy_protocol_from`; add the addresses of the proxies: proxy_protocol_from = [\"10.0.0.5\"]",
+        ),
+        (
+            "[[listen]]\naddress = \"[::1]:1\"\nproxy_protocol_from = [\"10.0.0.1\"]\nroute = \"read\"",
+            "12:23: `proxy_protocol_from` is set without `proxy_protocol`; add proxy_protocol = \"required\", or remove it",
+        ),
+        (
+            "[[listen]]\naddress = \"@x\"\nproxy_protocol_from = [\"10.0.0.1\"]\nproxy_protocol = \"optional\"\nroute = \"read\"",
+            "12:23: `proxy_protocol_from` has no meaning for @x:5432; who may connect to the socket is believed: see unix_socket_mode",
+        ),
         ("[http]\naddress = \"127.0.0.1:6432\"", "6:11: 127.0.0.1:6432 is already used by [http]"),
     ] {
         assert_eq!(errors(&with(text)), [format!("p.toml:{error}")], "{text}");

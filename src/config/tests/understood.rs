@@ -80,8 +80,12 @@ fn the_defaults_are_the_contract() {
         query_timeout: None,
         transaction_timeout: None,
         max_prepared_statements: Some(200),
+        opaque_functions: OpaqueFunctions::Trust,
+        opaque_function_names: vec![],
+        pin_max: None,
+        pin_timeout: None,
         map_unnamed_statements: true,
-        rotate_servers: false,
+        rotation: Rotation::Off,
     };
     assert_eq!(settings, expected);
     let limits = config.limits();
@@ -219,10 +223,14 @@ fn a_reload_says_what_changes_and_when() {
             &[
                 "listen.\"127.0.0.1:6432\".address: removed, applied at a restart",
                 "listen.\"127.0.0.1:6432\".backlog: removed, applied at a restart",
+                "listen.\"127.0.0.1:6432\".proxy_protocol: removed, applied at a restart",
+                "listen.\"127.0.0.1:6432\".proxy_protocol_from: removed, applied at a restart",
                 "listen.\"127.0.0.1:6432\".route: removed, applied at a restart",
                 "listen.\"127.0.0.1:6432\".unix_socket_mode: removed, applied at a restart",
                 "listen.\"127.0.0.1:6444\".address: \"127.0.0.1:6444\", new, applied at a restart",
                 "listen.\"127.0.0.1:6444\".backlog: 1024, new, applied at a restart",
+                "listen.\"127.0.0.1:6444\".proxy_protocol: \"off\", new, applied at a restart",
+                "listen.\"127.0.0.1:6444\".proxy_protocol_from: [], new, applied at a restart",
                 "listen.\"127.0.0.1:6444\".route: \"write\", new, applied at a restart",
                 "listen.\"127.0.0.1:6444\".unix_socket_mode: \"0777\", new, applied at a restart",
             ],

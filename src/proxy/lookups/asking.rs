@@ -10,7 +10,7 @@ use crate::{
     clock::{Clock, Moment},
     config::{AuthQuery, Secret},
     metrics::Events,
-    net::{Address, Dial, Stream},
+    net::{Address, Dial, Stream, conveyed::Preface},
     route::{
         router::Router,
         table::{MemberStanding, Target, WriteRoute},
@@ -56,13 +56,14 @@ struct Link {
 }
 
 /// As whom the servers are asked.
-pub(super) fn login(how: &AuthQuery, protocol: Protocol) -> ServerLogin {
+pub(super) fn login(how: &AuthQuery, protocol: Protocol, preface: Preface) -> ServerLogin {
     ServerLogin {
         user: how.user.clone(),
         database: how.database.clone(),
         parameters: vec![("application_name".to_owned(), "pgsteer".to_owned())],
         credential: how.secret.as_ref().map_or(Credential::None, credential),
         protocol,
+        preface,
     }
 }
 

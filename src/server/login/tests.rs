@@ -12,6 +12,7 @@ use crate::{
     },
     net::{
         Address,
+        conveyed::{Preface, Version},
         scripted::{Once, run, scripted},
     },
     server::{ServerLogin, cancel, connect, simple_query},
@@ -28,7 +29,7 @@ use crate::{
 fn login(credential: Credential) -> ServerLogin {
     let parameters = vec![("application_name".to_owned(), "x".to_owned())];
     let (user, database) = ("u".to_owned(), "d".to_owned());
-    ServerLogin { user, database, parameters, credential, protocol: Protocol::V3_2 }
+    ServerLogin { user, database, parameters, credential, protocol: Protocol::V3_2, preface: Preface::None }
 }
 
 fn password(text: &str) -> Credential {
@@ -297,7 +298,7 @@ fn a_cancel_request_waits_for_the_end() {
     let (stream, written) = scripted(&[b"E\0\0\0\x05\0"], 0);
     let dial = Once(Mutex::new(Some(stream)));
     let key = BackendKey::new(7, b"abcd").unwrap();
-    assert!(run(cancel(&dial, &Address::tcp("x", 1), &key)).is_ok());
-    assert_eq!(*written.lock(), b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07abcd");
-    assert!(run(cancel(&dial, &Address::tcp("x", 1), &key)).is_err(), "nobody there");
+    assert!(run(cancel(&dial, &Address::tcp("x", 1), Preface::Own(Version::V1), &key)).is_ok());
+    assert_eq!(*written.lock(), b"PROXY UNKNOWN\r\n\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07abcd");
+    assert!(run(cancel(&dial, &Address::tcp("x", 1), Preface::None, &key)).is_err(), "nobody there");
 }

@@ -2,8 +2,8 @@
 
 use super::{
     Arc, Awaited, Block, Conduct, For, Frontend, HEADER_BYTES, Header, Named, Owed, OwnAnswer, Passage,
-    PgError, Pipeline, Prepare, Reading, STATEMENT_BYTES_MAX, Serial, Sharing, SqlState, Statement, TAKEN,
-    Undo, Unnamed, UnnamedAt, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
+    PgError, Pipeline, Prepare, Reading, STATEMENT_BYTES_MAX, Serial, Settings, Sharing, SqlState, Statement,
+    TAKEN, Text, Undo, Unnamed, UnnamedAt, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
     taken_for_ours,
 };
 
@@ -21,10 +21,10 @@ impl Frontend {
             if name.is_empty() && whole && self.parse_mapped(header, message, passage) {
                 return Ok(());
             }
-            let reading = match cstr(rest) {
-                Some((text, _)) => Reading::of(text, passage.lexicon()),
+            let (text, reading) = match cstr(rest) {
+                Some((text, _)) => (Text::Whole(text), passage.read(text)),
                 None if whole => return Err(cut_short("Parse")),
-                None => Reading::of_prefix(rest, passage.lexicon()),
+                None => (Text::Prefix(rest), Reading::of_prefix(rest, passage.lexicon())),
             };
             let undo = if name.is_empty() {
                 // A longer one is not kept: it is lost when the client gets another server.
@@ -38,9 +38,9 @@ impl Frontend {
             passage.pipeline.sent(Owed::Parse(For::Client, undo, None));
             if !whole || !name.is_empty() {
                 // Bound later without its text at hand: take it as run now.
-                passage.heed(reading)?;
+                passage.heed(reading, text)?;
             } else if passage.terms.read_only {
-                passage.heed(Reading { conduct: Conduct::default(), ..reading })?;
+                passage.may_run(reading)?;
             }
             self.pass(header, message, passage);
             return Ok(());
@@ -75,8 +75,8 @@ impl Frontend {
             self.leave_out(header, message, passage);
             return Ok(());
         }
-        let reading = Reading::of(query, passage.lexicon());
-        passage.heed(Reading { conduct: Conduct::default(), ..reading })?;
+        let reading = passage.read(query);
+        passage.may_run(reading)?;
         let sharing = passage.sharing(reading);
         let terms = passage.terms;
         let statement = terms.catalog.statement(terms.scope, query, types, reading.conduct, sharing);
@@ -122,13 +122,19 @@ impl Frontend {
                 passage.splice.skip(skipped);
                 passage.splice.pass(parameters.len());
                 self.set_rest(super::Rest::Pass(header.total - message.len()));
+                passage.heed_conduct(statement.conduct(), Text::Whole(statement.query()));
                 (statement.conduct(), serial)
             }
             None => {
                 let conduct = if name.is_empty() {
-                    self.prepare_unnamed(passage)
+                    let conduct = self.prepare_unnamed(passage);
+                    if let Some(text) = self.unnamed_text() {
+                        passage.heed_conduct(conduct, Text::Whole(text));
+                    }
+                    conduct
                 } else {
                     // Not ours: prepared by SQL, or the server will say that it does not exist.
+                    passage.touch_prepared(name);
                     Conduct { block: Block::MayCommit, ..Conduct::default() }
                 };
                 match taken_for_ours(name) {
@@ -141,7 +147,6 @@ impl Frontend {
             }
         };
         passage.tenancy.bind(conduct, !portal.is_empty());
-        passage.heed_conduct(conduct);
         passage.pipeline.sent(Owed::Bind(serial));
         Ok(())
     }
@@ -255,6 +260,12 @@ impl Frontend {
         if passage.conn.statements.has(statement.id()) {
             return statement;
         }
+        if passage.tenancy.settings == Settings::Changed {
+            // Parsed now, it may mean something else than elsewhere: it is the client's own from here on.
+            let own = terms.catalog.rescoped(&statement, terms.scope, Sharing::Nobody);
+            keep(self, own.clone());
+            return own;
+        }
         if passage.tenancy.awaited == Awaited::Report {
             // Parsed now, it may mean something else than elsewhere: a copy for this once.
             return terms.catalog.rescoped(&statement, terms.scope, Sharing::Nobody);
@@ -262,10 +273,16 @@ impl Frontend {
         if statement.is_of(terms.scope) {
             return statement;
         }
-        let reading = Reading::of(statement.query(), passage.lexicon());
+        let reading = passage.read(statement.query());
         let now = terms.catalog.rescoped(&statement, terms.scope, passage.sharing(reading));
         keep(self, now.clone());
         now
+    }
+
+    fn unnamed_text(&self) -> Option<&[u8]> {
+        let Unnamed::Text(text) = &self.unnamed else { return None };
+        let (_, rest) = cstr(text.0.get(HEADER_BYTES..)?)?;
+        cstr(rest).map(|(text, _)| text)
     }
 
     /// Makes the server's unnamed statement the client's own, if it may be another's.

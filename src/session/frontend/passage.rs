@@ -2,8 +2,8 @@
 
 use super::{
     Arc, Awaited, Conduct, Followed, For, Hygiene, Lexicon, Owed, Parsing, PgError, Pipeline, Prepare,
-    Reading, Residue, ServerConn, Settings, Sharing, Splice, SqlState, Statement, Tenancy, Terms, Undo, When,
-    put_close,
+    Reading, Residue, ServerConn, Settings, Sharing, Splice, SqlState, Statement, Tenancy, Terms, Text, Undo,
+    Vigilance, When, put_close,
 };
 
 /// One stretch of the client's bytes on its way.
@@ -17,7 +17,14 @@ pub(super) struct Passage<'a, 'p> {
 
 impl Passage<'_, '_> {
     /// Takes note of what a statement that is about to run leaves in the session.
-    pub(super) fn heed(&mut self, reading: Reading) -> Result<(), PgError> {
+    pub(super) fn heed(&mut self, reading: Reading, text: Text<'_>) -> Result<(), PgError> {
+        self.may_run(reading)?;
+        self.heed_conduct(reading.conduct, text);
+        Ok(())
+    }
+
+    /// Refuses what could lift the ban on writes.
+    pub(super) fn may_run(&self, reading: Reading) -> Result<(), PgError> {
         if self.terms.read_only && reading.unlocks_writes {
             return Err(PgError::fatal(
                 SqlState::FEATURE_NOT_SUPPORTED,
@@ -26,19 +33,14 @@ impl Passage<'_, '_> {
             .detail("The read route has fallen back on the leader, where sessions stay read-only.")
             .hint("Connect to the write route, or wait until a replica qualifies again."));
         }
-        self.heed_conduct(reading.conduct);
         Ok(())
     }
 
     /// Takes note of what a statement that is about to run, or may be, leaves in the session.
-    pub(super) fn heed_conduct(&mut self, conduct: Conduct) {
-        match conduct.residue {
-            Residue::None => {}
-            Residue::Dirt | Residue::DirtAndDiscards => {
-                self.conn.hygiene = Hygiene::Dirty;
-                self.tenancy.settings = Settings::Changed;
-            }
-            Residue::Discards => self.conn.hygiene = Hygiene::Dirty,
+    #[inline]
+    pub(super) fn heed_conduct(&mut self, conduct: Conduct, text: Text<'_>) {
+        if conduct.residue != Residue::None || self.terms.vigilance == Vigilance::All {
+            self.touch(conduct, text);
         }
         if conduct.parsing != Parsing::Kept {
             self.parse_otherwise(conduct.parsing);
@@ -64,6 +66,11 @@ impl Passage<'_, '_> {
             Awaited::Nothing => self.terms.lexicon,
             Awaited::Answer(_) | Awaited::Report => Lexicon::Unknown,
         }
+    }
+
+    /// What a whole text says.
+    pub(super) fn read(&self, text: &[u8]) -> Reading {
+        self.terms.readings.read(text, self.lexicon())
     }
 
     /// Makes sure that the server has a statement prepared when what follows arrives.

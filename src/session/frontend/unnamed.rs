@@ -8,9 +8,19 @@
 //! [`UNNAMED_AGE_MAX`]: crate::wire::held::UNNAMED_AGE_MAX
 
 use super::{
-    Arc, Awaited, For, Frontend, HEADER_BYTES, Header, Known, Owed, OwnAnswer, Passage, Prepare, Reading,
-    Sent, Settings, Statement, Undo, Unnamed, UnnamedPolicy, When, cstr, fingerprint,
+    Arc, Awaited, For, Frontend, HEADER_BYTES, Header, Known, Owed, OwnAnswer, Passage, Prepare, Sent,
+    Settings, Statement, Undo, Unnamed, When, cstr, fingerprint,
 };
+
+/// What is done with unnamed statements (`map_unnamed_statements`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnnamedPolicy {
+    /// They are passed on.
+    #[default]
+    PassOn,
+    /// Where it can be, one that a server has prepared is used instead.
+    Map,
+}
 
 impl Frontend {
     /// A Parse of the unnamed statement, whole: whether one that has a name on the server takes its place.
@@ -86,7 +96,7 @@ impl Passage<'_, '_> {
         if !sound || !terms.catalog.sightings.again(sent.fingerprint) {
             return None;
         }
-        let reading = Reading::of(sent.query, self.lexicon());
+        let reading = self.read(sent.query);
         let admitted =
             reading.may_stand_for_unnamed() && self.conn.statements.admits(terms.max_prepared_statements);
         admitted.then(|| terms.catalog.unnamed(sent.scope, sent.query, sent.types, reading.conduct))

@@ -139,26 +139,34 @@ impl Session {
 
     /// Does as it is told from outside.
     pub(super) fn obey(&mut self, order: Order, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
-        let idle = matches!(self.phase, Phase::Idle) && self.inbox.is_empty();
+        let idle = (matches!(self.phase, Phase::Idle) && self.inbox.is_empty()) || self.is_resting();
         let error = match order {
             Order::None => return self.step(now, cx),
             Order::StopWaiting if matches!(self.phase, Phase::Line(_) | Phase::Waiting(_)) => {
                 self.entry.followed(order);
-                let error =
-                    PgError::error(SqlState::QUERY_CANCELED, "canceling statement due to user request");
-                return self.reject(&error, now);
+                return self.cancelled(now);
+            }
+            // Its request waits until it is known what the one before has left.
+            Order::StopWaiting if matches!(self.phase, Phase::Settling(_)) => return self.step(now, cx),
+            Order::StopWaiting if matches!(self.phase, Phase::Idle) && !self.inbox.is_empty() => {
+                self.entry.followed(order);
+                return self.cancelled(now);
             }
             Order::StopWaiting => {
                 self.entry.followed(order);
                 self.cancel_what_runs();
                 return Flow::Again;
             }
-            Order::Drain if !idle && !self.is_resting() => return self.step(now, cx),
+            Order::Drain if !idle => return self.step(now, cx),
             Order::IdleTimeout if idle => PgError::fatal(
                 SqlState::IDLE_SESSION_TIMEOUT,
                 "terminating connection due to client_idle_timeout",
             ),
-            Order::IdleTimeout => {
+            Order::PinTimeout if self.is_resting() => {
+                PgError::fatal(SqlState::ADMIN_SHUTDOWN, "terminating connection due to pin_timeout")
+                    .detail("The session's state kept its server, and the client was silent for too long.")
+            }
+            Order::IdleTimeout | Order::PinTimeout => {
                 self.entry.followed(order);
                 return Flow::Again;
             }
@@ -186,6 +194,11 @@ impl Session {
             }
             _ => self.end(word(order), error),
         }
+    }
+
+    fn cancelled(&mut self, now: Moment) -> Flow {
+        let error = PgError::error(SqlState::QUERY_CANCELED, "canceling statement due to user request");
+        self.reject(&error, now)
     }
 
     /// A cancel request came while the client waited, and then it got its server.
@@ -232,6 +245,7 @@ const fn word(order: Order) -> &'static str {
         Order::IdleInTransactionTimeout => "idle_transaction_timeout",
         Order::TransactionTimeout => "transaction_timeout",
         Order::QueryTimeout => "query_timeout",
+        Order::PinTimeout => "pin_timeout",
     }
 }
 

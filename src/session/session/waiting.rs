@@ -25,6 +25,7 @@ impl Session {
             tenant: &self.tenant,
             tether: &self.entry.tether,
             parameters: &self.parameters,
+            state: &self.state,
             flavour: self.flavour,
         }
     }
@@ -106,7 +107,7 @@ impl Session {
     }
 
     /// While a client waits, what it sends is kept, up to a bound; that it has gone is noticed.
-    fn listen_while_waiting(&mut self, cx: &mut TaskContext<'_>) -> Flow {
+    pub(super) fn listen_while_waiting(&mut self, cx: &mut TaskContext<'_>) -> Flow {
         let worker = self.context.worker.clone();
         let scratch = &mut *worker.scratch.lock();
         while self.inbox.len() < INBOX_BYTES_MAX {

@@ -1,0 +1,123 @@
+//! The story of a connection up to its login: an introduction by a proxy, hello, who it is.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{app::App, listen::Door, lookups::ListenerLookup};
+use crate::{
+    client::{self, Arrival, Authenticator, Caller, Greeting, Hello, Introduction, LoggedIn, LoginError},
+    config::{Listener, ProxyProtocol},
+    net::{Peer, Stream},
+    session::cancel,
+    wire::error::{PgError, SqlState},
+};
+
+/// How long a connection may take to say what it wants when there is no place for it, so that it can be told.
+const TURNED_AWAY_MAX: Duration = Duration::from_secs(1);
+
+/// Hello and login; `None` if the connection was for something else, or is not let in.
+pub(super) async fn arrive(app: &Arc<App>, door: &Door, stream: Stream, peer: Peer) -> Option<LoggedIn> {
+    let Some(_arrival) = app.arrivals.take() else {
+        turn_away(app, door, stream, peer).await;
+        return None;
+    };
+    let limit = app.config.load().limits().client_login_timeout;
+    let began = app.clock.now();
+    let arrival = match tokio::time::timeout(limit, hello(app, door, stream, peer)).await {
+        Ok(arrival) => arrival?,
+        Err(_) => {
+            // As PostgreSQL: who has not said what he wants is told nothing.
+            app.events.login_failures.count(["timeout", "none"]);
+            tracing::info!(client = %peer, "no login within client_login_timeout");
+            return None;
+        }
+    };
+    let left = limit.saturating_sub(app.clock.now().since(began));
+    log_in(app, door, arrival, left).await
+}
+
+/// There is no place for another that logs in: a cancel request is carried out all the same, a client is told.
+async fn turn_away(app: &Arc<App>, door: &Door, stream: Stream, peer: Peer) {
+    app.events.login_failures.count(["too_many", SqlState::TOO_MANY_CONNECTIONS.as_str()]);
+    // Those who are told are not endlessly many either.
+    let mut fate = "closed";
+    if let Some(_place) = app.turned_away.take() {
+        let hello = tokio::time::timeout(TURNED_AWAY_MAX, hello(app, door, stream, peer));
+        if let Ok(Some(arrival)) = hello.await {
+            let error = PgError::fatal(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already")
+                .detail("Too many connections are logging in (max_client_conn and 100 more).");
+            arrival.refuse(&error).await;
+            fate = "turned away";
+        }
+    }
+    tracing::warn!(client = %peer, "too many connections are logging in: one was {fate}");
+}
+
+/// What a connection wants; `None` if that is no session.
+async fn hello(app: &Arc<App>, door: &Door, stream: Stream, peer: Peer) -> Option<Arrival> {
+    let caller = Caller::new(stream, peer);
+    let introduced = match introduction(&door.listener, peer) {
+        None => Ok(caller),
+        Some(wanted) => caller.introduced(wanted).await,
+    };
+    let caller = match introduced {
+        Ok(caller) => caller,
+        Err(error) => {
+            app.events.login_failures.count(["introduction", "none"]);
+            tracing::info!(client = %peer, listener = %door.listener.address, "closed: {error}");
+            return None;
+        }
+    };
+    let peer = caller.peer;
+    match Hello::read(caller).await {
+        Ok(Greeting::Startup(arrival)) => Some(arrival),
+        Ok(Greeting::Cancel { stream, key }) => {
+            let outcome = cancel::cancel(&key, &app.registry, &*app.pools.dial()).await;
+            app.events.cancels.count(["client", outcome.word()]);
+            // Closed only now: the client may take the end of this connection for the request's arrival.
+            drop(stream);
+            None
+        }
+        Err(error) => {
+            app.events.login_failures.count(["left", "none"]);
+            tracing::debug!(client = %peer, "no login: {error}");
+            None
+        }
+    }
+}
+
+/// Whether this peer is a proxy that says whom it forwards.
+fn introduction(listener: &Listener, peer: Peer) -> Option<Introduction> {
+    let wanted = match listener.proxy_protocol {
+        ProxyProtocol::Off => return None,
+        ProxyProtocol::Optional => Introduction::Optional,
+        ProxyProtocol::Required => Introduction::Required,
+    };
+    let believed = peer.address().is_none_or(|address| {
+        listener.proxy_protocol_from.iter().any(|network| network.contains(address.ip()))
+    });
+    believed.then_some(wanted)
+}
+
+async fn log_in(app: &Arc<App>, door: &Door, arrival: Arrival, left: Duration) -> Option<LoggedIn> {
+    let peer = arrival.peer;
+    let lookup = ListenerLookup::of(app, &door.listener);
+    let authenticator = Authenticator { lookup, ..Authenticator::clone(&app.authenticator.load()) };
+    match client::login(arrival, &authenticator, left).await {
+        Ok(logged_in) => Some(logged_in),
+        Err(LoginError::Gone(error)) => {
+            app.events.login_failures.count(["left", "none"]);
+            tracing::debug!(client = %peer, "left during login: {error}");
+            None
+        }
+        Err(LoginError::Refused { error, user, reason }) => {
+            let stage = if error.code == SqlState::QUERY_CANCELED { "timeout" } else { "authentication" };
+            app.events.login_failures.count([stage, error.code.as_str()]);
+            tracing::info!(
+                client = %peer, user, sqlstate = error.code.as_str(),
+                "login refused: {}{}{}", error.message,
+                if reason.is_some() { ": " } else { "" }, reason.unwrap_or_default()
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What of the session the statements of one stretch may touch.
+
+use super::{Conduct, Followed, HEADER_BYTES, Hygiene, Passage, Text};
+use crate::sql::touches::{FunctionNames, Kinds, Touches};
+
+/// Which texts are looked at closely for what they touch of the session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Vigilance {
+    /// Those that may leave something behind.
+    #[default]
+    Suspects,
+    /// All: the client has something to lose, or functions are distrusted by name.
+    All,
+}
+
+impl<'p> Passage<'_, 'p> {
+    #[cold]
+    pub(super) fn touch(&mut self, conduct: Conduct, text: Text<'_>) {
+        let mut touches = text.touches(self.lexicon(), self.opaque_names());
+        for name in std::mem::take(&mut touches.statements) {
+            if touches.kinds.has(Kinds::USES_PREPARED) {
+                touches.merge(self.used(&name));
+            }
+        }
+        self.note(touches, conduct.followed);
+    }
+
+    /// A statement that was prepared by SQL is bound.
+    #[cold]
+    pub(super) fn touch_prepared(&mut self, name: &[u8]) {
+        let touches = self.used(name);
+        self.note(touches, Followed::Kept);
+    }
+
+    /// A function is called by its number: what it leaves behind is known of the large objects' alone.
+    pub(super) fn touch_by_call(&mut self, message: &[u8]) {
+        if !is_large_object_call(message) {
+            self.note(Touches::anything(), Followed::Kept);
+        }
+    }
+
+    /// What running a statement touches that was prepared by SQL. One of this lease has been seen.
+    fn used(&self, name: &[u8]) -> Touches {
+        const SELF: Kinds = Kinds::PREPARED.and(Kinds::USES_PREPARED);
+        let prepared = self.terms.state.get().and_then(|state| state.statement(name));
+        let touches = prepared.map(|prepared| {
+            let touches = Text::Whole(&prepared.text).touches(self.lexicon(), self.opaque_names());
+            Touches { kinds: touches.kinds.without(SELF), statements: Vec::new(), ..touches }
+        });
+        touches.unwrap_or_default()
+    }
+
+    fn opaque_names(&self) -> &'p FunctionNames {
+        self.terms.opaque.map_or(FunctionNames::NONE, |policy| &policy.names)
+    }
+
+    fn note(&mut self, touches: Touches, followed: Followed) {
+        if touches.kinds.has(Kinds::OPAQUE) {
+            // Not even asking finds everything.
+            self.conn.hygiene = Hygiene::Dirty;
+        }
+        self.tenancy.touch(touches, followed, &self.conn.parameters, self.terms.opaque);
+    }
+}
+
+/// Whether a FunctionCall calls one of the functions for large objects (`pg_proc.dat`), as libpq does: they leave
+/// nothing in the session that outlives the transaction.
+fn is_large_object_call(message: &[u8]) -> bool {
+    const LARGE_OBJECTS: [u32; 16] =
+        [715, 764, 765, 767, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172];
+    let number = message.get(HEADER_BYTES..).and_then(|body| body.first_chunk());
+    number.is_some_and(|number| LARGE_OBJECTS.contains(&u32::from_be_bytes(*number)))
+}

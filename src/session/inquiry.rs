@@ -1,0 +1,333 @@
+//! What a server is asked about its session once a client's transaction is over, and what the answer means: which state
+//! follows the client, and what keeps it on its server.
+//!
+//! Every name is qualified and every operator too, since the search path is the client's own.
+
+use std::sync::Arc;
+
+use crate::{
+    sql::{self, Statements, encoding::is_transparent, touches::Kinds},
+    wire::{
+        parameters::{Parameters, tracked},
+        state::{Carried, Definition, Prepared, SessionState, Setting, put_literal},
+        statements::Scope,
+    },
+};
+
+use super::touched::Touched;
+
+/// What a server can be asked about.
+pub const ASKED: Kinds = Kinds::SETTINGS
+    .and(Kinds::EVERY_SETTING)
+    .and(Kinds::PREPARED)
+    .and(Kinds::LISTENS)
+    .and(Kinds::TEMP)
+    .and(Kinds::CURSORS)
+    .and(Kinds::LOCKS);
+
+/// What keeps a client on its server whatever it does later, up to `DISCARD ALL` at best: nobody can ask about it.
+pub const LASTING: Kinds = Kinds::LOADS
+    .and(Kinds::SEED)
+    .and(Kinds::BOUND)
+    .and(Kinds::SEQUENCES)
+    .and(Kinds::EVERY_SETTING)
+    .and(Kinds::CALLS)
+    .and(Kinds::OPAQUE);
+
+/// What keeps a client whose server did not say what its session holds.
+pub const UNREADABLE: Kinds = Kinds::LOOKS;
+
+/// Of these, what not even `DISCARD ALL` takes away.
+pub const INDELIBLE: Kinds = Kinds::LOADS.and(Kinds::SEED).and(Kinds::BOUND);
+
+/// What stands beside what was touched.
+#[derive(Clone, Debug)]
+pub struct Circumstances {
+    /// The user that servers are logged in as.
+    pub login: Arc<str>,
+    /// What the client held before.
+    pub state: Carried,
+    /// The settings that servers report.
+    pub parameters: Arc<Parameters>,
+    /// On what parsing depends now.
+    pub scope: Scope,
+    /// What has kept the client on its server so far.
+    pub pins: Kinds,
+    /// Whether the role of a session's start may be another than none.
+    pub starts_with_role: bool,
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub struct Findings {
+    /// What follows the client.
+    pub state: Carried,
+    /// What keeps it on its server.
+    pub pins: Kinds,
+}
+
+/// What to ask.
+pub struct Inquiry {
+    kinds: Kinds,
+    /// Settings by name, in lower case; none that the server reports by itself.
+    names: Vec<Box<[u8]>>,
+}
+
+impl Inquiry {
+    /// What to ask about what was touched; `None`: there is nothing to ask.
+    pub fn about(touched: &Touched, around: &Circumstances) -> Option<Self> {
+        let everything = touched.kinds().has(Kinds::OPAQUE);
+        let mut kinds = touched.kinds() | around.pins.without(LASTING);
+        if everything {
+            kinds |= ASKED;
+        }
+        let mut names: Vec<Box<[u8]>> = touched.settings().to_vec();
+        names.retain(|name| !is_reported(name, &around.parameters));
+        let every = kinds.has(Kinds::EVERY_SETTING);
+        if every || around.pins.has(Kinds::SETTINGS) {
+            let known = around.state.get().into_iter().flat_map(SessionState::settings);
+            // Those that are the server's are in the answer to a question for all that were changed.
+            let asked = known.filter(|(_, setting)| !every || setting.definition == Definition::Placeholder);
+            for name in asked.map(|(name, _)| name).chain([&b"session_authorization"[..], b"role"]) {
+                if !names.iter().any(|known| **known == *name) {
+                    names.push(name.into());
+                }
+            }
+        }
+        let asked = kinds.has_any(ASKED.without(Kinds::SETTINGS)) || !names.is_empty();
+        asked.then_some(Self { kinds, names })
+    }
+
+    /// The question.
+    pub fn sql(&self) -> Vec<u8> {
+        let mut sql = Vec::with_capacity(512);
+        if !self.names.is_empty() {
+            sql.extend_from_slice(b"SELECT 'v',n,pg_catalog.current_setting(n,true) FROM pg_catalog.unnest(");
+            put_array(&mut sql, self.names.iter());
+            sql.extend_from_slice(b") AS n;");
+        }
+        let defined = || self.names.iter().filter(|name| !is_role(name));
+        if self.kinds.has(Kinds::EVERY_SETTING) {
+            put_definitions(&mut sql);
+            sql.extend_from_slice(b"source OPERATOR(pg_catalog.=) 'session'");
+            if defined().next().is_some() {
+                sql.extend_from_slice(b" OR ");
+                put_named(&mut sql, defined());
+            }
+            sql.push(b';');
+        } else if defined().next().is_some() {
+            put_definitions(&mut sql);
+            put_named(&mut sql, defined());
+            sql.push(b';');
+        }
+        for (kind, question) in QUESTIONS {
+            if self.kinds.has(kind) {
+                sql.extend_from_slice(question);
+            }
+        }
+        sql
+    }
+
+    /// What the answer means.
+    pub fn findings(
+        &self,
+        rows: &[Vec<Option<Box<[u8]>>>],
+        touched: &Touched,
+        around: &Circumstances,
+    ) -> Findings {
+        let mut state = around.state.get().cloned().unwrap_or_default();
+        let mut pins = around.pins.without(ASKED.without(Kinds::EVERY_SETTING)).without(UNREADABLE);
+        pins |= touched.lasting();
+        if !self.names.is_empty() || self.kinds.has(Kinds::EVERY_SETTING) {
+            pins |= self.settings(&mut state, rows, around);
+        }
+        if self.kinds.has(Kinds::PREPARED) {
+            pins |= statements(&mut state, rows, touched, around);
+        }
+        for (kind, sign) in SIGNS {
+            if of(rows, sign).next().is_some() {
+                pins |= kind;
+            }
+        }
+        let encoding = tracked("client_encoding").and_then(|place| around.parameters.get(place));
+        let opaque = encoding.is_some_and(|name| !is_transparent(name.as_bytes()));
+        if state.is_too_much() || (opaque && !state.is_ascii()) {
+            pins |= Kinds::SETTINGS;
+        }
+        Findings { state: around.state.become_or_stay(state), pins }
+    }
+
+    /// The settings that were asked about; whether one cannot be given back elsewhere.
+    fn settings(
+        &self,
+        state: &mut SessionState,
+        rows: &[Vec<Option<Box<[u8]>>>],
+        around: &Circumstances,
+    ) -> Kinds {
+        if self.kinds.has(Kinds::EVERY_SETTING) {
+            // What is not in the answer is what it was at the start.
+            state.retain_settings(|_, setting| setting.definition == Definition::Placeholder);
+        }
+        for row in of(rows, b"v") {
+            let Some(name) = text(row, 1) else { continue };
+            let stays = match text(row, 2) {
+                None => None,
+                Some(b"none") if name == b"role" && !around.starts_with_role => None,
+                Some(login) if name == b"session_authorization" && *login == *around.login.as_bytes() => None,
+                Some(value) => {
+                    let definition = if is_role(name) { Definition::Server } else { Definition::Placeholder };
+                    Some(Setting { value: value.into(), definition })
+                }
+            };
+            state.set(name, stays);
+        }
+        let mut pins = Kinds::NONE;
+        let may_set_all = state.setting(b"session_authorization").is_some();
+        for row in of(rows, b"d") {
+            let (Some(name), Some(value)) = (text(row, 1), text(row, 2)) else { continue };
+            let name = name.to_ascii_lowercase();
+            if is_reported(&name, &around.parameters) {
+                continue;
+            }
+            let changed = text(row, 3) != Some(value);
+            let setting = Setting { value: value.into(), definition: Definition::Server };
+            if changed && text(row, 4) == Some(b"f") && !may_set_all {
+                // Set by a role that had the right to; the login has it not.
+                pins |= Kinds::SETTINGS;
+            }
+            if changed && name == b"search_path" && memchr::memmem::find(value, b"pg_temp").is_some() {
+                // What is created without a word of it is temporary.
+                pins |= Kinds::SETTINGS;
+            }
+            state.set(&name, changed.then_some(setting));
+        }
+        pins
+    }
+}
+
+/// The rows that begin with this letter.
+fn of<'r>(
+    rows: &'r [Vec<Option<Box<[u8]>>>],
+    sign: &'r [u8],
+) -> impl Iterator<Item = &'r [Option<Box<[u8]>>]> {
+    rows.iter().map(Vec::as_slice).filter(move |row| text(row, 0) == Some(sign))
+}
+
+fn text(row: &[Option<Box<[u8]>>], place: usize) -> Option<&[u8]> {
+    row.get(place)?.as_deref()
+}
+
+/// The statements prepared by SQL; whether there is one that could not be prepared elsewhere so that it means the same.
+fn statements(
+    state: &mut SessionState,
+    rows: &[Vec<Option<Box<[u8]>>>],
+    touched: &Touched,
+    around: &Circumstances,
+) -> Kinds {
+    let before = around.state.get();
+    let unsure = touched.prepares_amid_settings() || around.pins.has(Kinds::PREPARED);
+    let mut pins = Kinds::NONE;
+    let mut now = Vec::new();
+    for row in of(rows, b"p") {
+        let (Some(name), Some(text)) = (text(row, 1), text(row, 2)) else { continue };
+        let known = before.and_then(|before| before.statement(name)).filter(|known| *known.text == *text);
+        match known {
+            Some(known) => now.push((name.into(), known.clone())),
+            None if unsure || !can_be_repeated(text) => pins |= Kinds::PREPARED,
+            None => {
+                let prepared = Prepared { text: text.into(), scope: around.scope.clone() };
+                now.push((name.into(), Arc::new(prepared)));
+            }
+        }
+    }
+    state.set_statements(now.into_iter());
+    pins
+}
+
+/// Whether a text prepares one statement and does nothing else, and its literals mean the same at any time.
+fn can_be_repeated(text: &[u8]) -> bool {
+    [true, false].into_iter().all(|standard| {
+        let effects = sql::classify(text, standard);
+        let first = sql::lexer::Lexer::new(text, standard).next();
+        effects.statements() == Statements::One
+            && !effects.time_literals()
+            && first.is_some_and(|first| first.is_word("prepare"))
+    })
+}
+
+/// Whether the server says by itself when this setting changes, so that it follows the client anyway.
+fn is_reported(name: &[u8], parameters: &Parameters) -> bool {
+    let place = std::str::from_utf8(name).ok().and_then(tracked);
+    place.is_some_and(|place| parameters.get(place).is_some())
+}
+
+/// Roles are settings that `pg_settings` does not show.
+fn is_role(name: &[u8]) -> bool {
+    matches!(name, b"role" | b"session_authorization")
+}
+
+const QUESTIONS: [(Kinds, &[u8]); 5] = [
+    (Kinds::PREPARED, b"SELECT 'p',name,statement FROM pg_catalog.pg_prepared_statements WHERE from_sql;"),
+    (Kinds::LISTENS, b"SELECT 'l' FROM pg_catalog.pg_listening_channels() LIMIT 1;"),
+    (
+        // Whatever is in a schema depends on it: 2615 is pg_namespace.
+        Kinds::TEMP,
+        b"SELECT 't' FROM pg_catalog.pg_depend WHERE refclassid OPERATOR(pg_catalog.=) '2615'::pg_catalog.oid \
+          AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() LIMIT 1;",
+    ),
+    (Kinds::CURSORS, b"SELECT 'c' FROM pg_catalog.pg_cursors WHERE is_holdable LIMIT 1;"),
+    (
+        Kinds::LOCKS,
+        b"SELECT 'k' FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'advisory' \
+          AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() LIMIT 1;",
+    ),
+];
+
+const SIGNS: [(Kinds, &[u8]); 4] =
+    [(Kinds::LISTENS, b"l"), (Kinds::TEMP, b"t"), (Kinds::CURSORS, b"c"), (Kinds::LOCKS, b"k")];
+
+/// The values of settings, those at the session's start, and whether the login may set them.
+fn put_definitions(sql: &mut Vec<u8>) {
+    sql.extend_from_slice(
+        b"SELECT 'd',name,setting,reset_val,CASE WHEN context OPERATOR(pg_catalog.~~) 'superuser%' THEN \
+          (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) SESSION_USER) \
+          ELSE true END FROM pg_catalog.pg_settings WHERE ",
+    );
+}
+
+fn put_named<'n>(sql: &mut Vec<u8>, names: impl Iterator<Item = &'n Box<[u8]>>) {
+    sql.extend_from_slice(b"pg_catalog.lower(name) OPERATOR(pg_catalog.=) ANY (");
+    put_array(sql, names);
+    sql.push(b')');
+}
+
+fn put_array<'n>(sql: &mut Vec<u8>, names: impl Iterator<Item = &'n Box<[u8]>>) {
+    sql.extend_from_slice(b"ARRAY[");
+    for (place, name) in names.enumerate() {
+        if place > 0 {
+            sql.push(b',');
+        }
+        put_literal(sql, name);
+    }
+    sql.extend_from_slice(b"]::pg_catalog.text[]");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_prepared_again() {
+        for (text, can) in [
+            ("prepare p as select 42", true),
+            ("prepare p as select 42;", true),
+            ("prepare q (int) as select $1 + 1;", true),
+            ("PREPARE q AS SELECT 'it''s'", true),
+            ("prepare p as select timestamp 'now'", false),
+            ("prepare p as select 1; prepare q as select 2", false),
+            ("select 1", false),
+        ] {
+            assert_eq!(can_be_repeated(text.as_bytes()), can, "{text}");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! How a client's server is given back: what its session holds is found out first, where that may have changed.
+
+use std::{pin::Pin, task::Poll};
+
+use super::{Ended, Exchange, Finish, Flow, Moment, PgError, Phase, Session, SqlState, TaskContext};
+use crate::{
+    client::registry::Activity,
+    pool::{account::PoolMode, lease::Lease},
+    server::{Told, conn::Hygiene},
+    session::{
+        exchange::ClientEnd,
+        inquiry::{Circumstances, Findings, Inquiry, LASTING, UNREADABLE},
+        inspection::{Inspected, inspect},
+        relay::Cut,
+        touched::Touched,
+    },
+    sql::touches::Kinds,
+};
+
+/// A server is being asked what its session holds.
+pub(super) struct Settling {
+    exchange: Box<Exchange>,
+    /// The lease's number.
+    number: u64,
+    touched: Box<Touched>,
+    inquiry: Inquiry,
+    around: Circumstances,
+    inspected: Pin<Box<dyn Future<Output = (Lease, Inspected)> + Send>>,
+}
+
+impl Session {
+    /// Everything is answered, and no transaction is open.
+    pub(super) fn settled(&mut self, mut exchange: Box<Exchange>, now: Moment) -> Flow {
+        let tenancy = &mut exchange.tenancy;
+        if self.mode == PoolMode::Session {
+            return self.release(exchange, now);
+        }
+        if self.has_prepared_otherwise() {
+            tenancy.pins |= Kinds::PREPARED;
+        }
+        if !(tenancy.is_touched() || tenancy.is_pinned()) {
+            return self.release(exchange, now);
+        }
+        let has_left = match exchange.client {
+            ClientEnd::Open => false,
+            ClientEnd::Terminated => true,
+            ClientEnd::HalfClosed(_) => self.inbox.is_empty(),
+        };
+        if has_left {
+            // Nobody is left to whom it matters.
+            return self.release(exchange, now);
+        }
+        if tenancy.pins.has_any(LASTING) {
+            return self.keep_server(exchange, now);
+        }
+        let Some(touched) = tenancy.take_touched() else { return self.keep_server(exchange, now) };
+        let around = self.circumstances(&exchange);
+        match Inquiry::about(&touched, &around) {
+            Some(inquiry) => self.ask(exchange, touched, inquiry, around, now),
+            None => {
+                exchange.tenancy.inspected(around.pins | touched.lasting());
+                if exchange.tenancy.is_pinned() {
+                    self.keep_server(exchange, now)
+                } else {
+                    self.release(exchange, now)
+                }
+            }
+        }
+    }
+
+    fn circumstances(&self, exchange: &Exchange) -> Circumstances {
+        let settings = self.context.pools.flavours().settings(self.flavour);
+        Circumstances {
+            login: self.tenant.account.user.clone(),
+            state: self.state.clone(),
+            parameters: self.parameters.clone(),
+            scope: self.scope.clone(),
+            pins: exchange.tenancy.pins,
+            starts_with_role: settings.iter().any(|(name, _)| name.eq_ignore_ascii_case("role")),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        mut exchange: Box<Exchange>,
+        touched: Box<Touched>,
+        inquiry: Inquiry,
+        around: Circumstances,
+        now: Moment,
+    ) -> Flow {
+        // A cancel request that comes now is too late: it would hit the question.
+        self.entry.released();
+        self.entry.in_transaction(None);
+        self.entry.enter(Activity::Idle, now);
+        let Some(lease) = exchange.lease.take() else { return self.release(exchange, now) };
+        self.context.worker.counters.inspections.add(1);
+        let number = lease.number();
+        let patience = self.tenant.account.settings.load().leader_wait_timeout;
+        let inspected = Box::pin(inspect(self.context.clone(), lease, inquiry.sql(), patience));
+        self.phase =
+            Phase::Settling(Box::new(Settling { exchange, number, touched, inquiry, around, inspected }));
+        Flow::Again
+    }
+
+    /// The server is asked. What the client sends meanwhile is kept.
+    pub(super) fn settling(
+        &mut self,
+        mut settling: Box<Settling>,
+        now: Moment,
+        cx: &mut TaskContext<'_>,
+    ) -> Flow {
+        if self.entry.tether.is_revoked(settling.number) {
+            let revoked = self.entry.tether.revocation();
+            return self.cut(settling.exchange, Cut::Revoked(revoked), now);
+        }
+        let Poll::Ready((lease, inspected)) = settling.inspected.as_mut().poll(cx) else {
+            let flow = if settling.exchange.client == ClientEnd::Open {
+                self.listen_while_waiting(cx)
+            } else {
+                Flow::Wait
+            };
+            if let Flow::End(Ended::ByClient) = flow {
+                // The server is put in order all the same.
+                settling.exchange.client = ClientEnd::HalfClosed(now);
+            }
+            if !self.inbox.is_empty() && self.entry.activity().0 == Activity::Idle {
+                // From here on it can be cancelled.
+                self.entry.enter(Activity::Waiting, now);
+            }
+            self.phase = Phase::Settling(settling);
+            return Flow::Wait;
+        };
+        let Settling { mut exchange, touched, inquiry, around, .. } = *settling;
+        exchange.lease = Some(lease);
+        match inspected {
+            Inspected::Told(told) => self.learn(&mut exchange, told, touched, &inquiry, &around),
+            Inspected::Lost(why) => return self.cut(exchange, Cut::ServerGone(why), now),
+            Inspected::NoRight => return self.cut(exchange, Cut::NoRight, now),
+        }
+        if exchange.tenancy.is_pinned() {
+            self.keep_server(exchange, now)
+        } else {
+            self.release(exchange, now)
+        }
+    }
+
+    /// What the server said is the client's from now on.
+    fn learn(
+        &mut self,
+        exchange: &mut Exchange,
+        told: Told,
+        touched: Box<Touched>,
+        inquiry: &Inquiry,
+        around: &Circumstances,
+    ) {
+        if !told.notifications.is_empty() {
+            self.outbox.push(&told.notifications);
+        }
+        let server = exchange.lease.as_mut().and_then(Lease::server);
+        let mut server = server.map(|server| &mut server.conn);
+        if let Some(conn) = &mut server {
+            conn.note(&told.parameters);
+        }
+        if let Some(error) = told.refused {
+            tracing::info!(
+                user = %self.tenant.account.user, database = %self.tenant.account.database,
+                sqlstate = error.code.as_str(), "a server did not say what a session holds"
+            );
+            exchange.tenancy.keep_touched(touched);
+            exchange.tenancy.pins = around.pins | UNREADABLE;
+            return;
+        }
+        let Findings { state, pins } = inquiry.findings(&told.rows, &touched, around);
+        if let Some(conn) = server {
+            conn.state = state.clone();
+        }
+        exchange.tenancy.inspected(pins);
+        if !self.state.is_like(&state) {
+            self.state = state;
+            self.settings_changed();
+        }
+        if self.has_prepared_otherwise() {
+            exchange.tenancy.pins |= Kinds::PREPARED;
+        }
+    }
+
+    /// Whether a statement was prepared by SQL under other settings than those of now: prepared elsewhere it could mean
+    /// something else.
+    #[inline]
+    fn has_prepared_otherwise(&self) -> bool {
+        let state = self.state.get();
+        state.is_some_and(|state| state.statements().any(|(_, prepared)| prepared.scope != self.scope))
+    }
+
+    /// The client keeps its server, because of what its session holds.
+    fn keep_server(&mut self, mut exchange: Box<Exchange>, now: Moment) -> Flow {
+        if exchange.client != ClientEnd::Open {
+            return self.release(exchange, now);
+        }
+        if exchange.pin.is_none() {
+            exchange.pin = exchange.lease.as_ref().and_then(|lease| lease.pool().pin());
+            self.tell_of_pin(exchange.tenancy.pins, exchange.pin.is_some());
+            if exchange.pin.is_none() {
+                return self.cut(exchange, Cut::ClientFault(too_many(self)), now);
+            }
+        }
+        if let Some(server) = exchange.lease.as_mut().and_then(Lease::server) {
+            self.entry.leased(&server.cancel);
+        }
+        self.entry.in_transaction(None);
+        self.entry.enter(Activity::Pinned, now);
+        self.resume = !self.inbox.is_empty();
+        self.phase = Phase::Relaying(exchange);
+        Flow::Again
+    }
+
+    fn tell_of_pin(&self, pins: Kinds, kept: bool) {
+        let account = &self.tenant.account;
+        for kind in pin_words(pins) {
+            if kept {
+                self.context.worker.counters.pins.count([kind]);
+            }
+            tracing::info!(
+                user = %account.user, database = %account.database, pid = self.entry.key.pid, kind,
+                "{}", if kept { "a client keeps its server" } else { "too many clients keep their servers" }
+            );
+        }
+    }
+
+    fn release(&mut self, exchange: Box<Exchange>, now: Moment) -> Flow {
+        self.give_back(exchange, Finish::Settled, now);
+        self.resume = !self.inbox.is_empty();
+        Flow::Again
+    }
+
+    pub(super) fn give_back(&self, mut exchange: Box<Exchange>, how: Finish, now: Moment) {
+        self.entry.released();
+        self.entry.enter(Activity::Idle, now);
+        self.entry.in_transaction(None);
+        if let Some(mut lease) = exchange.lease.take() {
+            if let Some(server) = lease.server() {
+                self.context.worker.counters.used_statements(server.conn.statements.news());
+                if how == Finish::Settled && self.mode == PoolMode::Session {
+                    server.conn.hygiene = Hygiene::Dirty;
+                }
+                if let Some(left) = exchange.tenancy.leaves() {
+                    server.conn.hygiene = left;
+                }
+            }
+            lease.finish(how, now);
+        }
+        self.context.worker.keep_exchange(exchange);
+    }
+}
+
+/// What keeps a client on its server, in words for the log and the count.
+fn pin_words(pins: Kinds) -> impl Iterator<Item = &'static str> {
+    pins.names().map(|name| if name == "looks" { "unreadable" } else { name })
+}
+
+fn too_many(session: &Session) -> PgError {
+    let max = session.tenant.account.settings.load().pin_max.unwrap_or_default();
+    PgError::fatal(
+        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+        "this session's state needs a server of its own, and too many clients have one (pin_max)",
+    )
+    .detail(format!("{max} servers of this pool are kept by clients."))
+    .hint("Temporary tables, cursors WITH HOLD, session-level advisory locks and the like keep a server.")
+}

@@ -1,0 +1,87 @@
+//! What of its session a client may have touched during one lease.
+
+use std::sync::Arc;
+
+use super::inquiry::{INDELIBLE, LASTING};
+use crate::{
+    sql::touches::{Kinds, Touches},
+    wire::parameters::Parameters,
+};
+
+/// What of the session may have been touched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    what: Touches,
+    /// The reported settings under which a statement was prepared by SQL.
+    prepared_under: Option<Arc<Parameters>>,
+    order: Order,
+}
+
+/// Whether statements were prepared by SQL beside changes of settings, so that it cannot be said under which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Order {
+    #[default]
+    Clear,
+    Mixed,
+}
+
+impl Touched {
+    /// Adds what one more text touches.
+    pub(super) fn add(&mut self, touches: Touches, parameters: &Arc<Parameters>) {
+        const SETTINGS: Kinds = Kinds::SETTINGS.and(Kinds::EVERY_SETTING).and(Kinds::OPAQUE);
+        let before = self.what.kinds;
+        if touches.kinds.has(Kinds::PREPARED) {
+            if before.has_any(SETTINGS) || touches.kinds.has_any(SETTINGS) {
+                self.order = Order::Mixed;
+            }
+            match &self.prepared_under {
+                Some(earlier) if !earlier.parse_alike(parameters) => self.order = Order::Mixed,
+                Some(_) => {}
+                None => self.prepared_under = Some(parameters.clone()),
+            }
+        } else if before.has(Kinds::PREPARED) && touches.kinds.has_any(SETTINGS) {
+            self.order = Order::Mixed;
+        }
+        self.what.merge(touches);
+    }
+
+    /// Adds what was touched before.
+    pub(super) fn join(&mut self, before: Self) {
+        if before.order == Order::Mixed || before.what.kinds.has(Kinds::PREPARED) {
+            self.order = Order::Mixed;
+        }
+        self.what.merge(before.what);
+    }
+
+    /// What kinds of state.
+    pub const fn kinds(&self) -> Kinds {
+        self.what.kinds
+    }
+
+    /// The settings, in lower case.
+    pub fn settings(&self) -> &[Box<[u8]>] {
+        &self.what.settings
+    }
+
+    /// Whether a statement was prepared and settings were changed in the same lease.
+    pub(super) fn prepares_amid_settings(&self) -> bool {
+        self.order == Order::Mixed
+    }
+
+    /// Of these kinds, what no question can clear up.
+    pub(super) const fn lasting(&self) -> Kinds {
+        // Both are followed as far as they can be, unless the policy says otherwise; that has been seen to.
+        let trusted = Kinds::OPAQUE.and(Kinds::CALLS).and(Kinds::EVERY_SETTING);
+        let kinds = self.what.kinds;
+        kinds.without(kinds.without(LASTING)).without(trusted)
+    }
+
+    /// `DISCARD ALL` has succeeded: what is left.
+    pub(super) fn discarded(&mut self) {
+        let kinds = self.what.kinds;
+        *self = Self {
+            what: Touches { kinds: kinds.without(kinds.without(INDELIBLE)), ..Touches::default() },
+            ..Self::default()
+        };
+    }
+}

@@ -1,0 +1,395 @@
+//! What a session holds beyond the settings that the server reports: other settings, roles, statements prepared by SQL.
+//!
+//! It follows a client from server to server as the reported settings do ([`super::parameters`]). What it is was asked
+//! of the server, never worked out from texts; all bytes are as the server gave them, in the client's encoding.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::statements::Scope;
+
+/// Settings and statements of one session that are carried, each; one that has more keeps its server.
+pub const CARRIED_MAX: usize = 256;
+
+/// Bytes of all names, values and texts of one session that are carried; one that has more keeps its server.
+pub const CARRIED_BYTES_MAX: usize = 64 * 1024;
+
+/// A setting that was changed in the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its value.
+    pub value: Box<[u8]>,
+    /// Who knows it.
+    pub definition: Definition,
+}
+
+impl Setting {
+    /// Whether it is all that a reset leaves: PostgreSQL does not forget the name of a placeholder, it empties it.
+    fn is_reset(&self) -> bool {
+        self.definition == Definition::Placeholder && self.value.is_empty()
+    }
+}
+
+/// Who knows a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Definition {
+    /// The server, or a module loaded there.
+    Server,
+    /// Nobody but those who set it: a name with a dot that no module has claimed.
+    Placeholder,
+}
+
+/// A statement that was prepared by SQL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// The whole `PREPARE`.
+    pub text: Box<[u8]>,
+    /// What it depended on when it was parsed.
+    pub scope: Scope,
+}
+
+/// What a session holds. Names of settings are in lower case; `role` and `session_authorization` are among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionState {
+    settings: BTreeMap<Box<[u8]>, Setting>,
+    statements: BTreeMap<Box<[u8]>, Arc<Prepared>>,
+}
+
+/// What a session holds, shared; nothing at all costs nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Carried(Option<Arc<SessionState>>);
+
+impl Carried {
+    /// Nothing.
+    pub const NOTHING: Self = Self(None);
+
+    /// This much, or what there was if it is the same.
+    #[must_use]
+    pub fn become_or_stay(&self, state: SessionState) -> Self {
+        match self.get() {
+            None if state.is_empty() => Self(None),
+            Some(known) if *known == state => self.clone(),
+            _ if state.is_empty() => Self(None),
+            _ => Self(Some(Arc::new(state))),
+        }
+    }
+
+    /// What is held, if anything is.
+    #[inline]
+    pub fn get(&self) -> Option<&SessionState> {
+        self.0.as_deref()
+    }
+
+    /// Whether both hold the same.
+    #[inline]
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one == other,
+            _ => false,
+        }
+    }
+}
+
+/// Settings that have no part in what a statement means: they bear on how it runs, or on later transactions.
+const BEARS_NOT: [&[u8]; 16] = [
+    b"client_min_messages",
+    b"default_transaction_deferrable",
+    b"default_transaction_isolation",
+    b"default_transaction_read_only",
+    b"deadlock_timeout",
+    b"extra_float_digits",
+    b"bytea_output",
+    b"idle_in_transaction_session_timeout",
+    b"idle_session_timeout",
+    b"lock_timeout",
+    b"maintenance_work_mem",
+    b"statement_timeout",
+    b"synchronous_commit",
+    b"transaction_timeout",
+    b"work_mem",
+    b"jit",
+];
+
+/// Set last of all: a role may lack the right to set the others, and a time limit may be too short for them.
+const LAST: [&[u8]; 3] = [b"statement_timeout", b"session_authorization", b"role"];
+
+impl SessionState {
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.settings.is_empty() && self.statements.is_empty()
+    }
+
+    /// The setting of this name.
+    pub fn setting(&self, name: &[u8]) -> Option<&Setting> {
+        self.settings.get(name)
+    }
+
+    /// All settings, by name.
+    pub fn settings(&self) -> impl Iterator<Item = (&[u8], &Setting)> {
+        self.settings.iter().map(|(name, setting)| (&**name, setting))
+    }
+
+    /// A setting has this value, or (`None`) the one it had when the session began.
+    pub fn set(&mut self, name: &[u8], setting: Option<Setting>) {
+        match setting {
+            Some(setting) => self.settings.insert(name.into(), setting),
+            None => self.settings.remove(name),
+        };
+    }
+
+    /// Keeps the settings that `keep` picks.
+    pub fn retain_settings(&mut self, mut keep: impl FnMut(&[u8], &Setting) -> bool) {
+        self.settings.retain(|name, setting| keep(name, setting));
+    }
+
+    /// The statement of this name.
+    pub fn statement(&self, name: &[u8]) -> Option<&Arc<Prepared>> {
+        self.statements.get(name)
+    }
+
+    /// All statements, by name.
+    pub fn statements(&self) -> impl Iterator<Item = (&[u8], &Arc<Prepared>)> {
+        self.statements.iter().map(|(name, statement)| (&**name, statement))
+    }
+
+    /// These are the statements now.
+    pub fn set_statements(&mut self, now: impl Iterator<Item = (Box<[u8]>, Arc<Prepared>)>) {
+        self.statements = now.collect();
+    }
+
+    /// Whether this is more than is carried.
+    pub fn is_too_much(&self) -> bool {
+        let settings = self.settings.iter().map(|(name, setting)| name.len() + setting.value.len());
+        let statements = self.statements.iter().map(|(name, prepared)| name.len() + prepared.text.len());
+        self.settings.len().max(self.statements.len()) > CARRIED_MAX
+            || settings.chain(statements).sum::<usize>() > CARRIED_BYTES_MAX
+    }
+
+    /// Whether every byte is ASCII, so that it reads the same in any encoding.
+    pub fn is_ascii(&self) -> bool {
+        self.settings.iter().all(|(name, setting)| name.is_ascii() && setting.value.is_ascii())
+            && self.statements.iter().all(|(name, prepared)| name.is_ascii() && prepared.text.is_ascii())
+    }
+
+    /// The settings that bear on what a statement means when it is parsed, as one comparable text.
+    pub fn parse_key(&self) -> String {
+        let mut key = String::new();
+        for (name, setting) in &self.settings {
+            // What no module has claimed no code looks at.
+            if setting.definition == Definition::Server && !BEARS_NOT.contains(&&**name) {
+                key.extend(name.escape_ascii().map(char::from));
+                key.push('=');
+                key.extend(setting.value.escape_ascii().map(char::from));
+                key.push('\u{0}');
+            }
+        }
+        key
+    }
+}
+
+/// What takes a server out of the state it has, as far as that is not wanted; to be run first. Empty: nothing.
+///
+/// Roles go first, so that everything else is done with the rights of the login.
+pub fn leave(have: &Carried, want: &Carried) -> Vec<u8> {
+    let mut sql = Vec::new();
+    if have.is_like(want) {
+        return sql;
+    }
+    let nothing = SessionState::default();
+    let (have, want) = (have.get().unwrap_or(&nothing), want.get().unwrap_or(&nothing));
+    for (name, command) in [
+        (&b"role"[..], &b"RESET ROLE;"[..]),
+        (b"session_authorization", b"RESET SESSION AUTHORIZATION;"),
+        (b"statement_timeout", b"RESET statement_timeout;"),
+    ] {
+        if have.settings.contains_key(name) {
+            sql.extend_from_slice(command);
+        }
+    }
+    for (name, setting) in have.settings.iter().filter(|(name, _)| !want.settings.contains_key(*name)) {
+        if !LAST.contains(&&**name) && !setting.is_reset() {
+            sql.extend_from_slice(b"RESET ");
+            put_name(&mut sql, name);
+            sql.push(b';');
+        }
+    }
+    for (name, prepared) in &have.statements {
+        if want.statements.get(name) != Some(prepared) {
+            sql.extend_from_slice(b"DEALLOCATE ");
+            put_identifier(&mut sql, name);
+            sql.push(b';');
+        }
+    }
+    sql
+}
+
+/// What gives a server, which [`leave`] has been run on, the state that is wanted, query by query: what PostgreSQL knows
+/// of a statement prepared by SQL is the whole query it came in. Empty: nothing.
+pub fn enter(have: &Carried, want: &Carried) -> Vec<Vec<u8>> {
+    let Some(wanted) = want.get() else { return Vec::new() };
+    if have.is_like(want) {
+        return Vec::new();
+    }
+    let nothing = SessionState::default();
+    let have = have.get().unwrap_or(&nothing);
+    let differs = |name: &[u8], setting: &Setting| {
+        have.settings.get(name).is_none_or(|known| known.value != setting.value)
+    };
+    let ordinary = wanted.settings().filter(|(name, setting)| !LAST.contains(name) && differs(name, setting));
+    let missing =
+        wanted.statements.iter().filter(|(name, prepared)| have.statements.get(*name) != Some(*prepared));
+    let last = LAST.iter().filter_map(|name| Some((*name, wanted.setting(name)?)));
+    let mut queries = vec![set_all(ordinary)];
+    queries.extend(missing.map(|(_, prepared)| prepared.text.to_vec()));
+    queries.push(set_all(last));
+    queries.retain(|query| !query.is_empty());
+    queries
+}
+
+/// One statement for all of them, in their order: a time limit among them holds for the next one only.
+fn set_all<'a>(settings: impl Iterator<Item = (&'a [u8], &'a Setting)>) -> Vec<u8> {
+    let mut sql = Vec::new();
+    for (name, setting) in settings {
+        sql.extend_from_slice(if sql.is_empty() { b"SELECT " } else { b"," });
+        sql.extend_from_slice(b"pg_catalog.set_config(");
+        put_literal(&mut sql, name);
+        sql.push(b',');
+        put_literal(&mut sql, &setting.value);
+        sql.extend_from_slice(b",false)");
+    }
+    sql
+}
+
+/// Appends a literal that reads the same whatever `standard_conforming_strings` says.
+pub fn put_literal(sql: &mut Vec<u8>, text: &[u8]) {
+    if text.contains(&b'\\') {
+        sql.extend_from_slice(b" E");
+    }
+    put_quoted(sql, text, b'\'');
+}
+
+/// Appends a name as SQL takes it, quoted.
+pub fn put_identifier(sql: &mut Vec<u8>, name: &[u8]) {
+    put_quoted(sql, name, b'"');
+}
+
+/// A setting's name: its parts quoted one by one.
+fn put_name(sql: &mut Vec<u8>, name: &[u8]) {
+    for (place, part) in name.split(|byte| *byte == b'.').enumerate() {
+        if place > 0 {
+            sql.push(b'.');
+        }
+        put_identifier(sql, part);
+    }
+}
+
+fn put_quoted(sql: &mut Vec<u8>, text: &[u8], quote: u8) {
+    sql.push(quote);
+    for byte in text {
+        if *byte == quote || (quote == b'\'' && *byte == b'\\') {
+            sql.push(*byte);
+        }
+        sql.push(*byte);
+    }
+    sql.push(quote);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `name=value` for settings, `name:text` for statements.
+    fn of(entries: &[&str]) -> Carried {
+        let mut state = SessionState::default();
+        let mut statements = Vec::new();
+        for entry in entries {
+            if let Some((name, text)) = entry.split_once(':') {
+                let prepared = Prepared { text: text.as_bytes().into(), scope: "".into() };
+                statements.push((name.as_bytes().into(), Arc::new(prepared)));
+            } else {
+                let (name, value) = entry.split_once('=').unwrap();
+                let definition =
+                    if name.contains('.') { Definition::Placeholder } else { Definition::Server };
+                state.set(name.as_bytes(), Some(Setting { value: value.as_bytes().into(), definition }));
+            }
+        }
+        state.set_statements(statements.into_iter());
+        Carried::NOTHING.become_or_stay(state)
+    }
+
+    #[test]
+    fn what_leads_from_one_state_to_another() {
+        for (have, want, left, entered) in [
+            (&[][..], &[][..], "", ""),
+            (&["a=1"], &["a=1"], "", ""),
+            (&["a=1"], &[], "RESET \"a\";", ""),
+            (&[], &["a=1"], "", "SELECT pg_catalog.set_config('a','1',false)"),
+            (&["a=1"], &["a=2"], "", "SELECT pg_catalog.set_config('a','2',false)"),
+            (
+                &["app.user=x"],
+                &["b=it's", "c=\\"],
+                "RESET \"app\".\"user\";",
+                "SELECT pg_catalog.set_config('b','it''s',false),pg_catalog.set_config('c', E'\\\\',false)",
+            ),
+            (&["app.user="], &[], "", ""),
+            // Roles are left first and entered last, also where both have the same one.
+            (
+                &["role=x", "session_authorization=y", "a=1"],
+                &["role=x"],
+                "RESET ROLE;RESET SESSION AUTHORIZATION;RESET \"a\";",
+                "SELECT pg_catalog.set_config('role','x',false)",
+            ),
+            (
+                &["p:PREPARE p AS select 1", "q:PREPARE q AS select 2"],
+                &["q:PREPARE q AS select 3 --", "statement_timeout=1ms", "role=r", "b=1"],
+                "DEALLOCATE \"p\";DEALLOCATE \"q\";",
+                "SELECT pg_catalog.set_config('b','1',false)|PREPARE q AS select 3 --|\
+                 SELECT pg_catalog.set_config('statement_timeout','1ms',false),\
+                 pg_catalog.set_config('role','r',false)",
+            ),
+            (
+                &["p:PREPARE p AS select 1"],
+                &["p:PREPARE p AS select 1", "a=1"],
+                "",
+                "SELECT pg_catalog.set_config('a','1',false)",
+            ),
+        ] {
+            let (have, want) = (of(have), of(want));
+            assert_eq!(String::from_utf8(leave(&have, &want)).unwrap(), left, "{have:?} {want:?}");
+            let queries = enter(&have, &want).join(&b"|"[..]);
+            assert_eq!(String::from_utf8(queries).unwrap(), entered, "{have:?} {want:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_the_same_stays_the_same() {
+        let one = of(&["a=1"]);
+        let same = one.become_or_stay(one.get().unwrap().clone());
+        assert!(std::ptr::eq(one.get().unwrap(), same.get().unwrap()));
+        assert!(one.is_like(&of(&["a=1"])) && !one.is_like(&of(&["a=2"])) && !one.is_like(&Carried::NOTHING));
+        assert!(one.become_or_stay(SessionState::default()).get().is_none());
+    }
+
+    #[test]
+    fn what_bears_on_parsing() {
+        let key = |entries: &[&str]| of(entries).get().unwrap().parse_key();
+        assert_eq!(key(&["search_path=a", "work_mem=1MB", "app.user=x"]), "search_path=a\0");
+        assert_ne!(key(&["role=a"]), key(&["role=b"]));
+    }
+
+    #[test]
+    fn there_is_a_limit() {
+        let mut state = SessionState::default();
+        let value =
+            |bytes: usize| Setting { value: vec![b'x'; bytes].into(), definition: Definition::Server };
+        state.set(b"a", Some(value(CARRIED_BYTES_MAX - 1)));
+        assert!(!state.is_too_much());
+        state.set(b"b", Some(value(0)));
+        assert!(state.is_too_much());
+        state.set(b"a", None);
+        for n in 0..CARRIED_MAX {
+            state.set(format!("n{n}").as_bytes(), Some(value(0)));
+        }
+        assert!(state.is_too_much());
+    }
+}
