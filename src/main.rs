@@ -148,19 +148,29 @@ fn check(source: &Source) -> ExitCode {
 fn server_logins(config: &Config, rules: &Rules) -> String {
     let mut methods = Vec::new();
     for rule in rules.all() {
-        let method = match rule.method {
-            Method::Secret(auth_type) => auth_type,
+        let method = match &rule.method {
+            Method::Secret(auth_type) => *auth_type,
             // As with trust, the client shows nothing that could log in elsewhere.
-            Method::Certificate => auth::AuthType::Trust,
+            Method::Certificate | Method::Oauth(_) => auth::AuthType::Trust,
             Method::Peer => auth::AuthType::Peer,
-            Method::Reject => continue,
+            // The password is judged elsewhere: see below.
+            Method::Ldap(_) | Method::Reject => continue,
         };
         if !methods.contains(&method) {
             methods.push(method);
         }
     }
-    methods.into_iter().map(|method| server_logins_after(method, config)).collect()
+    let mut text: String = methods.into_iter().map(|method| server_logins_after(method, config)).collect();
+    if rules.all().iter().any(|rule| matches!(rule.method, Method::Ldap(_))) {
+        text.push_str(OUTSIDE);
+    }
+    text
 }
+
+const OUTSIDE: &str = "\
+Users whose password is judged elsewhere (ldap) log in to servers by their secret here, if it can, else by that password:
+the servers must take the same one.
+";
 
 /// The same for users who log in to us by this method.
 fn server_logins_after(client: auth::AuthType, config: &Config) -> String {

@@ -276,6 +276,7 @@ async fn clients_of_ours(server: &Server) {
             secrets: secrets.clone(),
             lookup: None,
             patience: None,
+            outside: Arc::default(),
             mock: Mock::new([9; 32]),
         };
         let proxy = tokio::spawn(serve(listener, authenticator, server.tcp()));

@@ -34,6 +34,8 @@ pub struct View {
     pub workers: Vec<Arc<Worker>>,
     /// Client connections.
     pub connections: Arc<Quota>,
+    /// Replication connections, which are clients' as well.
+    pub replications: Arc<Quota>,
     /// What was counted for the whole process.
     pub events: Arc<Events>,
     /// Whether it is about to end.

@@ -5,6 +5,8 @@ use std::{path::Path, sync::Arc};
 use super::{
     AuthType,
     ident::IdentMaps,
+    ldap::LdapPlan,
+    oauth::OauthPlan,
     visit::{ClientCertificate, Interface, Visit, Wants, Whence},
 };
 use crate::wire::error::{PgError, SqlState};
@@ -12,7 +14,7 @@ use crate::wire::error::{PgError, SqlState};
 mod address;
 pub(super) mod lines;
 pub(super) mod names;
-mod options;
+pub(super) mod options;
 mod parse;
 
 use address::Addresses;
@@ -52,6 +54,10 @@ pub enum Method {
     Certificate,
     /// By the name of the system's user at the other end of the Unix socket.
     Peer,
+    /// By a password that a directory takes.
+    Ldap(Arc<LdapPlan>),
+    /// By a token that names the user.
+    Oauth(Arc<OauthPlan>),
 }
 
 /// Which connections a rule is for.
@@ -94,7 +100,8 @@ impl Rules {
         };
         let told = !errors.is_empty();
         let lines = lines::read(hba, files, &mut errors);
-        let rules = parse::rules(lines, if told { None } else { Some(&maps) }, &mut errors);
+        let context = parse::Context { maps: (!told).then_some(&maps), files };
+        let rules = parse::rules(lines, context, &mut errors);
         if rules.is_empty() && errors.is_empty() {
             let place = Place { file: hba.into(), line: 1 };
             errors
@@ -122,7 +129,8 @@ impl Rules {
         for transport in transports {
             let text = format!("{transport} {method} {options}");
             let lines = lines::read_text(&text, place, files, &mut errors);
-            rules.extend(parse::rules(lines, Some(&maps), &mut errors));
+            let context = parse::Context { maps: Some(&maps), files };
+            rules.extend(parse::rules(lines, context, &mut errors));
             if !errors.is_empty() {
                 return Err(errors);
             }
@@ -170,6 +178,11 @@ impl Rules {
         Ok(rule)
     }
 
+    /// Whether somebody of this name, as another authority has it, may be this user by the rule.
+    pub fn may_be(&self, rule: &Rule, name: &str, user: &str) -> bool {
+        self.maps.allows(rule.map.as_deref(), name, user)
+    }
+
     /// Whether the name of the system's user behind a Unix socket matters.
     pub fn need_system_user(&self) -> bool {
         self.rules.iter().any(|rule| rule.method == Method::Peer)
@@ -178,7 +191,7 @@ impl Rules {
     /// Whether what the connection itself proves suffices for this rule: the names in the certificate, the user of the
     /// system. To be asked besides every other proof.
     pub fn connection_proves(&self, rule: &Rule, visit: &Visit<'_>) -> Result<(), Unproved> {
-        let allows = |name: &str| self.maps.allows(rule.map.as_deref(), name, visit.user);
+        let allows = |name: &str| self.may_be(rule, name, visit.user);
         if let CertificateNeed::Named(which) = rule.certificate {
             let names = visit.whence.certificate().map(|shown| which.of(shown)).unwrap_or_default();
             if !names.iter().any(|name| allows(name)) {

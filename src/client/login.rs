@@ -5,10 +5,13 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::{io::AsyncWriteExt as _, task::spawn_blocking};
 
 use super::{
+    credentials::{by_name, by_password},
     hello::Arrival,
     lookup::{Age, Found, Lookup, Need, listed, nobody},
+    outside::{Outside, ask_password},
     patience::Patience,
     peer::whence,
+    token::token,
 };
 use crate::{
     auth::{
@@ -25,7 +28,7 @@ use crate::{
     wire::{
         error::{PgError, SqlState},
         message::Authentication,
-        startup::StartupMessage,
+        startup::{Replication, StartupMessage},
     },
 };
 
@@ -40,6 +43,8 @@ pub struct Authenticator {
     pub lookup: Option<Arc<dyn Lookup>>,
     /// Who has failed too often, and what then; `None`: nobody waits.
     pub patience: Option<(Arc<Patience>, ThrottlePolicy)>,
+    /// Those who judge passwords elsewhere.
+    pub outside: Arc<Outside>,
     /// What unknown users seem to have.
     pub mock: Mock,
 }
@@ -132,7 +137,7 @@ pub async fn login(
         Err(error) => Err((None, Refusal::Told { error, reason: None })),
     };
     match outcome {
-        Ok((Names { user, database }, admission)) => {
+        Ok((Names { user, database, .. }, admission)) => {
             told.extend_from_slice(&admission.reply);
             let credential = admission.credential;
             let (Arrival { stream, peer, startup, .. }, unread) = (arrival, inbox.into_unread());
@@ -146,10 +151,11 @@ pub async fn login(
     }
 }
 
-/// Who, and where to.
+/// Who, where to and what for.
 struct Names {
     user: String,
     database: String,
+    wants: Wants,
 }
 
 impl Names {
@@ -166,19 +172,13 @@ impl Names {
             let message = "no PostgreSQL user name specified in startup packet";
             PgError::fatal(SqlState::INVALID_AUTHORIZATION, message)
         })?;
-        if wants_replication(startup) {
-            let message = "replication connections cannot be pooled";
-            let hint = "Connect to the server itself.";
-            return Err(PgError::fatal(SqlState::FEATURE_NOT_SUPPORTED, message).hint(hint));
-        }
-        Ok(Self { database: text("database")?.unwrap_or_else(|| user.clone()), user })
+        // A word that is none is refused before anybody is asked who he is.
+        let wants = match startup.replication()? {
+            Some(Replication::Physical) => Wants::PhysicalReplication,
+            Some(Replication::Logical) | None => Wants::Session,
+        };
+        Ok(Self { wants, database: text("database")?.unwrap_or_else(|| user.clone()), user })
     }
-}
-
-/// Whether the client wants to be a standby (`replication` set to anything but a false boolean).
-fn wants_replication(startup: &StartupMessage) -> bool {
-    let value = startup.get("replication").unwrap_or(b"false").to_ascii_lowercase();
-    !matches!(&*value, b"false" | b"off" | b"no" | b"0" | b"f" | b"n")
 }
 
 pub(super) enum Refusal {
@@ -210,7 +210,7 @@ async fn admit(
     let rules = &authenticator.rules;
     let (user, database) = (names.user.as_str(), names.database.as_str());
     let whence = &whence(peer, rules.need_system_user()).await;
-    let visit = Visit { user, database, wants: Wants::Session, whence };
+    let visit = Visit { user, database, wants: names.wants, whence };
     let interfaces = if rules.need_interfaces() { interfaces()? } else { Vec::new() };
     let rule = rules.decide(&visit, &interfaces).map_err(told_error)?;
     let counted = authenticator.patience.as_ref().zip(whence.address());
@@ -244,13 +244,23 @@ async fn prove(
 ) -> Result<Admission, Refusal> {
     let admission = match rule.method {
         Method::Secret(AuthType::Trust) | Method::Certificate | Method::Peer => {
-            // Nobody is asked what is known of the client: what the configuration says logs in to servers.
-            let known = listed(&*authenticator.secrets, visit.user).and_then(|found| found.secret);
-            let credential = known.map_or(Credential::None, |secret| secret.as_credential());
-            Admission { reply: Vec::new(), credential }
+            by_name(&*authenticator.secrets, visit.user)
         }
         Method::Secret(auth_type) => {
             Box::pin(by_secret(stream, inbox, told, (names, auth_type), authenticator)).await?
+        }
+        Method::Ldap(ref plan) => {
+            let asking = async {
+                let password = ask_password(stream, inbox, told).await?;
+                authenticator.outside.directory(plan, visit.user, &password).await?;
+                Ok::<_, Refusal>(password)
+            };
+            by_password(&*authenticator.secrets, visit.user, Box::pin(asking).await?)
+        }
+        Method::Oauth(ref plan) => {
+            let may_be = |name: &str| authenticator.rules.may_be(rule, name, visit.user);
+            Box::pin(token(stream, inbox, told, (plan, visit.user), may_be)).await?;
+            by_name(&*authenticator.secrets, visit.user)
         }
         // Decided above.
         Method::Reject => return Err(told_error(failed("Client", visit.user))),

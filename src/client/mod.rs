@@ -1,17 +1,21 @@
 //! One client's connection, from its first byte.
 
 mod caller;
+mod credentials;
 mod hello;
 mod login;
 mod lookup;
+mod outside;
 mod patience;
 mod peer;
 pub mod registry;
+mod token;
 
 pub use caller::{Caller, Introduction, IntroductionError};
 pub use hello::{Arrival, Greeting, Hello, HelloError};
 pub use login::{Authenticator, LoggedIn, LoginError, login};
 pub use lookup::{Age, Finding, Found, Lookup, Need};
+pub use outside::Outside;
 pub use patience::Patience;
 
 #[cfg(test)]

@@ -61,6 +61,7 @@ async fn attempt(auth_type: AuthType, turns: &[&[u8]], cut: usize) -> (String, S
         secrets: Arc::new(users),
         lookup: None,
         patience: None,
+        outside: Arc::default(),
         mock: Mock::new([0; 32]),
     };
     let outcome = match Hello::read(Caller::new(stream, THERE)).await {
@@ -177,8 +178,11 @@ fn logins() {
     assert_eq!(outcome.trim(), "FATAL: invalid length 65540 of message 'p' (08P01) u");
     assert_eq!(heard, format!("{ASKED} 08P01"));
     for (start, outcome) in [
-        (&b"user\0u\0replication\0true\0\0"[..], "FATAL: replication connections cannot be pooled (0A000)"),
-        (b"user\0u\0replication\0database\0\0", "FATAL: replication connections cannot be pooled (0A000)"),
+        (
+            &b"user\0u\0replication\0maybe\0\0"[..],
+            "FATAL: invalid value for parameter \"replication\": \"maybe\" (22023)",
+        ),
+        (b"user\0u\0replication\0database\0\0", "in u@u []"),
         (b"user\0u\0replication\0off\0\0", "in u@u []"),
         (
             b"user\0\xff\0\0",
@@ -205,6 +209,7 @@ async fn by_peer(user: &str) -> String {
         secrets,
         lookup: None,
         patience: None,
+        outside: Arc::default(),
         mock: Mock::new([0; 32]),
     };
     match login(arrival, &authenticator, PATIENCE).await {
@@ -239,6 +244,7 @@ fn futures_are_small() {
         secrets: users,
         lookup: None,
         patience: None,
+        outside: Arc::default(),
         mock: Mock::new([0; 32]),
     };
     let hello = size_of_val(&Hello::read(Caller::new(scripted(&[], 0).0, THERE)));

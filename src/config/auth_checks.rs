@@ -82,7 +82,12 @@ const fn shut_out(kind: AuthType, secret: SecretKind) -> bool {
     match kind {
         AuthType::ScramSha256 => matches!(secret, SecretKind::Md5 | SecretKind::Empty),
         AuthType::Md5 | AuthType::Plain => matches!(secret, SecretKind::Empty),
-        AuthType::Peer | AuthType::Trust | AuthType::Hba | AuthType::Reject => false,
+        AuthType::Peer
+        | AuthType::Trust
+        | AuthType::Hba
+        | AuthType::Ldap
+        | AuthType::Oauth
+        | AuthType::Reject => false,
     }
 }
 

@@ -58,6 +58,8 @@ impl Config {
                 )
             }
             (None, AuthType::Hba) => "those whom the rules let in".to_owned(),
+            (None, AuthType::Ldap) => "those whose password a directory takes (ldap)".to_owned(),
+            (None, AuthType::Oauth) => "those whom a token names (oauth)".to_owned(),
             (None, AuthType::Reject) => "nobody is let in".to_owned(),
             (None, AuthType::Peer) => {
                 "everybody the operating system knows by the same name (peer)".to_owned()

@@ -138,6 +138,10 @@ section! {
         AtOnce reserve_pool_timeout: OrOff<Duration> = "5s";
         /// Client connections of this pgsteer. One more gets an error (53300).
         AtOnce max_client_conn: NonZeroU32 = 1000;
+        /// Replication connections (`replication=…`: backups, standbys, subscriptions), each with a server connection of
+        /// its own beside the pools. They count as clients as well. 0: none. Keep it below the members'
+        /// `max_wal_senders`.
+        AtOnce max_replication_connections: u32 = 10;
         /// Server connections to one database on one member, all users together.
         AtOnce max_db_connections: OrOff<NonZeroU32> = 0;
         /// Server connections of one user on one member, all databases together.

@@ -315,6 +315,8 @@ impl PoolSettings {
 pub struct Limits {
     /// Client connections.
     pub max_client_conn: u32,
+    /// Replication connections; 0: none.
+    pub max_replication_connections: u32,
     /// How long a client may take to log in.
     pub client_login_timeout: Duration,
     /// How long transactions may take to end when the process is stopped; zero: they are not waited for.
@@ -325,6 +327,7 @@ impl Limits {
     pub(super) const fn of(pool: &Pool) -> Self {
         Self {
             max_client_conn: pool.max_client_conn.get(),
+            max_replication_connections: pool.max_replication_connections,
             client_login_timeout: pool.client_login_timeout,
             drain_timeout: pool.drain_timeout.0,
         }

@@ -180,10 +180,14 @@ words! {
         Trust = "trust",
         /// As the rules in `auth_hba_file` say.
         Hba = "hba",
+        /// A directory judges the password (LDAP); `auth_options` says which and how.
+        Ldap = "ldap",
+        /// A bearer token names the user (SASL OAUTHBEARER); `auth_options` says whose and for what.
+        Oauth = "oauth",
         /// Nobody is let in.
         Reject = "reject",
     }
-    later "auth_type" { "cert", "any", "pam", "ldap", "gss", "oauth" }
+    later "auth_type" { "cert", "any", "pam", "gss" }
 }
 
 words! {

@@ -161,6 +161,8 @@ metrics! {
     CLIENT_CONNECTIONS: Gauge "pgsteer_client_connections" [];
     /// `max_client_conn`.
     CLIENT_CONNECTIONS_MAX: Gauge "pgsteer_client_connections_max" [];
+    /// Replication connections, each with a server connection beside the pools.
+    REPLICATION_CONNECTIONS: Gauge "pgsteer_replication_connections" [];
     /// Clients that were let in.
     LOGINS: Counter "pgsteer_logins_total" [];
     /// Clients that were not let in, by where that ended (introduction by a proxy, too_many logging in at once, authentication, admission, timeout, left) and SQLSTATE.

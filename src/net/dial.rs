@@ -1,7 +1,8 @@
 //! Dialling a server: every address a name has, in turn, within the caller's time limit.
 
-use std::{future::Future, io, pin::Pin, time::Duration};
+use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{Address, Stream, socket_path};
@@ -13,6 +14,9 @@ pub trait Dial: Send + Sync {
         &'a self,
         address: &'a Address,
     ) -> Pin<Box<dyn Future<Output = io::Result<Stream>> + Send + 'a>>;
+
+    /// Sets the TCP sockets of later dials up like this.
+    fn set_keepalive(&self, _keepalive: KeepAlive) {}
 }
 
 /// TCP keep-alive and user timeout of a socket (`tcp_keepalive…`, `tcp_user_timeout`).
@@ -56,15 +60,15 @@ impl KeepAlive {
 }
 
 /// The real network.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct NetDialer {
-    keepalive: KeepAlive,
+    keepalive: ArcSwap<KeepAlive>,
 }
 
 impl NetDialer {
     /// A dialler that sets its TCP sockets up with `keepalive`.
-    pub const fn new(keepalive: KeepAlive) -> Self {
-        Self { keepalive }
+    pub fn new(keepalive: KeepAlive) -> Self {
+        Self { keepalive: ArcSwap::from_pointee(keepalive) }
     }
 }
 
@@ -79,7 +83,7 @@ impl Dial for NetDialer {
                 // thread of the blocking pool.
                 Address::Tcp { host, port } => {
                     let stream = TcpStream::connect((&**host, *port)).await?;
-                    self.keepalive.apply(&stream)?;
+                    self.keepalive.load().apply(&stream)?;
                     Ok(Stream::Tcp(stream))
                 }
                 Address::Unix { folder, port } => {
@@ -87,5 +91,45 @@ impl Dial for NetDialer {
                 }
             }
         })
+    }
+
+    fn set_keepalive(&self, keepalive: KeepAlive) {
+        self.keepalive.store(Arc::new(keepalive));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the system says of a dialled socket: keep-alive, its times and count, the user timeout.
+    async fn check(dialer: &NetDialer, expected: &str) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::tcp("127.0.0.1", listener.local_addr().unwrap().port());
+        let Ok(Stream::Tcp(stream)) = dialer.dial(&address).await else { panic!("no connection") };
+        let socket = socket2::SockRef::from(&stream);
+        let alive = socket.keepalive().unwrap().then(|| {
+            let [idle, interval] = [socket.tcp_keepalive_time(), socket.tcp_keepalive_interval()];
+            (idle.unwrap().as_secs(), interval.unwrap().as_secs(), socket.tcp_keepalive_retries().unwrap())
+        });
+        let timeout = socket.tcp_user_timeout().unwrap();
+        assert_eq!(format!("{alive:?} {timeout:?} {}", stream.nodelay().unwrap()), expected);
+    }
+
+    #[tokio::test]
+    async fn sockets_are_set_up_as_configured_by_then() {
+        let dialer = NetDialer::default();
+        check(&dialer, "None None true").await;
+        dialer.set_keepalive(KeepAlive {
+            enabled: true,
+            idle: Some(Duration::from_secs(31)),
+            interval: Some(Duration::from_secs(11)),
+            count: Some(4),
+            user_timeout: Some(Duration::from_millis(7500)),
+        });
+        check(&dialer, "Some((31, 11, 4)) Some(7.5s) true").await;
+        dialer
+            .set_keepalive(KeepAlive { user_timeout: Some(Duration::from_secs(9)), ..KeepAlive::default() });
+        check(&dialer, "None Some(9s) true").await;
     }
 }

@@ -73,6 +73,11 @@ impl CancelTarget {
         }
     }
 
+    /// Of a server that is in no pool.
+    pub fn unpooled(address: Address, preface: Preface, key: BackendKey) -> Self {
+        Self::new(address, preface, key, 0)
+    }
+
     /// A cancel request sets out; it has ended when the guard is dropped, and gone astray if that happens before it
     /// was seen to arrive. Must be called while the lease is known to be held.
     pub fn begin(self: &Arc<Self>) -> CancelOnItsWay {

@@ -2,6 +2,7 @@
 
 pub mod account;
 mod deposed;
+pub mod flavours;
 pub mod janitor;
 pub mod lease;
 pub mod line;

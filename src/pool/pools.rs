@@ -15,10 +15,11 @@ use smallvec::SmallVec;
 
 use super::{
     account::Account,
+    flavours::Flavours,
     janitor::IdleWatch,
     pool::{Pool, PoolKind},
     quota::Quota,
-    slots::{Event, Flavour},
+    slots::Event,
     tether::Revoked,
 };
 use crate::{
@@ -95,43 +96,6 @@ enum QuotaOf {
     Opening,
 }
 
-/// Start-up settings that servers were opened with, by number; 0 means none.
-#[derive(Debug, Default)]
-pub struct Flavours {
-    known: Mutex<Vec<StartUp>>,
-}
-
-/// Names and values, as a client sent them at its start.
-type StartUp = Arc<[(String, String)]>;
-
-/// Different start-up settings that are told apart at most.
-const FLAVOURS_MAX: usize = 10_000;
-
-impl Flavours {
-    /// The number of these start-up settings; `None` if there are too many different ones.
-    pub fn number(&self, settings: &[(String, String)]) -> Option<Flavour> {
-        if settings.is_empty() {
-            return Some(0);
-        }
-        let mut known = self.known.lock();
-        let place = match known.iter().position(|one| **one == *settings) {
-            Some(place) => place,
-            None if known.len() >= FLAVOURS_MAX => return None,
-            None => {
-                known.push(settings.into());
-                known.len() - 1
-            }
-        };
-        Flavour::try_from(place + 1).ok()
-    }
-
-    /// The settings behind a number.
-    pub fn settings(&self, flavour: Flavour) -> Vec<(String, String)> {
-        let place = (flavour as usize).checked_sub(1);
-        place.and_then(|place| self.known.lock().get(place).map(|one| one.to_vec())).unwrap_or_default()
-    }
-}
-
 /// All pools.
 #[derive(Clone)]
 pub struct Pools(Arc<Shared>);
@@ -164,7 +128,7 @@ impl Pools {
         }))
     }
 
-    /// The number of start-up settings.
+    /// The start-up settings in use.
     pub fn flavours(&self) -> &Flavours {
         &self.0.flavours
     }

@@ -16,7 +16,7 @@ use crate::{
         mock::Mock,
         secrets::{Credential, Users},
     },
-    client::{Authenticator, Patience, registry::Registry},
+    client::{Authenticator, Outside, Patience, registry::Registry},
     clock::Clock,
     config::Config,
     metrics::Events,
@@ -43,10 +43,14 @@ pub(super) struct App {
     pub(super) mock: Mock,
     /// Who has failed to log in too often.
     pub(super) patience: Arc<Patience>,
+    /// Those who judge passwords elsewhere.
+    pub(super) outside: Arc<Outside>,
     /// Secrets of users who are not listed.
     pub(super) lookups: Lookups,
     /// Client connections (`max_client_conn`).
     pub(super) connections: Arc<Quota>,
+    /// Replication connections (`max_replication_connections`).
+    pub(super) replications: Arc<Quota>,
     /// Connections that have not logged in yet.
     pub(super) arrivals: Arc<Quota>,
     /// Connections beyond those, which are told that there are too many.

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     auth::mock::Mock,
-    client::{Patience, registry::Registry},
+    client::{Outside, Patience, registry::Registry},
     clock::Clock,
     cluster::watcher::WatcherHandle,
     config::{Cluster, Config},
@@ -77,10 +77,12 @@ pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>,
     let mock = Mock::new(secret);
     let users = users(&config, None, &mock);
     let events = Arc::<Events>::default();
+    let outside = Arc::<Outside>::default();
     let patience = Arc::new(Patience::new(clock, events.clone()));
-    let authenticator = authenticator(&config, &users, &mock, &patience)?;
+    let authenticator = authenticator(&config, &users, &mock, &patience, &outside)?;
     let connections = Quota::new(config.limits().max_client_conn as usize);
     let arrivals = Quota::new(config.limits().max_client_conn as usize + SPARE_ARRIVALS);
+    let replications = Quota::new(config.limits().max_replication_connections as usize);
     let config = Arc::new(ArcSwap::from_pointee(config));
     let welcomes = Arc::new(Welcomes::default());
     let liaison = Arc::new(Liaison::new(welcomes.clone(), config.clone()));
@@ -101,8 +103,10 @@ pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>,
         users: ArcSwap::new(users),
         mock,
         patience,
+        outside,
         lookups: Lookups::default(),
         connections,
+        replications,
         arrivals,
         turned_away: Quota::new(TURNED_AWAY_MAX),
         tenants: dashmap::DashMap::new(),

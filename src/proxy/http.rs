@@ -46,6 +46,7 @@ fn view(app: &App) -> View {
         registry: app.registry.clone(),
         workers: app.workers.iter().map(|(worker, _)| worker.clone()).collect(),
         connections: app.connections.clone(),
+        replications: app.replications.clone(),
         events: app.events.clone(),
         stopping: app.stopping.subscribe(),
     }

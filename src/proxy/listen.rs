@@ -11,7 +11,7 @@ use std::{
 use super::{app::App, serve::serve, settings::keepalive};
 use crate::{
     config::{ListenAddress, Listener, RouteKind},
-    net::{KeepAlive, Peer, Stream, UnixSocket},
+    net::{Peer, Stream, UnixSocket},
     session::{context::Context, routes::Purpose},
     wire::error::{PgError, SqlState},
 };
@@ -156,7 +156,6 @@ impl Bound {
         let address = socket.address(&self.listener.address);
         tracing::info!(%address, route = self.listener.route.word(), cluster = self.listener.cluster, "listening");
         let mut stopping = app.stopping.subscribe();
-        let keepalive = keepalive(&app.config.load());
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -164,7 +163,7 @@ impl Bound {
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => deal(&app, &doors, stream, peer, keepalive),
+                Ok((stream, peer)) => deal(&app, &doors, stream, peer),
                 Err(error) => {
                     tracing::warn!(%address, "cannot accept a connection: {error}");
                     tokio::time::sleep(BACK_OFF).await;
@@ -176,12 +175,12 @@ impl Bound {
 
 /// Gives a connection to the worker with the fewest clients. The worker that accepts it has it registered already;
 /// another registers it anew, once.
-fn deal(app: &Arc<App>, doors: &[Arc<Door>], stream: Stream, peer: Peer, keepalive: KeepAlive) {
+fn deal(app: &Arc<App>, doors: &[Arc<Door>], stream: Stream, peer: Peer) {
     let load = |place: &usize| app.workers[*place].0.clients.load(Ordering::Relaxed);
     let Some(place) = (0..doors.len()).min_by_key(load) else { return };
     let (app, door) = (app.clone(), doors[place].clone());
     if let Stream::Tcp(stream) = &stream
-        && let Err(error) = keepalive.apply(stream)
+        && let Err(error) = keepalive(&app.config.load()).apply(stream)
     {
         tracing::debug!(client = %peer, "gone before it was served: {error}");
         return;

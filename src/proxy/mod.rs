@@ -13,6 +13,7 @@ mod logging;
 mod lookups;
 mod reception;
 mod reload;
+mod replicating;
 mod run;
 mod serve;
 mod settings;

@@ -10,7 +10,7 @@ use crate::{
         secrets::Users,
         throttle::ThrottlePolicy,
     },
-    client::{Authenticator, Patience},
+    client::{Authenticator, Outside, Patience},
     config::{AuthType, Config},
 };
 
@@ -28,6 +28,7 @@ pub(super) fn authenticator(
     users: &Arc<Users>,
     mock: &Mock,
     patience: &Arc<Patience>,
+    outside: &Arc<Outside>,
 ) -> Result<Authenticator, WrongRules> {
     let rules = Arc::new(rules(config)?);
     let auth = &config.keys.auth;
@@ -37,7 +38,14 @@ pub(super) fn authenticator(
         delayed_max: auth.auth_delayed_max.get() as usize,
     });
     let patience = policy.map(|policy| (patience.clone(), policy));
-    Ok(Authenticator { rules, secrets: users.clone(), lookup: None, patience, mock: mock.clone() })
+    Ok(Authenticator {
+        rules,
+        secrets: users.clone(),
+        lookup: None,
+        patience,
+        outside: outside.clone(),
+        mock: mock.clone(),
+    })
 }
 
 /// Rules that cannot be used: what is wrong with each line.
@@ -73,7 +81,7 @@ const fn simple_method(kind: AuthType) -> Option<auth::AuthType> {
         AuthType::Plain => auth::AuthType::Plain,
         AuthType::Trust => auth::AuthType::Trust,
         AuthType::Peer => auth::AuthType::Peer,
-        AuthType::Hba | AuthType::Reject => return None,
+        AuthType::Hba | AuthType::Ldap | AuthType::Oauth | AuthType::Reject => return None,
     })
 }
 

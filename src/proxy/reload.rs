@@ -6,7 +6,7 @@ use super::{
     app::App,
     assembly::SPARE_ARRIVALS,
     reception::{authenticator, users},
-    settings::{pool_settings, server_credential},
+    settings::{keepalive, pool_settings, server_credential},
 };
 use crate::config::{Config, Reload, Source};
 
@@ -36,7 +36,7 @@ fn reload_from(app: &App, source: &Source) -> bool {
         }
     };
     let users = users(&new, Some(&app.users.load()), &app.mock);
-    let authenticator = match authenticator(&new, &users, &app.mock, &app.patience) {
+    let authenticator = match authenticator(&new, &users, &app.mock, &app.patience, &app.outside) {
         Ok(authenticator) => authenticator,
         Err(wrong) => {
             for error in wrong.0 {
@@ -64,6 +64,8 @@ fn apply(app: &App, new: Arc<Config>) {
     let max_client_conn = new.limits().max_client_conn as usize;
     app.connections.set_max(max_client_conn);
     app.arrivals.set_max(max_client_conn + SPARE_ARRIVALS);
+    app.replications.set_max(new.limits().max_replication_connections as usize);
+    app.pools.dial().set_keepalive(keepalive(&new));
     app.config.store(new.clone());
     for entry in &app.tenants {
         let (key, account) = (entry.key(), &entry.value().account);

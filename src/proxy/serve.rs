@@ -11,6 +11,7 @@ use super::{
     app::{App, TenantKey},
     arriving::arrive,
     listen::Door,
+    replicating::replicate,
     welcome::{StartupSettings, Welcome, welcome},
 };
 use crate::{
@@ -37,7 +38,7 @@ const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// Serves one connection, from its first byte to its last.
 pub(super) async fn serve(app: Arc<App>, door: Arc<Door>, stream: Stream, peer: Peer) {
     door.context.worker.clients.fetch_add(1, Ordering::Relaxed);
-    // The login is boxed, so that its memory is gone when the client is in.
+    // The login is boxed, so that its memory is gone when the client is in. Replication happens inside it.
     if let Some(Entered { mut session, peer, permit }) = Box::pin(enter(&app, &door, stream, peer)).await {
         let since = app.clock.now();
         let ended = (&mut session).await;
@@ -59,6 +60,10 @@ struct Entered {
 /// Hello, login and welcome; `None` if the connection was for something else, or is not let in.
 async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: Peer) -> Option<Entered> {
     let logged_in = arrive(app, door, stream, peer).await?;
+    if let Ok(Some(kind)) = logged_in.startup.replication() {
+        Box::pin(replicate(app, door, logged_in, kind)).await;
+        return None;
+    }
     let peer = logged_in.peer;
     let applicant = Applicant::of(&logged_in);
     match admit(app, door, applicant, peer).await {
@@ -140,7 +145,7 @@ async fn admit(
     })?;
     let context = context.context.clone();
     let settings = login.settings?;
-    let welcome = match welcome(app, &context, &tenant, settings).await {
+    let (welcome, flavour) = match welcome(app, &context, &tenant, settings).await {
         Ok(welcome) => welcome,
         Err(error) => {
             drop(tenant);
@@ -161,7 +166,7 @@ async fn admit(
     encode_settings(&welcome, &mut greeting);
     encode_backend_key(&mut greeting, &entry.key);
     encode_ready_for_query(&mut greeting, b'I');
-    let Welcome { parameters, flavour, .. } = welcome;
+    let Welcome { parameters, .. } = welcome;
     let newcomer = Box::new(move |stream, unread| Newcomer {
         stream,
         context,
@@ -230,6 +235,19 @@ async fn farewell(session: Session, ended: Ended) {
         std::io::Result::Ok(())
     };
     // Whether it was read makes no difference any more.
+    let _ = tokio::time::timeout(FAREWELL_MAX, say).await;
+}
+
+/// The same for a client that nothing else waits for.
+pub(super) async fn last_words(mut stream: Stream, error: &PgError) {
+    let mut message = Vec::new();
+    error.encode(&mut message);
+    let say = async {
+        say(&mut stream, Outbox::default(), &message).await?;
+        let mut ignored = [0; 1024];
+        while stream.read(&mut ignored).await? > 0 {}
+        std::io::Result::Ok(())
+    };
     let _ = tokio::time::timeout(FAREWELL_MAX, say).await;
 }
 

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::app::App;
 use crate::{
     client::LoggedIn,
-    pool::{account::Account, lease::Finish, slots::Flavour, tether::Tether},
+    pool::{account::Account, flavours::FlavourHeld, lease::Finish, slots::Flavour, tether::Tether},
     session::{
         acquire::{Needs, Start},
         context::Context,
@@ -19,6 +19,7 @@ use crate::{
     },
     wire::{
         error::{PgError, SqlState},
+        options,
         parameters::{Parameters, TRACKED, tracked},
         state::Carried,
     },
@@ -44,8 +45,6 @@ pub(super) struct Welcome {
     pub(super) reported: Reported,
     /// The tracked ones, with the client's own values.
     pub(super) parameters: Arc<Parameters>,
-    /// The start-up settings its servers are opened with.
-    pub(super) flavour: Flavour,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -96,6 +95,10 @@ impl StartupSettings {
     /// Sorts out what a client asks for.
     pub(super) fn of(login: &LoggedIn) -> Result<Self, PgError> {
         let mut settings = Self { tracked: Vec::new(), application_name: None, others: Vec::new() };
+        // First, as PostgreSQL has it: a parameter of its own counts more.
+        if let Some(options) = login.startup.get("options") {
+            settings.add_options(text(options)?);
+        }
         for (name, value) in login.startup.parameters() {
             let name = text(name)?;
             if name.eq_ignore_ascii_case("application_name") {
@@ -105,18 +108,21 @@ impl StartupSettings {
             }
             let value = text(value)?;
             match name.as_str() {
-                "user" | "database" | "replication" => {}
-                "options" => {
-                    for (name, value) in options(&value)? {
-                        settings.add(name, value);
-                    }
-                }
+                "user" | "database" | "replication" | "options" => {}
                 _ => settings.add(name, value),
             }
         }
         settings.others.sort();
         settings.tracked.sort();
         Ok(settings)
+    }
+
+    /// What is more than settings goes to the server as it is, which understands or refuses it.
+    fn add_options(&mut self, text: String) {
+        match options::settings(&text) {
+            Some(settings) => settings.into_iter().for_each(|(name, value)| self.add(name, value)),
+            None => self.others.push(("options".to_owned(), text)),
+        }
     }
 
     fn add(&mut self, name: String, value: String) {
@@ -149,55 +155,16 @@ fn printable(name: &[u8]) -> String {
         .collect()
 }
 
-/// The settings in `options`: `-c name=value` and `--name=value`, a backslash taking the next character as it is
-/// (documentation, "Connection Settings", and `pg_split_opts`).
-fn options(text: &str) -> Result<Vec<(String, String)>, PgError> {
-    let mut settings = Vec::new();
-    let mut words = words(text).into_iter();
-    while let Some(word) = words.next() {
-        let setting = match word.strip_prefix("-c").or_else(|| word.strip_prefix("--")) {
-            Some("") => words.next().unwrap_or_default(),
-            Some(setting) => setting.to_owned(),
-            None => {
-                let message = format!("invalid command-line argument for server process: {word}");
-                return Err(PgError::fatal(SqlState::SYNTAX_ERROR, message)
-                    .hint("pgsteer takes settings in options: -c name=value or --name=value."));
-            }
-        };
-        let Some((name, value)) = setting.split_once('=') else {
-            let message = format!("-c {setting} requires a value");
-            return Err(PgError::fatal(SqlState::SYNTAX_ERROR, message));
-        };
-        settings.push((name.trim().replace('-', "_"), value.to_owned()));
-    }
-    Ok(settings)
-}
-
-fn words(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => word.get_or_insert_default().extend(chars.next()),
-            c if c.is_ascii_whitespace() => words.extend(word.take()),
-            c => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    words
-}
-
-/// What to tell a client, learnt from a server where it is not known.
+/// What to tell a client, learnt from a server where it is not known; and its start-up settings' number.
 pub(super) async fn welcome(
     app: &App,
     context: &Arc<Context>,
     tenant: &Arc<Tenant>,
     settings: StartupSettings,
-) -> Result<Welcome, PgError> {
+) -> Result<(Welcome, FlavourHeld), PgError> {
     let account = &tenant.account;
     let StartupSettings { tracked, application_name, others } = settings;
-    let flavour = app.pools.flavours().number(&others).ok_or_else(|| {
+    let flavour = app.pools.flavours().hold(&others).ok_or_else(|| {
         PgError::fatal(
             SqlState::CONFIGURATION_LIMIT_EXCEEDED,
             "too many different start-up settings are in use",
@@ -207,12 +174,12 @@ pub(super) async fn welcome(
         cluster: account.cluster.clone(),
         database: account.database.clone(),
         user: account.user.clone(),
-        flavour,
+        flavour: flavour.number(),
         tracked,
         application_name,
     };
     if let Some(known) = app.welcomes.known.get(&key) {
-        return Ok(known.clone());
+        return Ok((known.clone(), flavour));
     }
     let nameless = Key { application_name: None, ..key.clone() };
     let known = app.welcomes.known.get(&nameless).map(|known| known.clone());
@@ -220,7 +187,7 @@ pub(super) async fn welcome(
         Some(known) => known,
         None => match outage(app, context, tenant) {
             // Nothing that is remembered: it is only what is known of servers in general.
-            Some(reported) => return Ok(named(&key, assumed(reported, &key))),
+            Some(reported) => return Ok((named(&key, assumed(reported, &key)), flavour)),
             None => {
                 let learnt = learn(app, context, tenant, &nameless).await?;
                 remember(app, nameless, &learnt);
@@ -230,7 +197,7 @@ pub(super) async fn welcome(
     };
     let welcome = named(&key, base);
     remember(app, key, &welcome);
-    Ok(welcome)
+    Ok((welcome, flavour))
 }
 
 fn remember(app: &App, key: Key, welcome: &Welcome) {
@@ -263,7 +230,7 @@ fn assumed(reported: Reported, key: &Key) -> Welcome {
     for (name, value) in &key.tracked {
         parameters.set(name, value);
     }
-    Welcome { reported, parameters: Arc::new(parameters), flavour: key.flavour }
+    Welcome { reported, parameters: Arc::new(parameters) }
 }
 
 fn from_reported(reported: &[(String, String)]) -> Parameters {
@@ -294,28 +261,5 @@ async fn learn(
     let parameters = granted.lease.server().map(|server| server.conn.parameters.clone()).unwrap_or_default();
     granted.lease.finish(Finish::Settled, app.clock.now());
     let reported = app.welcomes.of(&tenant.account).unwrap_or_else(|| Arc::from([]));
-    Ok(Welcome { reported, parameters, flavour: key.flavour })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn options_are_split_as_postgresql_splits_them() {
-        for (text, expected) in [
-            ("", vec![]),
-            ("-c a=b", vec![("a", "b")]),
-            ("-ca=b --c-d=e", vec![("a", "b"), ("c_d", "e")]),
-            (r"-c search_path=a\ b\\", vec![("search_path", r"a b\")]),
-            ("  -c   a=   ", vec![("a", "")]),
-        ] {
-            let expected: Vec<_> =
-                expected.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-            assert_eq!(options(text), Ok(expected), "{text}");
-        }
-        for text in ["-c a", "-d 5", "a=b", "--"] {
-            assert!(options(text).is_err(), "{text}");
-        }
-    }
+    Ok(Welcome { reported, parameters })
 }

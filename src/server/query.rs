@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::login::set_parameter;
 use crate::{
-    net::{Inbox, Stream},
+    net::{FrameError, Inbox, Stream},
     wire::{
         error::{ServerError, Severity},
         frame::{put, put_cstr},
@@ -50,8 +50,8 @@ pub struct Told {
     pub parameters: Vec<(String, String)>,
     /// The notifications that came meanwhile: whole messages.
     pub notifications: Vec<u8>,
-    /// The first error, if there was one.
-    pub refused: Option<ServerError>,
+    /// What was refused: which of the queries, and why. Of each query the first error.
+    pub refused: Vec<(usize, ServerError)>,
     /// The transaction status afterwards: `I`, `T` or `E`.
     pub status: u8,
 }
@@ -75,7 +75,7 @@ pub async fn query_with(stream: &mut Stream, sql: &str, values: &[&str]) -> Resu
 
 fn answer(told: io::Result<Told>) -> Result<Answer, QueryError> {
     let Told { rows, parameters, refused, status, .. } = told.map_err(QueryError::Broken)?;
-    if let Some(error) = refused {
+    if let Some((_, error)) = refused.into_iter().next() {
         return Err(QueryError::Server(error));
     }
     let text = |value: Box<[u8]>| String::from_utf8_lossy(&value).into_owned();
@@ -94,21 +94,23 @@ pub async fn ask<Q: AsRef<[u8]>>(stream: &mut Stream, queries: &[Q]) -> io::Resu
 }
 
 /// Sends what asks for so many ReadyForQuery, and waits for them.
-async fn converse(stream: &mut Stream, send: &[u8], mut unanswered: usize) -> io::Result<Told> {
+async fn converse(stream: &mut Stream, send: &[u8], queries: usize) -> io::Result<Told> {
     stream.write_all(send).await?;
 
     let mut inbox = Inbox::default();
     let mut told = Told::default();
-    let mut left = ANSWER_MAX;
-    while unanswered > 0 {
+    let (mut left, mut answered) = (ANSWER_MAX, 0);
+    while answered < queries {
         let frame = inbox.frame(stream, left).await;
-        let (tag, body) = frame.map_err(|error| last_word(told.refused.take(), error.into()))?;
+        let last = |error: FrameError| last_word(told.refused.pop().map(|(_, said)| said), error.into());
+        let (tag, body) = frame.map_err(last)?;
         left -= body.len();
         match take(&mut told, tag, body)? {
             Taken::More => {}
             // The first one counts; a server that gives up has the last word instead.
-            Taken::Error(error) => told.refused = told.refused.or(Some(error)),
-            Taken::Ready => unanswered -= 1,
+            Taken::Error(_) if told.refused.last().is_some_and(|(query, _)| *query == answered) => {}
+            Taken::Error(error) => told.refused.push((answered, error)),
+            Taken::Ready => answered += 1,
         }
     }
     drain_asynchronous(stream, &mut inbox, &mut told).await?;

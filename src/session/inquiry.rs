@@ -225,7 +225,9 @@ fn statements(
     around: &Circumstances,
 ) -> Kinds {
     let before = around.state.get();
-    let unsure = touched.prepares_amid_settings() || around.pins.has(Kinds::PREPARED);
+    // It may be about a temporary table.
+    let temporary = around.pins.has(Kinds::TEMP) || touched.kinds().has(Kinds::TEMP);
+    let unsure = touched.prepares_amid_settings() || around.pins.has(Kinds::PREPARED) || temporary;
     let mut pins = Kinds::NONE;
     let mut now = Vec::new();
     for row in of(rows, b"p") {

@@ -5,6 +5,7 @@ pub mod backend;
 pub mod cancel;
 pub mod context;
 pub mod exchange;
+mod frames;
 pub mod frontend;
 pub mod inquiry;
 mod inspection;
@@ -12,6 +13,7 @@ pub mod outbox;
 pub mod reading;
 pub mod readings;
 pub mod relay;
+pub mod replication;
 mod restore;
 pub mod routes;
 #[expect(clippy::module_inception, reason = "a session, in the room of sessions")]

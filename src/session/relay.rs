@@ -38,6 +38,8 @@ const HALF_CLOSED_GRACE: Duration = Duration::from_secs(2);
 pub(super) enum Relayed {
     /// Everything is answered, and the server is free.
     Settled,
+    /// The server has put settings back to its own start instead of the client's.
+    Unequal,
     /// The server has gone, how that showed, while nothing of the client's was with it.
     Forsaken(String),
     /// Something must come first.
@@ -86,6 +88,9 @@ impl Session {
                     LastWord::Unheard => Relayed::Forsaken("it ended the session".to_owned()),
                     LastWord::None | LastWord::Said => Relayed::Settled,
                 };
+            }
+            if x.tenancy.must_equalize() && self.is_between_requests(x) {
+                return Relayed::Unequal;
             }
             let went = match self.read_client(x, scratch, now, cx) {
                 Ok(went) => went,
@@ -136,12 +141,23 @@ impl Session {
 
     /// Whether everything is answered and the client may do without its server.
     fn is_settled(&self, x: &Exchange) -> bool {
-        x.pipeline.may_release()
-            && x.to_server.is_empty()
+        x.pipeline.may_release() && self.is_quiet(x) && !x.keeps_server(self.mode)
+    }
+
+    /// Whether everything is answered, in a transaction or not, so that something of ours may be run.
+    fn is_between_requests(&self, x: &Exchange) -> bool {
+        x.pipeline.is_between_messages()
+            && x.pipeline.status() != TransactionStatus::Failed
+            && self.is_quiet(x)
+    }
+
+    /// Whether no message is under way.
+    #[inline]
+    fn is_quiet(&self, x: &Exchange) -> bool {
+        x.to_server.is_empty()
             && x.server_in.is_empty()
             && !x.backend.is_inside_message()
             && !self.frontend.is_inside_message()
-            && !x.keeps_server(self.mode)
     }
 
     /// Reads from the server and passes it on; whether anything came.

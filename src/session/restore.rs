@@ -11,7 +11,7 @@ use crate::{
     wire::{
         error::ServerError,
         parameters::Parameters,
-        state::{Carried, enter, leave},
+        state::{Carried, Entry, enter, leave},
     },
 };
 
@@ -30,42 +30,69 @@ impl Request {
         }
         let told = ask(&mut conn.stream, &[b"DISCARD ALL"]).await?;
         conn.note(&told.parameters);
-        if told.refused.is_some() {
-            return Ok(told.refused);
+        if let Some((_, error)) = told.refused.into_iter().next() {
+            return Ok(Some(error));
         }
         conn.discarded();
         self.enter(conn, false).await
     }
 
     async fn enter(&self, conn: &mut ServerConn, check: bool) -> io::Result<Option<ServerError>> {
-        let script = script(conn, &self.parameters, &self.state);
-        let told = match (script.is_empty(), check) {
+        let script = Script::new(conn, &self.parameters, &self.state);
+        let told = match (script.queries.is_empty(), check) {
             (true, false) => Told::default(),
             (true, true) => ask(&mut conn.stream, &[b""]).await?,
-            (false, _) => ask(&mut conn.stream, &script).await?,
+            (false, _) => ask(&mut conn.stream, &script.queries).await?,
         };
         conn.note(&told.parameters);
-        if told.refused.is_some() {
-            conn.hygiene = Hygiene::Dirty;
-            return Ok(told.refused);
+        let mut gone = Vec::new();
+        for (query, error) in told.refused {
+            match script.prepares(query) {
+                Some(name) if !is_passing(&error) => gone.push(name),
+                _ => {
+                    conn.hygiene = Hygiene::Dirty;
+                    return Ok(Some(error));
+                }
+            }
         }
         if !conn.state.is_like(&self.state) {
-            self.context.worker.counters.restores.add(u64::from(!script.is_empty()));
-            conn.state = self.state.clone();
+            self.context.worker.counters.restores.add(u64::from(!script.queries.is_empty()));
+            conn.state = self.state.without_statements(&gone);
         }
         Ok(None)
     }
 }
 
+/// Whether what was refused now may be granted later: it does not lie in the statement (class 42).
+fn is_passing(error: &ServerError) -> bool {
+    !error.code.as_str().starts_with("42")
+}
+
 /// What takes a server from what it has to what a client must find, query by query: each is read by the encoding that
-/// the one before has left. Empty: nothing.
-fn script(conn: &ServerConn, parameters: &Parameters, state: &Carried) -> Vec<Vec<u8>> {
-    let mut first = leave(&conn.state, state);
-    let tracked = conn.parameters.difference_sql(parameters).unwrap_or_default();
-    first.extend_from_slice(tracked.as_bytes());
-    let mut queries = enter(&conn.state, state);
-    if !first.is_empty() {
-        queries.insert(0, first);
+/// the one before has left.
+struct Script {
+    queries: Vec<Vec<u8>>,
+    /// The statements that are prepared by SQL, and from which query on.
+    names: Vec<Box<[u8]>>,
+    names_from: usize,
+}
+
+impl Script {
+    fn new(conn: &ServerConn, parameters: &Parameters, state: &Carried) -> Self {
+        let mut first = leave(&conn.state, state);
+        let tracked = conn.parameters.difference_sql(parameters).unwrap_or_default();
+        first.extend_from_slice(tracked.as_bytes());
+        let Entry { settings, statements, last } = enter(&conn.state, state);
+        let mut queries: Vec<_> = [first, settings].into_iter().filter(|query| !query.is_empty()).collect();
+        let names_from = queries.len();
+        let (names, texts): (Vec<_>, Vec<_>) = statements.into_iter().unzip();
+        queries.extend(texts);
+        queries.extend((!last.is_empty()).then_some(last));
+        Self { queries, names, names_from }
     }
-    queries
+
+    /// The statement that is prepared by a query.
+    fn prepares(&self, query: usize) -> Option<&[u8]> {
+        self.names.get(query.checked_sub(self.names_from)?).map(|name| &**name)
+    }
 }

@@ -27,9 +27,9 @@ use crate::{
     net::Stream,
     pool::{
         account::{OpaquePolicy, PoolMode},
+        flavours::FlavourHeld,
         lease::{Finish, Refusal},
         line::WaitGuard,
-        slots::Flavour,
     },
     wire::{
         error::{PgError, SqlState},
@@ -72,7 +72,7 @@ pub struct Session {
     pub(super) schema: Arc<Schema>,
     /// ReadyForQuery messages it has got.
     pub(super) queries: u64,
-    flavour: Flavour,
+    flavour: FlavourHeld,
     /// Bytes of the client's that could not be dealt with so far.
     pub(super) inbox: Vec<u8>,
     /// Whether the inbox can be dealt with without more bytes.
@@ -150,7 +150,7 @@ pub struct Newcomer {
     /// The tracked settings it was told.
     pub parameters: Arc<Parameters>,
     /// Its start-up settings.
-    pub flavour: Flavour,
+    pub flavour: FlavourHeld,
     /// What came behind its login.
     pub unread: Vec<u8>,
 }
@@ -198,7 +198,7 @@ impl Session {
         let key = self.parameters.parse_key();
         let others = self.state.get().map_or_else(String::new, SessionState::parse_key);
         let (user, database) = (&account.user, &account.database);
-        self.scope = format!("{user}\0{database}\0{}\0{key}\0{others}", self.flavour).into();
+        self.scope = format!("{user}\0{database}\0{}\0{key}\0{others}", self.flavour.number()).into();
         self.lexicon = Lexicon::of(&self.parameters);
     }
 
@@ -307,8 +307,13 @@ impl Session {
         self.context.worker.counters.leases.add(1);
         if let Some(server) = lease.server() {
             self.entry.leased(&server.cancel);
-            let parameters = server.conn.parameters.clone();
+            let (parameters, state) = (server.conn.parameters.clone(), server.conn.state.clone());
             self.adopt(&parameters);
+            if !self.state.is_same(&state) {
+                // Alike, or without a statement prepared by SQL that could not be prepared there: what it was about
+                // is gone.
+                self.state = state;
+            }
         }
         self.entry.enter(Activity::Running, now);
         self.entry.in_transaction(Some(now));
@@ -333,6 +338,7 @@ impl Session {
     fn relaying(&mut self, mut exchange: Box<Exchange>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
         match self.relay(&mut exchange, now, cx) {
             Relayed::Settled => self.settled(exchange, now),
+            Relayed::Unequal => self.equalize(exchange, now),
             Relayed::Forsaken(why) => {
                 if let Some(lease) = &exchange.lease {
                     lease.pool().suspect(&format!("a connection that was free broke: {why}"));

@@ -33,6 +33,7 @@ pub struct Tenancy {
     /// What that statement does to the settings that are followed, once it has succeeded.
     reset: Option<Followed>,
     moved: Moved,
+    start: StartValues,
     /// What may have been touched of the state that the server must be asked about.
     touched: Option<Box<Touched>>,
     /// What the server was asked about in vain.
@@ -65,6 +66,14 @@ enum Moved {
     #[default]
     No,
     Yes,
+}
+
+/// Whether settings were put back to what they were at the server's start, which may not be the client's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum StartValues {
+    #[default]
+    Unused,
+    OfServer,
 }
 
 /// Whether the session's settings are the followed ones.
@@ -250,6 +259,20 @@ impl Tenancy {
         if !in_transaction {
             self.moved = Moved::No;
         }
+        if self.reset.is_some() {
+            self.start = StartValues::OfServer;
+        }
         self.reset.take()
+    }
+
+    /// Whether the server has settings of its own start where the client must find those of its own.
+    #[inline]
+    pub(super) fn must_equalize(&self) -> bool {
+        self.start == StartValues::OfServer
+    }
+
+    /// That was seen to.
+    pub(super) fn equalized(&mut self) {
+        self.start = StartValues::Unused;
     }
 }

@@ -136,6 +136,8 @@ impl<'a> Authentication<'a> {
 
     /// The request that offers SCRAM-SHA-256 alone.
     pub const SCRAM_SHA_256: Authentication<'static> = Authentication::Sasl(Mechanisms(b"SCRAM-SHA-256\0\0"));
+    /// The request that offers OAUTHBEARER alone.
+    pub const OAUTHBEARER: Authentication<'static> = Authentication::Sasl(Mechanisms(b"OAUTHBEARER\0\0"));
 }
 
 /// A client's first answer to an offer of SASL mechanisms (`p`).

@@ -6,6 +6,7 @@ pub mod frame;
 pub mod held;
 pub mod message;
 pub mod named;
+pub mod options;
 pub mod parameters;
 pub mod pipeline;
 pub mod schema;

@@ -204,6 +204,15 @@ fn untagged(out: &mut Vec<u8>, code: u32, body: impl FnOnce(&mut Vec<u8>)) {
     out[start..start + 4].copy_from_slice(&length.to_be_bytes());
 }
 
+/// What a replication connection is for (documentation, "Streaming Replication Protocol").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replication {
+    /// The whole cluster's WAL and files: connected to no database (`replication=true`).
+    Physical,
+    /// Logical decoding: connected to a database, and open to SQL (`replication=database`).
+    Logical,
+}
+
 /// What a client asks for when it begins a session.
 ///
 /// The bytes are kept as they came, because the encoding of a value is the client's own and not known yet; one
@@ -260,6 +269,24 @@ impl StartupMessage {
         self.pairs().filter(|(n, _)| *n == name.as_bytes()).last().map(|(_, value)| value)
     }
 
+    /// What kind of replication connection is asked for, if one is (`replication`, read as PostgreSQL reads it).
+    pub fn replication(&self) -> Result<Option<Replication>, PgError> {
+        let Some(value) = self.get("replication") else { return Ok(None) };
+        if value == b"database" {
+            return Ok(Some(Replication::Logical));
+        }
+        match boolean(value) {
+            Some(true) => Ok(Some(Replication::Physical)),
+            Some(false) => Ok(None),
+            None => {
+                let value = String::from_utf8_lossy(value);
+                let message = format!("invalid value for parameter \"replication\": \"{value}\"");
+                Err(PgError::fatal(SqlState::INVALID_PARAMETER_VALUE, message)
+                    .hint("Valid values are: \"false\", 0, \"true\", 1, \"database\"."))
+            }
+        }
+    }
+
     /// Appends the NegotiateProtocolVersion that this message calls for, if any: a newer minor version than ours, or
     /// protocol options, of which we know none.
     pub fn encode_negotiation(&self, out: &mut Vec<u8>) {
@@ -294,6 +321,19 @@ impl fmt::Debug for StartupMessage {
         let pairs = self.pairs().map(|(name, value)| (text(name), text(value)));
         write!(f, "StartupMessage 3.{} ", self.minor)?;
         f.debug_map().entries(pairs).finish()
+    }
+}
+
+/// A boolean as PostgreSQL's `parse_bool` reads it: any beginning of a word that only that word has.
+fn boolean(text: &[u8]) -> Option<bool> {
+    let text = text.to_ascii_lowercase();
+    let begins = |word: &[u8], least: usize| text.len() >= least && word.starts_with(&text);
+    if begins(b"true", 1) || begins(b"yes", 1) || begins(b"on", 2) || text == b"1" {
+        Some(true)
+    } else if begins(b"false", 1) || begins(b"no", 1) || begins(b"off", 2) || text == b"0" {
+        Some(false)
+    } else {
+        None
     }
 }
 

@@ -73,10 +73,29 @@ impl Carried {
         }
     }
 
+    /// The same without some of the statements.
+    #[must_use]
+    pub fn without_statements(&self, gone: &[&[u8]]) -> Self {
+        let Some(state) = self.get().filter(|_| !gone.is_empty()) else { return self.clone() };
+        let mut state = state.clone();
+        state.statements.retain(|name, _| !gone.contains(&&**name));
+        self.become_or_stay(state)
+    }
+
     /// What is held, if anything is.
     #[inline]
     pub fn get(&self) -> Option<&SessionState> {
         self.0.as_deref()
+    }
+
+    /// Whether both are one.
+    #[inline]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
     }
 
     /// Whether both hold the same.
@@ -223,12 +242,23 @@ pub fn leave(have: &Carried, want: &Carried) -> Vec<u8> {
     sql
 }
 
-/// What gives a server, which [`leave`] has been run on, the state that is wanted, query by query: what PostgreSQL knows
-/// of a statement prepared by SQL is the whole query it came in. Empty: nothing.
-pub fn enter(have: &Carried, want: &Carried) -> Vec<Vec<u8>> {
-    let Some(wanted) = want.get() else { return Vec::new() };
+/// What gives a server, which [`leave`] has been run on, the state that is wanted; to be run in this order, and each
+/// statement by itself: what PostgreSQL knows of one that is prepared by SQL is the whole query it came in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// Sets most settings, if there are any.
+    pub settings: Vec<u8>,
+    /// Prepare statements, each with its name.
+    pub statements: Vec<(Box<[u8]>, Vec<u8>)>,
+    /// Sets what must come last, if it is to be set.
+    pub last: Vec<u8>,
+}
+
+/// What a server lacks of the state that is wanted.
+pub fn enter(have: &Carried, want: &Carried) -> Entry {
+    let Some(wanted) = want.get() else { return Entry::default() };
     if have.is_like(want) {
-        return Vec::new();
+        return Entry::default();
     }
     let nothing = SessionState::default();
     let have = have.get().unwrap_or(&nothing);
@@ -239,11 +269,11 @@ pub fn enter(have: &Carried, want: &Carried) -> Vec<Vec<u8>> {
     let missing =
         wanted.statements.iter().filter(|(name, prepared)| have.statements.get(*name) != Some(*prepared));
     let last = LAST.iter().filter_map(|name| Some((*name, wanted.setting(name)?)));
-    let mut queries = vec![set_all(ordinary)];
-    queries.extend(missing.map(|(_, prepared)| prepared.text.to_vec()));
-    queries.push(set_all(last));
-    queries.retain(|query| !query.is_empty());
-    queries
+    Entry {
+        settings: set_all(ordinary),
+        statements: missing.map(|(name, prepared)| (name.clone(), prepared.text.to_vec())).collect(),
+        last: set_all(last),
+    }
 }
 
 /// One statement for all of them, in their order: a time limit among them holds for the next one only.
@@ -356,7 +386,11 @@ mod tests {
         ] {
             let (have, want) = (of(have), of(want));
             assert_eq!(String::from_utf8(leave(&have, &want)).unwrap(), left, "{have:?} {want:?}");
-            let queries = enter(&have, &want).join(&b"|"[..]);
+            let Entry { settings, statements, last } = enter(&have, &want);
+            let statements = statements.into_iter().map(|(_, text)| text);
+            let queries: Vec<_> = [settings].into_iter().chain(statements).chain([last]).collect();
+            let queries = queries.into_iter().filter(|query| !query.is_empty()).collect::<Vec<_>>();
+            let queries = queries.join(&b"|"[..]);
             assert_eq!(String::from_utf8(queries).unwrap(), entered, "{have:?} {want:?}");
         }
     }

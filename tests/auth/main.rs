@@ -6,7 +6,10 @@
 mod common;
 
 mod databases;
+mod directory;
 mod guessing;
 mod lookups;
 mod pgsteer;
 mod rules;
+mod tokens;
+mod verifiers;

@@ -17,8 +17,8 @@ const FIRST_OWN_OID: u32 = 16_384;
 /// statement that is prepared again under another search path.
 const PENDING: &[(&str, usize, usize)] = &[
     ("blocks", 44, 52),
-    ("definitions", 47, 60),
-    ("discarding", 39, 43),
+    ("definitions", 47, 80),
+    ("discarding", 39, 70),
     ("notifications", 0, 0),
     ("prepared", 76, 76),
     ("sequences", 33, 36),

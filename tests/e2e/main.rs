@@ -11,6 +11,7 @@ mod modes;
 mod outcome;
 mod pooling;
 mod reads;
+mod replication;
 mod stopping;
 mod store;
 mod switchover;

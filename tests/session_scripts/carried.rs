@@ -258,6 +258,57 @@ fn a_statement_prepared_under_other_settings_keeps_its_server() {
     }
 }
 
+/// What it was about is gone: then the statement is, not the request.
+#[test]
+fn a_statement_that_cannot_be_prepared_any_more_is_forgotten() {
+    let begin = r#"
+        C> Query "prepare p as select * from t"
+        >a1 Query "prepare p as select * from t"
+        a1< CommandComplete PREPARE | ReadyForQuery I
+        <C CommandComplete PREPARE | ReadyForQuery I
+        >a1 Query ~pg_prepared_statements
+        a1< DataRow p p "prepare p as select * from t" | ReadyForQuery I
+        D> Query "drop table t"
+        >a1 Query "DEALLOCATE \"p\";"
+        a1< CommandComplete DEALLOCATE | ReadyForQuery I
+        >a1 Query "drop table t"
+        a1< CommandComplete "DROP TABLE" | ReadyForQuery I
+        <D CommandComplete "DROP TABLE" | ReadyForQuery I
+        C> Query "select 1"
+        >a1 Query "prepare p as select * from t"
+        "#;
+    check(&format!(
+        r#"
+        {begin}
+        a1< Error 42P01 "relation \"t\" does not exist" | ReadyForQuery I
+        >a1 Query "select 1"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Query "execute p"
+        >a1 Query "execute p"
+        a1< Error 26000 "prepared statement \"p\" does not exist" | ReadyForQuery I
+        <C Error 26000 "prepared statement \"p\" does not exist" | ReadyForQuery I
+        pool a idle=1
+        "#
+    ));
+    // What may pass is no reason.
+    check(&format!(
+        r#"
+        {begin}
+        a1< Error 55P03 "canceling statement due to lock timeout" | ReadyForQuery I
+        <C Error 55P03 _ | ReadyForQuery I
+        >a1 Query "DISCARD ALL"
+        a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
+        C> Query "execute p"
+        >a1 Query "prepare p as select * from t"
+        a1< CommandComplete PREPARE | ReadyForQuery I
+        >a1 Query "execute p"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        "#
+    ));
+}
+
 #[test]
 fn discarding_all_is_the_clients_own() {
     check(&format!(

@@ -128,13 +128,15 @@ fn one_setting_reset_leaves_the_others() {
             a1< CommandComplete {tag} | ParameterStatus application_name "" | ReadyForQuery T
             <C CommandComplete {tag} | ParameterStatus application_name "" | ParameterStatus application_name app
             <C ReadyForQuery T
+            # The server has it from now on, too, whatever becomes of the transaction.
+            >a1 Query "SET application_name TO 'app';"
             C> Query "commit"
+            >a1 nothing
+            a1< CommandComplete SET | ParameterStatus application_name app | ReadyForQuery T
             >a1 Query commit
             a1< CommandComplete COMMIT | ReadyForQuery I
             <C CommandComplete COMMIT | ReadyForQuery I
             C> Query "select 2"
-            >a1 Query "SET application_name TO 'app';"
-            a1< CommandComplete SET | ParameterStatus application_name app | ReadyForQuery I
             >a1 Query "select 2"
             a1< CommandComplete "SELECT 1" | ReadyForQuery I
             <C CommandComplete "SELECT 1" | ReadyForQuery I

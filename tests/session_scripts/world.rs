@@ -24,6 +24,7 @@ use pgsteer::{
     },
     session::{
         context::{Context, Worker},
+        replication::{self, Post, Replication},
         routes::{Purpose, Tenant},
         session::{Ended, Newcomer, Session},
     },
@@ -33,7 +34,10 @@ use pgsteer::{
         statements::Catalog,
     },
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    task::JoinHandle,
+};
 
 use crate::servers::{Dialer, Servers};
 
@@ -257,11 +261,31 @@ impl World {
             tenant: self.tenant.clone(),
             entry,
             parameters: Arc::new(parameters),
-            flavour: self.pools.flavours().number(&flavour).unwrap(),
+            flavour: self.pools.flavours().hold(&flavour).unwrap(),
             unread: Vec::new(),
         });
         tokio::spawn(serve(session));
         ours
+    }
+
+    /// A replication connection to member `a`, as the leader or as a replica: the client's end and the server's, and
+    /// how it ends.
+    pub(crate) fn replication(
+        &mut self,
+        name: &str,
+        as_leader: bool,
+    ) -> (Client, Client, JoinHandle<replication::Ended>) {
+        let [(client, ours), (theirs, server)] = [(); 2].map(|()| tokio::io::duplex(1024));
+        let entry =
+            self.registry.register(self.tenant.account.clone(), None, self.clock.now(), b"mine").unwrap();
+        self.keys.insert(name.to_owned(), entry.key.clone());
+        let term = if as_leader { self.epoch } else { 0 };
+        let target = Target { member: "a".into(), address: Address::tcp("a", 5432), term };
+        let post = Post::new(self.context.router.clone(), &target);
+        let [ours, theirs] = [ours, theirs].map(|end| Stream::Boxed(Box::new(end)));
+        let relay = Replication::new(ours, theirs, entry, post, self.clock, b"");
+        let ended = tokio::spawn(async move { relay.run().await.1 });
+        (client, server, ended)
     }
 
     /// A cancel request with the client's key.

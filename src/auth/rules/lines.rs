@@ -224,7 +224,7 @@ impl Reader<'_> {
     }
 }
 
-fn in_words(why: Unreadable) -> String {
+pub(super) fn in_words(why: Unreadable) -> String {
     match why {
         Unreadable::Missing => "no such file or directory".to_owned(),
         Unreadable::Other(words) => words,
@@ -232,7 +232,7 @@ fn in_words(why: Unreadable) -> String {
 }
 
 /// A path as it is meant in a file: from the folder in which that is.
-fn beside(file: &Path, name: &str) -> PathBuf {
+pub(super) fn beside(file: &Path, name: &str) -> PathBuf {
     file.parent().unwrap_or(Path::new("")).join(name)
 }
 

@@ -1,21 +1,29 @@
 //! From lines to rules (`parse_hba_line`).
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{
     AuthType, CertificateName, CertificateNeed, Method, Rule, Transport,
     address::Addresses,
-    lines::{ERRORS_MAX, Line, LineError, Word},
+    lines::{ERRORS_MAX, Files, Line, LineError, Word, beside, in_words},
     names::{DatabaseName, UserName},
     options::{Options, single},
 };
-use crate::auth::ident::IdentMaps;
+use crate::auth::{ident::IdentMaps, ldap::LdapPlan, oauth::OauthPlan};
 
-/// Every line's rule. Without `maps` it is not checked whether a map exists.
-pub(super) fn rules(lines: Vec<Line>, maps: Option<&IdentMaps>, errors: &mut Vec<LineError>) -> Vec<Rule> {
+/// What lines refer to.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'a> {
+    /// Without them it is not checked whether a map exists.
+    pub(super) maps: Option<&'a IdentMaps>,
+    pub(super) files: &'a dyn Files,
+}
+
+/// Every line's rule.
+pub(super) fn rules(lines: Vec<Line>, context: Context<'_>, errors: &mut Vec<LineError>) -> Vec<Rule> {
     let mut rules = Vec::new();
     for line in lines {
-        match rule(&line, maps) {
+        match rule(&line, context) {
             Ok(rule) => rules.push(rule),
             Err(what) if errors.len() < ERRORS_MAX => errors.push(LineError { place: line.place, what }),
             Err(_) => break,
@@ -24,7 +32,7 @@ pub(super) fn rules(lines: Vec<Line>, maps: Option<&IdentMaps>, errors: &mut Vec
     rules
 }
 
-fn rule(line: &Line, maps: Option<&IdentMaps>) -> Result<Rule, String> {
+fn rule(line: &Line, context: Context<'_>) -> Result<Rule, String> {
     let transport = transport(single(line, 0, "connection type")?)?;
     let databases = line.fields.get(1).ok_or("end-of-line before database specification")?;
     let users = line.fields.get(2).ok_or("end-of-line before role specification")?;
@@ -34,9 +42,9 @@ fn rule(line: &Line, maps: Option<&IdentMaps>) -> Result<Rule, String> {
     };
     let word = single(line, next, "authentication method")?;
     let mut options = Options::of(line.fields.get(next + 1..).unwrap_or_default())?;
-    let method = method(&word.text, transport)?;
+    let method = method(&word.text, transport, &mut options, &|path| read(path, line, context.files))?;
     let map = map(&method, &mut options)?;
-    if let (Some(map), Some(maps)) = (&map, maps)
+    if let (Some(map), Some(maps)) = (&map, context.maps)
         && !maps.has(map)
     {
         return Err(format!("the map \"{map}\" is not in the auth_ident_file"));
@@ -53,6 +61,12 @@ fn rule(line: &Line, maps: Option<&IdentMaps>) -> Result<Rule, String> {
         certificate,
         map,
     })
+}
+
+/// A file that a line names, beside its own.
+fn read(path: &str, line: &Line, files: &dyn Files) -> Result<String, String> {
+    let path = beside(&line.place.file, path);
+    files.read(&path).map_err(|why| format!("cannot read {}: {}", path.display(), in_words(why)))
 }
 
 fn transport(word: &Word) -> Result<Transport, String> {
@@ -93,7 +107,12 @@ fn addresses(line: &Line) -> Result<(Addresses, usize), String> {
     Ok((Addresses::masked(base, &mask.text)?, 5))
 }
 
-fn method(name: &str, transport: Transport) -> Result<Method, String> {
+fn method(
+    name: &str,
+    transport: Transport,
+    options: &mut Options,
+    read: &dyn Fn(&str) -> Result<String, String>,
+) -> Result<Method, String> {
     Ok(match name {
         "trust" => Method::Secret(AuthType::Trust),
         "reject" => Method::Reject,
@@ -104,6 +123,8 @@ fn method(name: &str, transport: Transport) -> Result<Method, String> {
         "cert" => return Err("cert authentication is only supported on hostssl connections".to_owned()),
         "peer" | "ident" if transport == Transport::Local => Method::Peer,
         "peer" => return Err("peer authentication is only supported on local sockets".to_owned()),
+        "ldap" => Method::Ldap(Arc::new(LdapPlan::of(options)?)),
+        "oauth" => Method::Oauth(Arc::new(OauthPlan::of(options, read)?)),
         "ident" | "gss" | "sspi" | "radius" | "bsd" => {
             return Err(format!("pgsteer does not have the authentication method \"{name}\""));
         }
@@ -114,11 +135,11 @@ fn method(name: &str, transport: Transport) -> Result<Method, String> {
 fn map(method: &Method, options: &mut Options) -> Result<Option<Box<str>>, String> {
     let map = options.take("map");
     match method {
-        Method::Certificate | Method::Peer => Ok(map.map(Into::into)),
-        Method::Reject | Method::Secret(_) if map.is_some() => {
-            Err("authentication option \"map\" is only valid for the methods cert and peer".to_owned())
+        Method::Certificate | Method::Peer | Method::Oauth(_) => Ok(map.map(Into::into)),
+        _ if map.is_some() => {
+            Err("authentication option \"map\" is only valid for the methods cert, peer and oauth".to_owned())
         }
-        Method::Reject | Method::Secret(_) => Ok(None),
+        _ => Ok(None),
     }
 }
 

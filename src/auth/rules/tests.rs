@@ -275,7 +275,7 @@ fn what_makes_no_sense_is_refused() {
         ("local all all peer map=nowhere", "1: the map \"nowhere\" is not in the auth_ident_file"),
         (
             "local all all md5 map=m",
-            "1: authentication option \"map\" is only valid for the methods cert and peer",
+            "1: authentication option \"map\" is only valid for the methods cert, peer and oauth",
         ),
         (
             "host all all all md5 clientcert=verify-ca",

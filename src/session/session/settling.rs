@@ -17,15 +17,21 @@ use crate::{
     sql::touches::Kinds,
 };
 
-/// A server is being asked what its session holds.
+/// A server is being asked something of ours.
 pub(super) struct Settling {
     exchange: Box<Exchange>,
     /// The lease's number.
     number: u64,
-    touched: Box<Touched>,
-    inquiry: Inquiry,
-    around: Circumstances,
+    purpose: Purpose,
     inspected: Pin<Box<dyn Future<Output = (Lease, Inspected)> + Send>>,
+}
+
+/// What for.
+enum Purpose {
+    /// To know what its session holds.
+    Inspect(Box<Touched>, Inquiry, Circumstances),
+    /// To have the settings of the client's start instead of its own.
+    Equalize,
 }
 
 impl Session {
@@ -56,7 +62,14 @@ impl Session {
         let Some(touched) = tenancy.take_touched() else { return self.keep_server(exchange, now) };
         let around = self.circumstances(&exchange);
         match Inquiry::about(&touched, &around) {
-            Some(inquiry) => self.ask(exchange, touched, inquiry, around, now),
+            Some(inquiry) => {
+                // A cancel request that comes now is too late: it would hit the question.
+                self.entry.in_transaction(None);
+                self.entry.enter(Activity::Idle, now);
+                self.context.worker.counters.inspections.add(1);
+                let sql = inquiry.sql();
+                self.ask(exchange, sql, Purpose::Inspect(touched, inquiry, around), now)
+            }
             None => {
                 exchange.tenancy.inspected(around.pins | touched.lasting());
                 if exchange.tenancy.is_pinned() {
@@ -69,36 +82,47 @@ impl Session {
     }
 
     fn circumstances(&self, exchange: &Exchange) -> Circumstances {
-        let settings = self.context.pools.flavours().settings(self.flavour);
+        let settings = self.context.pools.flavours().settings(self.flavour.number());
         Circumstances {
             login: self.tenant.account.user.clone(),
             state: self.state.clone(),
             parameters: self.parameters.clone(),
             scope: self.scope.clone(),
             pins: exchange.tenancy.pins,
-            starts_with_role: settings.iter().any(|(name, _)| name.eq_ignore_ascii_case("role")),
+            // Switches of the server's command line may hold it, too.
+            starts_with_role: settings
+                .iter()
+                .any(|(name, _)| name.eq_ignore_ascii_case("role") || name == "options"),
         }
     }
 
-    fn ask(
-        &mut self,
-        mut exchange: Box<Exchange>,
-        touched: Box<Touched>,
-        inquiry: Inquiry,
-        around: Circumstances,
-        now: Moment,
-    ) -> Flow {
-        // A cancel request that comes now is too late: it would hit the question.
+    fn ask(&mut self, mut exchange: Box<Exchange>, sql: Vec<u8>, purpose: Purpose, now: Moment) -> Flow {
         self.entry.released();
-        self.entry.in_transaction(None);
-        self.entry.enter(Activity::Idle, now);
         let Some(lease) = exchange.lease.take() else { return self.release(exchange, now) };
-        self.context.worker.counters.inspections.add(1);
         let number = lease.number();
         let patience = self.tenant.account.settings.load().leader_wait_timeout;
-        let inspected = Box::pin(inspect(self.context.clone(), lease, inquiry.sql(), patience));
-        self.phase =
-            Phase::Settling(Box::new(Settling { exchange, number, touched, inquiry, around, inspected }));
+        let inspected = Box::pin(inspect(self.context.clone(), lease, sql, patience));
+        self.phase = Phase::Settling(Box::new(Settling { exchange, number, purpose, inspected }));
+        Flow::Again
+    }
+
+    /// Gives the server the settings of the client's start, where a reset has led to those of its own.
+    pub(super) fn equalize(&mut self, mut exchange: Box<Exchange>, now: Moment) -> Flow {
+        exchange.tenancy.equalized();
+        let server = exchange.lease.as_mut().and_then(Lease::server);
+        match server.and_then(|server| server.conn.parameters.difference_sql(&self.parameters)) {
+            Some(sql) => self.ask(exchange, sql.into_bytes(), Purpose::Equalize, now),
+            None => self.go_on(exchange),
+        }
+    }
+
+    /// The client has its server as before.
+    fn go_on(&mut self, mut exchange: Box<Exchange>) -> Flow {
+        if let Some(server) = exchange.lease.as_mut().and_then(Lease::server) {
+            self.entry.leased(&server.cancel);
+        }
+        self.resume = !self.inbox.is_empty();
+        self.phase = Phase::Relaying(exchange);
         Flow::Again
     }
 
@@ -130,12 +154,24 @@ impl Session {
             self.phase = Phase::Settling(settling);
             return Flow::Wait;
         };
-        let Settling { mut exchange, touched, inquiry, around, .. } = *settling;
+        let Settling { mut exchange, purpose, .. } = *settling;
         exchange.lease = Some(lease);
-        match inspected {
-            Inspected::Told(told) => self.learn(&mut exchange, told, touched, &inquiry, &around),
+        let told = match inspected {
+            Inspected::Told(told) => told,
             Inspected::Lost(why) => return self.cut(exchange, Cut::ServerGone(why), now),
             Inspected::NoRight => return self.cut(exchange, Cut::NoRight, now),
+        };
+        if !told.notifications.is_empty() {
+            self.outbox.push(&told.notifications);
+        }
+        if let Some(server) = exchange.lease.as_mut().and_then(Lease::server) {
+            server.conn.note(&told.parameters);
+        }
+        match purpose {
+            Purpose::Equalize => return self.go_on(exchange),
+            Purpose::Inspect(touched, inquiry, around) => {
+                self.learn(&mut exchange, &told, touched, &inquiry, &around);
+            }
         }
         if exchange.tenancy.is_pinned() {
             self.keep_server(exchange, now)
@@ -148,20 +184,12 @@ impl Session {
     fn learn(
         &mut self,
         exchange: &mut Exchange,
-        told: Told,
+        told: &Told,
         touched: Box<Touched>,
         inquiry: &Inquiry,
         around: &Circumstances,
     ) {
-        if !told.notifications.is_empty() {
-            self.outbox.push(&told.notifications);
-        }
-        let server = exchange.lease.as_mut().and_then(Lease::server);
-        let mut server = server.map(|server| &mut server.conn);
-        if let Some(conn) = &mut server {
-            conn.note(&told.parameters);
-        }
-        if let Some(error) = told.refused {
+        if let Some((_, error)) = told.refused.first() {
             tracing::info!(
                 user = %self.tenant.account.user, database = %self.tenant.account.database,
                 sqlstate = error.code.as_str(), "a server did not say what a session holds"
@@ -171,8 +199,8 @@ impl Session {
             return;
         }
         let Findings { state, pins } = inquiry.findings(&told.rows, &touched, around);
-        if let Some(conn) = server {
-            conn.state = state.clone();
+        if let Some(server) = exchange.lease.as_mut().and_then(Lease::server) {
+            server.conn.state = state.clone();
         }
         exchange.tenancy.inspected(pins);
         if !self.state.is_like(&state) {
@@ -204,14 +232,9 @@ impl Session {
                 return self.cut(exchange, Cut::ClientFault(too_many(self)), now);
             }
         }
-        if let Some(server) = exchange.lease.as_mut().and_then(Lease::server) {
-            self.entry.leased(&server.cancel);
-        }
         self.entry.in_transaction(None);
         self.entry.enter(Activity::Pinned, now);
-        self.resume = !self.inbox.is_empty();
-        self.phase = Phase::Relaying(exchange);
-        Flow::Again
+        self.go_on(exchange)
     }
 
     fn tell_of_pin(&self, pins: Kinds, kept: bool) {

@@ -26,7 +26,7 @@ impl Session {
             tether: &self.entry.tether,
             parameters: &self.parameters,
             state: &self.state,
-            flavour: self.flavour,
+            flavour: self.flavour.number(),
         }
     }
 

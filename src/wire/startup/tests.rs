@@ -90,6 +90,35 @@ fn parameters_are_kept_as_they_came() {
 }
 
 #[test]
+fn replication_is_a_boolean_or_a_database() {
+    use Replication::{Logical, Physical};
+    for (value, expected) in [
+        (&b"true"[..], Ok(Some(Physical))),
+        (b"TR", Ok(Some(Physical))),
+        (b"yes", Ok(Some(Physical))),
+        (b"on", Ok(Some(Physical))),
+        (b"1", Ok(Some(Physical))),
+        (b"database", Ok(Some(Logical))),
+        (b"false", Ok(None)),
+        (b"f", Ok(None)),
+        (b"no", Ok(None)),
+        (b"of", Ok(None)),
+        (b"0", Ok(None)),
+        (b"o", Err(())),
+        (b"", Err(())),
+        (b"Database", Err(())),
+        (b"trues", Err(())),
+        (b"10", Err(())),
+        (b"\xff", Err(())),
+    ] {
+        let bytes = startup(0, &[&b"replication\0"[..], value, b"\0\0"].concat());
+        let Ok(Some((StartupPacket::Startup(message), _))) = decode(&bytes) else { panic!("no startup") };
+        assert_eq!(message.replication().map_err(drop), expected, "{}", value.escape_ascii());
+    }
+    assert_eq!(StartupMessage::from_parameters([].into_iter()).replication(), Ok(None));
+}
+
+#[test]
 fn newer_versions_and_options_are_negotiated_down() {
     use Protocol::{V3_0, V3_2};
     for (minor, body, spoken, told) in [

@@ -1,0 +1,185 @@
+//! Tokens made here, and what comes of them.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _},
+};
+use serde_json::json;
+
+use super::*;
+
+const NOW: u64 = 1_800_000_000;
+
+enum Signer {
+    Ed(Ed25519KeyPair),
+    Ec(EcdsaKeyPair),
+}
+
+impl Signer {
+    fn ed() -> Self {
+        let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        Self::Ed(Ed25519KeyPair::from_pkcs8(key.as_ref()).unwrap())
+    }
+
+    fn ec() -> Self {
+        let random = SystemRandom::new();
+        let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        Self::Ec(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.as_ref(), &random).unwrap())
+    }
+
+    fn jwk(&self, kid: &str) -> Value {
+        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        match self {
+            Self::Ed(key) => {
+                json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": text(key.public_key().as_ref())})
+            }
+            Self::Ec(key) => {
+                let (x, y) = key.public_key().as_ref()[1..].split_at(32);
+                json!({"kty": "EC", "crv": "P-256", "kid": kid, "x": text(x), "y": text(y)})
+            }
+        }
+    }
+
+    fn sign(&self, header: &Value, claims: &Value) -> String {
+        let text = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", text(header), text(claims));
+        let signature = match self {
+            Self::Ed(key) => key.sign(signed.as_bytes()).as_ref().to_vec(),
+            Self::Ec(key) => key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap().as_ref().to_vec(),
+        };
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+}
+
+fn plan(options: &str, keys: &[Value]) -> Result<OauthPlan, String> {
+    let keys = json!({ "keys": keys }).to_string();
+    let mut options = Options::parse(options)?;
+    let plan = OauthPlan::of(&mut options, |file| match file {
+        "keys" => Ok(keys.clone()),
+        "garbled" => Ok("[]".to_owned()),
+        _ => Err(format!("cannot read {file}")),
+    })?;
+    options.none_is_left("oauth").map(|()| plan)
+}
+
+const OPTIONS: &str = "issuer=https://i.org audience=db scope=read jwksfile=keys";
+
+#[test]
+fn options() {
+    let keys = [Signer::ed().jwk("k")];
+    for (options, error) in [
+        ("issuer=a audience=b scope=c", "the method oauth needs the option \"jwksfile\""),
+        ("audience=b scope=c jwksfile=keys", "the method oauth needs the option \"issuer\""),
+        ("issuer=a scope=c jwksfile=keys", "the method oauth needs the option \"audience\""),
+        ("issuer=a audience=b jwksfile=keys", "the method oauth needs the option \"scope\""),
+        ("issuer=a audience=b scope=c jwksfile=none", "cannot read none"),
+        (
+            "issuer=a audience=b scope=c jwksfile=keys token=x",
+            "invalid value for token: \"x\"; bearer or password is expected",
+        ),
+    ] {
+        assert_eq!(plan(options, &keys).err().as_deref(), Some(error));
+    }
+    let garbled = plan("issuer=a audience=b scope=c jwksfile=garbled", &keys).err().unwrap();
+    assert!(garbled.starts_with("garbled is no set of keys (RFC 7517): "), "{garbled}");
+    assert_eq!(plan(OPTIONS, &[]).err().as_deref(), Some("there is no key in keys"));
+    assert_eq!(plan(OPTIONS, &keys).unwrap().shown, Shown::Bearer);
+}
+
+#[test]
+fn tokens() {
+    let (ed, ec, other) = (Signer::ed(), Signer::ec(), Signer::ed());
+    let plan = plan(OPTIONS, &[ec.jwk("2"), ed.jwk("1")]).unwrap();
+    let good = json!({
+        "iss": "https://i.org", "aud": ["x", "db"], "exp": NOW + 60, "nbf": NOW, "scope": "write read", "sub": "alice"
+    });
+    let with = |name: &str, value: Value| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        claims
+    };
+    let ed_header = json!({"alg": "EdDSA", "kid": "1"});
+    let judge =
+        |signer: &Signer, header: &Value, claims: &Value| plan.judge(&signer.sign(header, claims), NOW);
+    for (signer, header) in [
+        (&ed, &ed_header),
+        (&ec, &json!({"alg": "ES256", "kid": "2"})),
+        (&ed, &json!({"alg": "EdDSA"})),
+        (&ec, &json!({"alg": "ES256"})),
+    ] {
+        assert_eq!(judge(signer, header, &good).as_deref(), Ok("alice"), "{header}");
+    }
+    for (claims, expected) in [
+        (with("scp", json!(["read"])), Ok("alice")),
+        (with("aud", json!("db")), Ok("alice")),
+        (with("exp", json!(NOW - 29)), Ok("alice")),
+        (with("exp", json!(NOW - 30)), Err("the token has expired")),
+        (with("nbf", json!(NOW + 31)), Err("the token is not valid yet")),
+        (with("nbf", json!("soon")), Err("the token is not valid yet")),
+        (with("scope", json!("write readonly")), Err("the token does not allow \"read\"")),
+        (with("sub", json!("")), Err("the token has no claim \"sub\"")),
+        (with("sub", json!(1)), Err("the token has no claim \"sub\"")),
+        (with("aud", json!("other")), Err("the token cannot be verified: InvalidAudience")),
+        (with("iss", json!("https://j.org")), Err("the token cannot be verified: InvalidIssuer")),
+    ] {
+        let judged = judge(&ed, &ed_header, &claims);
+        assert_eq!(judged.as_deref().map_err(String::as_str), expected, "{claims}");
+    }
+    for missing in ["exp", "iss", "aud"] {
+        let mut claims = good.clone();
+        claims.as_object_mut().unwrap().remove(missing);
+        let why = judge(&ed, &ed_header, &claims).unwrap_err();
+        assert!(why.starts_with("the token cannot be verified: "), "{missing}: {why}");
+    }
+    for (signer, header, why) in [
+        (&other, &ed_header, "the token cannot be verified: InvalidSignature"),
+        (
+            &ed,
+            &json!({"alg": "EdDSA", "kid": "3"}),
+            "the token cannot be verified: no key has its identifier",
+        ),
+        (&ed, &json!({"alg": "HS256", "kid": "1"}), "a token signed by HS256 is not taken"),
+    ] {
+        assert_eq!(judge(signer, header, &good).unwrap_err(), why);
+    }
+    let none = judge(&ed, &json!({"alg": "none"}), &good).unwrap_err();
+    assert!(none.starts_with("no signed token: "), "{none}");
+    assert!(plan.judge("x.y.z", NOW).is_err() && plan.judge("", NOW).is_err());
+    assert_eq!(
+        String::from_utf8(plan.discovery()).unwrap(),
+        "{\"openid-configuration\":\"https://i.org/.well-known/openid-configuration\",\"scope\":\"read\",\"status\":\"invalid_token\"}"
+    );
+}
+
+#[test]
+fn first_messages() {
+    let malformed = "malformed OAUTHBEARER message";
+    for (message, expected) in [
+        ("n,,\u{1}auth=Bearer a.b-c~d+e/f==\u{1}\u{1}", Ok(Hello::Token("a.b-c~d+e/f=="))),
+        ("y,,\u{1}host=h\u{1}auth=bearer  x\u{1}port=5\u{1}\u{1}", Ok(Hello::Token("x"))),
+        ("n,,\u{1}auth=\u{1}\u{1}", Ok(Hello::Discovery)),
+        ("n,a=me,\u{1}auth=\u{1}\u{1}", Err("client uses authorization identity, but it is not supported")),
+        ("n,,\u{1}auth=Basic x\u{1}\u{1}", Err(malformed)),
+        ("n,,\u{1}auth=Bearer \u{1}\u{1}", Err(malformed)),
+        ("n,,\u{1}auth=Bearer a b\u{1}\u{1}", Err(malformed)),
+        ("n,,\u{1}auth=Bearer x\u{1}auth=Bearer y\u{1}\u{1}", Err(malformed)),
+        ("n,,\u{1}host=h\u{1}\u{1}", Err(malformed)),
+        ("n,,\u{1}\u{1}", Err(malformed)),
+        ("n,,auth=Bearer x", Err(malformed)),
+        ("n", Err(malformed)),
+        ("", Err(malformed)),
+    ] {
+        assert_eq!(hello(message.as_bytes()), expected, "{message:?}");
+    }
+    assert!(hello(b"p=tls-unique,,\x01auth=\x01\x01").is_err_and(|why| why.contains("channel binding")));
+    assert!(hello(b"n,,\x01auth=Bearer \xff\x01\x01").is_err());
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(message: Vec<u8>, token in "[ -~]{0,80}") {
+        let _ = hello(&message);
+        let _ = plan(OPTIONS, &[Signer::ed().jwk("k")]).unwrap().judge(&token, NOW);
+    }
+}
