@@ -20,3 +20,5 @@ pub use patience::Patience;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

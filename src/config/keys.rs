@@ -10,6 +10,7 @@ use super::{
     listen_address::{FileMode, ListenAddress},
     network::Network,
     secret::Secret,
+    tls_keys::{ClientTls, ServerTls},
     value::{Delay, OrOff, Size, Value},
     words::{
         Balance, Fallback, LogFormat, LogLevel, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader,
@@ -330,6 +331,8 @@ pub(super) fn sections() -> Vec<(&'static str, &'static str, Vec<Key>)> {
         of::<ClusterKeys>(),
         of::<Replicas>(),
         of::<ListenKeys>(),
+        of::<ClientTls>(),
+        of::<ServerTls>(),
         of::<Pool>(),
         of::<DatabaseKeys>(),
         of::<UserKeys>(),

@@ -224,7 +224,7 @@ pub struct PoolSettings {
     /// A client idle while it keeps a server so.
     pub pin_timeout: Option<Duration>,
     /// Whether unnamed statements are mapped to prepared ones.
-    pub map_unnamed_statements: bool,
+    pub unnamed_statements: UnnamedStatements,
     /// Which of several idle servers a client gets.
     pub rotation: Rotation,
 }
@@ -236,6 +236,15 @@ pub enum Rotation {
     Off,
     /// Another one each time.
     On,
+}
+
+/// What is done with unnamed statements (`map_unnamed_statements`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnnamedStatements {
+    /// Where it can be, one that a server has prepared is used instead.
+    Mapped,
+    /// They are passed on as they are.
+    PassedOn,
 }
 
 impl PoolSettings {
@@ -302,9 +311,11 @@ impl PoolSettings {
                 .clone(),
             pin_max: number(database.and_then(|d| d.pin_max).unwrap_or(pool.pin_max)),
             pin_timeout: pool.pin_timeout.0,
-            map_unnamed_statements: database
-                .and_then(|d| d.map_unnamed_statements)
-                .unwrap_or(pool.map_unnamed_statements),
+            unnamed_statements: match database.and_then(|d| d.map_unnamed_statements) {
+                Some(true) => UnnamedStatements::Mapped,
+                None if pool.map_unnamed_statements => UnnamedStatements::Mapped,
+                Some(false) | None => UnnamedStatements::PassedOn,
+            },
             rotation: if pool.rotate_servers { Rotation::On } else { Rotation::Off },
         }
     }

@@ -6,7 +6,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::slots::SlotLimits;
 use crate::{
-    auth::secrets::Credential, net::conveyed::Preface, sql::touches::FunctionNames, wire::startup::Protocol,
+    auth::secrets::Credential, server::Approach, sql::touches::FunctionNames, wire::startup::Protocol,
 };
 
 /// When a server goes back to its pool (`pool_mode`).
@@ -58,8 +58,8 @@ pub struct PoolSettings {
     pub fallback_size: usize,
     /// The newest version of the protocol to ask servers for.
     pub protocol: Protocol,
-    /// What servers are told before anything else.
-    pub preface: Preface,
+    /// How servers are reached.
+    pub approach: Approach,
     /// Opening a server takes no longer.
     pub connect_timeout: Duration,
     /// After a refused login no other is tried for as long.

@@ -15,8 +15,11 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    net::{Address, conveyed::Preface},
-    server::conn::{End, ServerConn},
+    net::Address,
+    server::{
+        Approach,
+        conn::{End, ServerConn},
+    },
     wire::{error::PgError, startup::BackendKey},
 };
 
@@ -49,8 +52,8 @@ pub struct Server {
 pub struct CancelTarget {
     /// The server's address.
     pub address: Address,
-    /// What it is told first.
-    pub preface: Preface,
+    /// How it is reached there.
+    pub approach: Approach,
     /// The key it gave.
     pub key: BackendKey,
     pub(super) server: ServerId,
@@ -61,10 +64,10 @@ pub struct CancelTarget {
 }
 
 impl CancelTarget {
-    pub(super) fn new(address: Address, preface: Preface, key: BackendKey, server: ServerId) -> Self {
+    pub(super) fn new(address: Address, approach: Approach, key: BackendKey, server: ServerId) -> Self {
         Self {
             address,
-            preface,
+            approach,
             key,
             server,
             on_their_way: AtomicUsize::new(0),
@@ -74,8 +77,8 @@ impl CancelTarget {
     }
 
     /// Of a server that is in no pool.
-    pub fn unpooled(address: Address, preface: Preface, key: BackendKey) -> Self {
-        Self::new(address, preface, key, 0)
+    pub fn unpooled(address: Address, approach: Approach, key: BackendKey) -> Self {
+        Self::new(address, approach, key, 0)
     }
 
     /// A cancel request sets out; it has ended when the guard is dropped, and gone astray if that happens before it

@@ -14,6 +14,7 @@ use crate::{
         pools::SharedLimits,
         slots::{Reuse, SlotLimits},
     },
+    server::Approach,
     sql::touches::FunctionNames,
     wire::startup::Protocol,
 };
@@ -36,6 +37,7 @@ fn limit(number: Option<u32>) -> usize {
 /// What the pool of this user and database, as the client named them, goes by on this cluster.
 pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user: &str) -> PoolSettings {
     let pool = config.pool_settings(database, user);
+    let approach = approach(config, cluster, Some(database));
     let cluster = config.clusters.get(cluster);
     let replicas = cluster.map_or(&config.keys.replicas, |cluster| &cluster.replicas);
     PoolSettings {
@@ -61,7 +63,6 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
         },
         fallback_size: count(replicas.fallback_connections_max.get()),
         protocol: cluster.map_or(Protocol::NEWEST, |cluster| protocol(cluster.protocol)),
-        preface: cluster.map_or(Preface::None, |cluster| preface(cluster.proxy_header)),
         connect_timeout: pool.server_connect_timeout,
         login_retry: pool.server_login_retry,
         check_delay: pool.server_check_delay,
@@ -72,11 +73,12 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
         opaque: opaque_policy(&pool),
         pin_max: pool.pin_max.map(count),
         pin_timeout: pool.pin_timeout,
-        map_unnamed: pool.map_unnamed_statements,
+        map_unnamed: pool.unnamed_statements == config::UnnamedStatements::Mapped,
         client_idle_timeout: pool.client_idle_timeout,
         idle_transaction_timeout: pool.idle_transaction_timeout,
         query_timeout: pool.query_timeout,
         transaction_timeout: pool.transaction_timeout,
+        approach,
     }
 }
 
@@ -125,8 +127,14 @@ pub(super) const fn protocol(max: MaxProtocol) -> Protocol {
     }
 }
 
+/// How the servers of a cluster are reached, for this database where there is one.
+pub(super) fn approach(config: &Config, cluster: &str, database: Option<&str>) -> Approach {
+    let header = config.clusters.get(cluster).map_or(ProxyHeader::Off, |cluster| cluster.proxy_header);
+    Approach { preface: preface(header), tls: config.server_tls(cluster, database).clone() }
+}
+
 /// What servers are told before anything else.
-pub(super) const fn preface(header: ProxyHeader) -> Preface {
+const fn preface(header: ProxyHeader) -> Preface {
     match header {
         ProxyHeader::Off => Preface::None,
         ProxyHeader::V1 => Preface::Own(Version::V1),

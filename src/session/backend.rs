@@ -139,6 +139,16 @@ impl Backend {
             }
             let left = splice.rest();
             let Some(header) = Header::read(left)? else { break };
+            if pipeline.keeps_sequence() {
+                match refused(header, left, pipeline, client)? {
+                    Refusal::Unclear => break,
+                    Refusal::Refused(bytes) => {
+                        splice.skip(bytes);
+                        continue;
+                    }
+                    Refusal::Aside | Refusal::None => {}
+                }
+            }
             let understood =
                 matches!(header.tag, b'Z' | b'S' | b'E' | b'C') && header.total <= WHOLE_BYTES_MAX;
             if understood && left.len() < header.total {
@@ -157,12 +167,14 @@ impl Backend {
             let last = pipeline.len() == 1;
             let passage = pipeline.received(header.tag, status, &mut undo)?;
             match header.tag {
+                b'Z' if passage == Passage::Swallow => {}
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
-                b'E' if is_fatal(message) => self.last_word = LastWord::Said,
+                b'E' => self.failed(message, client),
                 b'S' if understood => {
                     progress.settings_changed |= setting(message, conn, client);
                 }
-                b'C' if client.tenancy.holds_client() => {
+                b'G' => client.tenancy.copy_begins(pipeline.is_in_sequence()),
+                b'C' if client.tenancy.awaits_answer() => {
                     command_tag(&message[HEADER_BYTES..], conn, client);
                     client.tenancy.completed(last);
                 }
@@ -172,32 +184,25 @@ impl Backend {
                 client.tenancy.answered(pipeline.is_in_sequence());
             }
             let remaining = header.total - message.len();
-            match passage {
-                Passage::Pass => {
-                    splice.pass(message.len());
-                    self.rest = Rest::Pass(remaining);
-                }
-                Passage::Swallow => {
-                    splice.skip(message.len());
-                    self.rest = Rest::Skip(remaining);
-                }
-                Passage::NameTwice(name) => {
-                    naming::rename(message, &name, splice.insert());
-                    splice.skip(message.len());
-                    self.rest = Rest::Skip(remaining);
-                }
-                Passage::Name(serial) if understood && naming::names_ours(message) => {
-                    let name = client.frontend.statements.name_of(serial).unwrap_or_default();
-                    naming::rename(message, name, splice.insert());
-                    splice.skip(message.len());
-                }
-                Passage::Name(_) => {
-                    splice.pass(message.len());
-                    self.rest = Rest::Pass(remaining);
-                }
+            let statements = &client.frontend.statements;
+            if let Some(name) = naming::clients_name(&passage, message, pipeline, statements) {
+                naming::rename(message, &name, splice.insert());
+            } else if passage != Passage::Swallow {
+                splice.pass(message.len());
+                self.rest = Rest::Pass(remaining);
+                continue;
             }
+            splice.skip(message.len());
+            self.rest = Rest::Skip(remaining);
         }
         Ok(Received { taken: splice.taken(), bytes: splice.finish(), progress })
+    }
+
+    fn failed(&mut self, message: &[u8], client: &mut ClientSide<'_>) {
+        client.tenancy.failed();
+        if is_fatal(message) {
+            self.last_word = LastWord::Said;
+        }
     }
 
     fn rest(&mut self, splice: &mut Splice<'_>) {
@@ -217,6 +222,29 @@ impl Backend {
             self.rest = Rest::None;
         }
     }
+}
+
+/// Whether the server refuses what we put in place of the client's unnamed statement: then the sequence is to be sent
+/// again, and what was said of it is dropped.
+#[cold]
+fn refused(
+    header: Header,
+    left: &[u8],
+    pipeline: &mut Pipeline,
+    client: &ClientSide<'_>,
+) -> Result<Refusal, Malformed> {
+    let refusal = refusal::read(header, left)?;
+    match refusal {
+        Refusal::Unclear | Refusal::Aside => return Ok(refusal),
+        Refusal::Refused(_)
+            if client.frontend.stand_in().is_some_and(|statement| pipeline.send_again(statement)) =>
+        {
+            return Ok(refusal);
+        }
+        Refusal::Refused(_) | Refusal::None => {}
+    }
+    pipeline.forget_sequence();
+    Ok(Refusal::None)
 }
 
 fn ready(
@@ -314,6 +342,9 @@ const fn own_answer(answer: OwnAnswer) -> &'static [u8] {
 }
 
 mod naming;
+mod refusal;
+
+use refusal::Refusal;
 
 #[cfg(test)]
 mod tests;

@@ -193,6 +193,9 @@ impl Session {
             kept.extend_from_slice(&input[..bytes]);
             &kept[..]
         };
+        if !x.to_server.is_empty() {
+            x.pipeline.forget_sequence();
+        }
         let mut client = ClientSide {
             frontend: &mut self.frontend,
             parameters: &mut self.parameters,
@@ -212,6 +215,9 @@ impl Session {
         let left = &received[passed.taken..];
         if !left.is_empty() {
             x.server_in = left.to_vec();
+        }
+        if let Some(again) = x.pipeline.take_again() {
+            self.write_server(x, &again, now, cx)?;
         }
         self.note(progress, x, now)?;
         Ok(true)
@@ -355,6 +361,7 @@ impl Session {
             Stop::Terminated => x.client = ClientEnd::Terminated,
         }
         if !forwarded.bytes.is_empty() {
+            x.pipeline.sent_bytes(forwarded.bytes);
             self.write_server(x, forwarded.bytes, now, cx)?;
         }
         if x.pipeline.only_own_answers() {

@@ -13,6 +13,7 @@ use crate::{
     wire::{
         parameters::Parameters,
         pipeline::{Block, Conduct, Followed},
+        statements::UnnamedAt,
     },
 };
 
@@ -30,6 +31,7 @@ pub struct Tenancy {
     pub settings: Settings,
     /// A statement whose outcome decides how to go on.
     pub awaited: Awaited,
+    copy: CopyAwaited,
     /// What that statement does to the settings that are followed, once it has succeeded.
     reset: Option<Followed>,
     moved: Moved,
@@ -40,16 +42,6 @@ pub struct Tenancy {
     unread: Option<Box<Touched>>,
     /// What keeps the client on this server.
     pub pins: Kinds,
-}
-
-/// Whose the server's unnamed statement is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum UnnamedAt {
-    /// Anybody's.
-    #[default]
-    Unknown,
-    /// This client's.
-    Ours,
 }
 
 /// Whether a named portal may hold a statement that must be awaited.
@@ -100,17 +92,42 @@ pub enum Awaited {
     Report,
 }
 
+/// Whether a statement is under way that may take data from the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum CopyAwaited {
+    #[default]
+    No,
+    /// It is: nothing is read from the client before it is known whether it does.
+    Yes,
+}
+
 impl Tenancy {
     /// Whether nothing may be read from the client now.
     #[inline]
     pub const fn holds_client(&self) -> bool {
+        matches!(self.awaited, Awaited::Answer(_)) || matches!(self.copy, CopyAwaited::Yes)
+    }
+
+    /// Whether nothing may be read from the client before a statement is answered.
+    #[inline]
+    pub const fn awaits_answer(&self) -> bool {
         matches!(self.awaited, Awaited::Answer(_))
+    }
+
+    /// A statement that may take data from the client was sent.
+    pub(super) fn await_copy(&mut self) {
+        self.copy = CopyAwaited::Yes;
+    }
+
+    /// The server takes data from the client.
+    pub(super) fn copy_begins(&mut self, in_sequence: bool) {
+        self.answered(in_sequence);
     }
 
     /// A portal was bound; what it may do counts when it is run.
     pub(super) fn bind(&mut self, conduct: Conduct, named: bool) {
         self.bound = conduct;
-        if named && conduct.must_be_awaited() {
+        if named && conduct.must_be_told_apart() {
             self.portals = NamedPortals::MustBeAwaited;
         }
     }
@@ -147,11 +164,19 @@ impl Tenancy {
 
     /// A statement has succeeded; `last` if it is the last that was sent.
     pub(super) fn completed(&mut self, last: bool) {
-        if let Awaited::Answer(followed @ (Followed::Reset(_) | Followed::AllReset)) = self.awaited
-            && last
-        {
-            self.reset = Some(followed);
+        match self.awaited {
+            Awaited::Answer(followed @ (Followed::Reset(_) | Followed::AllReset)) if last => {
+                self.reset = Some(followed);
+            }
+            // Set again before the reset was reported: the server's report says what it came to.
+            Awaited::Answer(Followed::Changed) => self.reset = None,
+            Awaited::Answer(_) | Awaited::Nothing | Awaited::Report => {}
         }
+    }
+
+    /// A statement has failed, and with it what the same transaction has reset.
+    pub(super) fn failed(&mut self) {
+        self.reset = None;
     }
 
     /// A statement that is about to run, or may be, touches state of the session.
@@ -249,6 +274,7 @@ impl Tenancy {
 
     /// Everything sent is answered.
     pub(super) fn answered(&mut self, sequence_is_open: bool) {
+        self.copy = CopyAwaited::No;
         if self.awaited != Awaited::Nothing {
             self.awaited = if sequence_is_open { Awaited::Report } else { Awaited::Nothing };
         }

@@ -299,6 +299,16 @@ pub enum Unnamed {
     Shared(Arc<Statement>),
 }
 
+/// Whose the server's own unnamed statement is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnnamedAt {
+    /// Anybody's.
+    #[default]
+    Unknown,
+    /// The client's.
+    Ours,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

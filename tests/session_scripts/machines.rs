@@ -247,6 +247,7 @@ impl Stage {
         match forwarded {
             Ok(forwarded) => {
                 server.heard.extend_from_slice(forwarded.bytes);
+                pipeline.sent_bytes(forwarded.bytes);
                 client.inbox.drain(..forwarded.taken);
                 backend.own_answers(pipeline, &mut client.heard);
             }
@@ -275,6 +276,7 @@ impl Stage {
             Ok(received) => {
                 client.heard.extend_from_slice(received.bytes);
                 server.said.drain(..received.taken);
+                server.heard.extend(pipeline.take_again().unwrap_or_default());
             }
             Err(fault) => panic!("{fault}"),
         }

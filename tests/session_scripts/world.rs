@@ -9,7 +9,7 @@ use pgsteer::{
         fence::Fence,
         ids::{MemberName, Term},
     },
-    net::{Address, Dial, Stream, conveyed::Preface},
+    net::{Address, Dial, Stream},
     pool::{
         account::{Account, PoolMode, PoolSettings},
         pools::{Pools, Report, SharedLimits},
@@ -68,7 +68,6 @@ impl Default for Setup {
             limits,
             fallback_size: 1,
             protocol: Protocol::NEWEST,
-            preface: Preface::None,
             connect_timeout: Duration::from_secs(3),
             login_retry: Duration::from_secs(1),
             check_delay: Duration::from_secs(30),
@@ -84,6 +83,7 @@ impl Default for Setup {
             idle_transaction_timeout: None,
             query_timeout: None,
             transaction_timeout: None,
+            approach: pgsteer::server::Approach::default(),
         };
         Self { settings, purpose: Purpose::Write, capacity: 256 * 1024 }
     }

@@ -84,7 +84,7 @@ fn the_defaults_are_the_contract() {
         opaque_function_names: vec![],
         pin_max: None,
         pin_timeout: None,
-        map_unnamed_statements: true,
+        unnamed_statements: UnnamedStatements::Mapped,
         rotation: Rotation::Off,
     };
     assert_eq!(settings, expected);
