@@ -280,6 +280,8 @@ impl Relay {
             state: &pgsteer::wire::state::Carried::NOTHING,
             opaque: None,
             vigilance: pgsteer::session::frontend::Vigilance::Suspects,
+            sequences: pgsteer::session::frontend::Sequences::Own,
+            sequences_are_read: &std::sync::atomic::AtomicBool::new(false),
         };
         let sent = frontend.forward(black_box(request), out, conn, pipeline, tenancy, &terms);
         let sent = sent.is_ok_and(|sent| sent.taken == request.len() && !sent.bytes.is_empty());

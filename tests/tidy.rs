@@ -10,8 +10,9 @@ use std::{
 };
 
 /// The rooms, in layers: a module imports only from layers above its own, and from its own room.
-const LAYERS: [&[&str]; 14] = [
-    &["clock", "metrics", "config"],
+const LAYERS: [&[&str]; 15] = [
+    &["clock", "metrics", "tls"],
+    &["config"],
     &["wire"],
     &["sql"],
     &["auth"],
@@ -28,7 +29,8 @@ const LAYERS: [&[&str]; 14] = [
 ];
 
 /// Rooms, and parts of rooms, that decide without looking at sockets, time or the configuration.
-const PURE: [&str; 7] = ["wire", "sql", "auth", "route", "cluster/observer", "pool/slots", "notify/hub"];
+const PURE: [&str; 8] =
+    ["tls", "wire", "sql", "auth", "route", "cluster/observer", "pool/slots", "notify/hub"];
 
 /// What pure code has no business with, besides `crate::config`.
 const IMPURE: [&str; 5] = ["crate::config", "Instant::now", "SystemTime::now", "tokio::time", "tokio::net"];

@@ -69,7 +69,7 @@ fn traffic(page: &mut Page, view: &View) {
     }
     let mut waits = [Reading::default(); 3];
     let (mut cutoffs, mut aborted, mut rejected) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let mut pins = BTreeMap::new();
+    let (mut pins, mut found) = (BTreeMap::new(), BTreeMap::new());
     for worker in all() {
         worker.server_waits.add_to(&mut waits[0]);
         worker.leader_waits.add_to(&mut waits[1]);
@@ -78,11 +78,13 @@ fn traffic(page: &mut Page, view: &View) {
         worker.aborted.add_to(&mut aborted);
         worker.rejected.add_to(&mut rejected);
         worker.pins.add_to(&mut pins);
+        worker.found.add_to(&mut found);
     }
     for (what, reading) in ["server", "leader", "replica"].into_iter().zip(&waits) {
         page.add_histogram(&table::WAITS, [what], reading);
     }
     counts(page, &table::PINS, &pins);
+    counts(page, &table::HIDDEN, &found);
     counts(page, &table::CUTOFFS, &cutoffs);
     counts(page, &table::ABORTED, &aborted);
     counts(page, &table::REJECTED, &rejected);

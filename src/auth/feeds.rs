@@ -53,8 +53,8 @@ pub const fn feeds(client: AuthType, secret: SecretKind, server: ServerMethod) -
             Err("An md5 hash cannot answer a server that wants the password; it is needed itself.")
         }
         (Left::Nothing, _) => Err(
-            "With auth_type = \"trust\" or \"peer\" a client brings no secret, and the one that is known \
-                                   (a SCRAM verifier or none) cannot log in; the password itself is needed.",
+            "With auth_type = \"trust\", \"peer\" or \"cert\" a client brings no secret, and the one that is known \
+                 (a SCRAM verifier or none) cannot log in; the password itself is needed.",
         ),
     }
 }
@@ -62,9 +62,7 @@ pub const fn feeds(client: AuthType, secret: SecretKind, server: ServerMethod) -
 const fn left_over(client: AuthType, secret: SecretKind) -> Result<Left, &'static str> {
     Ok(match (client, secret) {
         (AuthType::Plain, SecretKind::Scram | SecretKind::Md5 | SecretKind::Password)
-        | (AuthType::ScramSha256 | AuthType::Md5 | AuthType::Peer | AuthType::Trust, SecretKind::Password) => {
-            Left::Password
-        }
+        | (_, SecretKind::Password) => Left::Password,
         (AuthType::ScramSha256 | AuthType::Md5, SecretKind::Scram) => Left::ScramKeys,
         (AuthType::Md5 | AuthType::Peer | AuthType::Trust, SecretKind::Md5) => Left::Md5Hash,
         (AuthType::Peer | AuthType::Trust, SecretKind::Scram | SecretKind::Missing) => Left::Nothing,

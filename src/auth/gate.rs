@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    AuthType, Failure, Step,
+    AuthType, EndPoint, Failure, Step,
     cleartext::CleartextServer,
     md5::Md5Server,
     mock::Mock,
-    scram::{MECHANISM, NONCE_BYTES, ScramServer, ScramVerifier},
+    scram::{NONCE_BYTES, ScramServer, ScramVerifier},
     secrets::{Credential, Password, SecretKind, Typical, UserSecret},
 };
 use crate::wire::{
@@ -68,6 +68,8 @@ pub struct Applicant<'a> {
     pub secret: Option<&'a Arc<UserSecret>>,
     /// What most users have.
     pub typical: Typical,
+    /// What a login over its connection can be bound to, if anything.
+    pub end_point: Option<&'a EndPoint>,
 }
 
 impl Applicant<'_> {
@@ -84,6 +86,7 @@ impl Applicant<'_> {
     /// Why this user cannot pass whatever the proof, for the log.
     pub fn cannot_pass(&self, method: AuthType) -> Option<&'static str> {
         match (method, self.secret.map(|secret| secret.kind())) {
+            (AuthType::Trust, _) => None,
             (_, None) => Some("the user is unknown"),
             (_, Some(SecretKind::Missing)) => Some("the user has no password"),
             (AuthType::ScramSha256, Some(SecretKind::Md5)) => {
@@ -111,19 +114,19 @@ impl Gate {
         let known = who.secret.map_or(Credential::None, |secret| secret.as_credential());
         let pretended = || Arc::new(mock.secret(who.user, who.typical));
         let usable = who.secret.filter(|secret| !matches!(***secret, UserSecret::NoPassword));
+        let scram =
+            |verifier| Exchange::ScramOffered(ScramServer::new(verifier, random, who.end_point.cloned()));
         let exchange = match method {
             // Whoever asks has looked before.
             AuthType::Peer | AuthType::Trust => return Opening::Free(known),
-            AuthType::ScramSha256 => Exchange::ScramOffered(ScramServer::new(who.verifier(mock), random)),
+            AuthType::ScramSha256 => scram(who.verifier(mock)),
             AuthType::Plain => {
                 Exchange::Plain(CleartextServer::new(who.user, usable.cloned().unwrap_or_else(pretended)))
             }
             AuthType::Md5 => {
                 let salt = [random[0], random[1], random[2], random[3]];
                 match &*usable.cloned().unwrap_or_else(pretended) {
-                    UserSecret::Scram(verifier) => {
-                        Exchange::ScramOffered(ScramServer::new(Arc::clone(verifier), random))
-                    }
+                    UserSecret::Scram(verifier) => scram(Arc::clone(verifier)),
                     UserSecret::Md5(hash) => Exchange::Md5(Md5Server::new(hash.clone(), salt)),
                     UserSecret::Password(password) => {
                         let hash = super::md5::Md5Hash::of(password.expose(), who.user);
@@ -185,8 +188,9 @@ impl Gate {
 }
 
 impl Exchange {
-    const fn request(&self) -> Authentication<'static> {
+    fn request(&self) -> Authentication<'static> {
         match self {
+            Self::ScramOffered(server) if server.offers_binding() => Authentication::SCRAM_SHA_256_PLUS,
             Self::ScramOffered(_) | Self::Scram(_) => Authentication::SCRAM_SHA_256,
             Self::Md5(server) => Authentication::Md5Password(server.salt()),
             Self::Plain(_) => Authentication::CleartextPassword,
@@ -196,18 +200,19 @@ impl Exchange {
 
 /// The client's choice of a mechanism.
 fn chosen(known: Credential, server: ScramServer, body: &[u8]) -> Step<Gate, Admission> {
-    match SaslInitialResponse::decode(body) {
-        Ok(SaslInitialResponse { mechanism, .. }) if mechanism != MECHANISM => {
-            violation("client selected an invalid SASL authentication mechanism".to_owned())
-        }
-        Ok(SaslInitialResponse { data: Some(data), .. }) => scram(known, server, data),
+    let (mechanism, data) = match SaslInitialResponse::decode(body) {
+        Ok(SaslInitialResponse { mechanism, data }) => (mechanism, data),
+        Err(error) => return malformed(error),
+    };
+    match (server.choose(mechanism), data) {
+        (None, _) => violation("client selected an invalid SASL authentication mechanism".to_owned()),
+        (Some(server), Some(data)) => scram(known, server, data),
         // The first message was held back: an empty challenge asks for it.
-        Ok(SaslInitialResponse { data: None, .. }) => {
+        (Some(server), None) => {
             let mut reply = Vec::new();
             Authentication::SaslContinue(b"").encode(&mut reply);
             Step::Continue { next: Gate { known, exchange: Exchange::Scram(server) }, reply }
         }
-        Err(error) => malformed(error),
     }
 }
 

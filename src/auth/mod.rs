@@ -19,7 +19,10 @@ pub mod rules;
 pub mod scram;
 pub mod secrets;
 pub mod throttle;
+mod transport;
 pub mod visit;
+
+pub use transport::{ClientCertificate, EndPoint, Secured, Transport};
 
 /// How clients prove who they are (`auth_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

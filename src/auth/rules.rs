@@ -56,6 +56,8 @@ pub enum Method {
     Peer,
     /// By a password that a directory takes.
     Ldap(Arc<LdapPlan>),
+    /// By a password that the operating system's authentication modules take, as this service of theirs says.
+    Pam(Box<str>),
     /// By a token that names the user.
     Oauth(Arc<OauthPlan>),
 }

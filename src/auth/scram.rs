@@ -1,6 +1,7 @@
 //! SCRAM-SHA-256 (RFC 5802, RFC 7677), as PostgreSQL uses it: keys, verifiers and what both sides share.
 //!
-//! PostgreSQL ignores the user name inside SCRAM (the startup packet's counts) and, without TLS, channel binding.
+//! PostgreSQL ignores the user name inside SCRAM: the startup packet's counts. Over TLS a login can be bound to the
+//! connection (SCRAM-SHA-256-PLUS, `tls-server-end-point`), so that nobody in the middle can pass it on.
 
 use std::{fmt, num::NonZeroU32};
 
@@ -11,11 +12,15 @@ use subtle::ConstantTimeEq;
 mod client;
 mod server;
 
-pub use client::{ClientStep, Derivation, ScramClient, ScramError};
+pub use client::{Binding, ClientStep, Derivation, ScramClient, ScramError};
 pub use server::{ScramDone, ScramServer};
 
 /// The mechanism's name.
 pub const MECHANISM: &[u8] = b"SCRAM-SHA-256";
+/// Its name where the login is bound to the TLS connection.
+pub const MECHANISM_PLUS: &[u8] = b"SCRAM-SHA-256-PLUS";
+/// What precedes the first message of a login that is bound (RFC 5802, "gs2-header"; RFC 5929).
+const BOUND_HEADER: &[u8] = b"p=tls-server-end-point,,";
 /// PostgreSQL's `scram_iterations` where nobody changed it.
 pub const DEFAULT_ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 /// More rounds than this are refused: they would keep a thread busy for the better part of a second.

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+pub use super::ClientCertificate;
+
 /// A client that wants in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visit<'a> {
@@ -44,17 +46,6 @@ pub enum Whence {
         /// The certificate it has shown, if any: checked against the authorities.
         certificate: Option<Box<ClientCertificate>>,
     },
-}
-
-/// What a client's certificate says of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// The common name of its subject; the last one, if there are several.
-    pub common_name: Option<String>,
-    /// Its subject (RFC 2253).
-    pub distinguished_name: String,
-    /// The alternative names of its subject.
-    pub alt_names: Vec<String>,
 }
 
 impl Whence {

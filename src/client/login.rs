@@ -8,6 +8,7 @@ use super::{
     credentials::{by_name, by_password},
     hello::Arrival,
     lookup::{Age, Found, Lookup, Need, listed, nobody},
+    names::Names,
     outside::{Outside, ask_password},
     patience::Patience,
     peer::whence,
@@ -15,20 +16,20 @@ use super::{
 };
 use crate::{
     auth::{
-        AuthType, Failure, Step,
+        AuthType, EndPoint, Failure, Step, Transport,
         gate::{Admission, Applicant, Gate, Opening},
         mock::Mock,
         rules::{Method, Rule, Rules, failed},
         scram::NONCE_BYTES,
         secrets::{Credential, Secrets},
         throttle::ThrottlePolicy,
-        visit::{Visit, Wants},
+        visit::Visit,
     },
     net::{FrameError, Inbox, Peer, Stream, interfaces},
     wire::{
         error::{PgError, SqlState},
         message::Authentication,
-        startup::{Replication, StartupMessage},
+        startup::StartupMessage,
     },
 };
 
@@ -122,12 +123,19 @@ pub async fn login(
     let mut inbox = Inbox::new(std::mem::take(&mut arrival.unread));
     let mut told = Vec::new();
     arrival.startup.encode_negotiation(&mut told);
+    let transport = std::mem::take(&mut arrival.transport);
     let outcome = match Names::of(&arrival.startup) {
         Ok(names) => {
             // Boxed, with its timer: gone once the client is in or out.
             let admission = Box::pin(tokio::time::timeout(
                 limit,
-                admit((&mut arrival.stream, arrival.peer), &mut inbox, &mut told, &names, authenticator),
+                admit(
+                    (&mut arrival.stream, arrival.peer, &transport),
+                    &mut inbox,
+                    &mut told,
+                    &names,
+                    authenticator,
+                ),
             ));
             match admission.await.unwrap_or_else(|_| Err(too_slow())) {
                 Ok(admission) => Ok((names, admission)),
@@ -151,36 +159,6 @@ pub async fn login(
     }
 }
 
-/// Who, where to and what for.
-struct Names {
-    user: String,
-    database: String,
-    wants: Wants,
-}
-
-impl Names {
-    fn of(startup: &StartupMessage) -> Result<Self, PgError> {
-        let text = |name| match startup.get(name).map(str::from_utf8) {
-            None | Some(Ok("")) => Ok(None),
-            Some(Ok(text)) => Ok(Some(text.to_owned())),
-            Some(Err(_)) => Err(PgError::fatal(
-                SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-                format!("invalid byte sequence for encoding \"UTF8\" in startup parameter \"{name}\""),
-            )),
-        };
-        let user = text("user")?.ok_or_else(|| {
-            let message = "no PostgreSQL user name specified in startup packet";
-            PgError::fatal(SqlState::INVALID_AUTHORIZATION, message)
-        })?;
-        // A word that is none is refused before anybody is asked who he is.
-        let wants = match startup.replication()? {
-            Some(Replication::Physical) => Wants::PhysicalReplication,
-            Some(Replication::Logical) | None => Wants::Session,
-        };
-        Ok(Self { wants, database: text("database")?.unwrap_or_else(|| user.clone()), user })
-    }
-}
-
 pub(super) enum Refusal {
     Gone(io::Error),
     Told { error: PgError, reason: Option<&'static str> },
@@ -201,7 +179,7 @@ impl From<io::Error> for Refusal {
 /// Lets the rules decide, and asks for the proof they want. What is in `told` goes out before the first question, or
 /// else stays there.
 async fn admit(
-    (stream, peer): (&mut Stream, Peer),
+    (stream, peer, transport): (&mut Stream, Peer, &Transport),
     inbox: &mut Inbox,
     told: &mut Vec<u8>,
     names: &Names,
@@ -209,7 +187,7 @@ async fn admit(
 ) -> Result<Admission, Refusal> {
     let rules = &authenticator.rules;
     let (user, database) = (names.user.as_str(), names.database.as_str());
-    let whence = &whence(peer, rules.need_system_user()).await;
+    let whence = &whence(peer, transport, rules.need_system_user()).await;
     let visit = Visit { user, database, wants: names.wants, whence };
     let interfaces = if rules.need_interfaces() { interfaces()? } else { Vec::new() };
     let rule = rules.decide(&visit, &interfaces).map_err(told_error)?;
@@ -219,7 +197,8 @@ async fn admit(
     {
         patience.wait(policy, address, user).await.map_err(told_error)?;
     }
-    let proved = prove(stream, inbox, told, (names, &visit, rule), authenticator).await;
+    let asked = (names, &visit, rule, transport.end_point());
+    let proved = prove(stream, inbox, told, asked, authenticator).await;
     if let Some(((patience, _), address)) = counted {
         match &proved {
             Ok(_) => patience.succeeds(address, user),
@@ -239,7 +218,7 @@ async fn prove(
     stream: &mut Stream,
     inbox: &mut Inbox,
     told: &mut Vec<u8>,
-    (names, visit, rule): (&Names, &Visit<'_>, &Rule),
+    (names, visit, rule, end_point): (&Names, &Visit<'_>, &Rule, Option<&EndPoint>),
     authenticator: &Authenticator,
 ) -> Result<Admission, Refusal> {
     let admission = match rule.method {
@@ -247,12 +226,21 @@ async fn prove(
             by_name(&*authenticator.secrets, visit.user)
         }
         Method::Secret(auth_type) => {
-            Box::pin(by_secret(stream, inbox, told, (names, auth_type), authenticator)).await?
+            let asking = Asking { names, auth_type, end_point, authenticator };
+            Box::pin(by_secret(stream, inbox, told, asking)).await?
         }
         Method::Ldap(ref plan) => {
             let asking = async {
                 let password = ask_password(stream, inbox, told).await?;
                 authenticator.outside.directory(plan, visit.user, &password).await?;
+                Ok::<_, Refusal>(password)
+            };
+            by_password(&*authenticator.secrets, visit.user, Box::pin(asking).await?)
+        }
+        Method::Pam(ref service) => {
+            let asking = async {
+                let password = ask_password(stream, inbox, told).await?;
+                authenticator.outside.modules(service, visit.user, password.clone()).await?;
                 Ok::<_, Refusal>(password)
             };
             by_password(&*authenticator.secrets, visit.user, Box::pin(asking).await?)
@@ -277,11 +265,9 @@ async fn by_secret(
     stream: &mut Stream,
     inbox: &mut Inbox,
     told: &mut Vec<u8>,
-    (names, auth_type): (&Names, AuthType),
-    authenticator: &Authenticator,
+    asking: Asking<'_>,
 ) -> Result<Admission, Refusal> {
-    let asking = Asking { names, auth_type, authenticator };
-    let found = authenticator.find(names, Need::Recent).await.map_err(told_error)?;
+    let found = asking.authenticator.find(asking.names, Need::Recent).await.map_err(told_error)?;
     let mut random = [0; NONCE_BYTES];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let (mut gate, mut reply) = match asking.open(&found, random).await? {
@@ -321,12 +307,14 @@ async fn by_secret(
 struct Asking<'a> {
     names: &'a Names,
     auth_type: AuthType,
+    end_point: Option<&'a EndPoint>,
     authenticator: &'a Authenticator,
 }
 
 impl Asking<'_> {
     fn applicant<'f>(&'f self, found: &'f Found) -> Applicant<'f> {
-        Applicant { user: &self.names.user, secret: found.secret.as_ref(), typical: found.typical }
+        let (user, secret) = (&*self.names.user, found.secret.as_ref());
+        Applicant { user, secret, typical: found.typical, end_point: self.end_point }
     }
 
     fn refused(&self, found: &Found, failure: Failure) -> Refusal {

@@ -5,6 +5,7 @@ mod credentials;
 mod hello;
 mod login;
 mod lookup;
+mod names;
 mod outside;
 mod patience;
 mod peer;
@@ -20,3 +21,5 @@ pub use patience::Patience;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

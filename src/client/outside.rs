@@ -1,8 +1,10 @@
-//! Passwords that somebody outside judges: a directory.
+//! Passwords that somebody outside judges: a directory, or the operating system.
 
 mod directory;
+#[cfg(feature = "pam")]
+mod modules;
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::{io::AsyncWriteExt as _, sync::Semaphore, time::timeout};
 
@@ -26,12 +28,12 @@ const JUDGING_MAX: Duration = Duration::from_secs(20);
 /// The way to those who judge.
 #[derive(Debug)]
 pub struct Outside {
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 impl Default for Outside {
     fn default() -> Self {
-        Self { places: Semaphore::new(AT_ONCE) }
+        Self { places: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 }
 
@@ -56,20 +58,44 @@ impl Outside {
         };
         let said =
             timeout(JUDGING_MAX, judging).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+        let refusal = |reason| Refusal::Told { error: failed("LDAP", user), reason: Some(reason) };
         match said {
             Ok(Verdict::Right) => Ok(()),
-            Ok(Verdict::Wrong) => Err(Refusal::Told {
-                error: failed("LDAP", user),
-                reason: Some("the directory refused the password"),
-            }),
+            Ok(Verdict::Wrong) => Err(refusal("the directory refused the password")),
             Err(why) => {
                 tracing::warn!(user, "the directory cannot be asked: {why}");
-                Err(Refusal::Told {
-                    error: failed("LDAP", user),
-                    reason: Some("the directory cannot be asked"),
-                })
+                Err(refusal("the directory cannot be asked"))
             }
         }
+    }
+
+    /// Whether the modules of this service take this password for this user.
+    #[cfg(feature = "pam")]
+    pub(super) async fn modules(&self, service: &str, user: &str, password: Vec<u8>) -> Result<(), Refusal> {
+        let refusal = |reason| Refusal::Told { error: failed("PAM", user), reason: Some(reason) };
+        let place =
+            self.places.clone().acquire_owned().await.map_err(|_| refusal("pgsteer is about to end"))?;
+        let (service, name) = (service.to_owned(), user.to_owned());
+        // Whoever cannot wait leaves; the module goes on, and keeps the place until it has ended.
+        let judging = tokio::task::spawn_blocking(move || {
+            let verdict = modules::judge(&service, &name, &password);
+            drop(place);
+            verdict
+        });
+        match timeout(JUDGING_MAX, judging).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(why))) => {
+                tracing::info!(user, "PAM refused the password: {why}");
+                Err(refusal("PAM refused the password"))
+            }
+            Ok(Err(_)) | Err(_) => Err(refusal("PAM did not answer in time")),
+        }
+    }
+
+    /// Without PAM there is no rule that asks it.
+    #[cfg(not(feature = "pam"))]
+    pub(super) async fn modules(&self, _: &str, user: &str, _: Vec<u8>) -> Result<(), Refusal> {
+        Err(Refusal::Told { error: failed("PAM", user), reason: Some("this pgsteer was built without PAM") })
     }
 }
 

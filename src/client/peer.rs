@@ -1,14 +1,20 @@
 //! How a client came, as the rules see it.
 
 use crate::{
-    auth::visit::Whence,
+    auth::{Transport, visit::Whence},
     net::{Peer, PeerCredentials},
 };
 
 /// Where a client came from. The operating system is asked for its user's name only where a rule may want it.
-pub(super) async fn whence(peer: Peer, need_system_user: bool) -> Whence {
+pub(super) async fn whence(peer: Peer, transport: &Transport, need_system_user: bool) -> Whence {
     match peer {
-        Peer::Tcp(address) => Whence::Plain { address: address.ip() },
+        Peer::Tcp(address) => match transport {
+            Transport::Plain => Whence::Plain { address: address.ip() },
+            Transport::Tls(secured) => {
+                let certificate = secured.certificate.clone().map(Box::new);
+                Whence::Tls { address: address.ip(), certificate }
+            }
+        },
         Peer::Unix(Some(credentials)) if need_system_user => {
             Whence::Local { system_user: Box::pin(name_of(credentials)).await }
         }

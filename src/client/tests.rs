@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::{Arrival, Authenticator, Caller, Greeting, Hello, LoginError, login};
 use crate::{
-    auth::{AuthType, mock::Mock, rules::Rules, secrets::Users},
+    auth::{AuthType, Transport, mock::Mock, rules::Rules, secrets::Users},
     net::{
         Peer, Stream,
         scripted::{run, scripted},
@@ -64,7 +64,7 @@ async fn attempt(auth_type: AuthType, turns: &[&[u8]], cut: usize) -> (String, S
         outside: Arc::default(),
         mock: Mock::new([0; 32]),
     };
-    let outcome = match Hello::read(Caller::new(stream, THERE)).await {
+    let outcome = match Hello::read(Caller::new(stream, THERE), None).await {
         Ok(Greeting::Cancel { key, .. }) => format!("cancel {key:?}"),
         Ok(Greeting::Startup(arrival)) => match login(arrival, &authenticator, PATIENCE).await {
             Ok(client) => {
@@ -200,7 +200,8 @@ async fn by_peer(user: &str) -> String {
     let (ours, mut theirs) = tokio::net::UnixStream::pair().unwrap();
     let peer = Peer::of_unix(&ours);
     theirs.write_all(&start(&[("user", user)])).await.unwrap();
-    let Ok(Greeting::Startup(arrival)) = Hello::read(Caller::new(Stream::Unix(ours), peer)).await else {
+    let Ok(Greeting::Startup(arrival)) = Hello::read(Caller::new(Stream::Unix(ours), peer), None).await
+    else {
         panic!("no start-up");
     };
     let secrets = Arc::new(Users::default());
@@ -247,10 +248,10 @@ fn futures_are_small() {
         outside: Arc::default(),
         mock: Mock::new([0; 32]),
     };
-    let hello = size_of_val(&Hello::read(Caller::new(scripted(&[], 0).0, THERE)));
+    let hello = size_of_val(&Hello::read(Caller::new(scripted(&[], 0).0, THERE), None));
     let (stream, startup) = (scripted(&[], 0).0, StartupMessage::from_parameters(USER_U.into_iter()));
     let login = size_of_val(&login(
-        Arrival { stream, peer: THERE, startup, unread: Vec::new() },
+        Arrival { stream, peer: THERE, startup, unread: Vec::new(), transport: Transport::Plain },
         &authenticator,
         PATIENCE,
     ));

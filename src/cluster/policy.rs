@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
+
 use crate::{net::Address, server::ServerLogin};
 
 /// How a cluster is watched.
@@ -36,8 +38,8 @@ pub struct ProbePolicy {
     pub interval: Duration,
     /// How long an answer may take, the connection included (`probe_timeout`).
     pub timeout: Duration,
-    /// As whom; needs `pg_monitor`.
-    pub login: Arc<ServerLogin>,
+    /// As whom; needs `pg_monitor`. A reload may change how servers are reached.
+    pub login: Arc<ArcSwap<ServerLogin>>,
 }
 
 /// What the observer's rules depend on.

@@ -157,7 +157,8 @@ impl Prober {
             }
         }
         let began = self.clock.now();
-        match server::connect(&*self.dial, &self.address, &self.policy.login).await {
+        let login = self.policy.login.load_full();
+        match server::connect(&*self.dial, &self.address, &login).await {
             Err(error) => (Asked { at: began, outcome: ProbeOutcome::Failed(of_connect(error)) }, None),
             Ok(connected) => {
                 let parameters = Arc::new(connected.parameters);
@@ -243,7 +244,7 @@ fn of_connect(error: ConnectError) -> ProbeFailure {
             _ => ProbeFailure::Unreachable(error.to_string()),
         },
         ConnectError::Refused(error) => of_server(&error),
-        ConnectError::Protocol(why) => ProbeFailure::Failed(why),
+        ConnectError::Protocol(why) | ConnectError::Tls(why) => ProbeFailure::Failed(why),
         ConnectError::Credential(why) => ProbeFailure::AuthFailed(why),
     }
 }

@@ -83,9 +83,11 @@ const fn shut_out(kind: AuthType, secret: SecretKind) -> bool {
         AuthType::ScramSha256 => matches!(secret, SecretKind::Md5 | SecretKind::Empty),
         AuthType::Md5 | AuthType::Plain => matches!(secret, SecretKind::Empty),
         AuthType::Peer
+        | AuthType::Cert
         | AuthType::Trust
         | AuthType::Hba
         | AuthType::Ldap
+        | AuthType::Pam
         | AuthType::Oauth
         | AuthType::Reject => false,
     }

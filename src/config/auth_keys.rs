@@ -18,7 +18,8 @@ section! {
         /// Options of `auth_type`, as they would stand behind it in `pg_hba.conf`, such as `map=people`. For `ldap`
         /// PostgreSQL's own, and `ldapcafile`, the authorities (PEM) that vouch for the servers. For `oauth`: `issuer`,
         /// `audience`, `scope` (all that a token must allow), `jwksfile` (the issuer's keys, RFC 7517), `claim` (`sub`;
-        /// names the user, by way of `map`), `token=password` for clients that show their token as a password.
+        /// names the user, by way of `map`), `token=password` for clients that show their token as a password. For `pam`, in
+        /// a pgsteer built with the cargo feature `pam`: `pamservice` (`pgsteer`).
         NewConnections auth_options: Option<String>;
         /// With `auth_type = "hba"`: the rules, in the format of PostgreSQL's `pg_hba.conf` (16). Not known here: host
         /// names, `samerole` and `+role`, and the methods ident, gss, sspi and radius. A file with an error changes

@@ -117,6 +117,7 @@ pub(super) fn listeners(keys: &Keys, reading: &mut Reading<'_>) -> Vec<Listener>
                 proxy_protocol_from: listen.proxy_protocol_from.clone(),
                 route: listen.route,
                 cluster,
+                pool_mode: listen.pool_mode,
                 backlog,
             });
         }

@@ -59,11 +59,13 @@ impl Config {
             }
             (None, AuthType::Hba) => "those whom the rules let in".to_owned(),
             (None, AuthType::Ldap) => "those whose password a directory takes (ldap)".to_owned(),
+            (None, AuthType::Pam) => "those whose password the operating system takes (pam)".to_owned(),
             (None, AuthType::Oauth) => "those whom a token names (oauth)".to_owned(),
             (None, AuthType::Reject) => "nobody is let in".to_owned(),
             (None, AuthType::Peer) => {
                 "everybody the operating system knows by the same name (peer)".to_owned()
             }
+            (None, AuthType::Cert) => "everybody with a certificate, by its common name (cert)".to_owned(),
             (None, AuthType::Trust) => "anybody, without proof (trust)".to_owned(),
             (None, kind) => format!("nobody is known, who could log in by {}", kind.word()),
         };

@@ -13,6 +13,7 @@ use super::{
     declare::{Entry, Fields, Reading, Section, key_part},
     error::{Finding, Place},
     keys::{ClusterKeys, DatabaseKeys, Http, ListenKeys, Log, Pool, Replicas, Runtime, UserKeys},
+    tls_keys::{ClientTls, ServerTls, overrides},
 };
 
 /// How many syntax errors are told: the later ones are mostly echoes of the first.
@@ -20,8 +21,20 @@ const SYNTAX_ERRORS_MAX: usize = 3;
 /// No name of a cluster, database or user is longer, in bytes. PostgreSQL's own limit is 63 unless it was built otherwise.
 const NAME_MAX: usize = 127;
 
-const TABLES: [&str; 10] =
-    ["clusters", "replicas", "listen", "pool", "databases", "users", "auth", "http", "log", "runtime"];
+const TABLES: [&str; 12] = [
+    "clusters",
+    "replicas",
+    "listen",
+    "client_tls",
+    "server_tls",
+    "pool",
+    "databases",
+    "users",
+    "auth",
+    "http",
+    "log",
+    "runtime",
+];
 
 /// Everything a configuration says, each key with its value or default.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +47,17 @@ pub struct Keys {
     pub replicas: Replicas,
     /// `[[listen]]`, in the order of the file.
     pub listen: Vec<ListenKeys>,
+    /// `[client_tls]`.
+    pub client_tls: ClientTls,
+    /// `[listen.client_tls]`, filled up from `[client_tls]`; one for each listener.
+    pub listen_tls: Vec<ClientTls>,
+    /// `[server_tls]`.
+    pub server_tls: ServerTls,
+    /// `[clusters.NAME.server_tls]`, filled up from `[server_tls]`; for those that have it.
+    pub cluster_tls: BTreeMap<String, ServerTls>,
+    /// `[databases.NAME.server_tls]`, filled up from its cluster's where it names one, else from `[server_tls]`; for
+    /// those that have it.
+    pub database_tls: BTreeMap<String, ServerTls>,
     /// `[pool]`.
     pub pool: Pool,
     /// `[databases.NAME]`.
@@ -66,10 +90,15 @@ impl Keys {
         refuse_unknown_tables(root, reading);
         let replicas = one::<Replicas>(root, "replicas", reading);
         let (clusters, cluster_replicas) = clusters(root, replicas.as_ref(), reading);
-        let listen = listeners(root, reading);
+        let client_tls = one(root, "client_tls", reading);
+        let (listen, listen_tls) = listeners(root, client_tls.as_ref(), reading).unzip();
         let pool = one(root, "pool", reading);
-        let databases = named(root, "databases", reading);
-        let users = named(root, "users", reading);
+        let databases: Option<BTreeMap<String, DatabaseKeys>> =
+            named(root, "databases", &["server_tls"], reading);
+        let server_tls = one(root, "server_tls", reading);
+        let (cluster_tls, database_tls) =
+            overrides(root, server_tls.as_ref(), databases.as_ref(), reading).unzip();
+        let users = named(root, "users", &[], reading);
         let auth = one(root, "auth", reading);
         let http = one(root, "http", reading);
         let log = one(root, "log", reading);
@@ -79,6 +108,11 @@ impl Keys {
             cluster_replicas: cluster_replicas?,
             replicas: replicas?,
             listen: listen?,
+            client_tls: client_tls?,
+            listen_tls: listen_tls?,
+            server_tls: server_tls?,
+            cluster_tls: cluster_tls?,
+            database_tls: database_tls?,
             pool: pool?,
             databases: databases?,
             users: users?,
@@ -97,14 +131,24 @@ impl Keys {
             all.extend(cluster.entries(&path));
             let own = self.cluster_replicas.get(name).filter(|own| **own != self.replicas);
             all.extend(own.into_iter().flat_map(|own| own.entries(&format!("{path}.replicas"))));
+            let own = self.cluster_tls.get(name);
+            all.extend(own.into_iter().flat_map(|own| own.entries(&format!("{path}.server_tls"))));
         }
         all.extend(self.replicas.entries("replicas"));
-        for listen in &self.listen {
-            all.extend(listen.entries(&format!("listen.{}", key_part(&listen.address.to_string()))));
+        for (listen, tls) in self.listen.iter().zip(&self.listen_tls) {
+            let path = format!("listen.{}", key_part(&listen.address.to_string()));
+            all.extend(listen.entries(&path));
+            let own = Some(tls).filter(|own| **own != self.client_tls);
+            all.extend(own.into_iter().flat_map(|own| own.entries(&format!("{path}.client_tls"))));
         }
+        all.extend(self.client_tls.entries("client_tls"));
+        all.extend(self.server_tls.entries("server_tls"));
         all.extend(self.pool.entries("pool"));
         for (name, database) in &self.databases {
-            all.extend(database.entries(&format!("databases.{}", key_part(name))));
+            let path = format!("databases.{}", key_part(name));
+            all.extend(database.entries(&path));
+            let own = self.database_tls.get(name);
+            all.extend(own.into_iter().flat_map(|own| own.entries(&format!("{path}.server_tls"))));
         }
         for (name, user) in &self.users {
             all.extend(user.entries(&format!("users.{}", key_part(name))));
@@ -136,16 +180,17 @@ fn one<S: Section>(root: &DeTable<'_>, name: &str, reading: &mut Reading<'_>) ->
     S::read(&mut Fields::new(reading, name, S::HEADER, table), None)
 }
 
-/// A table of named tables of one kind.
+/// A table of named tables of one kind; `inside` are tables in them that are read elsewhere.
 fn named<S: Section>(
     root: &DeTable<'_>,
     name: &str,
+    inside: &[&'static str],
     reading: &mut Reading<'_>,
 ) -> Option<BTreeMap<String, S>> {
     let tables = named_tables(root, name, S::HEADER, reading)?;
     let read = |(path, own, table): (String, String, _)| {
         let header = format!("[{path}]");
-        Some((own, S::read(&mut Fields::new(reading, &path, &header, Some(table)), None)))
+        Some((own, S::read(&mut Fields::new(reading, &path, &header, Some(table)).also(inside), None)))
     };
     let read: Vec<_> = tables.into_iter().filter_map(read).collect();
     read.into_iter().map(|(name, section)| Some((name, section?))).collect()
@@ -161,10 +206,10 @@ fn clusters(root: &DeTable<'_>, general: Option<&Replicas>, reading: &mut Readin
     let (mut clusters, mut all_replicas) = (Some(BTreeMap::new()), Some(BTreeMap::new()));
     for (path, name, table) in tables {
         let header = format!("[{path}]");
-        let mut fields = Fields::new(reading, &path, &header, Some(table)).also(&["replicas"]);
+        let mut fields = Fields::new(reading, &path, &header, Some(table)).also(&["replicas", "server_tls"]);
         let cluster = ClusterKeys::read(&mut fields, None);
         let replicas = match table.get("replicas") {
-            Some(value) => cluster_replicas(value, &path, general, reading),
+            Some(value) => inner(value, &path, "replicas", general, reading),
             None => general.cloned(),
         };
         put(&mut clusters, &name, cluster);
@@ -173,17 +218,19 @@ fn clusters(root: &DeTable<'_>, general: Option<&Replicas>, reading: &mut Readin
     (clusters, all_replicas)
 }
 
-fn cluster_replicas(
+/// A table inside another, filled up from `base`.
+pub(super) fn inner<S: Section>(
     value: &Spanned<DeValue<'_>>,
-    cluster: &str,
-    general: Option<&Replicas>,
+    around: &str,
+    name: &str,
+    base: Option<&S>,
     reading: &mut Reading<'_>,
-) -> Option<Replicas> {
-    let path = format!("{cluster}.replicas");
+) -> Option<S> {
+    let path = format!("{around}.{name}");
     let header = format!("[{path}]");
-    let table = as_table(value, "replicas", &header, reading)?;
+    let table = as_table(value, name, &header, reading)?;
     reading.mark(path.clone(), value.span(), value.span());
-    Replicas::read(&mut Fields::new(reading, &path, &header, Some(table)), general)
+    S::read(&mut Fields::new(reading, &path, &header, Some(table)), base)
 }
 
 /// Adds what could be read; one that could not makes the whole unusable.
@@ -227,9 +274,14 @@ fn named_tables<'t>(
     (!wrong).then_some(tables)
 }
 
-fn listeners(root: &DeTable<'_>, reading: &mut Reading<'_>) -> Option<Vec<ListenKeys>> {
+/// The listeners, each with its own rules for TLS, which start from the general ones.
+fn listeners(
+    root: &DeTable<'_>,
+    general: Option<&ClientTls>,
+    reading: &mut Reading<'_>,
+) -> Option<(Vec<ListenKeys>, Vec<ClientTls>)> {
     let Some(value) = root.get("listen") else {
-        return Some(Vec::new());
+        return Some((Vec::new(), Vec::new()));
     };
     let Some(items) = value.get_ref().as_array() else {
         reading.error(
@@ -244,11 +296,20 @@ fn listeners(root: &DeTable<'_>, reading: &mut Reading<'_>) -> Option<Vec<Listen
         let path = format!("listen.{index}");
         reading.mark(path.clone(), item.span(), item.span());
         let table = as_table(item, "listen", ListenKeys::HEADER, reading);
-        listeners.push(table.and_then(|table| {
-            ListenKeys::read(&mut Fields::new(reading, &path, ListenKeys::HEADER, Some(table)), None)
-        }));
+        let Some(table) = table else {
+            listeners.push(None);
+            continue;
+        };
+        let mut fields = Fields::new(reading, &path, ListenKeys::HEADER, Some(table)).also(&["client_tls"]);
+        let listen = ListenKeys::read(&mut fields, None);
+        let tls = match table.get("client_tls") {
+            Some(value) => inner(value, &path, "client_tls", general, reading),
+            None => general.cloned(),
+        };
+        listeners.push(listen.zip(tls));
     }
-    listeners.into_iter().collect()
+    let listeners: Option<Vec<_>> = listeners.into_iter().collect();
+    listeners.map(|listeners| listeners.into_iter().unzip())
 }
 
 fn as_table<'t>(

@@ -10,6 +10,7 @@ use super::{
     listen_address::{FileMode, ListenAddress},
     network::Network,
     secret::Secret,
+    tls_keys::{ClientTls, ServerTls},
     value::{Delay, OrOff, Size, Value},
     words::{
         Balance, Fallback, LogFormat, LogLevel, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader,
@@ -117,6 +118,8 @@ section! {
         Restart route: RouteKind;
         /// The cluster; may be left out where there is one.
         Restart cluster: Option<String>;
+        /// As `pool_mode` in `[pool]`, for clients of this listener; that of the user or the database goes before it.
+        Restart pool_mode: Option<PoolMode>;
         /// How many connections may wait to be accepted (the kernel's own limit, `net.core.somaxconn`, applies too).
         Restart backlog: NonZeroU32 = 1024;
     }
@@ -190,6 +193,9 @@ section! {
         /// SQL writes them, without arguments. When one was called the server is asked what it left, which follows the client or
         /// keeps it on its server; with `opaque_functions = "pin"` it keeps it there in any case.
         NewConnections opaque_function_names: Vec<FunctionName> = [];
+        /// Functions and triggers may leave behind what no text shows. One of so many times that a server goes back it is
+        /// asked whether something was left that nobody knew of: that is logged, counted and taken away.
+        NewConnections hidden_state_sample: OrOff<NonZeroU32> = 10000;
         /// Servers of a pool that clients may keep because of what their sessions hold: temporary tables, cursors
         /// `WITH HOLD`, session-level advisory locks, `LISTEN` and the like. One more gets an error that says so. 0: all
         /// of the pool's.
@@ -330,6 +336,8 @@ pub(super) fn sections() -> Vec<(&'static str, &'static str, Vec<Key>)> {
         of::<ClusterKeys>(),
         of::<Replicas>(),
         of::<ListenKeys>(),
+        of::<ClientTls>(),
+        of::<ServerTls>(),
         of::<Pool>(),
         of::<DatabaseKeys>(),
         of::<UserKeys>(),

@@ -28,11 +28,15 @@ mod settings;
 mod source;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod tls_keys;
 pub mod units;
 mod value;
 mod words;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::tls::{Acceptor, ToServers};
 
 pub use address::{Endpoint, ServerAddress};
 pub use auth_file::{AuthFile, SecretKind};
@@ -49,13 +53,15 @@ pub use reload::Change;
 pub use secret::Secret;
 pub use settings::{
     Auth, AuthQuery, Cluster, Credentials, Databases, Etcd3, Limits, Listener, PoolSettings, Probe, Rotation,
-    ServerLogin, StoreSource, StoreTls, Tcp,
+    ServerLogin, StoreSource, StoreTls, Tcp, UnnamedStatements,
 };
 pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
+pub use tls_keys::{ClientTls, ServerTls, Trusted};
 pub use value::{Delay, OrOff, Size};
 pub use words::{
-    AuthType, Balance, Fallback, LogFormat, LogLevel, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader,
-    ProxyProtocol, RouteKind, StoreKind,
+    AuthType, Balance, ClientNegotiation, ClientSslMode, Fallback, LogFormat, LogLevel, MaxProtocol,
+    OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind, ServerNegotiation, ServerSslMode,
+    StoreKind, TlsVersion,
 };
 
 /// A configuration that has been checked.
@@ -71,6 +77,8 @@ pub struct Config {
     pub auth: Auth,
     /// Every key as it was written, or its default. Where there is a lookup below, use that.
     pub keys: Keys,
+    /// Certificates and keys, ready for use.
+    tls: tls::Tls,
     warnings: Vec<Finding>,
 }
 
@@ -100,6 +108,17 @@ impl Config {
     pub fn cluster_of<'c>(&'c self, listener: &'c Listener, database: &str) -> &'c str {
         let own = self.keys.databases.get(database).and_then(|database| database.cluster.as_deref());
         own.unwrap_or(&listener.cluster)
+    }
+
+    /// How TLS is spoken with clients of this listener; `None`: it is refused.
+    pub fn client_tls(&self, listener: &Listener) -> Option<Arc<Acceptor>> {
+        let place = self.listeners.iter().position(|known| known == listener)?;
+        self.tls.listeners.get(place).cloned().flatten()
+    }
+
+    /// How servers of this cluster are reached, for this database (as the client named it) where there is one.
+    pub fn server_tls(&self, cluster: &str, database: Option<&str>) -> &ToServers {
+        self.tls.to_servers(cluster, database)
     }
 
     /// Whether a client may ask for this database here. Whether it exists, the servers say.

@@ -41,6 +41,7 @@ impl Config {
         }
         changes.sort_by(|a, b| a.path.cmp(&b.path));
         changes.extend(self.users_changed(new));
+        changes.extend(self.certificates_changed(new));
         changes
     }
 
@@ -66,6 +67,7 @@ impl Config {
             }
         }
         let running = self.keys.clone();
+        self.keep_listeners(&mut new);
         for (name, cluster) in &self.clusters {
             let replicas = match new.keys.cluster_replicas.get(name) {
                 Some(replicas) => replicas.clone(),
@@ -77,12 +79,42 @@ impl Config {
         new.keys.cluster_replicas =
             new.clusters.iter().map(|(name, cluster)| (name.clone(), cluster.replicas.clone())).collect();
         new.keys.clusters = running.clusters;
-        new.keys.listen = running.listen;
         new.keys.http = running.http;
         new.keys.runtime = running.runtime;
         new.keys.log.format = running.log.format;
-        new.listeners.clone_from(&self.listeners);
         Ok(new)
+    }
+
+    /// The running listeners stay; how TLS is spoken on them follows the new file, where it still has them.
+    fn keep_listeners(&self, new: &mut Self) {
+        let running = &self.keys.listen;
+        let place = |index: usize| {
+            let address = running.get(index).map(|listen| &listen.address);
+            let same = |at: &usize| new.keys.listen.get(*at).map(|listen| &listen.address) == address;
+            Some(index).filter(same).or_else(|| (0..new.keys.listen.len()).find(same))
+        };
+        let places: Vec<_> = (0..running.len()).map(place).collect();
+        let choose = |index: usize, place: Option<usize>| match place {
+            Some(place) => (new.keys.listen_tls.get(place).cloned(), new.tls.listeners.get(place).cloned()),
+            None => (self.keys.listen_tls.get(index).cloned(), self.tls.listeners.get(index).cloned()),
+        };
+        let kept = places.into_iter().enumerate().map(|(index, place)| choose(index, place));
+        let (keys, ready): (Vec<_>, Vec<_>) = kept.unzip();
+        new.keys.listen_tls = keys.into_iter().flatten().collect();
+        new.tls.listeners = ready.into_iter().flatten().collect();
+        new.keys.listen.clone_from(running);
+        new.listeners.clone_from(&self.listeners);
+    }
+
+    /// The files have the same names and another content.
+    fn certificates_changed(&self, new: &Self) -> Option<Change> {
+        let pairs = self.tls.listeners.iter().zip(&new.tls.listeners);
+        let mut both = pairs.filter_map(|(before, after)| before.as_ref().zip(after.as_ref()));
+        both.any(|(before, after)| !before.same_certificate(after)).then(|| Change {
+            path: "client_tls.cert_file".to_owned(),
+            what: "another certificate".to_owned(),
+            applied: Reload::NewConnections,
+        })
     }
 
     fn users_changed(&self, new: &Self) -> Option<Change> {

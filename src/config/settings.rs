@@ -107,6 +107,8 @@ pub struct Listener {
     pub route: RouteKind,
     /// The cluster, a name in `Config::clusters`.
     pub cluster: String,
+    /// When a server goes back to its pool, unless user or database say otherwise.
+    pub pool_mode: Option<PoolMode>,
     /// How many connections may wait to be accepted.
     pub backlog: u32,
 }
@@ -175,6 +177,8 @@ pub enum Databases {
 pub struct PoolSettings {
     /// When a server goes back to the pool.
     pub pool_mode: PoolMode,
+    /// The same, if user or database say so.
+    pub own_pool_mode: Option<PoolMode>,
     /// Server connections of the pool.
     pub pool_size: u32,
     /// Those kept open when idle.
@@ -219,12 +223,14 @@ pub struct PoolSettings {
     pub opaque_functions: OpaqueFunctions,
     /// Functions that count as such code.
     pub opaque_function_names: Vec<FunctionName>,
+    /// One of so many returns of a server is a sample.
+    pub hidden_state_sample: Option<u32>,
     /// Servers that clients may keep because of their sessions' state.
     pub pin_max: Option<u32>,
     /// A client idle while it keeps a server so.
     pub pin_timeout: Option<Duration>,
     /// Whether unnamed statements are mapped to prepared ones.
-    pub map_unnamed_statements: bool,
+    pub unnamed_statements: UnnamedStatements,
     /// Which of several idle servers a client gets.
     pub rotation: Rotation,
 }
@@ -236,6 +242,15 @@ pub enum Rotation {
     Off,
     /// Another one each time.
     On,
+}
+
+/// What is done with unnamed statements (`map_unnamed_statements`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnnamedStatements {
+    /// Where it can be, one that a server has prepared is used instead.
+    Mapped,
+    /// They are passed on as they are.
+    PassedOn,
 }
 
 impl PoolSettings {
@@ -257,6 +272,7 @@ impl PoolSettings {
         let pool_size = size.unwrap_or(pool.default_pool_size).get();
         Self {
             pool_mode: mode.unwrap_or(pool.pool_mode),
+            own_pool_mode: mode,
             pool_size,
             min_pool_size: database
                 .and_then(|d| d.min_pool_size)
@@ -300,11 +316,14 @@ impl PoolSettings {
                 .and_then(|d| d.opaque_function_names.as_ref())
                 .unwrap_or(&pool.opaque_function_names)
                 .clone(),
+            hidden_state_sample: number(pool.hidden_state_sample),
             pin_max: number(database.and_then(|d| d.pin_max).unwrap_or(pool.pin_max)),
             pin_timeout: pool.pin_timeout.0,
-            map_unnamed_statements: database
-                .and_then(|d| d.map_unnamed_statements)
-                .unwrap_or(pool.map_unnamed_statements),
+            unnamed_statements: match database.and_then(|d| d.map_unnamed_statements) {
+                Some(true) => UnnamedStatements::Mapped,
+                None if pool.map_unnamed_statements => UnnamedStatements::Mapped,
+                Some(false) | None => UnnamedStatements::PassedOn,
+            },
             rotation: if pool.rotate_servers { Rotation::On } else { Rotation::Off },
         }
     }

@@ -11,6 +11,7 @@ use super::{
     document::Keys,
     error::{Finding, Place, SourceText},
     secret_file::{Guarded, Readers, read_guarded},
+    tls,
     value::{Context, Environment, quoted},
 };
 
@@ -149,6 +150,7 @@ impl Config {
         let listeners = checks::listeners(&keys, reading);
         checks::overrides(&keys, &auth.users, reading);
         checks::unused_clusters(&keys, &listeners, reading);
-        Self { name: name.to_owned(), clusters, listeners, auth, keys, warnings: Vec::new() }
+        let tls = tls::tls(&keys, reading);
+        Self { name: name.to_owned(), clusters, listeners, auth, keys, tls, warnings: Vec::new() }
     }
 }

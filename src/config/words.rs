@@ -176,18 +176,23 @@ words! {
         Plain = "plain",
         /// The operating system says who is at the other end of a Unix socket.
         Peer = "peer",
+        /// By a certificate whose common name is the user.
+        Cert = "cert",
         /// Not at all.
         Trust = "trust",
         /// As the rules in `auth_hba_file` say.
         Hba = "hba",
         /// A directory judges the password (LDAP); `auth_options` says which and how.
         Ldap = "ldap",
+        /// The operating system's authentication modules judge the password (PAM), in a pgsteer that was built with the
+        /// cargo feature `pam`.
+        Pam = "pam",
         /// A bearer token names the user (SASL OAUTHBEARER); `auth_options` says whose and for what.
         Oauth = "oauth",
         /// Nobody is let in.
         Reject = "reject",
     }
-    later "auth_type" { "cert", "any", "pam", "gss" }
+    later "auth_type" { "any", "gss" }
 }
 
 words! {
@@ -213,5 +218,73 @@ words! {
         Text = "text",
         /// For machines: one JSON object a line.
         Json = "json",
+    }
+}
+
+words! {
+    /// What clients must do about TLS. PgBouncer's `client_tls_sslmode`.
+    ClientSslMode {
+        /// TLS is refused.
+        Disable = "disable",
+        /// A client may use TLS.
+        Allow = "allow",
+        /// The same.
+        Prefer = "prefer",
+        /// Clients must use TLS.
+        Require = "require",
+        /// And show a certificate of an authority.
+        VerifyCa = "verify-ca",
+        /// The same.
+        VerifyFull = "verify-full",
+    }
+}
+
+words! {
+    /// How TLS may begin on connections of clients.
+    ClientNegotiation {
+        /// With an SSLRequest or at once.
+        Any = "any",
+        /// With an SSLRequest only.
+        Postgres = "postgres",
+        /// At once only, as PostgreSQL 17 has it.
+        Direct = "direct",
+    }
+}
+
+words! {
+    /// What is wanted of servers about TLS. libpq's `sslmode`.
+    ServerSslMode {
+        /// No TLS.
+        Disable = "disable",
+        /// TLS where the server does not let us in without.
+        Allow = "allow",
+        /// TLS where the server has it.
+        Prefer = "prefer",
+        /// TLS.
+        Require = "require",
+        /// And a certificate of an authority.
+        VerifyCa = "verify-ca",
+        /// That is made out to the host.
+        VerifyFull = "verify-full",
+    }
+}
+
+words! {
+    /// How TLS begins on connections to servers. libpq's `sslnegotiation`.
+    ServerNegotiation {
+        /// With an SSLRequest.
+        Postgres = "postgres",
+        /// At once; PostgreSQL 17 and later.
+        Direct = "direct",
+    }
+}
+
+words! {
+    /// A version of TLS. Older ones are not spoken.
+    TlsVersion {
+        /// TLS 1.2.
+        Tls12 = "tlsv1.2",
+        /// TLS 1.3.
+        Tls13 = "tlsv1.3",
     }
 }

@@ -45,6 +45,8 @@ pub struct WorkerCounters {
     pub restores: Counter,
     /// Clients that keep their servers, by what kind of state keeps them.
     pub pins: Tally<1>,
+    /// State that was found although no text had shown it, by kind.
+    pub found: Tally<1>,
     /// Waits for a server of a pool that had none free.
     pub server_waits: Histogram,
     /// Waits for a leader, or for the right to write to it.

@@ -137,7 +137,7 @@ metrics! {
     SERVERS_OPENED: Counter "pgsteer_server_connections_opened_total" ["cluster", "member"];
     /// Server connections closed, for whatever reason.
     SERVERS_CLOSED: Counter "pgsteer_server_connections_closed_total" ["cluster", "member"];
-    /// Server connections that could not be opened, by cause (unreachable, refused, protocol, credential) and SQLSTATE.
+    /// Server connections that could not be opened, by cause (unreachable, refused, protocol, credential, tls) and SQLSTATE.
     SERVERS_FAILED: Counter "pgsteer_server_connection_failures_total" ["cluster", "member", "cause", "sqlstate"];
 
     /// Pools that exist.
@@ -192,6 +192,8 @@ metrics! {
     RESTORES: Counter "pgsteer_session_restores_total" [];
     /// Times that a client began to keep its server because of its session's state, by what kind (temp, cursors, locks, loads, seed, sequences, listens, bound, prepared, settings, every_setting, opaque or unreadable); one may have several.
     PINS: Counter "pgsteer_session_pins_total" ["kind"];
+    /// State that was found in a session although no statement had shown that it was left there, by kind; looked for in samples (`hidden_state_sample`).
+    HIDDEN: Counter "pgsteer_session_hidden_state_total" ["kind"];
     /// Waits of requests that ended in a server or an error, by what was waited for: server (of a pool with none free), leader (or the right to write to it) or replica.
     WAITS: Histogram "pgsteer_wait_seconds" ["for"];
     /// Requests refused with an error while their client went on, by SQLSTATE.

@@ -9,6 +9,7 @@ mod peer;
 #[cfg(test)]
 pub(crate) mod scripted;
 mod stream;
+pub mod tls;
 mod unix;
 
 pub use address::{Address, AddressError};

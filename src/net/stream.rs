@@ -11,7 +11,9 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-/// A stream that is not a plain socket: TLS, or a test's pipe.
+use super::tls::TlsStream;
+
+/// A stream that is not a plain socket: a test's pipe.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
@@ -22,6 +24,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
+    /// TLS over one of the others.
+    Tls(Box<TlsStream>),
     /// Anything else.
     Boxed(Box<dyn Duplex>),
 }
@@ -45,12 +49,17 @@ impl Detached {
 }
 
 impl Stream {
+    /// A stream that has ended.
+    pub fn closed() -> Self {
+        Self::Boxed(Box::new(tokio::io::empty()))
+    }
+
     /// Takes a plain socket away from its runtime, for another.
     pub fn detach(self) -> io::Result<Detached> {
         match self {
             Self::Tcp(socket) => Ok(Detached::Tcp(socket.into_std()?)),
             Self::Unix(socket) => Ok(Detached::Unix(socket.into_std()?)),
-            Self::Boxed(_) => Err(io::ErrorKind::Unsupported.into()),
+            Self::Tls(_) | Self::Boxed(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -59,6 +68,9 @@ impl Stream {
     /// A read shorter than `into` clears the socket's readiness, so that no second, empty `recv` follows.
     #[inline]
     pub fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        if let Self::Tls(s) = self {
+            return s.poll_receive(cx, into);
+        }
         let mut buffer = ReadBuf::new(into);
         match Pin::new(self).poll_read(cx, &mut buffer) {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(buffer.filled().len())),
@@ -67,7 +79,8 @@ impl Stream {
         }
     }
 
-    /// Sends some of `bytes`.
+    /// Sends some of `bytes`. While it is pending, the next attempt must begin with the same bytes: TLS may have
+    /// encrypted them already.
     #[inline]
     pub fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(self).poll_write(cx, bytes)
@@ -78,6 +91,7 @@ impl Stream {
         match self {
             Self::Tcp(s) => s.poll_read_ready(cx),
             Self::Unix(s) => s.poll_read_ready(cx),
+            Self::Tls(s) => s.poll_readable(cx),
             // There is no way to ask without reading: whoever wants to know must look.
             Self::Boxed(_) => Poll::Ready(Ok(())),
         }
@@ -94,6 +108,7 @@ impl Stream {
     pub fn remote(&self) -> Option<std::net::SocketAddr> {
         match self {
             Self::Tcp(s) => s.peer_addr().ok(),
+            Self::Tls(s) => s.under().remote(),
             Self::Unix(_) | Self::Boxed(_) => None,
         }
     }
@@ -103,6 +118,7 @@ impl Stream {
         match self {
             Self::Tcp(s) => s.peer_addr().map_or_else(|_| "gone".to_owned(), |a| a.to_string()),
             Self::Unix(_) => "unix".to_owned(),
+            Self::Tls(s) => s.under().peer(),
             Self::Boxed(_) => "boxed".to_owned(),
         }
     }
@@ -114,6 +130,11 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(s) => Pin::new(s).poll_read(cx, buf),
             Self::Unix(s) => Pin::new(s).poll_read(cx, buf),
+            Self::Tls(s) => {
+                let received = std::task::ready!(s.poll_receive(cx, buf.initialize_unfilled()))?;
+                buf.advance(received);
+                Poll::Ready(Ok(()))
+            }
             Self::Boxed(s) => Pin::new(s).poll_read(cx, buf),
         }
     }
@@ -125,6 +146,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(s) => Pin::new(s).poll_write(cx, buf),
             Self::Unix(s) => Pin::new(s).poll_write(cx, buf),
+            Self::Tls(s) => s.poll_send(cx, buf),
             Self::Boxed(s) => Pin::new(s).poll_write(cx, buf),
         }
     }
@@ -133,6 +155,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(s) => Pin::new(s).poll_flush(cx),
             Self::Unix(s) => Pin::new(s).poll_flush(cx),
+            Self::Tls(s) => s.poll_flush(cx),
             Self::Boxed(s) => Pin::new(s).poll_flush(cx),
         }
     }
@@ -141,6 +164,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(s) => Pin::new(s).poll_shutdown(cx),
             Self::Unix(s) => Pin::new(s).poll_shutdown(cx),
+            Self::Tls(s) => s.poll_shutdown(cx),
             Self::Boxed(s) => Pin::new(s).poll_shutdown(cx),
         }
     }

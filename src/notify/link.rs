@@ -118,7 +118,7 @@ impl Link {
             ],
             credential: credential.map_or(Credential::None, |credential| (*credential).clone()),
             protocol: settings.protocol,
-            preface: settings.preface,
+            approach: settings.approach.clone(),
         }
     }
 

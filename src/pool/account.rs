@@ -1,12 +1,16 @@
 //! Whom servers are opened for: a user and a database, their settings, and what can log in.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::slots::SlotLimits;
 use crate::{
-    auth::secrets::Credential, net::conveyed::Preface, sql::touches::FunctionNames, wire::startup::Protocol,
+    auth::secrets::Credential, server::Approach, sql::touches::FunctionNames, wire::startup::Protocol,
 };
 
 /// When a server goes back to its pool (`pool_mode`).
@@ -52,14 +56,16 @@ impl OpaquePolicy {
 pub struct PoolSettings {
     /// When a server goes back.
     pub mode: PoolMode,
+    /// The same, if the user or the database say so: then it goes before the listener's.
+    pub own_mode: Option<PoolMode>,
     /// How many servers, and for how long.
     pub limits: SlotLimits,
     /// Servers at most when a read falls back on the leader.
     pub fallback_size: usize,
     /// The newest version of the protocol to ask servers for.
     pub protocol: Protocol,
-    /// What servers are told before anything else.
-    pub preface: Preface,
+    /// How servers are reached.
+    pub approach: Approach,
     /// Opening a server takes no longer.
     pub connect_timeout: Duration,
     /// After a refused login no other is tried for as long.
@@ -76,6 +82,8 @@ pub struct PoolSettings {
     pub max_prepared_statements: usize,
     /// What is thought of code whose effects no text shows; `None`: it is trusted.
     pub opaque: Option<Arc<OpaquePolicy>>,
+    /// One of so many times that a server goes back it is asked what nobody knows of; `None`: never.
+    pub sample: Option<NonZeroU32>,
     /// Servers of a pool that clients may keep because of their sessions' state.
     pub pin_max: Option<usize>,
     /// A client that keeps a server so may be silent for as long.
@@ -105,4 +113,6 @@ pub struct Account {
     pub settings: ArcSwap<PoolSettings>,
     /// What can log in to a server.
     pub credential: ArcSwapOption<Credential>,
+    /// Whether a client has ever asked what its session last drew from a sequence (`currval`, `lastval`).
+    pub reads_sequences: AtomicBool,
 }

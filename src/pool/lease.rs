@@ -15,8 +15,11 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    net::{Address, conveyed::Preface},
-    server::conn::{End, ServerConn},
+    net::Address,
+    server::{
+        Approach,
+        conn::{End, ServerConn},
+    },
     wire::{error::PgError, startup::BackendKey},
 };
 
@@ -37,6 +40,8 @@ pub struct Server {
     pub cancel: Arc<CancelTarget>,
     /// The start-up settings it was opened with.
     pub flavour: Flavour,
+    /// The client that had it last, by the process id it was told; 0: none.
+    pub served: u32,
     pub(super) worker: usize,
     /// How it is to be closed.
     pub(super) end: End,
@@ -49,8 +54,8 @@ pub struct Server {
 pub struct CancelTarget {
     /// The server's address.
     pub address: Address,
-    /// What it is told first.
-    pub preface: Preface,
+    /// How it is reached there.
+    pub approach: Approach,
     /// The key it gave.
     pub key: BackendKey,
     pub(super) server: ServerId,
@@ -63,10 +68,10 @@ pub struct CancelTarget {
 }
 
 impl CancelTarget {
-    pub(super) fn new(address: Address, preface: Preface, key: BackendKey, server: ServerId) -> Self {
+    pub(super) fn new(address: Address, approach: Approach, key: BackendKey, server: ServerId) -> Self {
         Self {
             address,
-            preface,
+            approach,
             key,
             server,
             client: AtomicU32::new(0),
@@ -77,8 +82,8 @@ impl CancelTarget {
     }
 
     /// Of a server that is in no pool.
-    pub fn unpooled(address: Address, preface: Preface, key: BackendKey) -> Self {
-        Self::new(address, preface, key, 0)
+    pub fn unpooled(address: Address, approach: Approach, key: BackendKey) -> Self {
+        Self::new(address, approach, key, 0)
     }
 
     /// The server is this client's from now on, by the process id that it was told.

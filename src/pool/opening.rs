@@ -12,7 +12,7 @@ use crate::{
     auth::secrets::Credential,
     clock::Moment,
     server::{
-        ConnectError, Connected, ServerLogin,
+        Approach, ConnectError, Connected, ServerLogin,
         conn::{End, ServerConn},
         connect,
     },
@@ -66,7 +66,7 @@ impl Pool {
             };
             drop(opening);
             match outcome {
-                Ok(connected) => pool.opened(id, worker, flavour, connected, permits),
+                Ok(connected) => pool.opened(id, worker, flavour, (connected, login.approach), permits),
                 Err(error) => {
                     drop(permits);
                     pool.open_failed(id, flavour, &error);
@@ -92,7 +92,7 @@ impl Pool {
             parameters,
             credential: credential.map_or(Credential::None, |credential| (*credential).clone()),
             protocol: settings.protocol,
-            preface: settings.preface,
+            approach: settings.approach.clone(),
         }
     }
 
@@ -101,7 +101,7 @@ impl Pool {
         id: ServerId,
         worker: usize,
         flavour: Flavour,
-        connected: Connected,
+        (connected, approach): (Connected, Approach),
         permits: SmallVec<[Permit; 3]>,
     ) {
         let now = self.shared.clock.now();
@@ -109,12 +109,12 @@ impl Pool {
         let parameters = Arc::new(Parameters::from_reported(reported));
         self.shared.learn(self, &connected.parameters);
         self.shared.events.opened.count(self.labels());
-        let cancel =
-            CancelTarget::new(self.address.clone(), self.account.settings.load().preface, connected.key, id);
+        let cancel = CancelTarget::new(self.address.clone(), approach, connected.key, id);
         let conn = ServerConn::new(connected.stream, parameters, now);
         let cancel = Arc::new(cancel);
         self.shared.backends.add(&cancel);
-        let server = Box::new(Server { conn, cancel, flavour, worker, end: End::Orderly, permits });
+        let server =
+            Box::new(Server { conn, cancel, flavour, served: 0, worker, end: End::Orderly, permits });
         let mut state = self.state.lock();
         state.trouble.ends(flavour);
         state.put(id, server);

@@ -55,7 +55,7 @@ impl Pool {
         self.shared.workers[server.worker].spawn(async move {
             let target = &server.cancel;
             let dial = &*pool.shared.dial;
-            let cancel = crate::server::cancel(dial, &target.address, target.preface, &target.key);
+            let cancel = crate::server::cancel(dial, &target.address, &target.approach, &target.key);
             let cancelled = tokio::select! {
                 biased;
                 () = pool.is_deposed() => false,

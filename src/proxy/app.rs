@@ -106,6 +106,7 @@ impl App {
             user: login.user.into(),
             settings: ArcSwap::from_pointee(settings),
             credential: ArcSwapOption::new(credential.map(Arc::new)),
+            reads_sequences: false.into(),
         };
         let tenant = Arc::new(Tenant::new(Arc::new(account)));
         Ok(self.tenants.entry(key).or_insert(tenant).clone())

@@ -68,7 +68,8 @@ async fn hello(app: &Arc<App>, door: &Door, stream: Stream, peer: Peer) -> Optio
         }
     };
     let peer = caller.peer;
-    match Hello::read(caller).await {
+    let tls = app.config.load().client_tls(&door.listener);
+    match Hello::read(caller, tls.as_deref()).await {
         Ok(Greeting::Startup(arrival)) => Some(arrival),
         Ok(Greeting::Cancel { stream, key }) => {
             let outcome = cancel::cancel(&key, &app.registry, &*app.pools.dial()).await;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 
+use super::settings::approach;
 use crate::{
     auth::secrets::{Credential, Password},
     clock::Clock,
@@ -24,7 +25,7 @@ use crate::{
         router::Router,
         table::{ReadFallback, RoutePolicy, RoutingTable},
     },
-    server::ServerLogin,
+    server::{Approach, ServerLogin},
 };
 
 /// What is done with each new topology.
@@ -35,13 +36,15 @@ pub(super) struct RunningCluster {
     pub(super) router: Arc<Router>,
     pub(super) watcher: WatcherHandle,
     policy: Arc<ArcSwap<RoutePolicy>>,
+    probe_login: Arc<ArcSwap<ServerLogin>>,
     publish: Arc<Publisher>,
 }
 
 impl RunningCluster {
-    /// Goes by other settings for replicas from now on. To be called on the runtime that watches the cluster, so that
+    /// Goes by other settings for replicas, and reaches the members in another way, from now on. To be called on the runtime that watches the cluster, so that
     /// routing tables stay in order.
-    pub(super) fn reconfigure(&self, cluster: &Cluster) {
+    pub(super) fn reconfigure(&self, cluster: &Cluster, approach: &Approach) {
+        self.probe_login.rcu(|login| ServerLogin { approach: approach.clone(), ..(**login).clone() });
         self.policy.store(Arc::new(route_policy(cluster)));
         if !self.watcher.set_reads(read_policy(cluster)) {
             tracing::error!(
@@ -75,13 +78,15 @@ pub(super) fn start(
         let policy = ClusterPolicy {
             name: name.as_str().into(),
             authority,
-            probe: probe_policy(cluster),
+            probe: probe_policy(cluster, approach(config, name, None)),
             reads: read_policy(cluster),
         };
+        let probe_login = policy.probe.login.clone();
         let published = publish.clone();
         let published = Box::new(move |topology: &Arc<Topology>| published(topology));
         let watcher = Watcher::spawn(runtime.clone(), clock, pools.dial(), store, policy, fence, published);
-        running.insert(name.clone(), RunningCluster { router, watcher, policy: followed, publish });
+        running
+            .insert(name.clone(), RunningCluster { router, watcher, policy: followed, probe_login, publish });
     }
     Ok(running)
 }
@@ -135,21 +140,21 @@ fn read_policy(cluster: &Cluster) -> ReadPolicy {
     }
 }
 
-fn probe_policy(cluster: &Cluster) -> ProbePolicy {
+fn probe_policy(cluster: &Cluster, approach: Approach) -> ProbePolicy {
     let probe = &cluster.probe;
     let password =
         |secret: &crate::config::Secret| Credential::Password(Password::new(secret.expose().as_bytes()));
     ProbePolicy {
         interval: probe.interval,
         timeout: probe.timeout,
-        login: Arc::new(ServerLogin {
+        login: Arc::new(ArcSwap::from_pointee(ServerLogin {
             user: probe.user.clone(),
             database: probe.database.clone(),
             parameters: vec![("application_name".to_owned(), "pgsteer".to_owned())],
             credential: probe.password.as_ref().map_or(Credential::None, password),
             protocol: super::settings::protocol(cluster.protocol),
-            preface: super::settings::preface(cluster.proxy_header),
-        }),
+            approach,
+        })),
     }
 }
 

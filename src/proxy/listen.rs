@@ -50,6 +50,7 @@ impl Door {
                 let context = Arc::new(Context {
                     worker: worker.clone(),
                     purpose,
+                    mode: listener.pool_mode.map(super::settings::pool_mode),
                     router: cluster.router.clone(),
                     pools: app.pools.clone(),
                     switchboard: app.switchboard.clone(),

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use self::asking::{Asked, Asking, Unanswered};
 use super::{
     app::App,
-    settings::{preface, protocol},
+    settings::{approach, protocol},
 };
 use crate::{
     auth::{
@@ -58,9 +58,8 @@ impl Lookups {
         }
         let router = app.clusters.get(cluster)?.router.clone();
         let config = app.config.load();
-        let spoken_to = config.clusters.get(cluster)?;
-        let (newest, preface) = (protocol(spoken_to.protocol), preface(spoken_to.proxy_header));
-        let login = asking::login(&how, newest, preface);
+        let newest = protocol(config.clusters.get(cluster)?.protocol);
+        let login = asking::login(&how, newest, approach(&config, cluster, None));
         let asking = Asking::new(login, &how.query, router, app.pools.dial(), app.clock, app.events.clone());
         let asking = Arc::new(asking);
         let state = State {
@@ -79,10 +78,11 @@ impl Lookups {
         // No declared database has an empty name: this stands for those that are not declared.
         let still: Vec<_> =
             databases.chain([""]).filter_map(|database| config.auth_query(database)).collect();
-        for of_cluster in self.sources.lock().values_mut() {
+        for (cluster, of_cluster) in self.sources.lock().iter_mut() {
             of_cluster.retain(|source| still.contains(&source.how));
             for source in of_cluster {
                 source.state.lock().cache.set_policy(policy(config));
+                source.asking.set_approach(&approach(config, cluster, None));
             }
         }
     }

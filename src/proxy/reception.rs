@@ -81,7 +81,12 @@ const fn simple_method(kind: AuthType) -> Option<auth::AuthType> {
         AuthType::Plain => auth::AuthType::Plain,
         AuthType::Trust => auth::AuthType::Trust,
         AuthType::Peer => auth::AuthType::Peer,
-        AuthType::Hba | AuthType::Ldap | AuthType::Oauth | AuthType::Reject => return None,
+        AuthType::Cert
+        | AuthType::Hba
+        | AuthType::Ldap
+        | AuthType::Pam
+        | AuthType::Oauth
+        | AuthType::Reject => return None,
     })
 }
 

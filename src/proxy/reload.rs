@@ -6,7 +6,7 @@ use super::{
     app::App,
     assembly::SPARE_ARRIVALS,
     reception::{authenticator, users},
-    settings::{keepalive, pool_settings, server_credential},
+    settings::{approach, keepalive, pool_settings, server_credential},
 };
 use crate::config::{Config, Reload, Source};
 
@@ -77,7 +77,7 @@ fn apply(app: &App, new: Arc<Config>) {
     app.pools.settings_changed();
     for (name, running) in &*app.clusters {
         if let Some(cluster) = new.clusters.get(name) {
-            running.reconfigure(cluster);
+            running.reconfigure(cluster, &approach(&new, name, None));
         }
     }
 }

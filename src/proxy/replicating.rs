@@ -27,7 +27,7 @@ use crate::{
         balance::round_robin,
         table::{NoRoute, ReadRoute, RoutingTable, Target, WriteRoute},
     },
-    server::{ConnectError, Connected, ServerLogin, connect},
+    server::{Approach, ConnectError, Connected, ServerLogin, connect},
     session::{
         replication::{Ended, Post},
         routes::Purpose,
@@ -148,12 +148,17 @@ async fn admit(
         Replication::Logical => config.cluster_of(&door.listener, &login.database),
     };
     let way = door.context_of(cluster, app)?;
-    let account = account(app, way, login);
+    let account = account(app, way, login, kind);
     let settings = account.settings.load_full();
-    let target = target(way, &settings).await?;
+    let mut stopping = app.stopping.subscribe();
+    let target = tokio::select! {
+        biased;
+        _ = stopping.wait_for(|stopping| *stopping) => return Err(shutting_down()),
+        target = target(way, &settings) => target?,
+    };
     let post = Post::new(way.context.router.clone(), &target);
     let server = server_login(&account, &settings, login)?;
-    let preface = server.preface;
+    let approach = server.approach.clone();
     let connected = open(app, &target, &post, &server, settings.connect_timeout).await?;
     let mut random = [0; BackendKey::OUR_SECRET];
     let secret = &mut random[..login.startup.protocol().secret_bytes()];
@@ -162,11 +167,15 @@ async fn admit(
         .and_then(|()| app.registry.register(account, login.peer.address(), app.clock.now(), secret))
         .ok_or_else(|| PgError::fatal(SqlState::INTERNAL_ERROR, "no random numbers for a cancel key"))?;
     entry.enter(Activity::Running, app.clock.now());
-    entry.leased(&Arc::new(CancelTarget::unpooled(target.address, preface, connected.key.clone())));
+    entry.leased(&Arc::new(CancelTarget::unpooled(target.address, approach, connected.key.clone())));
     if *app.stopping.borrow() {
-        return Err(PgError::fatal(SqlState::ADMIN_SHUTDOWN, "pgsteer is shutting down"));
+        return Err(shutting_down());
     }
     Ok(Admitted { connected, post, entry, permits })
+}
+
+fn shutting_down() -> PgError {
+    PgError::fatal(SqlState::ADMIN_SHUTDOWN, "pgsteer is shutting down")
 }
 
 /// A place among the clients and one among the replication connections.
@@ -187,9 +196,15 @@ fn permits(app: &App) -> Result<[Permit; 2], PgError> {
 }
 
 /// Whose server it will be. No time limit of sessions holds for it: a stream has neither queries nor an end.
-fn account(app: &App, way: &ClusterDoor, login: &Applicant) -> Arc<Account> {
+fn account(app: &App, way: &ClusterDoor, login: &Applicant, kind: Replication) -> Arc<Account> {
     let config = app.config.load();
-    let on_server = config.server_login(&login.database, &login.user);
+    // What is declared for a database, a forced user above all, is for those who are connected to it. The name that
+    // the others give their servers is libpq's.
+    let asked = if kind == Replication::Physical { "" } else { &login.database };
+    let mut on_server = config.server_login(asked, &login.user);
+    if kind == Replication::Physical {
+        on_server.database = "replication".to_owned();
+    }
     let shown = || {
         // A client's own secret logs in as that client, and as nobody else.
         (on_server.user == login.user && login.credential != Credential::None)
@@ -201,7 +216,7 @@ fn account(app: &App, way: &ClusterDoor, login: &Applicant) -> Arc<Account> {
         idle_transaction_timeout: None,
         query_timeout: None,
         transaction_timeout: None,
-        ..pool_settings(&config, &way.cluster, &login.database, &login.user)
+        ..pool_settings(&config, &way.cluster, asked, &login.user)
     };
     Arc::new(Account {
         cluster: way.cluster.as_str().into(),
@@ -209,6 +224,7 @@ fn account(app: &App, way: &ClusterDoor, login: &Applicant) -> Arc<Account> {
         user: on_server.user.into(),
         settings: ArcSwap::from_pointee(settings),
         credential: ArcSwapOption::new(credential.map(Arc::new)),
+        reads_sequences: false.into(),
     })
 }
 
@@ -276,7 +292,10 @@ fn server_login(
         parameters,
         credential: account.credential.load_full().map_or(Credential::None, |known| (*known).clone()),
         protocol: settings.protocol,
-        preface: settings.preface.of_client(client),
+        approach: Approach {
+            preface: settings.approach.preface.of_client(client),
+            ..settings.approach.clone()
+        },
     })
 }
 
@@ -296,4 +315,37 @@ async fn open(
     let opened =
         opened.unwrap_or_else(|_| Err(ConnectError::Unreachable(std::io::ErrorKind::TimedOut.into())));
     opened.map_err(|error| error.to_client(target.member.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{net::Address, route::table::NoRouteKind};
+
+    fn target(member: &str, term: u64) -> Target {
+        Target { member: member.into(), address: Address::tcp(member, 5432), term }
+    }
+
+    /// Where replication connections go by this table: of the write route, and of the read route.
+    fn check(table: &RoutingTable, expected: [Option<&str>; 2]) {
+        let chosen = [Purpose::Write, Purpose::Read].map(|purpose| {
+            choose(table, purpose).ok().map(|target| format!("{} {}", target.member, target.term))
+        });
+        assert_eq!(chosen, expected.map(|chosen| chosen.map(str::to_owned)));
+    }
+
+    #[test]
+    fn where_they_go() {
+        let none = || NoRoute { kind: NoRouteKind::NoReplica, sentence: String::new() };
+        let mut table = RoutingTable::unknown();
+        check(&table, [None, None]);
+        table.write = WriteRoute::Open(target("a", 7));
+        check(&table, [Some("a 7"), None]);
+        table.fallback = ReadRoute::Leader(target("a", 7));
+        check(&table, [Some("a 7"), Some("a 7")]);
+        table.fallback = ReadRoute::Error(none());
+        table.read = vec![target("b", 0)];
+        table.write = WriteRoute::Wait(none());
+        check(&table, [None, Some("b 0")]);
+    }
 }

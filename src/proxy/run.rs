@@ -29,7 +29,9 @@ pub fn run(source: Source) -> Result<(), Failure> {
         tracing::warn!("configuration: {}", warning.what());
     }
     let limits = config.limits();
-    if let Some(warning) = raise_open_files(limits.max_client_conn.into(), limits.max_client_conn.into()) {
+    let clients = u64::from(limits.max_client_conn);
+    let servers = clients + u64::from(limits.max_replication_connections);
+    if let Some(warning) = raise_open_files(clients, servers) {
         tracing::warn!("{warning}");
     }
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -1,6 +1,6 @@
 //! From the configuration's words to the values that pools, probes and sessions go by.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use crate::{
     auth::secrets::{Credential, Password, UserSecret},
@@ -14,6 +14,7 @@ use crate::{
         pools::SharedLimits,
         slots::{Reuse, SlotLimits},
     },
+    server::Approach,
     sql::touches::FunctionNames,
     wire::startup::Protocol,
 };
@@ -33,17 +34,24 @@ fn limit(number: Option<u32>) -> usize {
     number.map_or(0, count)
 }
 
+/// When a server goes back.
+pub(super) const fn pool_mode(mode: config::PoolMode) -> PoolMode {
+    match mode {
+        config::PoolMode::Transaction => PoolMode::Transaction,
+        config::PoolMode::Session => PoolMode::Session,
+        config::PoolMode::Statement => PoolMode::Statement,
+    }
+}
+
 /// What the pool of this user and database, as the client named them, goes by on this cluster.
 pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user: &str) -> PoolSettings {
     let pool = config.pool_settings(database, user);
+    let approach = approach(config, cluster, Some(database));
     let cluster = config.clusters.get(cluster);
     let replicas = cluster.map_or(&config.keys.replicas, |cluster| &cluster.replicas);
     PoolSettings {
-        mode: match pool.pool_mode {
-            config::PoolMode::Transaction => PoolMode::Transaction,
-            config::PoolMode::Session => PoolMode::Session,
-            config::PoolMode::Statement => PoolMode::Statement,
-        },
+        mode: pool_mode(pool.pool_mode),
+        own_mode: pool.own_pool_mode.map(pool_mode),
         limits: SlotLimits {
             size: count(pool.pool_size),
             min_size: count(pool.min_pool_size),
@@ -61,7 +69,6 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
         },
         fallback_size: count(replicas.fallback_connections_max.get()),
         protocol: cluster.map_or(Protocol::NEWEST, |cluster| protocol(cluster.protocol)),
-        preface: cluster.map_or(Preface::None, |cluster| preface(cluster.proxy_header)),
         connect_timeout: pool.server_connect_timeout,
         login_retry: pool.server_login_retry,
         check_delay: pool.server_check_delay,
@@ -70,13 +77,15 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
         replica_wait_timeout: Some(replicas.replica_wait_timeout),
         max_prepared_statements: limit(pool.max_prepared_statements),
         opaque: opaque_policy(&pool),
+        sample: pool.hidden_state_sample.and_then(NonZeroU32::new),
         pin_max: pool.pin_max.map(count),
         pin_timeout: pool.pin_timeout,
-        map_unnamed: pool.map_unnamed_statements,
+        map_unnamed: pool.unnamed_statements == config::UnnamedStatements::Mapped,
         client_idle_timeout: pool.client_idle_timeout,
         idle_transaction_timeout: pool.idle_transaction_timeout,
         query_timeout: pool.query_timeout,
         transaction_timeout: pool.transaction_timeout,
+        approach,
     }
 }
 
@@ -125,8 +134,14 @@ pub(super) const fn protocol(max: MaxProtocol) -> Protocol {
     }
 }
 
+/// How the servers of a cluster are reached, for this database where there is one.
+pub(super) fn approach(config: &Config, cluster: &str, database: Option<&str>) -> Approach {
+    let header = config.clusters.get(cluster).map_or(ProxyHeader::Off, |cluster| cluster.proxy_header);
+    Approach { preface: preface(header), tls: config.server_tls(cluster, database).clone() }
+}
+
 /// What servers are told before anything else.
-pub(super) const fn preface(header: ProxyHeader) -> Preface {
+const fn preface(header: ProxyHeader) -> Preface {
     match header {
         ProxyHeader::Off => Preface::None,
         ProxyHeader::V1 => Preface::Own(Version::V1),

@@ -245,11 +245,12 @@ async fn learn(
     key: &Key,
 ) -> Result<Welcome, PgError> {
     let wanted = key.tracked.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let wanted = Arc::new(Parameters::from_reported(wanted));
     let needs = Needs {
         context,
         tenant,
         tether: &Arc::new(Tether::default()),
-        parameters: &Arc::new(Parameters::from_reported(wanted)),
+        parameters: &wanted,
         state: &Carried::NOTHING,
         flavour: key.flavour,
     };
@@ -258,8 +259,12 @@ async fn learn(
         .acquire(Start::Route)
         .await
         .map_err(|error| PgError { severity: crate::wire::error::Severity::Fatal, ..error })?;
-    let parameters = granted.lease.server().map(|server| server.conn.parameters.clone()).unwrap_or_default();
+    // What it makes of the client's own settings; beside them the server may have those of the client before.
+    let parameters = granted.lease.server().map_or_else(Parameters::default, |server| {
+        let conn = &server.conn;
+        (*conn.start).clone().with_those_of(&wanted, &conn.parameters)
+    });
     granted.lease.finish(Finish::Settled, app.clock.now());
     let reported = app.welcomes.of(&tenant.account).unwrap_or_else(|| Arc::from([]));
-    Ok(Welcome { reported, parameters })
+    Ok(Welcome { reported, parameters: Arc::new(parameters) })
 }

@@ -45,6 +45,8 @@ pub struct ServerConn {
     pub stream: Stream,
     /// The tracked settings as the server reported them last.
     pub parameters: Arc<Parameters>,
+    /// The same as it reported them at its login, before any client could change them.
+    pub start: Arc<Parameters>,
     /// The statements it has prepared for us.
     pub statements: ServerStatements,
     /// What its session carries that is not known.
@@ -65,6 +67,7 @@ impl ServerConn {
     pub fn new(stream: Stream, parameters: Arc<Parameters>, now: Moment) -> Self {
         Self {
             stream,
+            start: parameters.clone(),
             parameters,
             statements: ServerStatements::default(),
             hygiene: Hygiene::Clean,

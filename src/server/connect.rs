@@ -5,12 +5,13 @@ use std::io;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
-    login::{LoginStep, ServerLoginMachine, Session},
+    login::{Channel, LoginStep, ServerLoginMachine, Session},
     query::Told,
+    secure::{self, Approach, Attempt},
 };
 use crate::{
     auth::{scram::NONCE_BYTES, secrets::Credential},
-    net::{Address, Dial, Inbox, Stream, conveyed::Preface},
+    net::{Address, Dial, Inbox, Stream},
     wire::{
         error::{PgError, ServerError, SqlState},
         startup::{BackendKey, Protocol},
@@ -33,8 +34,8 @@ pub struct ServerLogin {
     pub credential: Credential,
     /// The newest version of the protocol to ask for; the server may know only older ones.
     pub protocol: Protocol,
-    /// What is said before anything else.
-    pub preface: Preface,
+    /// How the server is reached.
+    pub approach: Approach,
 }
 
 /// A connection that is ready for its first query.
@@ -62,6 +63,9 @@ pub enum ConnectError {
     /// What we have does not fit what the server asks for.
     #[error("{0}")]
     Credential(String),
+    /// TLS is wanted and cannot be had, or the server is not the one it should be.
+    #[error("{0}")]
+    Tls(String),
 }
 
 impl ConnectError {
@@ -86,6 +90,10 @@ impl ConnectError {
                 SqlState::PROTOCOL_VIOLATION,
                 format!("could not log in to server \"{member}\": {what}"),
             ),
+            Self::Tls(what) => PgError::fatal(
+                SqlState::UNABLE_TO_CONNECT,
+                format!("could not connect to server \"{member}\" with TLS: {what}"),
+            ),
             Self::Credential(what) => PgError::fatal(
                 SqlState::INVALID_AUTHORIZATION,
                 format!("could not log in to server \"{member}\": {what}"),
@@ -100,6 +108,7 @@ impl ConnectError {
             Self::Refused(_) => "refused",
             Self::Protocol(_) => "protocol",
             Self::Credential(_) => "credential",
+            Self::Tls(_) => "tls",
         }
     }
 
@@ -111,7 +120,7 @@ impl ConnectError {
                 error.code,
                 SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::CANNOT_CONNECT_NOW
             ),
-            Self::Protocol(_) | Self::Credential(_) => false,
+            Self::Protocol(_) | Self::Credential(_) | Self::Tls(_) => false,
         }
     }
 
@@ -123,29 +132,45 @@ impl ConnectError {
     }
 }
 
-/// Opens a connection and logs in. The caller bounds the time; dropping the future closes the connection.
+/// Opens a connection and logs in; where `sslmode` is content with TLS or without, a second time the other way if
+/// the first does not succeed. The caller bounds the time; dropping the future closes the connection.
 pub async fn connect(
     dial: &dyn Dial,
     address: &Address,
     login: &ServerLogin,
 ) -> Result<Connected, ConnectError> {
-    let stream = open(dial, address, login.preface).await.map_err(ConnectError::Unreachable)?;
-    log_in(stream, login).await
-}
-
-/// Dials, and says what must be said before anything else.
-async fn open(dial: &dyn Dial, address: &Address, preface: Preface) -> io::Result<Stream> {
-    let mut stream = dial.dial(address).await?;
-    if preface != Preface::None {
-        stream.write_all(&preface.header(stream.remote())).await?;
+    let first = Attempt::first(address, &login.approach);
+    let error = match attempt(dial, address, login, first).await {
+        Ok(connected) => return Ok(connected),
+        Err(error) => error,
+    };
+    let Some(second) = first.second(address, &login.approach, &error) else { return Err(error) };
+    match attempt(dial, address, login, second).await {
+        Ok(connected) => Ok(connected),
+        // Neither way: the server's own words on the first tell most.
+        Err(_) if matches!(error, ConnectError::Refused(_)) => Err(error),
+        Err(other) => Err(other),
     }
-    Ok(stream)
 }
 
-async fn log_in(mut stream: Stream, login: &ServerLogin) -> Result<Connected, ConnectError> {
+async fn attempt(
+    dial: &dyn Dial,
+    address: &Address,
+    login: &ServerLogin,
+    attempt: Attempt,
+) -> Result<Connected, ConnectError> {
+    let (stream, channel) = secure::dial(dial, address, &login.approach, attempt).await?;
+    log_in(stream, channel, login).await
+}
+
+async fn log_in(
+    mut stream: Stream,
+    channel: Channel,
+    login: &ServerLogin,
+) -> Result<Connected, ConnectError> {
     let mut nonce = [0; NONCE_BYTES];
     getrandom::fill(&mut nonce).map_err(|error| ConnectError::Unreachable(io::Error::other(error)))?;
-    let (mut machine, mut send) = ServerLoginMachine::start(login, nonce);
+    let (mut machine, mut send) = ServerLoginMachine::start(login, channel, nonce);
     let mut inbox = Inbox::default();
     loop {
         if !send.is_empty() {
@@ -177,13 +202,18 @@ async fn settle(mut stream: Stream, mut inbox: Inbox, session: Session) -> Resul
 
 /// Asks a server to cancel what the process with this key does, and waits until the server has closed the connection
 /// that asked: the signal has then been sent, so that a query sent later is not hit. The caller bounds the time.
-pub async fn cancel(
-    dial: &dyn Dial,
-    address: &Address,
-    preface: Preface,
-    key: &BackendKey,
-) -> io::Result<()> {
-    let mut stream = open(dial, address, preface).await?;
+///
+/// # Errors
+/// The server cannot be reached, or not as `to` has it: then nothing was said.
+pub async fn cancel(dial: &dyn Dial, address: &Address, to: &Approach, key: &BackendKey) -> io::Result<()> {
+    let first = Attempt::first(address, to);
+    let mut stream = match secure::dial(dial, address, to, first).await {
+        Ok((stream, _)) => stream,
+        Err(error) => match first.second(address, to, &error) {
+            Some(second) => secure::dial(dial, address, to, second).await.map_err(io::Error::other)?.0,
+            None => return Err(io::Error::other(error)),
+        },
+    };
     let mut request = Vec::new();
     key.encode_cancel(&mut request);
     stream.write_all(&request).await?;
@@ -192,7 +222,12 @@ pub async fn cancel(
         match stream.read(&mut answer).await {
             Ok(0) => return Ok(()),
             Ok(_) => {} // a server that cannot cancel may say why; it closes all the same
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
+            // PostgreSQL closes without saying so inside TLS.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) =>
+            {
+                return Ok(());
+            }
             Err(error) => return Err(error),
         }
     }

@@ -3,8 +3,9 @@
 use super::connect::{ConnectError, ServerLogin};
 use crate::{
     auth::{
+        EndPoint,
         md5::Md5Hash,
-        scram::{self, ClientStep, MECHANISM, NONCE_BYTES, ScramClient, ScramError},
+        scram::{self, Binding, ClientStep, MECHANISM, MECHANISM_PLUS, NONCE_BYTES, ScramClient, ScramError},
         secrets::Credential,
     },
     wire::{
@@ -34,13 +35,46 @@ pub struct ServerLoginMachine {
 enum State {
     /// The server has not said how we shall prove ourselves. It may say first that it knows only older versions than
     /// we asked for.
-    Begun { credential: Credential, nonce: [u8; NONCE_BYTES], asked: Protocol },
+    Begun { credential: Credential, nonce: [u8; NONCE_BYTES], asked: Protocol, channel: Channel },
     /// SCRAM is under way: the server has yet to prove itself.
     Scram(ScramClient),
     /// We have answered; the server judges.
     Answered,
     /// We are in; the server reports its settings.
     Settings { parameters: Vec<(String, String)>, key: Option<BackendKey> },
+}
+
+/// What carries the login, and whether it can be bound to that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Channel {
+    /// No TLS.
+    #[default]
+    Plain,
+    /// TLS; `None` if the server's certificate leaves open how to bind to it.
+    Tls(Option<EndPoint>),
+}
+
+impl Channel {
+    /// How to log in by SCRAM, as libpq does with `channel_binding=prefer`: by which mechanism, bound to what.
+    fn scram(self, offered: Mechanisms<'_>) -> Result<(&'static [u8], Binding), String> {
+        let has = |mechanism: &[u8]| offered.names().any(|name| name == mechanism);
+        match self {
+            // It sees TLS where we see none: somebody in the middle unwraps it.
+            Self::Plain if has(MECHANISM_PLUS) => {
+                Err("the server offered SCRAM-SHA-256-PLUS over a connection without TLS".to_owned())
+            }
+            Self::Tls(Some(end_point)) if has(MECHANISM_PLUS) => {
+                Ok((MECHANISM_PLUS, Binding::Bound(end_point)))
+            }
+            Self::Tls(Some(_)) if has(MECHANISM) => Ok((MECHANISM, Binding::NotOffered)),
+            Self::Plain | Self::Tls(None) if has(MECHANISM) => Ok((MECHANISM, Binding::Impossible)),
+            _ => {
+                let names: Vec<_> = offered.names().map(String::from_utf8_lossy).collect();
+                let names = names.join(", ");
+                Err(format!("the server asks for authentication by SASL by {names}, which is not supported"))
+            }
+        }
+    }
 }
 
 /// Where a login stands after a server's message.
@@ -87,12 +121,13 @@ impl Derivation {
 
 impl ServerLoginMachine {
     /// Begins, and gives the StartupMessage to send. `nonce` must be random and used once.
-    pub fn start(login: &ServerLogin, nonce: [u8; NONCE_BYTES]) -> (Self, Vec<u8>) {
+    pub fn start(login: &ServerLogin, channel: Channel, nonce: [u8; NONCE_BYTES]) -> (Self, Vec<u8>) {
         let mut send = Vec::new();
         let fixed = [("user", &*login.user), ("database", &*login.database)];
         let settings = login.parameters.iter().map(|(name, value)| (&**name, &**value));
         encode_startup(&mut send, login.protocol, fixed.into_iter().chain(settings));
-        let state = State::Begun { credential: login.credential.clone(), nonce, asked: login.protocol };
+        let (credential, asked) = (login.credential.clone(), login.protocol);
+        let state = State::Begun { credential, nonce, asked, channel };
         (Self { user: login.user.as_str().into(), state, received: 0 }, send)
     }
 
@@ -124,12 +159,12 @@ impl ServerLoginMachine {
     /// NegotiateProtocolVersion: once, and downwards. We ask for no protocol option that could be refused.
     fn negotiate(self, body: &[u8]) -> Result<LoginStep, Malformed> {
         let (version, refused) = decode_negotiation(body)?;
-        let State::Begun { credential, nonce, asked } = self.state else {
+        let State::Begun { credential, nonce, asked, channel } = self.state else {
             return Ok(protocol("the server negotiates the protocol's version too late"));
         };
         Ok(match Protocol::from_version(version) {
             Some(older) if older <= asked && refused == 0 => {
-                Self { state: State::Begun { credential, nonce, asked: older }, ..self }.wait()
+                Self { state: State::Begun { credential, nonce, asked: older, channel }, ..self }.wait()
             }
             _ => protocol("the server negotiates for what was not asked"),
         })
@@ -142,8 +177,8 @@ impl ServerLoginMachine {
                 let state = State::Settings { parameters: Vec::new(), key: None };
                 Self { state, ..self }.wait()
             }
-            (State::Begun { credential, nonce, .. }, request) => {
-                begin(self.user, self.received, credential, nonce, request)
+            (State::Begun { credential, nonce, channel, .. }, request) => {
+                begin(self.user, self.received, credential, (nonce, channel), request)
             }
             (State::Scram(scram), Authentication::SaslContinue(data) | Authentication::SaslFinal(data)) => {
                 advance(self.user, self.received, scram.exchange(data))
@@ -180,7 +215,7 @@ fn begin(
     user: Box<str>,
     received: usize,
     credential: Credential,
-    nonce: [u8; NONCE_BYTES],
+    (nonce, channel): ([u8; NONCE_BYTES], Channel),
     request: Authentication<'_>,
 ) -> LoginStep {
     let mut send = Vec::new();
@@ -205,16 +240,19 @@ fn begin(
             State::Answered
         }
         (Authentication::Md5Password(_), _) => return unfit("md5"),
-        (Authentication::Sasl(offered), _) if !offered.names().any(|name| name == MECHANISM) => {
-            return unsupported(&format!("SASL by {}", list(offered)));
-        }
-        (Authentication::Sasl(_), credential) => {
+        (Authentication::Sasl(offered), credential) => {
+            let (mechanism, binding) = match channel.scram(offered) {
+                Ok(chosen) => chosen,
+                Err(why) => return LoginStep::Failed(ConnectError::Credential(why)),
+            };
             let (scram, first) = match credential {
-                Credential::Password(password) => ScramClient::with_password(password.clone(), nonce),
-                Credential::ScramKeys(keys) => ScramClient::with_keys(keys.clone(), nonce),
+                Credential::Password(password) => {
+                    ScramClient::with_password(password.clone(), nonce, binding)
+                }
+                Credential::ScramKeys(keys) => ScramClient::with_keys(keys.clone(), nonce, binding),
                 Credential::Md5Hash(_) | Credential::None => return unfit("SCRAM-SHA-256"),
             };
-            SaslInitialResponse { mechanism: MECHANISM, data: Some(&first) }.encode(&mut send);
+            SaslInitialResponse { mechanism, data: Some(&first) }.encode(&mut send);
             State::Scram(scram)
         }
         (Authentication::Other(code), _) => return unsupported(method_name(code)),
@@ -257,11 +295,6 @@ fn sasl_response(data: &[u8]) -> Vec<u8> {
     let mut send = Vec::new();
     encode_sasl_response(&mut send, data);
     send
-}
-
-fn list(offered: Mechanisms<'_>) -> String {
-    let names: Vec<_> = offered.names().map(String::from_utf8_lossy).collect();
-    names.join(", ")
 }
 
 const fn method_name(code: i32) -> &'static str {

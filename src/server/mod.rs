@@ -4,7 +4,9 @@ pub mod conn;
 mod connect;
 mod login;
 mod query;
+mod secure;
 
 pub use connect::{ConnectError, Connected, ServerLogin, cancel, connect};
 pub use login::{Derivation, LoginStep, ServerLoginMachine, Session};
 pub use query::{Answer, QueryError, Told, ask, query_with, simple_query};
+pub use secure::Approach;

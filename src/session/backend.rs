@@ -11,7 +11,6 @@ use crate::{
     session::{ears, frontend::Frontend, tenancy::Tenancy},
     wire::{
         frame::{HEADER_BYTES, Header, Malformed, cstr},
-        named::ClientStatements,
         parameters::Parameters,
         pipeline::{Followed, OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
         splice::Splice,
@@ -147,6 +146,16 @@ impl Backend {
             }
             let left = splice.rest();
             let Some(header) = Header::read(left)? else { break };
+            if pipeline.keeps_sequence() {
+                match refused(header, left, pipeline, client)? {
+                    Refusal::Unclear => break,
+                    Refusal::Refused(bytes) => {
+                        splice.skip(bytes);
+                        continue;
+                    }
+                    Refusal::Aside | Refusal::None => {}
+                }
+            }
             let understood =
                 matches!(header.tag, b'Z' | b'S' | b'E' | b'C' | b'A') && header.total <= WHOLE_BYTES_MAX;
             if understood && left.len() < header.total {
@@ -165,12 +174,14 @@ impl Backend {
             let last = pipeline.len() == 1;
             let passage = pipeline.received(header.tag, status, &mut undo)?;
             match header.tag {
+                b'Z' | b'E' | b'C' if passage == Passage::Swallow => {}
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
-                b'E' if is_fatal(message) => self.last_word = LastWord::Said,
+                b'E' => self.failed(message, client),
                 b'S' if understood => {
                     progress.settings_changed |= setting(message, conn, client);
                 }
-                b'C' if client.tenancy.holds_client() => {
+                b'G' => client.tenancy.copy_begins(pipeline.is_in_sequence()),
+                b'C' if client.tenancy.awaits_answer() => {
                     command_tag(&message[HEADER_BYTES..], conn, client);
                     client.tenancy.completed(last);
                 }
@@ -179,45 +190,27 @@ impl Backend {
             if pipeline.is_empty() {
                 client.tenancy.answered(pipeline.is_in_sequence());
             }
-            match passage {
-                Passage::Pass if header.tag == b'A' && understood => notify(message, client, &mut splice),
-                passage => {
-                    self.carry_out(&passage, message, header, &client.frontend.statements, &mut splice)
-                }
+            let remaining = header.total - message.len();
+            let statements = &client.frontend.statements;
+            if passage == Passage::Pass && header.tag == b'A' && understood {
+                notify(message, client, splice.insert());
+            } else if let Some(name) = naming::clients_name(&passage, message, pipeline, statements) {
+                naming::rename(message, &name, splice.insert());
+            } else if passage != Passage::Swallow {
+                splice.pass(message.len());
+                self.rest = Rest::Pass(remaining);
+                continue;
             }
+            splice.skip(message.len());
+            self.rest = Rest::Skip(remaining);
         }
         Ok(Received { taken: splice.taken(), bytes: splice.finish(), progress })
     }
 
-    #[inline]
-    fn carry_out(
-        &mut self,
-        passage: &Passage,
-        message: &[u8],
-        header: Header,
-        statements: &ClientStatements,
-        splice: &mut Splice<'_>,
-    ) {
-        let remaining = header.total - message.len();
-        match passage {
-            Passage::Swallow => {
-                splice.skip(message.len());
-                self.rest = Rest::Skip(remaining);
-            }
-            Passage::NameTwice(name) => {
-                naming::rename(message, name, splice.insert());
-                splice.skip(message.len());
-                self.rest = Rest::Skip(remaining);
-            }
-            Passage::Name(serial) if remaining == 0 && naming::names_ours(message) => {
-                let name = statements.name_of(*serial).unwrap_or_default();
-                naming::rename(message, name, splice.insert());
-                splice.skip(message.len());
-            }
-            Passage::Pass | Passage::Name(_) => {
-                splice.pass(message.len());
-                self.rest = Rest::Pass(remaining);
-            }
+    fn failed(&mut self, message: &[u8], client: &mut ClientSide<'_>) {
+        client.tenancy.failed();
+        if is_fatal(message) {
+            self.last_word = LastWord::Said;
         }
     }
 
@@ -242,13 +235,34 @@ impl Backend {
 
 /// NotificationResponse: a client that hears the channel by other ways is not told twice, and process ids are those that
 /// clients were told.
-fn notify(message: &[u8], client: &ClientSide<'_>, splice: &mut Splice<'_>) {
+fn notify(message: &[u8], client: &ClientSide<'_>, out: &mut Vec<u8>) {
     let is_heard = |channel| client.heard.is_some_and(|heard| heard.contains(channel));
-    if ears::channel(message).is_some_and(is_heard) {
-        return splice.skip(message.len());
+    if !ears::channel(message).is_some_and(is_heard) {
+        ears::put_notification(message, client.client_of, out);
     }
-    ears::put_notification(message, client.client_of, splice.insert());
-    splice.skip(message.len());
+}
+
+/// Whether the server refuses what we put in place of the client's unnamed statement: then the sequence is to be sent
+/// again, and what was said of it is dropped.
+#[cold]
+fn refused(
+    header: Header,
+    left: &[u8],
+    pipeline: &mut Pipeline,
+    client: &ClientSide<'_>,
+) -> Result<Refusal, Malformed> {
+    let refusal = refusal::read(header, left)?;
+    match refusal {
+        Refusal::Unclear | Refusal::Aside => return Ok(refusal),
+        Refusal::Refused(_)
+            if client.frontend.stand_in().is_some_and(|statement| pipeline.send_again(statement)) =>
+        {
+            return Ok(refusal);
+        }
+        Refusal::Refused(_) | Refusal::None => {}
+    }
+    pipeline.forget_sequence();
+    Ok(Refusal::None)
 }
 
 fn ready(
@@ -346,6 +360,9 @@ const fn own_answer(answer: OwnAnswer) -> &'static [u8] {
 }
 
 mod naming;
+mod refusal;
+
+use refusal::Refusal;
 
 #[cfg(test)]
 mod tests;

@@ -61,7 +61,7 @@ pub async fn cancel_client(entry: &Arc<ClientEntry>, dial: &dyn Dial) -> Outcome
             }
         };
     };
-    let request = crate::server::cancel(dial, &target.address, target.preface, &target.key);
+    let request = crate::server::cancel(dial, &target.address, &target.approach, &target.key);
     let sent = tokio::time::timeout(CANCEL_MAX, request).await;
     if matches!(sent, Ok(Ok(()))) {
         on_its_way.arrived();

@@ -6,8 +6,13 @@ use parking_lot::Mutex;
 
 use super::{exchange::Exchange, readings::Readings, routes::Purpose};
 use crate::{
-    client::registry::Registry, clock::Clock, metrics::WorkerCounters, notify::switchboard::Switchboard,
-    pool::pools::Pools, route::router::Router, wire::statements::Catalog,
+    client::registry::Registry,
+    clock::Clock,
+    metrics::WorkerCounters,
+    notify::switchboard::Switchboard,
+    pool::{account::PoolMode, pools::Pools},
+    route::router::Router,
+    wire::statements::Catalog,
 };
 
 /// Bytes read from a socket at once.
@@ -72,6 +77,8 @@ pub struct Context {
     pub worker: Arc<Worker>,
     /// Where requests go.
     pub purpose: Purpose,
+    /// When servers go back, unless user or database say otherwise.
+    pub mode: Option<PoolMode>,
     /// The routing table of the listener's cluster.
     pub router: Arc<Router>,
     /// All pools.

@@ -4,7 +4,7 @@ use std::{pin::Pin, task::Context};
 
 use tokio::time::Sleep;
 
-use super::{backend::Backend, outbox::Outbox, tenancy::Tenancy};
+use super::{backend::Backend, frontend::Sequences, outbox::Outbox, tenancy::Tenancy};
 use crate::{
     client::registry::Activity,
     clock::Moment,
@@ -17,6 +17,7 @@ use crate::{
 pub struct Exchange {
     pub(super) lease: Option<Lease>,
     pub(super) read_only: ReadOnly,
+    pub(super) sequences: Sequences,
     pub(super) pipeline: Pipeline,
     pub(super) backend: Backend,
     pub(super) tenancy: Tenancy,

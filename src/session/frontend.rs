@@ -11,24 +11,26 @@ use crate::{
     session::{
         reading::{Lexicon, Reading, Text},
         readings::Readings,
-        tenancy::{Awaited, Settings, Tenancy, UnnamedAt},
+        tenancy::{Awaited, Settings, Tenancy},
     },
     wire::{
         error::{PgError, SqlState},
         frame::{HEADER_BYTES, Header, cstr, put, put_cstr},
         held::{Known, Prepare, Sent, When},
         named::{ClientStatements, Named, Serial},
-        pipeline::{Block, Conduct, Followed, For, Owed, OwnAnswer, Parsing, Pipeline, Residue, Undo},
+        pipeline::{
+            Block, Conduct, Copying, Followed, For, Owed, OwnAnswer, Parsing, Pipeline, Residue, Undo,
+        },
         schema::Schema,
         splice::Splice,
         state::Carried,
         statements::{
-            Catalog, Scope, Sharing, Statement, TAKEN, Unnamed, fingerprint, put_close, put_parse_taken,
-            put_parse_twice, taken_for_ours,
+            Catalog, Scope, Sharing, Statement, TAKEN, Unnamed, UnnamedAt, fingerprint, put_close,
+            put_parse_taken, put_parse_twice, taken_for_ours,
         },
     },
 };
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 /// A message up to this size is waited for whole if it must be understood; a longer one streams through, judged by
 /// its beginning.
@@ -89,6 +91,10 @@ pub struct Terms<'a> {
     pub opaque: Option<&'a OpaquePolicy>,
     /// Which texts are looked at closely.
     pub vigilance: Vigilance,
+    /// Whose draws from sequences the server may remember.
+    pub sequences: Sequences,
+    /// Whether a client of this user and database has read what its session drew from a sequence.
+    pub sequences_are_read: &'a AtomicBool,
 }
 
 /// How far the client's bytes got.
@@ -191,6 +197,14 @@ impl Frontend {
         matches!(self.rest, Rest::Pass(_))
     }
 
+    /// The statement that stands for the client's unnamed one, if one does and no message is on its way in part.
+    pub fn stand_in(&self) -> Option<&Arc<Statement>> {
+        match &self.unnamed {
+            Unnamed::Shared(statement) if self.rest == Rest::None => Some(statement),
+            _ => None,
+        }
+    }
+
     /// The named statements were discarded by command. The unnamed one is not touched by that.
     pub fn discarded(&mut self) {
         self.statements.clear();
@@ -205,9 +219,9 @@ impl Frontend {
             Undo::ClientKeeps(name, named) => self.statements.restore(&name, named),
             Undo::ServerForgets(id) => conn.statements.forget(id),
             Undo::ServerKeeps(id) => conn.statements.remember(id),
-            Undo::Unnamed(unnamed) => {
+            Undo::Unnamed(unnamed, at) => {
                 self.unnamed = unnamed;
-                tenancy.unnamed = UnnamedAt::Unknown;
+                tenancy.unnamed = at;
             }
             Undo::UnnamedElsewhere => tenancy.unnamed = UnnamedAt::Unknown,
         }
@@ -307,6 +321,9 @@ impl Frontend {
                 Ok(())
             }
             b'd' | b'H' => {
+                if header.tag == b'd' {
+                    passage.pipeline.sent_data();
+                }
                 self.pass(header, message, passage);
                 Ok(())
             }
@@ -339,13 +356,22 @@ impl Frontend {
             (Text::Prefix(body), Reading::of_prefix(body, passage.lexicon()))
         };
         passage.heed(reading, text)?;
+        self.provide(reading.conduct, text, passage);
         passage.tenancy.sequence_ends();
         if let Some(followed) = passage.tenancy.must_await(reading.conduct) {
             passage.tenancy.awaited = Awaited::Answer(followed);
         }
+        if reading.conduct.copying == Copying::In && message.len() == header.total {
+            passage.tenancy.await_copy();
+        }
         // A simple query replaces the unnamed statement (documentation, "Extended Query").
-        self.unnamed = Unnamed::None;
+        let before = std::mem::take(&mut self.unnamed);
+        if passage.pipeline.is_in_sequence() {
+            // Behind an error it is skipped.
+            passage.pipeline.sent(Owed::Note(Undo::Unnamed(before, passage.tenancy.unnamed)));
+        }
         passage.tenancy.unnamed = UnnamedAt::Ours;
+        passage.tenancy.runs(reading.conduct.block);
         passage.pipeline.sent(Owed::Query(reading.conduct.block));
         self.pass(header, message, passage);
         Ok(())
@@ -353,45 +379,16 @@ impl Frontend {
 }
 
 mod extended;
+mod messages;
 mod passage;
 mod touching;
+mod true_names;
 mod unnamed;
 
+use messages::{bytes_needed, cut_short, invalid_type, is_request, malformed};
 use passage::Passage;
-pub use touching::Vigilance;
+pub use touching::{Sequences, Vigilance};
 pub use unnamed::UnnamedPolicy;
-
-/// The bytes a message needs before it can be dealt with.
-fn bytes_needed(header: Header, left: &[u8], max_prepared_statements: usize) -> usize {
-    match header.tag {
-        // A named statement is kept, so it must be whole; until its name is there that is not known.
-        b'P' if max_prepared_statements > 0 => match left.get(HEADER_BYTES) {
-            Some(0) => header.total.min(WHOLE_BYTES_MAX),
-            Some(_) => header.total.min(STATEMENT_BYTES_MAX),
-            None => header.total.min(HEADER_BYTES + 1),
-        },
-        tag if is_request(tag) => header.total.min(WHOLE_BYTES_MAX),
-        // Passed on as it comes, or refused.
-        _ => HEADER_BYTES,
-    }
-}
-
-/// The types of message that ask a server for something (documentation, "Message Formats").
-const fn is_request(tag: u8) -> bool {
-    matches!(tag, b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'S' | b'F')
-}
-
-fn invalid_type(tag: u8) -> PgError {
-    PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid frontend message type {tag}"))
-}
-
-fn malformed(error: crate::wire::frame::Malformed) -> PgError {
-    PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid message length: {error}"))
-}
-
-fn cut_short(what: &str) -> PgError {
-    PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid {what} message: it ends too early"))
-}
 
 #[cfg(test)]
 mod tests;

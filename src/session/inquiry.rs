@@ -9,7 +9,7 @@ use crate::{
     sql::{self, Statements, encoding::is_transparent, touches::Kinds},
     wire::{
         parameters::{Parameters, tracked},
-        state::{Carried, Definition, Prepared, SessionState, Setting, put_literal},
+        state::{Carried, Definition, Prepared, SessionState, Setting, put_identifier, put_literal},
         statements::Scope,
     },
 };
@@ -71,6 +71,8 @@ pub struct Inquiry {
     kinds: Kinds,
     /// Settings by name, in lower case; none that the server reports by itself.
     names: Vec<Box<[u8]>>,
+    /// Statements of the client's that the server has under their true names.
+    true_names: Vec<Box<[u8]>>,
 }
 
 impl Inquiry {
@@ -94,12 +96,31 @@ impl Inquiry {
                 }
             }
         }
-        let asked = kinds.has_any(ASKED.without(Kinds::SETTINGS)) || !names.is_empty();
-        asked.then_some(Self { kinds, names })
+        let true_names = touched.true_names().to_vec();
+        let asked =
+            kinds.has_any(ASKED.without(Kinds::SETTINGS)) || !(names.is_empty() && true_names.is_empty());
+        asked.then_some(Self { kinds, names, true_names })
     }
 
-    /// The question.
-    pub fn sql(&self) -> Vec<u8> {
+    /// The question, and then what takes statements away that were there for a moment only: that they are gone already is
+    /// no error.
+    pub fn queries(&self) -> Vec<Vec<u8>> {
+        let mut queries = vec![self.sql()];
+        queries.extend(self.true_names.iter().map(|name| {
+            let mut sql = b"DEALLOCATE ".to_vec();
+            put_identifier(&mut sql, name);
+            sql
+        }));
+        queries
+    }
+
+    /// The client's statements that SQL has taken away.
+    pub fn deallocated<'a>(&'a self, rows: &'a [Vec<Option<Box<[u8]>>>]) -> impl Iterator<Item = &'a [u8]> {
+        let names = self.true_names.iter().map(|name| &**name);
+        names.filter(|name| !of(rows, b"n").any(|row| text(row, 1) == Some(name)))
+    }
+
+    fn sql(&self) -> Vec<u8> {
         let mut sql = Vec::with_capacity(512);
         if !self.names.is_empty() {
             sql.extend_from_slice(b"SELECT 'v',n,pg_catalog.current_setting(n,true) FROM pg_catalog.unnest(");
@@ -119,6 +140,14 @@ impl Inquiry {
             put_definitions(&mut sql);
             put_named(&mut sql, defined());
             sql.push(b';');
+        }
+        if !self.true_names.is_empty() {
+            sql.extend_from_slice(
+                b"SELECT 'n',name FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql AND \
+                  name OPERATOR(pg_catalog.=) ANY (",
+            );
+            put_array(&mut sql, self.true_names.iter());
+            sql.extend_from_slice(b");");
         }
         for (kind, question) in QUESTIONS {
             if self.kinds.has(kind) {

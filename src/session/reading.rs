@@ -8,7 +8,7 @@ use crate::{
     },
     wire::{
         parameters::{Parameters, tracked},
-        pipeline::{Block, Conduct, Followed, Parsing, Residue},
+        pipeline::{Block, Conduct, Copying, Followed, Parsing, Residue},
         statements::Sharing,
     },
 };
@@ -117,7 +117,8 @@ impl Reading {
             (false, true) => Parsing::ChangedHere,
             (false, false) => Parsing::Kept,
         };
-        let conduct = Conduct { block, residue, followed: followed(effects, text), parsing };
+        let copying = if effects.copies_in() { Copying::In } else { Copying::No };
+        let conduct = Conduct { block, residue, followed: followed(effects, text), parsing, copying };
         let form = if effects.is_planned() { Form::Planned } else { Form::Other };
         Self { conduct, sharing, form, unlocks_writes: effects.unlocks_writes() }
     }
@@ -225,8 +226,8 @@ mod tests {
             ("what is this", MayCommit, Dirt, Changed),
         ] {
             let conduct = Reading::of(text.as_bytes(), Lexicon::Standard).conduct;
-            let parsing = conduct.parsing;
-            assert_eq!(conduct, Conduct { block, residue, followed, parsing }, "{text}");
+            let Conduct { parsing, copying, .. } = conduct;
+            assert_eq!(conduct, Conduct { block, residue, followed, parsing, copying }, "{text}");
         }
     }
 

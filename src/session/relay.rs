@@ -1,6 +1,7 @@
 //! Bytes between a client and the server it has: both directions in one poll, nothing copied that need not be.
 
 use std::{
+    sync::atomic::Ordering,
     task::{Context, Poll},
     time::Duration,
 };
@@ -193,6 +194,9 @@ impl Session {
             kept.extend_from_slice(&input[..bytes]);
             &kept[..]
         };
+        if !x.to_server.is_empty() {
+            x.pipeline.forget_sequence();
+        }
         let (pools, target) = (&self.context.pools, &server.cancel);
         let mut client = ClientSide {
             frontend: &mut self.frontend,
@@ -215,6 +219,9 @@ impl Session {
         let left = &received[passed.taken..];
         if !left.is_empty() {
             x.server_in = left.to_vec();
+        }
+        if let Some(again) = x.pipeline.take_again() {
+            self.write_server(x, &again, now, cx)?;
         }
         self.note(progress, x, now)?;
         Ok(true)
@@ -277,7 +284,10 @@ impl Session {
             let inbox = std::mem::take(&mut self.inbox);
             let taken = self.send_on(x, &inbox, output, now, cx)?;
             self.keep(inbox, taken);
-            return Ok(taken > 0);
+            // Where more bytes are needed, they must be read: otherwise nobody would be woken by them.
+            if taken > 0 || self.resume {
+                return Ok(taken > 0);
+            }
         }
         if x.client != ClientEnd::Open {
             return Ok(false);
@@ -331,7 +341,8 @@ impl Session {
         };
         let conn = &mut server.conn;
         let opaque = self.opaque.as_deref();
-        let all = x.pin.is_some() || opaque.is_some();
+        let sequences = self.tenant.account.reads_sequences.load(Ordering::Relaxed);
+        let all = x.pin.is_some() || opaque.is_some() || sequences;
         let terms = Terms {
             catalog: &self.context.catalog,
             scope: &self.scope,
@@ -344,6 +355,8 @@ impl Session {
             read_only: x.read_only == ReadOnly::Enforced,
             state: &self.state,
             opaque,
+            sequences: x.sequences,
+            sequences_are_read: &self.tenant.account.reads_sequences,
             vigilance: if all { Vigilance::All } else { Vigilance::Suspects },
         };
         let forwarded = self
@@ -358,6 +371,7 @@ impl Session {
             Stop::Terminated => x.client = ClientEnd::Terminated,
         }
         if !forwarded.bytes.is_empty() {
+            x.pipeline.sent_bytes(forwarded.bytes);
             self.write_server(x, forwarded.bytes, now, cx)?;
         }
         if x.pipeline.only_own_answers() {

@@ -5,6 +5,7 @@
 
 use std::{
     future::Future,
+    num::NonZeroU32,
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
@@ -16,7 +17,7 @@ use super::{
     context::Context,
     ears::Ears,
     exchange::{Exchange, ReadOnly},
-    frontend::{Frontend, Opening, UnnamedPolicy},
+    frontend::{Frontend, Opening, Sequences, UnnamedPolicy},
     outbox::Outbox,
     reading::Lexicon,
     relay::{Cut, Relayed},
@@ -68,6 +69,7 @@ pub struct Session {
     pub(super) mode: PoolMode,
     pub(super) max_prepared_statements: usize,
     pub(super) opaque: Option<Arc<OpaquePolicy>>,
+    pub(super) sample: Option<NonZeroU32>,
     pub(super) unnamed: UnnamedPolicy,
     /// The schema of its database.
     pub(super) schema: Arc<Schema>,
@@ -165,8 +167,9 @@ impl Session {
     pub fn new(newcomer: Newcomer) -> Self {
         let Newcomer { stream, context, tenant, entry, parameters, flavour, unread } = newcomer;
         let settings = tenant.account.settings.load();
-        let (mode, max_prepared_statements) = (settings.mode, settings.max_prepared_statements);
-        let opaque = settings.opaque.clone();
+        let mode = settings.own_mode.or(context.mode).unwrap_or(settings.mode);
+        let max_prepared_statements = settings.max_prepared_statements;
+        let (opaque, sample) = (settings.opaque.clone(), settings.sample);
         let unnamed = if settings.map_unnamed { UnnamedPolicy::Map } else { UnnamedPolicy::PassOn };
         drop(settings);
         let schema = context.catalog.schema(&tenant.account.database);
@@ -184,6 +187,7 @@ impl Session {
             mode,
             max_prepared_statements,
             opaque,
+            sample,
             unnamed,
             schema,
             queries: 0,
@@ -310,6 +314,9 @@ impl Session {
         self.context.worker.counters.leases.add(1);
         if let Some(server) = lease.server() {
             self.entry.leased(&server.cancel);
+            if std::mem::replace(&mut server.served, self.entry.key.pid) == self.entry.key.pid {
+                exchange.sequences = Sequences::Own;
+            }
             let (parameters, state) = (server.conn.parameters.clone(), server.conn.state.clone());
             self.adopt(&parameters);
             if !self.state.is_same(&state) {

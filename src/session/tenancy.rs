@@ -13,6 +13,7 @@ use crate::{
     wire::{
         parameters::Parameters,
         pipeline::{Block, Conduct, Followed},
+        statements::UnnamedAt,
     },
 };
 
@@ -30,26 +31,18 @@ pub struct Tenancy {
     pub settings: Settings,
     /// A statement whose outcome decides how to go on.
     pub awaited: Awaited,
+    copy: CopyAwaited,
     /// What that statement does to the settings that are followed, once it has succeeded.
     reset: Option<Followed>,
     moved: Moved,
     start: StartValues,
+    ran: Ran,
     /// What may have been touched of the state that the server must be asked about.
     touched: Option<Box<Touched>>,
     /// What the server was asked about in vain.
     unread: Option<Box<Touched>>,
     /// What keeps the client on this server.
     pub pins: Kinds,
-}
-
-/// Whose the server's unnamed statement is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum UnnamedAt {
-    /// Anybody's.
-    #[default]
-    Unknown,
-    /// This client's.
-    Ours,
 }
 
 /// Whether a named portal may hold a statement that must be awaited.
@@ -66,6 +59,14 @@ enum Moved {
     #[default]
     No,
     Yes,
+}
+
+/// Whether a statement was sent that may draw from a sequence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Ran {
+    #[default]
+    Nothing,
+    Something,
 }
 
 /// Whether settings were put back to what they were at the server's start, which may not be the client's.
@@ -100,17 +101,42 @@ pub enum Awaited {
     Report,
 }
 
+/// Whether a statement is under way that may take data from the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum CopyAwaited {
+    #[default]
+    No,
+    /// It is: nothing is read from the client before it is known whether it does.
+    Yes,
+}
+
 impl Tenancy {
     /// Whether nothing may be read from the client now.
     #[inline]
     pub const fn holds_client(&self) -> bool {
+        matches!(self.awaited, Awaited::Answer(_)) || matches!(self.copy, CopyAwaited::Yes)
+    }
+
+    /// Whether nothing may be read from the client before a statement is answered.
+    #[inline]
+    pub const fn awaits_answer(&self) -> bool {
         matches!(self.awaited, Awaited::Answer(_))
+    }
+
+    /// A statement that may take data from the client was sent.
+    pub(super) fn await_copy(&mut self) {
+        self.copy = CopyAwaited::Yes;
+    }
+
+    /// The server takes data from the client.
+    pub(super) fn copy_begins(&mut self, in_sequence: bool) {
+        self.answered(in_sequence);
     }
 
     /// A portal was bound; what it may do counts when it is run.
     pub(super) fn bind(&mut self, conduct: Conduct, named: bool) {
         self.bound = conduct;
-        if named && conduct.must_be_awaited() {
+        if named && conduct.must_be_told_apart() {
             self.portals = NamedPortals::MustBeAwaited;
         }
     }
@@ -133,6 +159,19 @@ impl Tenancy {
         }
     }
 
+    /// A statement runs.
+    #[inline]
+    pub(super) fn runs(&mut self, block: Block) {
+        if block != Block::Begins {
+            self.ran = Ran::Something;
+        }
+    }
+
+    /// Whether nothing has run that may have drawn from a sequence.
+    pub(super) fn has_run_nothing(&self) -> bool {
+        self.ran == Ran::Nothing
+    }
+
     /// What ends a sequence is sent: where a report is awaited, ReadyForQuery brings it.
     pub(super) fn sequence_ends(&mut self) {
         if self.awaited == Awaited::Report {
@@ -147,11 +186,19 @@ impl Tenancy {
 
     /// A statement has succeeded; `last` if it is the last that was sent.
     pub(super) fn completed(&mut self, last: bool) {
-        if let Awaited::Answer(followed @ (Followed::Reset(_) | Followed::AllReset)) = self.awaited
-            && last
-        {
-            self.reset = Some(followed);
+        match self.awaited {
+            Awaited::Answer(followed @ (Followed::Reset(_) | Followed::AllReset)) if last => {
+                self.reset = Some(followed);
+            }
+            // Set again before the reset was reported: the server's report says what it came to.
+            Awaited::Answer(Followed::Changed) => self.reset = None,
+            Awaited::Answer(_) | Awaited::Nothing | Awaited::Report => {}
         }
+    }
+
+    /// A statement has failed, and with it what the same transaction has reset.
+    pub(super) fn failed(&mut self) {
+        self.reset = None;
     }
 
     /// A statement that is about to run, or may be, touches state of the session.
@@ -185,6 +232,11 @@ impl Tenancy {
         if self.touched.is_none() && self.pins.is_empty() {
             self.settings = Settings::Followed;
         }
+    }
+
+    /// The server is to have a statement of the client's under its true name; false: it has.
+    pub(super) fn name_truly(&mut self, name: &[u8]) -> bool {
+        self.touched.get_or_insert_default().name_truly(name)
     }
 
     /// Whether something was touched that the server was not asked about.
@@ -249,6 +301,7 @@ impl Tenancy {
 
     /// Everything sent is answered.
     pub(super) fn answered(&mut self, sequence_is_open: bool) {
+        self.copy = CopyAwaited::No;
         if self.awaited != Awaited::Nothing {
             self.awaited = if sequence_is_open { Awaited::Report } else { Awaited::Nothing };
         }

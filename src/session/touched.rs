@@ -15,6 +15,8 @@ pub struct Touched {
     /// The reported settings under which a statement was prepared by SQL.
     prepared_under: Option<Arc<Parameters>>,
     order: Order,
+    /// The client's named statements that the server has under their true names, because SQL has named them.
+    true_names: Vec<Box<[u8]>>,
 }
 
 /// Whether statements were prepared by SQL beside changes of settings, so that it cannot be said under which.
@@ -26,6 +28,11 @@ enum Order {
 }
 
 impl Touched {
+    /// Perhaps everything.
+    pub(super) fn anything() -> Self {
+        Self { what: Touches::anything(), ..Self::default() }
+    }
+
     /// Adds what one more text touches.
     pub(super) fn add(&mut self, touches: Touches, parameters: &Arc<Parameters>) {
         const SETTINGS: Kinds = Kinds::SETTINGS.and(Kinds::EVERY_SETTING).and(Kinds::OPAQUE);
@@ -45,12 +52,29 @@ impl Touched {
         self.what.merge(touches);
     }
 
+    /// The server is to have a statement under its true name; false: it has.
+    pub(super) fn name_truly(&mut self, name: &[u8]) -> bool {
+        let new = !self.true_names.iter().any(|known| **known == *name);
+        if new {
+            self.true_names.push(name.into());
+        }
+        new
+    }
+
+    /// The client's named statements that the server was given under their true names.
+    pub fn true_names(&self) -> &[Box<[u8]>] {
+        &self.true_names
+    }
+
     /// Adds what was touched before.
     pub(super) fn join(&mut self, before: Self) {
         if before.order == Order::Mixed || before.what.kinds.has(Kinds::PREPARED) {
             self.order = Order::Mixed;
         }
         self.what.merge(before.what);
+        for name in &before.true_names {
+            self.name_truly(name);
+        }
     }
 
     /// What kinds of state.

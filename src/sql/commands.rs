@@ -47,6 +47,7 @@ enum Command {
     Begin,
     Call,
     Commit,
+    Copy,
     Create,
     Deallocate,
     Declare,
@@ -76,7 +77,7 @@ const COMMANDS: &Table<Command> = &Table::new(&[
     ("cluster", Command::Plain),
     ("comment", Command::Plain),
     ("commit", Command::Commit),
-    ("copy", Command::Plain),
+    ("copy", Command::Copy),
     ("create", Command::Create),
     ("deallocate", Command::Deallocate),
     ("declare", Command::Declare),
@@ -139,6 +140,10 @@ pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
         Command::Begin => Head::control(TransactionControl::Begin, Flags::NONE),
         Command::Call => Head { literals: Literals::Code, ..Head::flags(Flags::MAY_COMMIT) },
         Command::Commit => commit(rest()),
+        Command::Copy if within_statement(rest()).any(|token| token.is_word("stdin")) => {
+            Head::flags(Flags::COPIES_IN)
+        }
+        Command::Copy => Head::default(),
         Command::Create => Head::flags(create(rest())),
         Command::Deallocate => Head::flags(deallocate(rest())),
         Command::Declare => Head::flags(declare(rest())),

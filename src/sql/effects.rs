@@ -194,6 +194,11 @@ impl Effects {
         self.flags.has(Flags::SETS_LOCALLY)
     }
 
+    /// May take data from the client: `COPY … FROM STDIN`.
+    pub const fn copies_in(self) -> bool {
+        self.flags.has(Flags::COPIES_IN)
+    }
+
     /// Is one statement of the kind that is parsed, rewritten and planned: `SELECT`, `INSERT`, `UPDATE`, `DELETE`,
     /// `MERGE`, `VALUES`, `TABLE`, `WITH`.
     pub const fn is_planned(self) -> bool {

@@ -28,6 +28,8 @@ impl Flags {
     pub(super) const PLANNED: Self = Self(1 << 13);
     /// May change a setting up to the end of the transaction: `SET LOCAL`, `set_config(…, true)`.
     pub(super) const SETS_LOCALLY: Self = Self(1 << 14);
+    /// `COPY … FROM STDIN`.
+    pub(super) const COPIES_IN: Self = Self(1 << 15);
 
     /// Runs code that cannot be seen.
     pub(super) const UNSEEN_CODE: Self = Self::DIRTY.and(Self::UNLOCKS_WRITES).and(Self::READS_SESSION);
@@ -37,7 +39,8 @@ impl Flags {
         .and(Self::TIME_LITERALS)
         .and(Self::NOT_UNDERSTOOD)
         .and(Self::SCHEMA)
-        .and(Self::SETS_LOCALLY);
+        .and(Self::SETS_LOCALLY)
+        .and(Self::COPIES_IN);
 
     /// The names shown in debug output: of what stays behind in the session.
     pub(super) const NAMES: [(Self, &'static str); 10] = [

@@ -11,6 +11,8 @@ pub struct Conduct {
     pub followed: Followed,
     /// Whether what is parsed behind it may mean something else.
     pub parsing: Parsing,
+    /// Whether it may take data from the client.
+    pub copying: Copying,
 }
 
 impl Conduct {
@@ -20,7 +22,13 @@ impl Conduct {
         residue: Residue::None,
         followed: Followed::Changed,
         parsing: Parsing::Kept,
+        copying: Copying::In,
     };
+
+    /// Whether it matters in which portal it is.
+    pub const fn must_be_told_apart(self) -> bool {
+        self.must_be_awaited() || matches!(self.copying, Copying::In)
+    }
 
     /// Whether what comes behind it cannot be judged before the server has said what became of it.
     pub const fn must_be_awaited(self) -> bool {
@@ -43,6 +51,16 @@ pub enum Block {
     Commits,
     /// May commit: CALL, several statements, or not known.
     MayCommit,
+}
+
+/// Whether a statement takes data from the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Copying {
+    /// No.
+    #[default]
+    No,
+    /// Perhaps: `COPY … FROM STDIN`. Whether a Sync behind it is one depends on how far it gets.
+    In,
 }
 
 /// What a statement does to the parsing of others.

@@ -138,6 +138,9 @@ impl<'a> Authentication<'a> {
     pub const SCRAM_SHA_256: Authentication<'static> = Authentication::Sasl(Mechanisms(b"SCRAM-SHA-256\0\0"));
     /// The request that offers OAUTHBEARER alone.
     pub const OAUTHBEARER: Authentication<'static> = Authentication::Sasl(Mechanisms(b"OAUTHBEARER\0\0"));
+    /// The request that offers it bound to the TLS connection as well, which is preferred.
+    pub const SCRAM_SHA_256_PLUS: Authentication<'static> =
+        Authentication::Sasl(Mechanisms(b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"));
 }
 
 /// A client's first answer to an offer of SASL mechanisms (`p`).

@@ -99,6 +99,17 @@ impl Parameters {
         messages
     }
 
+    /// The same with those settings as they are in `others` that have a value in `which`.
+    #[must_use]
+    pub fn with_those_of(mut self, which: &Self, others: &Self) -> Self {
+        for (place, value) in self.values.iter_mut().enumerate() {
+            if which.values[place].is_some() {
+                value.clone_from(&others.values[place]);
+            }
+        }
+        self
+    }
+
     /// The statement that gives a server with `self` the settings in `wanted`; `None` if nothing differs.
     /// A setting that the server does not report is not touched.
     pub fn difference_sql(&self, wanted: &Self) -> Option<String> {
@@ -108,11 +119,12 @@ impl Parameters {
             if have == want {
                 continue;
             }
-            // search_path is a list: the reported text is already quoted as SET wants it.
-            let written = if *name == "search_path" && !want.is_empty() {
-                write!(sql, "SET {name} TO {want};")
+            let want = quote_literal(want);
+            // search_path is a list. SET would take the text for one name, and has no way of writing an empty list.
+            let written = if *name == "search_path" {
+                write!(sql, "SELECT pg_catalog.set_config('{name}', {want}, false);")
             } else {
-                write!(sql, "SET {name} TO {};", quote_literal(want))
+                write!(sql, "SET {name} TO {want};")
             };
             // Writing to a String cannot fail.
             debug_assert!(written.is_ok());
@@ -161,10 +173,26 @@ mod tests {
             assert_eq!(server.difference_sql(&of(&wanted)).as_deref(), sql, "{wanted:?}");
         }
         let server = of(&[("search_path", "a")]);
-        assert_eq!(
-            server.difference_sql(&of(&[("search_path", "\"$user\", public")])).as_deref(),
-            Some("SET search_path TO \"$user\", public;")
-        );
+        for (wanted, sql) in [
+            ("\"$user\", public", "SELECT pg_catalog.set_config('search_path', '\"$user\", public', false);"),
+            ("", "SELECT pg_catalog.set_config('search_path', '', false);"),
+            ("\"\"", "SELECT pg_catalog.set_config('search_path', '\"\"', false);"),
+        ] {
+            assert_eq!(
+                server.difference_sql(&of(&[("search_path", wanted)])).as_deref(),
+                Some(sql),
+                "{wanted}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_client_asks_for_is_laid_over_a_start() {
+        let start = of(&[("TimeZone", "UTC"), ("DateStyle", "ISO, MDY")]);
+        let now = of(&[("TimeZone", "Asia/Tokyo"), ("DateStyle", "SQL, DMY")]);
+        let asked = of(&[("DateStyle", "sql, european")]);
+        let welcome = start.with_those_of(&asked, &now);
+        assert_eq!(welcome, of(&[("TimeZone", "UTC"), ("DateStyle", "SQL, DMY")]));
     }
 
     #[test]

@@ -6,10 +6,15 @@
 
 use std::collections::VecDeque;
 
-pub use super::conduct::{Block, Conduct, Followed, Outlook, Parsing, Residue, Step, TransactionStatus};
+pub use super::conduct::{
+    Block, Conduct, Copying, Followed, Outlook, Parsing, Residue, Step, TransactionStatus,
+};
+use again::Again;
+use failing::Unsettled;
+
 use super::{
     named::{Named, Serial},
-    statements::Unnamed,
+    statements::{Unnamed, UnnamedAt},
 };
 
 /// Undoes what was noted for a message that the server then did not carry out.
@@ -23,8 +28,8 @@ pub enum Undo {
     ServerForgets(u64),
     /// The server still has this statement.
     ServerKeeps(u64),
-    /// The client's unnamed statement is this one.
-    Unnamed(Unnamed),
+    /// The client's unnamed statement is this one, and the server's is whose.
+    Unnamed(Unnamed, UnnamedAt),
     /// The server's unnamed statement is not the client's.
     UnnamedElsewhere,
 }
@@ -68,8 +73,14 @@ pub enum Owed {
     FunctionCall,
     /// Sync: ReadyForQuery.
     Sync,
+    /// A Sync that ends nothing of the client's: ReadyForQuery, for us.
+    OwnSync,
+    /// Nothing, but behind an error this is undone with the rest.
+    Note(Undo),
     /// CopyDone or CopyFail: nothing, but a Sync before it was swallowed by the copy.
     CopyEnd,
+    /// A request of ours, up to its own ReadyForQuery.
+    Aside,
     /// An answer of our own.
     Own(OwnAnswer, Option<Undo>),
 }
@@ -113,8 +124,10 @@ enum CopyIn {
     /// No.
     #[default]
     No,
-    /// Yes: it ignores Sync (documentation, "COPY Operations").
-    Going,
+    /// Yes, and it has none so far: it ignores Sync (documentation, "COPY Operations").
+    Begun,
+    /// Yes, and it may have stumbled over some of it: then it does not ignore Sync.
+    Fed,
     /// Yes, and a Sync was left out meanwhile.
     SyncLeftOut,
     /// No more: it failed, and the Sync that was left out must come after all.
@@ -126,14 +139,16 @@ enum CopyIn {
 pub struct Pipeline {
     owed: VecDeque<Owed>,
     /// Of these, those whose outcome decides which named statements there are.
-    unsettled: usize,
+    unsettled: Unsettled,
     /// And those that decide which the unnamed one is.
-    unnamed_unsettled: usize,
+    unnamed_unsettled: Unsettled,
     status: TransactionStatus,
     sequence: Sequence,
     /// What was answered since the last ReadyForQuery has come to.
     ran: Outlook,
     copy: CopyIn,
+    /// What was sent, where it can be sent once more.
+    again: Again,
 }
 
 impl Pipeline {
@@ -162,20 +177,6 @@ impl Pipeline {
         self.sequence == Sequence::Skipping
     }
 
-    /// Whether what comes next, if it uses named statements, must wait: it would begin a sequence while an earlier
-    /// one may yet fail, and with it the preparing or closing of statements.
-    #[inline]
-    pub fn statements_are_unsettled(&self) -> bool {
-        self.unsettled > 0 && self.sequence == Sequence::Closed
-    }
-
-    /// The same of a message that would begin a sequence with the unnamed statement: were the one that prepares it
-    /// skipped, it would meet whatever an earlier client has left under no name.
-    #[inline]
-    pub fn unnamed_is_unsettled(&self) -> bool {
-        self.unnamed_unsettled > 0 && self.sequence == Sequence::Closed
-    }
-
     /// Whether everything sent is answered and no transaction is open.
     #[inline]
     pub fn may_release(&self) -> bool {
@@ -197,7 +198,9 @@ impl Pipeline {
         let mut owed = std::mem::take(&mut self.owed);
         owed.clear();
         owed.shrink_to(64);
-        *self = Self { owed, ..Self::default() };
+        let mut again = std::mem::take(&mut self.again);
+        again.reset();
+        *self = Self { owed, again, ..Self::default() };
     }
 
     /// A message goes to the server.
@@ -206,26 +209,45 @@ impl Pipeline {
         match message {
             Owed::Sync => self.sequence = Sequence::Closed,
             _ if self.sequence == Sequence::Skipping => return,
-            Owed::Query(_) | Owed::FunctionCall => self.sequence = Sequence::Closed,
+            Owed::Query(_) | Owed::FunctionCall | Owed::Aside => self.sequence = Sequence::Closed,
             // Nothing is being copied: the server ignores it.
-            Owed::CopyEnd if self.owed.is_empty() => return,
+            Owed::CopyEnd | Owed::Note(_) if self.owed.is_empty() => return,
             Owed::CopyEnd => {}
             _ => self.sequence = Sequence::Open,
         }
-        self.unsettled += usize::from(message.decides());
-        self.unnamed_unsettled += usize::from(message.decides_unnamed());
+        self.owe(message);
+    }
+
+    fn owe(&mut self, message: Owed) {
+        self.unsettled.sent(message.decides());
+        self.unnamed_unsettled.sent(message.decides_unnamed());
+        if message.ends_sequence() {
+            self.unsettled.sequence_ends();
+            self.unnamed_unsettled.sequence_ends();
+        }
         self.owed.push_back(message);
     }
 
     /// Whether a Sync that comes now is to be left out: the server takes a copy's data, and the end of it was not
     /// sent. Whether it would ignore the Sync or has failed meanwhile, its next answer tells.
     pub fn leaves_out_sync(&mut self) -> bool {
-        let copying = matches!(self.copy, CopyIn::Going | CopyIn::SyncLeftOut)
-            && !self.owed.iter().any(|owed| matches!(owed, Owed::CopyEnd));
-        if copying {
-            self.copy = CopyIn::SyncLeftOut;
+        let ends = |owed: &VecDeque<Owed>| owed.iter().any(|owed| matches!(owed, Owed::CopyEnd));
+        match self.copy {
+            CopyIn::Begun => !ends(&self.owed),
+            CopyIn::Fed | CopyIn::SyncLeftOut if !ends(&self.owed) => {
+                self.copy = CopyIn::SyncLeftOut;
+                true
+            }
+            _ => false,
         }
-        copying
+    }
+
+    /// Data is sent to the server.
+    #[inline]
+    pub fn sent_data(&mut self) {
+        if self.copy == CopyIn::Begun {
+            self.copy = CopyIn::Fed;
+        }
     }
 
     /// Whether a Sync that was left out must be sent after all; it counts as sent then.
@@ -269,6 +291,7 @@ impl Pipeline {
             // Data rows, copy data, descriptions inside a query, notices, notifications, settings.
             (b'D' | b'd' | b'c' | b't' | b'H' | b'W' | b'V' | b'N' | b'A' | b'S', _) => Ok(Passage::Pass),
             (b'Z', _) => self.ready(status).ok_or(Unexpected { tag }),
+            (b'1' | b'C' | b'E', Some(Owed::Aside)) => Ok(Passage::Swallow),
             (b'E', _) => Ok(self.failed(undo)),
             (b'G', _) => {
                 self.copy_in_begins();
@@ -295,16 +318,22 @@ impl Pipeline {
 
     /// What is owed first has come, and with it the copy is over that it may have been.
     fn settle(&mut self) -> Option<Owed> {
-        let settled = self.owed.pop_front();
-        self.unsettled -= usize::from(settled.as_ref().is_some_and(Owed::decides));
-        self.unnamed_unsettled -= usize::from(settled.as_ref().is_some_and(Owed::decides_unnamed));
+        let settled = self.take_first();
         if matches!(settled, Some(Owed::Query(_) | Owed::Execute(_))) {
             self.copy = CopyIn::No;
         }
-        while matches!(self.owed.front(), Some(Owed::CopyEnd)) {
-            self.owed.pop_front();
+        while matches!(self.owed.front(), Some(Owed::CopyEnd | Owed::Note(_))) {
+            self.take_first();
         }
         settled
+    }
+
+    #[inline]
+    fn take_first(&mut self) -> Option<Owed> {
+        let first = self.owed.pop_front();
+        self.unsettled.settle(first.as_ref().is_some_and(Owed::decides));
+        self.unnamed_unsettled.settle(first.as_ref().is_some_and(Owed::decides_unnamed));
+        first
     }
 
     fn ready(&mut self, status: Option<u8>) -> Option<Passage> {
@@ -312,6 +341,7 @@ impl Pipeline {
         self.ran = Outlook::Safe(self.status);
         match self.settle() {
             Some(Owed::Query(_) | Owed::FunctionCall | Owed::Sync) => Some(Passage::Pass),
+            Some(Owed::OwnSync | Owed::Aside) => Some(Passage::Swallow),
             _ => None,
         }
     }
@@ -329,7 +359,7 @@ impl Pipeline {
             keep
         });
         if matches!(self.owed.front(), Some(Owed::Query(_) | Owed::Execute(_))) {
-            self.copy = CopyIn::Going;
+            self.copy = CopyIn::Begun;
         }
         let extended = matches!(self.owed.front(), Some(Owed::Execute(_)));
         if swallowed && extended && !self.owed.iter().any(|owed| matches!(owed, Owed::Sync)) {
@@ -345,6 +375,7 @@ impl Pipeline {
     }
 }
 
+mod again;
 mod failing;
 mod owed;
 

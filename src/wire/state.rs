@@ -357,5 +357,4 @@ fn put_quoted(sql: &mut Vec<u8>, text: &[u8], quote: u8) {
 }
 
 #[cfg(test)]
-#[path = "state_tests.rs"]
 mod tests;

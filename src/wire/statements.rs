@@ -148,6 +148,15 @@ impl Statement {
         });
     }
 
+    /// Appends the Parse message that gives a server this statement under a name of the client's.
+    pub fn put_parse_as(&self, name: &[u8], out: &mut Vec<u8>) {
+        put(out, b'P', |out| {
+            put_cstr(out, name);
+            put_cstr(out, &self.key.query);
+            out.extend_from_slice(&self.key.types);
+        });
+    }
+
     /// Appends its server name and the terminating zero.
     pub fn put_name(&self, out: &mut Vec<u8>) {
         put_server_name(out, self.id);
@@ -297,6 +306,16 @@ pub enum Unnamed {
     Text(Box<(Box<[u8]>, Conduct)>),
     /// One that servers hold for whoever sends the same.
     Shared(Arc<Statement>),
+}
+
+/// Whose the server's own unnamed statement is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnnamedAt {
+    /// Anybody's.
+    #[default]
+    Unknown,
+    /// The client's.
+    Ours,
 }
 
 #[cfg(test)]

@@ -9,7 +9,12 @@ mod databases;
 mod directory;
 mod guessing;
 mod lookups;
+#[cfg(feature = "pam")]
+mod modules;
 mod pgsteer;
 mod rules;
+mod rustls_client;
+mod servers;
+mod tls;
 mod tokens;
 mod verifiers;

@@ -1,5 +1,6 @@
 //! Real clients, as people run them.
 
+mod dumps;
 mod every;
 mod programs;
 mod rust;

@@ -1,10 +1,12 @@
 //! Replication connections: backups, WAL and logical changes, through pgsteer as from the server itself.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use pgsteer_testkit::{
-    Client, Cluster, Door, Login, Part, Release, Result, Single, connection_string, eventually, now,
+    Client, Cluster, Door, Login, Options, Part, Release, Result, Single, connection_string, eventually, now,
+    scenario_with,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -160,10 +162,14 @@ struct Walsender {
 
 impl Walsender {
     async fn connect(stage: &Single, replication: &str) -> Result<Self> {
-        let mut stream = TcpStream::connect(stage.proxy.write).await?;
+        Self::connect_as(stage.proxy.write, Login::TRADER.user, replication).await
+    }
+
+    async fn connect_as(to: SocketAddr, user: &str, replication: &str) -> Result<Self> {
+        let mut stream = TcpStream::connect(to).await?;
         let parameters = [
             "user",
-            Login::TRADER.user,
+            user,
             "database",
             Cluster::DATABASE,
             "replication",
@@ -197,6 +203,49 @@ impl Walsender {
         let heard = tokio::time::timeout(Duration::from_secs(10), reading).await;
         heard.with_context(|| format!("no {}: {}", what.escape_ascii(), self.heard.escape_ascii()))?
     }
+}
+
+/// What a walsender answers to a query of one value.
+async fn value(walsender: &mut Walsender, query: &str) -> Result<String> {
+    walsender.ask(query).await?;
+    let answer = walsender.until(READY).await?;
+    let row = answer.windows(5).position(|window| window[0] == b'D' && window[1..4] == [0, 0, 0]);
+    let row = &answer[row.with_context(|| answer.escape_ascii().to_string())?..];
+    let length = usize::from(*row.get(10).context("no value")?);
+    Ok(String::from_utf8_lossy(&row[11..11 + length]).into_owned())
+}
+
+/// To the leader or to a replica, as the listener says; cut off with the leader, and on to the next one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leaders_and_replicas() -> Result {
+    let trust = "[auth]\nauth_type = \"trust\"";
+    scenario_with(Options::default(), trust, async |stage| {
+        let user = Login::POSTGRES.user;
+        let (write, read) = (stage.proxy.write, stage.proxy.read);
+        let recovering = "SELECT pg_is_in_recovery()";
+        let mut on_replica = Walsender::connect_as(read, user, "database").await?;
+        on_replica.until(READY).await?;
+        ensure!(value(&mut on_replica, recovering).await? == "t", "the read listener leads to the leader");
+        let mut on_leader = Walsender::connect_as(write, user, "database").await?;
+        on_leader.until(READY).await?;
+        ensure!(value(&mut on_leader, recovering).await? == "f", "the write listener leads to a replica");
+        let position = value(&mut on_leader, "SELECT pg_current_wal_flush_lsn()").await?;
+        on_leader.ask(&format!("START_REPLICATION PHYSICAL {position}")).await?;
+        on_leader.until(&[b'W', 0, 0, 0, 7, 0, 0, 0]).await?;
+
+        stage.cluster.switchover().await?;
+        // From us (57P01), or from a server that ended first: in either case at once.
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(20), on_leader.stream.read_to_end(&mut rest));
+        ended.await.context("the stream goes on")??;
+        let next = eventually("the next leader", Duration::from_secs(30), async || {
+            let mut next = Walsender::connect_as(write, user, "database").await.ok()?;
+            next.until(READY).await.ok()?;
+            (value(&mut next, recovering).await.ok()? == "f").then_some(())
+        });
+        next.await
+    })
+    .await
 }
 
 const READY: &[u8] = b"Z\0\0\0\x05I";

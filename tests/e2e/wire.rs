@@ -1,4 +1,4 @@
-//! The wire itself: sockets, versions of the protocol, what comes before a login, in front of one PostgreSQL.
+//! The wire itself: sockets, cancelling, what comes before a login, in front of one PostgreSQL.
 
 use std::net::SocketAddr;
 use std::os::unix::{fs::PermissionsExt, net::UnixListener};
@@ -245,86 +245,6 @@ async fn logins_that_come_to_nothing_are_told_why() -> Result {
         && answer.contains("C57014\\x00Mcanceling authentication due to timeout\\x00");
     ensure!(told && began.elapsed() >= Duration::from_millis(4900), "{answer}");
     ensure!(held.text("SELECT 'still here'").await? == "still here");
-    Ok(())
-}
-
-/// What a session finds that starts with these parameters, or the error that it is refused with.
-async fn started_with(to: SocketAddr, parameters: &[(&str, &str)]) -> Result<String> {
-    let mut body = Vec::new();
-    let own = [("user", Login::TRADER.user), ("database", Cluster::DATABASE)];
-    for (name, value) in own.iter().chain(parameters) {
-        body.extend_from_slice(&[name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat());
-    }
-    body.push(0);
-    let length = u32::try_from(body.len() + 8)?.to_be_bytes();
-    let mut stream = TcpStream::connect(to).await?;
-    stream.write_all(&[&length[..], &[0, 3, 0, 0], &body].concat()).await?;
-    let sql = "SELECT name || ' ' || setting FROM pg_settings WHERE name IN
-               ('work_mem', 'geqo', 'search_path', 'DateStyle', 'TimeZone', 'application_name', 'enable_hashjoin')";
-    let query = [sql.as_bytes(), b"\0"].concat();
-    let length = u32::try_from(query.len() + 4)?.to_be_bytes();
-    stream.write_all(&[b"Q", &length[..], &query, b"X\0\0\0\x04"].concat()).await?;
-    let mut answer = Vec::new();
-    // A server that refuses may reset the connection, since it has not read the query.
-    let _ = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await?;
-    let mut told = Vec::new();
-    let mut rest = &answer[..];
-    while let [tag, a, b, c, d, ..] = *rest {
-        let length = u32::from_be_bytes([a, b, c, d]) as usize + 1;
-        let body = rest.get(5..length).context("cut off")?;
-        match tag {
-            b'D' => told.push(String::from_utf8_lossy(&body[6..]).into_owned()),
-            b'E' => {
-                let fields = body.split(|byte| *byte == 0);
-                let known = fields.filter(|field| matches!(field.first(), Some(b'S' | b'C' | b'M')));
-                told.extend(known.map(|field| String::from_utf8_lossy(field).into_owned()));
-            }
-            _ => {}
-        }
-        rest = &rest[length..];
-    }
-    Ok(told.join("; "))
-}
-
-/// Start-up parameters and `options` mean what they mean to the server, and its refusals are its own.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn start_up_parameters() -> Result {
-    let trust = "[auth]\nauth_type = \"trust\"\n[pool]\nserver_login_retry = 0";
-    let stage = Single::start(Release::System, Door::Open, "", trust).await?;
-    let before = Client::connect(&stage.proxy.write_config()).await?;
-    for parameters in [
-        &[][..],
-        &[("options", "-c work_mem=1234kB -cgeqo=off --enable-hashjoin=off")],
-        &[("options", r"-c search_path=a\ b,\\c -c DateStyle=German,\ DMY"), ("TimeZone", "Asia/Tokyo")],
-        &[("search_path", "x, y"), ("DateStyle", "SQL, DMY"), ("application_name", "named")],
-        // A parameter of its own counts more than options, wherever it stands.
-        &[("work_mem", "2MB"), ("options", "-c work_mem=1MB")],
-        &[("options", "-c application_name=a"), ("application_name", "b")],
-        &[("options", "-c custom.thing=1"), ("other.thing", "2")],
-        // Switches of the server's command line.
-        &[("options", "-f h -S 3000")],
-        &[("options", "-c geqo=off -f h")],
-        &[("options", "--")],
-        // Refused, in the server's words.
-        &[("nonsense", "1")],
-        &[("options", "-c nonsense=1")],
-        &[("options", "-c work_mem")],
-        &[("options", "--work_mem")],
-        &[("options", "-c")],
-        &[("options", "-q")],
-        &[("options", "a=b")],
-        &[("work_mem", "much")],
-        &[("TimeZone", "Nowhere")],
-        &[("options", "-c shared_buffers=1GB")],
-        &[("replication", "perhaps")],
-    ] {
-        let [directly, through] = stage.both().map(|(_, address)| started_with(address, parameters));
-        let (directly, through) = (directly.await?, through.await?);
-        ensure!(directly == through, "{parameters:?}: directly {directly}, through pgsteer {through}");
-    }
-    // Nobody else has felt any of that.
-    ensure!(before.text("SELECT 'still here'").await? == "still here");
-    ensure!(Client::connect(&stage.proxy.write_config()).await?.text("SHOW work_mem").await? == "4MB");
     Ok(())
 }
 

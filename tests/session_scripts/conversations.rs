@@ -345,12 +345,12 @@ fn copy_in_by_a_query() {
 fn copy_in_by_the_extended_protocol() {
     let begin = r#"
         C> Parse "" "copy t from stdin" | Bind "" "" | Execute "" | Sync
-        >s Parse "" "copy t from stdin" | Bind "" "" | Execute "" | Sync
+        >s Parse "" "copy t from stdin" | Bind "" "" | Execute "" | Flush
         s< ParseComplete | BindComplete | CopyIn
         <C ParseComplete | BindComplete | CopyIn
         free false
         "#;
-    // The copy has swallowed the first Sync.
+    // The copy would have swallowed the first Sync.
     check(&format!(
         r#"{begin}
         C> CopyData "1" | CopyDone | Sync
@@ -415,14 +415,26 @@ fn copy_in_sent_in_one_go() {
     check(
         r#"
         C> Parse "" "copy t from stdin" | Bind "" "" | Execute "" | CopyData "1" | CopyDone | Sync
-        >s Parse "" "copy t from stdin" | Bind "" "" | Execute "" | CopyData "1" | CopyDone | Sync
-        s< ParseComplete | BindComplete | CopyIn | CommandComplete "COPY 1" | ReadyForQuery I
+        >s Parse "" "copy t from stdin" | Bind "" "" | Execute "" | Flush
+        s< ParseComplete | BindComplete | CopyIn
+        >s CopyData "1" | CopyDone | Sync
+        s< CommandComplete "COPY 1" | ReadyForQuery I
         <C ParseComplete | BindComplete | CopyIn | CommandComplete "COPY 1" | ReadyForQuery I
         free true
         C> Query "copy t from stdin; copy u from stdin" | CopyData "1" | CopyDone | CopyData "2" | CopyDone
-        >s Query "copy t from stdin; copy u from stdin" | CopyData "1" | CopyDone | CopyData "2" | CopyDone
-        s< CopyIn | CommandComplete "COPY 1" | CopyIn | CommandComplete "COPY 1" | ReadyForQuery I
+        >s Query "copy t from stdin; copy u from stdin"
+        s< CopyIn
+        >s CopyData "1" | CopyDone | CopyData "2" | CopyDone
+        s< CommandComplete "COPY 1" | CopyIn | CommandComplete "COPY 1" | ReadyForQuery I
         <C CopyIn | CommandComplete "COPY 1" | CopyIn | CommandComplete "COPY 1" | ReadyForQuery I
+        free true
+        # One that fails at once takes nothing, and its Sync is one.
+        C> Parse "" "copy t from stdin" | Bind "" "" | Execute "" | Sync | CopyData "1" | CopyDone | Sync
+        >s Parse "" "copy t from stdin" | Bind "" "" | Execute "" | Flush
+        s< ParseComplete | BindComplete | Error 42501 "permission denied for table t"
+        >s Sync | CopyData "1" | CopyDone | Sync
+        s< ReadyForQuery I | ReadyForQuery I
+        <C ParseComplete | BindComplete | Error 42501 "permission denied for table t" | ReadyForQuery I | ReadyForQuery I
         free true
         "#,
     );

@@ -152,3 +152,34 @@ fn each_of_several_transactions_has_its_own_time() {
         "#,
     );
 }
+
+#[test]
+fn what_a_client_sent_before_it_left_the_line_is_run() {
+    for leaving in ["Terminate", "half", "close"] {
+        let hears = if leaving == "close" {
+            ""
+        } else {
+            r#"<D CommandComplete "INSERT 0 1" | ReadyForQuery I | end"#
+        };
+        let script = format!(
+            r#"
+            C> Query "begin"
+            >a1 Query begin
+            a1< CommandComplete BEGIN | ReadyForQuery T
+            <C CommandComplete BEGIN | ReadyForQuery T
+            D> Query "insert into t values (1)"
+            D> {leaving}
+            wait 100ms
+            C> Query "commit"
+            >a1 Query commit
+            a1< CommandComplete COMMIT | ReadyForQuery I
+            <C CommandComplete COMMIT | ReadyForQuery I
+            >a1 Query "insert into t values (1)"
+            a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+            {hears}
+            "#
+        );
+        // Cut in pieces, the answer would break off at the first that cannot be sent.
+        if leaving == "close" { check_whole(|_| {}, &script) } else { check(&script) }
+    }
+}

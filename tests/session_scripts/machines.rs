@@ -12,7 +12,7 @@ use pgsteer::{
     server::conn::{Hygiene, ServerConn},
     session::{
         backend::{Backend, ClientSide},
-        frontend::{Frontend, Terms, UnnamedPolicy, Vigilance},
+        frontend::{Frontend, Sequences, Terms, UnnamedPolicy, Vigilance},
         reading::Lexicon,
         readings::Readings,
         tenancy::Tenancy,
@@ -240,6 +240,8 @@ impl Stage {
             state: &client.state,
             opaque: None,
             vigilance: Vigilance::Suspects,
+            sequences: Sequences::Own,
+            sequences_are_read: &std::sync::atomic::AtomicBool::new(false),
         };
         let mut out = Vec::new();
         let forwarded =
@@ -247,6 +249,7 @@ impl Stage {
         match forwarded {
             Ok(forwarded) => {
                 server.heard.extend_from_slice(forwarded.bytes);
+                pipeline.sent_bytes(forwarded.bytes);
                 client.inbox.drain(..forwarded.taken);
                 backend.own_answers(pipeline, &mut client.heard);
             }
@@ -277,6 +280,7 @@ impl Stage {
             Ok(received) => {
                 client.heard.extend_from_slice(received.bytes);
                 server.said.drain(..received.taken);
+                server.heard.extend(pipeline.take_again().unwrap_or_default());
             }
             Err(fault) => panic!("{fault}"),
         }

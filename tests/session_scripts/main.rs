@@ -13,6 +13,7 @@ mod notation;
 mod pinned;
 mod play;
 mod pooling;
+mod provided;
 mod replicating;
 mod servers;
 mod servers_end;

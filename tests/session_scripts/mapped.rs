@@ -281,9 +281,72 @@ fn an_unnamed_statement_that_was_sent_meanwhile_stays() {
         t< Error 42601 "syntax error" | ReadyForQuery I
         <C Error 42601 "syntax error" | ReadyForQuery I
         C> Bind "" "" | Sync
-        >t Close S "" | Bind "" "" | Sync
-        t< CloseComplete | Error 26000 "unnamed prepared statement does not exist" | ReadyForQuery I
+        >t Bind "" "" | Sync
+        t< Error 26000 "unnamed prepared statement does not exist" | ReadyForQuery I
         <C Error 26000 "unnamed prepared statement does not exist" | ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn what_the_server_has_may_be_refused_and_is_parsed_anew() {
+    let changed = "Error 0A000 \"cached plan must not change result type\"";
+    after_twice(&format!(
+        r#"
+        C> Parse "" "select $1" 23 | Bind "" "" 7 | Execute "" | Sync
+        >s Bind "" pgsteer_1 7 | Execute "" | Sync
+        s< {changed} | ReadyForQuery I
+        >s Close S pgsteer_1 | Parse pgsteer_1 "select $1" 23 | Bind "" pgsteer_1 7 | Execute "" | Sync
+        free false
+        s< CloseComplete | ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        free true
+        # Described, it tells its parameters first. The client has not ended the sequence.
+        C> Parse "" "select $1" 23 | Describe S "" | Flush
+        >s Describe S pgsteer_1 | Flush
+        s< ParameterDescription 23 | {changed}
+        >s Sync | Close S pgsteer_1 | Parse pgsteer_1 "select $1" 23 | Describe S pgsteer_1 | Flush
+        s< ReadyForQuery I | CloseComplete | ParseComplete | ParameterDescription 23 | RowDescription n
+        <C ParseComplete | ParameterDescription 23 | RowDescription n
+        C> Bind "" "" 7 | Execute "" | Sync
+        >s Bind "" pgsteer_1 7 | Execute "" | Sync
+        # Once something was said, it is the client's.
+        s< {changed} | ReadyForQuery I
+        <C {changed} | ReadyForQuery I
+        "#
+    ));
+    // Refused again, it is what PostgreSQL would have said at once.
+    after_twice(&format!(
+        r#"
+        C> Parse "" "select $1" 23 | Bind "" "" 7 | Execute "" | Sync
+        >s Bind "" pgsteer_1 7 | Execute "" | Sync
+        s< {changed} | ReadyForQuery I
+        >s Close S pgsteer_1 | Parse pgsteer_1 "select $1" 23 | Bind "" pgsteer_1 7 | Execute "" | Sync
+        s< CloseComplete | Error 42P01 "relation does not exist" | ReadyForQuery I
+        <C ParseComplete | Error 42P01 "relation does not exist" | ReadyForQuery I
+        prepared 0
+        "#
+    ));
+    // In a block, or behind anything else, it is not known that nothing has run.
+    after_twice(&format!(
+        r#"
+        C> Query "begin"
+        >s Query begin
+        s< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        C> Parse "" "select $1" 23 | Bind "" "" 7 | Execute "" | Sync
+        >s Bind "" pgsteer_1 7 | Execute "" | Sync
+        s< {changed} | ReadyForQuery E
+        <C ParseComplete | {changed} | ReadyForQuery E
+        "#
+    ));
+    // Other errors are the client's own.
+    after_twice(
+        r#"
+        C> Parse "" "select $1" 23 | Bind "" "" x | Execute "" | Sync
+        >s Bind "" pgsteer_1 x | Execute "" | Sync
+        s< Error 22P02 "invalid input syntax" | ReadyForQuery I
+        <C ParseComplete | Error 22P02 "invalid input syntax" | ReadyForQuery I
         "#,
     );
 }

@@ -345,3 +345,62 @@ fn a_reset_leads_to_the_clients_start_on_a_server_that_is_kept() {
         "#,
     );
 }
+
+/// A function has taken a lock for the session, and a trigger has changed a setting.
+#[test]
+fn what_no_text_shows_is_found_in_samples() {
+    check_with(
+        |setup| setup.settings.sample = std::num::NonZeroU32::new(2),
+        r#"
+        C> Query "select work()"
+        >a1 Query "select work()"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        pool a idle=1
+        C> Query "select work()"
+        >a1 Query "select work()"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        >a1 Query ~pg_locks
+        a1< DataRow k | DataRow d work_mem 1 2 t | ReadyForQuery I
+        >a1 Query "DISCARD ALL"
+        a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
+        pool a idle=1
+        C> Query "select 3"
+        >a1 Query "select 3"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Query "select 4"
+        >a1 Query "select 4"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        >a1 Query ~pg_locks
+        a1< CommandComplete "SELECT 0" | ReadyForQuery I
+        pool a idle=1
+        "#,
+    );
+}
+
+#[test]
+fn the_mode_is_the_users_or_the_listeners() {
+    for (own, listener, stays) in [
+        (None, None, false),
+        (None, Some(PoolMode::Session), true),
+        (Some(PoolMode::Transaction), Some(PoolMode::Session), false),
+        (Some(PoolMode::Session), None, true),
+    ] {
+        let leased = if stays { "leased=1" } else { "leased=0" };
+        check_with(
+            |setup| (setup.settings.own_mode, setup.listener_mode) = (own, listener),
+            &format!(
+                r#"
+                C> Query "select 1"
+                >a1 Query "select 1"
+                a1< CommandComplete "SELECT 1" | ReadyForQuery I
+                <C CommandComplete "SELECT 1" | ReadyForQuery I
+                pool a {leased}
+                "#
+            ),
+        );
+    }
+}

@@ -302,3 +302,21 @@ fn statements_wait_for_the_fate_of_the_sequence_before() {
         "#,
     );
 }
+
+#[test]
+fn half_a_message_behind_a_reset_in_a_block_is_waited_for() {
+    check_whole(
+        |_| {},
+        r#"
+        C> Query "begin" | Query "reset timezone" | Raw 5100
+        >a1 Query begin | Query "reset timezone"
+        a1< CommandComplete BEGIN | ReadyForQuery T | CommandComplete RESET | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T | CommandComplete RESET | ReadyForQuery T
+        >a1 nothing
+        C> Raw 0000067800
+        >a1 Query x
+        a1< CommandComplete "SELECT 1" | ReadyForQuery T
+        <C CommandComplete "SELECT 1" | ReadyForQuery T
+        "#,
+    );
+}

@@ -9,7 +9,7 @@ use pgsteer::{
         fence::Fence,
         ids::{MemberName, Term},
     },
-    net::{Address, Dial, Stream, conveyed::Preface},
+    net::{Address, Dial, Stream},
     notify::switchboard::Switchboard,
     pool::{
         account::{Account, PoolMode, PoolSettings},
@@ -46,6 +46,8 @@ use crate::servers::{Dialer, Servers};
 pub(crate) struct Setup {
     pub(crate) settings: PoolSettings,
     pub(crate) purpose: Purpose,
+    /// What the listener says of the pool mode.
+    pub(crate) listener_mode: Option<PoolMode>,
     /// Bytes that a connection holds before its sender must wait.
     pub(crate) capacity: usize,
 }
@@ -66,10 +68,10 @@ impl Default for Setup {
         };
         let settings = PoolSettings {
             mode: PoolMode::Transaction,
+            own_mode: None,
             limits,
             fallback_size: 1,
             protocol: Protocol::NEWEST,
-            preface: Preface::None,
             connect_timeout: Duration::from_secs(3),
             login_retry: Duration::from_secs(1),
             check_delay: Duration::from_secs(30),
@@ -78,6 +80,7 @@ impl Default for Setup {
             replica_wait_timeout: Some(Duration::from_secs(1)),
             max_prepared_statements: 200,
             opaque: None,
+            sample: None,
             pin_max: None,
             pin_timeout: None,
             map_unnamed: true,
@@ -85,8 +88,9 @@ impl Default for Setup {
             idle_transaction_timeout: None,
             query_timeout: None,
             transaction_timeout: None,
+            approach: pgsteer::server::Approach::default(),
         };
-        Self { settings, purpose: Purpose::Write, capacity: 256 * 1024 }
+        Self { settings, purpose: Purpose::Write, listener_mode: None, capacity: 256 * 1024 }
     }
 }
 
@@ -127,10 +131,12 @@ impl World {
             user: "user".into(),
             settings: Arc::new(setup.settings.clone()).into(),
             credential: None.into(),
+            reads_sequences: false.into(),
         });
         let context = Context {
             worker: Arc::new(Worker::new(0)),
             purpose: setup.purpose,
+            mode: setup.listener_mode,
             router: Arc::new(Router::new(Arc::new(Fence::closed()))),
             pools: pools.clone(),
             switchboard: Arc::new(Switchboard::new(pools.clone(), tokio::runtime::Handle::current(), 1)),

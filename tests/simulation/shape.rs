@@ -93,6 +93,8 @@ default_pool_size = {pool_size}
 pool_mode = "{pool_mode}"
 [auth]
 auth_type = "trust"
+[server_tls]
+sslmode = "disable"
 "#
         )
     }

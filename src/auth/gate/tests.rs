@@ -6,14 +6,17 @@ use postgres_protocol::authentication::{
 };
 
 use super::*;
-use crate::auth::secrets::{Secrets as _, Users};
+use crate::auth::{
+    scram::MECHANISM,
+    secrets::{Secrets as _, Users},
+};
 
 /// A driver: answers whatever it is asked with its password, and tells what it was asked.
 fn drive(method: AuthType, file: &str, user: &str, password: &[u8]) -> (Vec<&'static str>, String) {
     let users = Users::parse(file).unwrap();
     let mock = Mock::new([3; 32]);
     let secret = users.lookup(user);
-    let who = Applicant { user, secret: secret.as_ref(), typical: users.typical() };
+    let who = Applicant { user, secret: secret.as_ref(), typical: users.typical(), end_point: None };
     if let Some(password) = who.to_derive(method) {
         password.derive_verifier(mock.stretch(user, who.typical));
     }
@@ -117,7 +120,7 @@ fn clients_that_do_not_keep_to_it() {
     let mock = Mock::new([3; 32]);
     let open = |method| match Gate::open(
         method,
-        Applicant { user: "u", secret: None, typical },
+        Applicant { user: "u", secret: None, typical, end_point: None },
         &mock,
         [9; NONCE_BYTES],
     ) {

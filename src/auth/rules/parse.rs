@@ -11,6 +11,9 @@ use super::{
 };
 use crate::auth::{ident::IdentMaps, ldap::LdapPlan, oauth::OauthPlan};
 
+/// The service of PAM where a rule names none (PostgreSQL's is `postgresql`).
+const PAM_SERVICE: &str = "pgsteer";
+
 /// What lines refer to.
 #[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
@@ -124,6 +127,12 @@ fn method(
         "peer" | "ident" if transport == Transport::Local => Method::Peer,
         "peer" => return Err("peer authentication is only supported on local sockets".to_owned()),
         "ldap" => Method::Ldap(Arc::new(LdapPlan::of(options)?)),
+        "pam" if cfg!(feature = "pam") => {
+            Method::Pam(options.take("pamservice").unwrap_or_else(|| PAM_SERVICE.to_owned()).into())
+        }
+        "pam" => {
+            return Err("this pgsteer was built without PAM; it needs the cargo feature \"pam\"".to_owned());
+        }
         "oauth" => Method::Oauth(Arc::new(OauthPlan::of(options, read)?)),
         "ident" | "gss" | "sspi" | "radius" | "bsd" => {
             return Err(format!("pgsteer does not have the authentication method \"{name}\""));

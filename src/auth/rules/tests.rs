@@ -259,6 +259,8 @@ fn what_makes_no_sense_is_refused() {
         ("host all all all ident", "1: pgsteer does not have the authentication method \"ident\""),
         ("host all all all peer", "1: peer authentication is only supported on local sockets"),
         ("host all all all cert", "1: cert authentication is only supported on hostssl connections"),
+        #[cfg(not(feature = "pam"))]
+        ("local all all pam", "1: this pgsteer was built without PAM; it needs the cargo feature \"pam\""),
         (
             "local samerole all trust",
             "1: \"samerole\" depends on memberships in roles, which only the servers know: list databases, or use \

@@ -6,12 +6,41 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use subtle::ConstantTimeEq;
 
 use super::{
-    Key, MAX_ITERATIONS, NONCE_BYTES, ScramKeys, Stretch, attribute, decode_key, hmac_sha256, put_base64, xor,
+    BOUND_HEADER, Key, MAX_ITERATIONS, NONCE_BYTES, ScramKeys, Stretch, attribute, decode_key, hmac_sha256,
+    put_base64, xor,
 };
-use crate::auth::secrets::Password;
+use crate::{auth::secrets::Password, tls::EndPoint};
 
-/// The channel-binding flag: none, since there is no TLS to bind to.
-const GS2_HEADER: &[u8] = b"n,,";
+/// What a login is bound to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Binding {
+    /// Nothing: there is no TLS, or the server's certificate leaves open how it would be bound.
+    #[default]
+    Impossible,
+    /// Nothing, because the server does not offer it. It is told that we could: if somebody has taken its offer
+    /// away, it knows.
+    NotOffered,
+    /// The server's certificate.
+    Bound(EndPoint),
+}
+
+impl Binding {
+    const fn header(&self) -> &'static [u8] {
+        match self {
+            Self::Impossible => b"n,,",
+            Self::NotOffered => b"y,,",
+            Self::Bound(_) => BOUND_HEADER,
+        }
+    }
+
+    /// What is repeated in the last message: the header, and what it announces.
+    fn proof(&self) -> Vec<u8> {
+        match self {
+            Self::Impossible | Self::NotOffered => self.header().to_vec(),
+            Self::Bound(end_point) => [self.header(), end_point.bytes()].concat(),
+        }
+    }
+}
 
 /// An exchange with a server, from its first answer on.
 #[derive(Debug)]
@@ -19,7 +48,7 @@ pub struct ScramClient(State);
 
 #[derive(Debug)]
 enum State {
-    Begun { means: Means, bare: Vec<u8> },
+    Begun { means: Means, bare: Vec<u8>, binding: Binding },
     Proved { server_signature: Key },
 }
 
@@ -72,26 +101,26 @@ pub enum ScramError {
 
 impl ScramClient {
     /// Begins with a password, and the first message to send. `nonce` must be random and used once.
-    pub fn with_password(password: Password, nonce: [u8; NONCE_BYTES]) -> (Self, Vec<u8>) {
-        Self::begin(Means::Password(password), nonce)
+    pub fn with_password(password: Password, nonce: [u8; NONCE_BYTES], binding: Binding) -> (Self, Vec<u8>) {
+        Self::begin(Means::Password(password), nonce, binding)
     }
 
     /// Begins with keys, and the first message to send. `nonce` must be random and used once.
-    pub fn with_keys(keys: Arc<ScramKeys>, nonce: [u8; NONCE_BYTES]) -> (Self, Vec<u8>) {
-        Self::begin(Means::Keys(keys), nonce)
+    pub fn with_keys(keys: Arc<ScramKeys>, nonce: [u8; NONCE_BYTES], binding: Binding) -> (Self, Vec<u8>) {
+        Self::begin(Means::Keys(keys), nonce, binding)
     }
 
-    fn begin(means: Means, nonce: [u8; NONCE_BYTES]) -> (Self, Vec<u8>) {
+    fn begin(means: Means, nonce: [u8; NONCE_BYTES], binding: Binding) -> (Self, Vec<u8>) {
         let mut bare = b"n=,r=".to_vec();
         put_base64(&mut bare, &nonce);
-        let first = [GS2_HEADER, &bare].concat();
-        (Self(State::Begun { means, bare }), first)
+        let first = [binding.header(), &bare].concat();
+        (Self(State::Begun { means, bare, binding }), first)
     }
 
     /// Takes the server's next message.
     pub fn exchange(self, message: &[u8]) -> ClientStep {
         match self.0 {
-            State::Begun { means, bare } => match answer(means, bare, message) {
+            State::Begun { means, bare, binding } => match answer(means, bare, &binding, message) {
                 Ok(step) => step,
                 Err(error) => ClientStep::Failed(error),
             },
@@ -104,8 +133,8 @@ impl ScramClient {
 }
 
 /// server-first-message to client-final-message.
-fn answer(means: Means, bare: Vec<u8>, message: &[u8]) -> Result<ClientStep, ScramError> {
-    let challenge = Challenge::read(bare, message)?;
+fn answer(means: Means, bare: Vec<u8>, binding: &Binding, message: &[u8]) -> Result<ClientStep, ScramError> {
+    let challenge = Challenge::read(bare, binding, message)?;
     let keys = match means {
         Means::Keys(keys) if *keys.stretch() == challenge.stretch => keys,
         Means::Keys(_) => return Err(ScramError::OtherVerifier),
@@ -155,7 +184,7 @@ struct Challenge {
 }
 
 impl Challenge {
-    fn read(bare: Vec<u8>, message: &[u8]) -> Result<Self, ScramError> {
+    fn read(bare: Vec<u8>, binding: &Binding, message: &[u8]) -> Result<Self, ScramError> {
         // The last attribute of our first message; base64 has no comma.
         let our_nonce = bare.rsplit(|byte| *byte == b',').next().and_then(|last| last.strip_prefix(b"r="));
         let our_nonce = our_nonce.unwrap_or(&bare);
@@ -174,7 +203,7 @@ impl Challenge {
             return Err(ScramError::TooSlow(iterations));
         }
         let mut unproved = b"c=".to_vec();
-        put_base64(&mut unproved, GS2_HEADER);
+        put_base64(&mut unproved, &binding.proof());
         unproved.extend_from_slice(b",r=");
         unproved.extend_from_slice(nonce);
         let mut signed = bare;
@@ -202,7 +231,8 @@ mod tests {
 
     #[test]
     fn the_example_of_rfc_7677() {
-        let challenge = Challenge::read(CLIENT_FIRST_BARE.to_vec(), SERVER_FIRST).unwrap();
+        let challenge =
+            Challenge::read(CLIENT_FIRST_BARE.to_vec(), &Binding::Impossible, SERVER_FIRST).unwrap();
         let (client, last) = challenge.prove(&rfc7677());
         assert_eq!(String::from_utf8_lossy(&last), String::from_utf8_lossy(AUTHENTICATED));
         assert!(matches!(client.exchange(SERVER_FINAL), ClientStep::Done));
@@ -211,7 +241,7 @@ mod tests {
     #[test]
     fn servers_that_do_not_keep_to_it() {
         let keys = Arc::new(rfc7677());
-        let nonce = || ScramClient::with_keys(Arc::clone(&keys), [0; NONCE_BYTES]);
+        let nonce = || ScramClient::with_keys(Arc::clone(&keys), [0; NONCE_BYTES], Binding::Impossible);
         let ours = "A".repeat(24);
         for (first, expected) in [
             (String::new(), "no nonce"),
@@ -232,7 +262,12 @@ mod tests {
                 other => panic!("{first}: {other:?}"),
             }
         }
-        let proved = || Challenge::read(CLIENT_FIRST_BARE.to_vec(), SERVER_FIRST).unwrap().prove(&keys).0;
+        let proved = || {
+            Challenge::read(CLIENT_FIRST_BARE.to_vec(), &Binding::Impossible, SERVER_FIRST)
+                .unwrap()
+                .prove(&keys)
+                .0
+        };
         for (last, expected) in [
             (&b"e=other-error"[..], ScramError::Server("other-error".to_owned())),
             (b"v=", ScramError::Malformed("no signature")),

@@ -6,10 +6,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use subtle::ConstantTimeEq;
 
 use super::{
-    Key, NONCE_BYTES, ScramKeys, ScramVerifier, attribute, decode_key, hmac_sha256, put_base64, sha256, xor,
+    BOUND_HEADER, Key, MECHANISM, MECHANISM_PLUS, NONCE_BYTES, ScramKeys, ScramVerifier, attribute,
+    decode_key, hmac_sha256, put_base64, sha256, xor,
 };
 use crate::{
     auth::{Failure, Step},
+    tls::EndPoint,
     wire::error::{PgError, SqlState},
 };
 
@@ -17,7 +19,19 @@ use crate::{
 #[derive(Debug)]
 pub struct ScramServer {
     verifier: Arc<ScramVerifier>,
+    channel: Channel,
     state: State,
+}
+
+/// What the client's proof is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Channel {
+    /// There is nothing to bind it to.
+    Unbindable,
+    /// Nothing, although it was offered.
+    Offered(EndPoint),
+    /// The TLS connection.
+    Bound(EndPoint),
 }
 
 /// What a successful exchange yields.
@@ -33,7 +47,7 @@ pub struct ScramDone {
 enum State {
     /// Nothing came yet; our part of the nonce, in base64.
     Begun([u8; 24]),
-    Challenged(Challenged),
+    Challenged(Box<Challenged>),
 }
 
 #[derive(Debug)]
@@ -43,17 +57,33 @@ struct Challenged {
     /// Where in `signed` the whole nonce stands.
     nonce: std::ops::Range<usize>,
     /// What the client must repeat as its channel binding.
-    binding: &'static [u8],
+    binding: Vec<u8>,
 }
 
 impl ScramServer {
     /// Asks for proof of the password behind `verifier`; for a user without one give a mock's, which nobody
-    /// passes. `nonce` must be random and used once.
-    pub fn new(verifier: Arc<ScramVerifier>, nonce: [u8; NONCE_BYTES]) -> Self {
+    /// passes. `nonce` must be random and used once. `end_point` is what the proof can be bound to, if anything.
+    pub fn new(verifier: Arc<ScramVerifier>, nonce: [u8; NONCE_BYTES], end_point: Option<EndPoint>) -> Self {
         let mut text = [b'A'; 24];
         // 18 bytes make exactly 24 characters.
         let _ = STANDARD.encode_slice(nonce, &mut text);
-        Self { verifier, state: State::Begun(text) }
+        let channel = end_point.map_or(Channel::Unbindable, Channel::Offered);
+        Self { verifier, channel, state: State::Begun(text) }
+    }
+
+    /// Whether the client is offered to bind its proof to the connection.
+    pub fn offers_binding(&self) -> bool {
+        self.channel != Channel::Unbindable
+    }
+
+    /// The client's choice of a mechanism; `None` for one that was not offered.
+    pub fn choose(self, mechanism: &[u8]) -> Option<Self> {
+        let channel = match (mechanism, self.channel) {
+            (MECHANISM, channel) => channel,
+            (MECHANISM_PLUS, Channel::Offered(end_point)) => Channel::Bound(end_point),
+            _ => return None,
+        };
+        Some(Self { channel, ..self })
     }
 
     /// Takes the client's next message.
@@ -61,11 +91,15 @@ impl ScramServer {
         let step = match self.state {
             _ if message.is_empty() => Err(malformed("The message is empty.")),
             _ if message.contains(&0) => Err(malformed("Message length does not match input length.")),
-            State::Begun(nonce) => challenge(&self.verifier, &nonce, message).map(|(challenged, reply)| {
-                let state = State::Challenged(challenged);
-                Step::Continue { next: Self { verifier: self.verifier, state }, reply }
-            }),
-            State::Challenged(challenged) => judge(&self.verifier, challenged, message).map(Step::Done),
+            State::Begun(nonce) => {
+                challenge(&self.verifier, &self.channel, &nonce, message).map(|(challenged, reply)| {
+                    let state = State::Challenged(Box::new(challenged));
+                    Step::Continue { next: Self { state, ..self }, reply }
+                })
+            }
+            State::Challenged(challenged) => {
+                judge(&self.verifier, &self.channel, *challenged, message).map(Step::Done)
+            }
         };
         step.unwrap_or_else(Step::Failed)
     }
@@ -74,10 +108,16 @@ impl ScramServer {
 /// client-first-message to server-first-message.
 fn challenge(
     verifier: &ScramVerifier,
+    channel: &Channel,
     our_nonce: &[u8; 24],
     message: &[u8],
 ) -> Result<(Challenged, Vec<u8>), Failure> {
-    let (binding, bare) = gs2_header(message)?;
+    let (header, bare) = gs2_header(channel, message)?;
+    let mut binding = Vec::new();
+    match channel {
+        Channel::Bound(end_point) => put_base64(&mut binding, &[header, end_point.bytes()].concat()),
+        Channel::Unbindable | Channel::Offered(_) => put_base64(&mut binding, header),
+    }
     let mut rest = bare;
     if rest.starts_with(b"m=") {
         let text = "client requires an unsupported SCRAM extension";
@@ -103,14 +143,33 @@ fn challenge(
     Ok((Challenged { signed, nonce, binding }, reply))
 }
 
-/// The gs2 header: the channel binding that the last message must repeat, and what follows it.
-fn gs2_header(message: &[u8]) -> Result<(&'static [u8], &[u8]), Failure> {
-    let (binding, rest): (&[u8], _) = match message {
-        // Without TLS there is nothing to bind to, and a client that could bind ("y") saw no offer to.
-        [b'n', b',', rest @ ..] => (b"biws", rest),
-        [b'y', b',', rest @ ..] => (b"eSws", rest),
-        [b'n' | b'y', ..] => return Err(malformed("Comma expected, but found another character.")),
-        [b'p', ..] => {
+/// The gs2 header: itself, which the last message must repeat, and what follows it.
+fn gs2_header<'m>(channel: &Channel, message: &'m [u8]) -> Result<(&'m [u8], &'m [u8]), Failure> {
+    let flag_length = match (message, channel) {
+        ([b'n' | b'y', ..], Channel::Bound(_)) => {
+            return Err(malformed(
+                "The client selected SCRAM-SHA-256-PLUS, but the SCRAM message does not include channel binding \
+                 data.",
+            ));
+        }
+        // It could bind, and has not seen our offer: somebody has taken it away.
+        ([b'y', ..], Channel::Offered(_)) => {
+            let error =
+                PgError::fatal(SqlState::INVALID_AUTHORIZATION, "SCRAM channel binding negotiation error");
+            return Err(Failure::Violation(Box::new(error.detail(
+                "The client supports SCRAM channel binding but thinks the server does not.  However, this server \
+                 does support channel binding.",
+            ))));
+        }
+        ([b'n' | b'y', b',', ..], _) => 1,
+        ([b'n' | b'y', ..], _) => return Err(malformed("Comma expected, but found another character.")),
+        ([b'p', ..], Channel::Bound(_)) => {
+            if !message.starts_with(BOUND_HEADER.strip_suffix(b",").unwrap_or(BOUND_HEADER)) {
+                return Err(refused(SqlState::PROTOCOL_VIOLATION, "unsupported SCRAM channel-binding type"));
+            }
+            BOUND_HEADER.len() - 2
+        }
+        ([b'p', ..], _) => {
             return Err(malformed(
                 "The client selected SCRAM-SHA-256 without channel binding, but the SCRAM message includes \
                  channel binding data.",
@@ -118,9 +177,9 @@ fn gs2_header(message: &[u8]) -> Result<(&'static [u8], &[u8]), Failure> {
         }
         _ => return Err(malformed("Unexpected channel-binding flag.")),
     };
-    match rest {
-        [b',', bare @ ..] => Ok((binding, bare)),
-        [b'a', ..] => {
+    match message.get(flag_length + 1..) {
+        Some([b',', bare @ ..]) => Ok((&message[..flag_length + 2], bare)),
+        Some([b'a', ..]) => {
             let text = "client uses authorization identity, but it is not supported";
             Err(refused(SqlState::FEATURE_NOT_SUPPORTED, text))
         }
@@ -129,12 +188,21 @@ fn gs2_header(message: &[u8]) -> Result<(&'static [u8], &[u8]), Failure> {
 }
 
 /// client-final-message to server-final-message.
-fn judge(verifier: &ScramVerifier, challenged: Challenged, message: &[u8]) -> Result<ScramDone, Failure> {
+fn judge(
+    verifier: &ScramVerifier,
+    channel: &Channel,
+    challenged: Challenged,
+    message: &[u8],
+) -> Result<ScramDone, Failure> {
     let Challenged { mut signed, nonce, binding } = challenged;
     let mut rest = message;
     let their_binding =
         attribute(&mut rest, b'c').ok_or_else(|| malformed("Expected the attribute \"c\"."))?;
     if their_binding != binding {
+        if let Channel::Bound(_) = channel {
+            let text = "SCRAM channel binding check failed";
+            return Err(refused(SqlState::INVALID_AUTHORIZATION, text));
+        }
         let text = "unexpected SCRAM channel-binding attribute in client-final-message";
         return Err(refused(SqlState::PROTOCOL_VIOLATION, text));
     }
@@ -180,13 +248,13 @@ mod tests {
         let signed = [CLIENT_FIRST_BARE, b",", SERVER_FIRST, b","].concat();
         let start = CLIENT_FIRST_BARE.len() + b",r=".len();
         let end = start + SERVER_FIRST.iter().position(|b| *b == b',').unwrap() - b"r=".len();
-        Challenged { signed, nonce: start..end, binding: b"biws" }
+        Challenged { signed, nonce: start..end, binding: b"biws".to_vec() }
     }
 
     #[test]
     fn the_example_of_rfc_7677() {
         let keys = rfc7677();
-        let done = judge(&keys.verifier(), challenged(), AUTHENTICATED).unwrap();
+        let done = judge(&keys.verifier(), &Channel::Unbindable, challenged(), AUTHENTICATED).unwrap();
         assert_eq!(done, ScramDone { reply: SERVER_FINAL.to_vec(), keys });
     }
 
@@ -194,10 +262,13 @@ mod tests {
     fn a_proof_that_is_cut_or_bent_anywhere_proves_nothing() {
         let verifier = rfc7677().verifier();
         for at in 0..AUTHENTICATED.len() {
-            assert!(judge(&verifier, challenged(), &AUTHENTICATED[..at]).is_err(), "cut at {at}");
+            assert!(
+                judge(&verifier, &Channel::Unbindable, challenged(), &AUTHENTICATED[..at]).is_err(),
+                "cut at {at}"
+            );
             let mut bent = AUTHENTICATED.to_vec();
             bent[at] ^= 1;
-            assert!(judge(&verifier, challenged(), &bent).is_err(), "bent at {at}");
+            assert!(judge(&verifier, &Channel::Unbindable, challenged(), &bent).is_err(), "bent at {at}");
         }
     }
 }

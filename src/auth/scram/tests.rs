@@ -10,6 +10,7 @@ use crate::auth::{
     mock::Mock,
     secrets::{Password, SecretKind, Typical},
 };
+use crate::tls::EndPoint;
 
 // RFC 7677, section 3: user "user", password "pencil".
 pub(super) const CLIENT_FIRST_BARE: &[u8] = b"n=user,r=rOprNGfwEbeRWgbNEkqO";
@@ -29,7 +30,7 @@ fn stretch() -> Stretch {
 }
 
 fn server(verifier: ScramVerifier) -> ScramServer {
-    ScramServer::new(Arc::new(verifier), [7; NONCE_BYTES])
+    ScramServer::new(Arc::new(verifier), [7; NONCE_BYTES], None)
 }
 
 /// Plays our client's part against our server; what each side thinks of the other.
@@ -58,11 +59,13 @@ fn passwords_and_keys_log_in_and_wrong_ones_do_not() {
     for password in ["pencil", "", "pa ss", "Gr\u{fc}\u{df}e", "I\u{ad}X", "\u{7}bell", "\u{00a0}x", "\u{ad}"]
     {
         let keys = ScramKeys::derive(password.as_bytes(), stretch());
-        let with = |text: &str| ScramClient::with_password(Password::new(text.as_bytes()), [1; NONCE_BYTES]);
+        let with = |text: &str| {
+            ScramClient::with_password(Password::new(text.as_bytes()), [1; NONCE_BYTES], Binding::Impossible)
+        };
         let gained = play(with(password), server(keys.verifier()));
         assert_eq!(gained.as_ref(), Ok(&keys), "{password:?}");
         // What the exchange yields logs in again.
-        let again = ScramClient::with_keys(Arc::new(gained.unwrap()), [2; NONCE_BYTES]);
+        let again = ScramClient::with_keys(Arc::new(gained.unwrap()), [2; NONCE_BYTES], Binding::Impossible);
         assert_eq!(play(again, server(keys.verifier())), Ok(keys.clone()));
         assert_eq!(play(with("other"), server(keys.verifier())), Err("WrongPassword".to_owned()));
     }
@@ -72,7 +75,7 @@ fn passwords_and_keys_log_in_and_wrong_ones_do_not() {
 fn a_password_is_stretched_once_for_one_server() {
     let verifier = || ScramVerifier::derive(b"pencil", stretch());
     let password = Password::new(b"pencil".as_slice());
-    let begin = || ScramClient::with_password(password.clone(), [1; NONCE_BYTES]);
+    let begin = || ScramClient::with_password(password.clone(), [1; NONCE_BYTES], Binding::Impossible);
     assert!(play(begin(), server(verifier())).is_ok());
     let (client, first) = begin();
     let Step::Continue { reply, .. } = server(verifier()).exchange(&first) else { panic!("no challenge") };
@@ -107,7 +110,7 @@ fn unknown_users_look_like_others() {
     let typical = Typical { kind: SecretKind::Scram, iterations: DEFAULT_ITERATIONS };
     let mock = Mock::new([1; 32]);
     let challenge = |verifier: Arc<ScramVerifier>| {
-        let server = ScramServer::new(verifier, [7; NONCE_BYTES]);
+        let server = ScramServer::new(verifier, [7; NONCE_BYTES], None);
         match server.exchange(b"n,,n=,r=abc") {
             Step::Continue { reply, .. } => String::from_utf8(reply).unwrap(),
             step => panic!("{step:?}"),
@@ -119,8 +122,9 @@ fn unknown_users_look_like_others() {
     assert_ne!(asked, challenge(Mock::new([2; 32]).verifier("nobody", typical)), "other in another process");
     let real = ScramVerifier::parse(&postgres_protocol::password::scram_sha_256(b"x")).unwrap();
     assert_eq!(asked.len(), challenge(Arc::new(real)).len());
-    let with = ScramClient::with_password(Password::new(b"x".as_slice()), [1; NONCE_BYTES]);
-    let exchange = play(with, ScramServer::new(mock.verifier("nobody", typical), [7; NONCE_BYTES]));
+    let with =
+        ScramClient::with_password(Password::new(b"x".as_slice()), [1; NONCE_BYTES], Binding::Impossible);
+    let exchange = play(with, ScramServer::new(mock.verifier("nobody", typical), [7; NONCE_BYTES], None));
     assert_eq!(exchange, Err("WrongPassword".to_owned()));
 }
 
@@ -191,9 +195,129 @@ proptest::proptest! {
             }
         }
         let keys = Arc::new(ScramKeys::derive(b"x", stretch()));
-        let client = || ScramClient::with_keys(Arc::clone(&keys), [0; NONCE_BYTES]).0;
+        let client = || ScramClient::with_keys(Arc::clone(&keys), [0; NONCE_BYTES], Binding::Impossible).0;
         for message in [&tail[..], &[&b"r="[..], &[b'A'; 24], &tail].concat()] {
             client().exchange(message);
+        }
+    }
+}
+
+const HERE: &[u8] = b"hash of a certificate";
+
+fn end_point() -> Option<EndPoint> {
+    Some(EndPoint::from_bytes(HERE))
+}
+
+/// How a login of another implementation's client ends.
+fn bound(mechanism: &[u8], binding: ChannelBinding, offered: Option<EndPoint>, password: &[u8]) -> String {
+    let server = ScramServer::new(Arc::new(rfc7677().verifier()), [7; NONCE_BYTES], offered);
+    let Some(server) = server.choose(mechanism) else { return "not offered".to_owned() };
+    let mut client = ScramSha256::new(password, binding);
+    let server = match server.exchange(client.message()) {
+        Step::Continue { next, reply } => {
+            client.update(&reply).unwrap();
+            next
+        }
+        Step::Failed(failure) => return told(failure),
+        Step::Done(_) => return "too early".to_owned(),
+    };
+    match server.exchange(client.message()) {
+        Step::Done(done) => {
+            client.finish(&done.reply).map_or_else(|error| error.to_string(), |()| "in".to_owned())
+        }
+        Step::Failed(failure) => told(failure),
+        Step::Continue { .. } => "too long".to_owned(),
+    }
+}
+
+fn told(failure: Failure) -> String {
+    let error = failure.to_client("u");
+    format!("{} {}", error.code.as_str(), error.message)
+}
+
+#[test]
+fn logins_are_bound_to_their_connection() {
+    let here = || ChannelBinding::tls_server_end_point(HERE.to_vec());
+    let elsewhere = || ChannelBinding::tls_server_end_point(b"another certificate".to_vec());
+    for (mechanism, binding, offered, password, outcome) in [
+        (MECHANISM_PLUS, here(), end_point(), &b"pencil"[..], "in"),
+        (
+            MECHANISM_PLUS,
+            here(),
+            end_point(),
+            b"wrong",
+            "28P01 password authentication failed for user \"u\"",
+        ),
+        // Somebody in the middle, whose certificate the client has seen.
+        (MECHANISM_PLUS, elsewhere(), end_point(), b"pencil", "28000 SCRAM channel binding check failed"),
+        (
+            MECHANISM_PLUS,
+            ChannelBinding::unsupported(),
+            end_point(),
+            b"pencil",
+            "08P01 malformed SCRAM message",
+        ),
+        (MECHANISM_PLUS, here(), None, b"pencil", "not offered"),
+        (MECHANISM, ChannelBinding::unsupported(), end_point(), b"pencil", "in"),
+        // Somebody in the middle has taken our offer away.
+        (
+            MECHANISM,
+            ChannelBinding::unrequested(),
+            end_point(),
+            b"pencil",
+            "28000 SCRAM channel binding negotiation error",
+        ),
+        (MECHANISM, ChannelBinding::unrequested(), None, b"pencil", "in"),
+        (MECHANISM, here(), end_point(), b"pencil", "08P01 malformed SCRAM message"),
+        (b"SCRAM-SHA-1", ChannelBinding::unsupported(), end_point(), b"pencil", "not offered"),
+    ] {
+        let name = String::from_utf8_lossy(mechanism);
+        assert_eq!(bound(mechanism, binding, offered, password), outcome, "{name}");
+    }
+}
+
+/// Our client against our server.
+#[test]
+fn we_bind_our_logins() {
+    let server = |offered, mechanism| {
+        let server = ScramServer::new(Arc::new(rfc7677().verifier()), [7; NONCE_BYTES], offered);
+        server.choose(mechanism).unwrap()
+    };
+    let client =
+        |binding| ScramClient::with_password(Password::new(b"pencil".as_slice()), [1; NONCE_BYTES], binding);
+    let there = EndPoint::from_bytes(b"another");
+    for (binding, offered, mechanism, outcome) in [
+        (Binding::Bound(EndPoint::from_bytes(HERE)), end_point(), MECHANISM_PLUS, Ok(())),
+        (Binding::Bound(there), end_point(), MECHANISM_PLUS, Err("SCRAM channel binding check failed")),
+        (Binding::NotOffered, end_point(), MECHANISM, Err("first message")),
+        (Binding::NotOffered, None, MECHANISM, Ok(())),
+        (Binding::Impossible, end_point(), MECHANISM, Ok(())),
+    ] {
+        let played = play(client(binding.clone()), server(offered, mechanism)).map(drop);
+        match (played, outcome) {
+            (Ok(()), Ok(())) => {}
+            (Err(error), Err(expected)) => assert!(error.contains(expected), "{binding:?}: {error}"),
+            (played, _) => panic!("{binding:?}: {played:?}"),
+        }
+    }
+}
+
+/// A gs2 header for a type of binding that nobody offers, and ones that are cut.
+#[test]
+fn headers_of_bound_logins() {
+    for (message, expected) in [
+        (&b"p=tls-unique,,n=,r=abc"[..], "unsupported SCRAM channel-binding type"),
+        (b"p=tls-server-end-point", "unsupported SCRAM channel-binding type"),
+        (b"p=tls-server-end-point,", "malformed SCRAM message"),
+        (
+            b"p=tls-server-end-point,a=me,n=,r=abc",
+            "client uses authorization identity, but it is not supported",
+        ),
+    ] {
+        let server = ScramServer::new(Arc::new(rfc7677().verifier()), [7; NONCE_BYTES], end_point());
+        match server.choose(MECHANISM_PLUS).unwrap().exchange(message) {
+            Step::Failed(failure) => assert_eq!(failure.to_client("u").message, expected),
+            step => panic!("{step:?}"),
         }
     }
 }

@@ -163,12 +163,12 @@ impl Bench {
             parameters: Vec::new(),
             credential: Credential::None,
             protocol: crate::wire::startup::Protocol::NEWEST,
-            preface: crate::net::conveyed::Preface::None,
+            approach: crate::server::Approach::default(),
         };
         let probe = ProbePolicy {
             interval: Duration::from_millis(500),
             timeout: Duration::from_secs(1),
-            login: Arc::new(login),
+            login: Arc::new(ArcSwap::from_pointee(login)),
         };
         let reads = ReadPolicy {
             lag_bytes_max: 1 << 25,

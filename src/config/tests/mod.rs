@@ -2,6 +2,7 @@
 
 mod refused;
 mod sources;
+mod tls;
 mod understood;
 
 use std::path::Path;

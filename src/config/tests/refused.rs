@@ -102,7 +102,7 @@ fn single_keys_are_refused() {
         ("[[listen]]\nroute = \"read\"", "10:1: `address` is missing in [[listen]]; add `address = …`"),
         (
             "[auth]\nauth_type = \"gss\"",
-            "9:13: `auth_type = \"gss\"` comes with a later version; this one has scram-sha-256, md5, plain, peer, trust, hba, ldap, oauth and reject",
+            "9:13: `auth_type = \"gss\"` comes with a later version; this one has scram-sha-256, md5, plain, peer, cert, trust, hba, ldap, pam, oauth and reject",
         ),
         (
             "[databases]\ndatabases_only = true",

@@ -60,6 +60,7 @@ fn the_defaults_are_the_contract() {
     let seconds = |n| Some(Duration::from_secs(n));
     let expected = PoolSettings {
         pool_mode: PoolMode::Transaction,
+        own_pool_mode: None,
         pool_size: 25,
         min_pool_size: 0,
         reserve_pool_size: 0,
@@ -82,9 +83,10 @@ fn the_defaults_are_the_contract() {
         max_prepared_statements: Some(200),
         opaque_functions: OpaqueFunctions::Trust,
         opaque_function_names: vec![],
+        hidden_state_sample: Some(10_000),
         pin_max: None,
         pin_timeout: None,
-        map_unnamed_statements: true,
+        unnamed_statements: UnnamedStatements::Mapped,
         rotation: Rotation::Off,
     };
     assert_eq!(settings, expected);

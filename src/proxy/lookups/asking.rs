@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -10,12 +11,12 @@ use crate::{
     clock::{Clock, Moment},
     config::{AuthQuery, Secret},
     metrics::Events,
-    net::{Address, Dial, Stream, conveyed::Preface},
+    net::{Address, Dial, Stream},
     route::{
         router::Router,
         table::{MemberStanding, Target, WriteRoute},
     },
-    server::{ConnectError, QueryError, ServerLogin, connect, query_with},
+    server::{Approach, ConnectError, QueryError, ServerLogin, connect, query_with},
     wire::{error::SqlState, startup::Protocol},
 };
 
@@ -38,7 +39,7 @@ pub(super) enum Unanswered {
 
 /// Asks the servers of one cluster.
 pub(super) struct Asking {
-    login: ServerLogin,
+    login: ArcSwap<ServerLogin>,
     query: String,
     router: Arc<Router>,
     dial: Arc<dyn Dial>,
@@ -56,14 +57,14 @@ struct Link {
 }
 
 /// As whom the servers are asked.
-pub(super) fn login(how: &AuthQuery, protocol: Protocol, preface: Preface) -> ServerLogin {
+pub(super) fn login(how: &AuthQuery, protocol: Protocol, approach: Approach) -> ServerLogin {
     ServerLogin {
         user: how.user.clone(),
         database: how.database.clone(),
         parameters: vec![("application_name".to_owned(), "pgsteer".to_owned())],
         credential: how.secret.as_ref().map_or(Credential::None, credential),
         protocol,
-        preface,
+        approach,
     }
 }
 
@@ -77,7 +78,13 @@ impl Asking {
         events: Arc<Events>,
     ) -> Self {
         let (places, idle) = (Semaphore::new(AT_ONCE), Mutex::default());
+        let login = ArcSwap::from_pointee(login);
         Self { login, query: query.to_owned(), router, dial, clock, events, places, idle }
+    }
+
+    /// Servers are reached in this way from now on.
+    pub(super) fn set_approach(&self, approach: &Approach) {
+        self.login.rcu(|login| ServerLogin { approach: approach.clone(), ..(**login).clone() });
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -114,11 +121,11 @@ impl Asking {
             match failed {
                 Failed::Refused(why) => {
                     self.events.lookups.count(["refused"]);
-                    tracing::error!(%member, user = self.login.user, "auth_query failed: {why}");
+                    tracing::error!(%member, user = self.login.load().user, "auth_query failed: {why}");
                     return Err(Unanswered::Refused);
                 }
                 Failed::Unreachable(why) => {
-                    tracing::warn!(%member, user = self.login.user, "auth_query could not be asked: {why}");
+                    tracing::warn!(%member, user = self.login.load().user, "auth_query could not be asked: {why}");
                     last = Unanswered::Unreachable(format!("{member}: {why}").into());
                 }
             }
@@ -144,14 +151,15 @@ impl Asking {
                 answered => return self.answered(kept, answered.map(|answer| answer.rows)),
             }
         }
-        let connected = connect(&*self.dial, &target.address, &self.login).await.map_err(|error| {
-            let why = error.to_client(target.member.as_str()).message.into_owned();
-            if error.is_transient() || matches!(error, ConnectError::Unreachable(_)) {
-                Failed::Unreachable(why)
-            } else {
-                Failed::Refused(why)
-            }
-        })?;
+        let connected =
+            connect(&*self.dial, &target.address, &self.login.load_full()).await.map_err(|error| {
+                let why = error.to_client(target.member.as_str()).message.into_owned();
+                if error.is_transient() || matches!(error, ConnectError::Unreachable(_)) {
+                    Failed::Unreachable(why)
+                } else {
+                    Failed::Refused(why)
+                }
+            })?;
         let mut link = Link { target: target.clone(), stream: connected.stream, used_at: self.now() };
         let answered = query_with(&mut link.stream, &self.query, &[user]).await.map(|answer| answer.rows);
         self.answered(link, answered)

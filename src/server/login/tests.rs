@@ -15,7 +15,10 @@ use crate::{
         conveyed::{Preface, Version},
         scripted::{Once, run, scripted},
     },
-    server::{ServerLogin, cancel, connect, simple_query},
+    server::{
+        Approach, LoginStep, ServerLogin, ServerLoginMachine, cancel, connect, login::Channel, simple_query,
+    },
+    tls::ToServers,
     wire::{
         error::{PgError, SqlState},
         message::{
@@ -29,7 +32,14 @@ use crate::{
 fn login(credential: Credential) -> ServerLogin {
     let parameters = vec![("application_name".to_owned(), "x".to_owned())];
     let (user, database) = ("u".to_owned(), "d".to_owned());
-    ServerLogin { user, database, parameters, credential, protocol: Protocol::V3_2, preface: Preface::None }
+    ServerLogin {
+        user,
+        database,
+        parameters,
+        credential,
+        protocol: Protocol::V3_2,
+        approach: Approach::default(),
+    }
 }
 
 fn password(text: &str) -> Credential {
@@ -180,7 +190,7 @@ fn servers_that_do_not() {
         (
             none(),
             vec![&other[..]],
-            "Credential(\"the server asks for authentication by SASL by SCRAM-SHA-256-PLUS, OAUTHBEARER, which",
+            "Credential(\"the server offered SCRAM-SHA-256-PLUS over a connection without TLS",
         ),
         (
             none(),
@@ -207,8 +217,9 @@ fn scram(credential: &Credential, tamper: impl FnOnce(&mut Vec<u8>)) -> Result<S
     use super::{LoginStep, ServerLoginMachine};
     let stretch = Stretch { salt: b"salt".as_slice().into(), iterations: DEFAULT_ITERATIONS };
     let verifier = std::sync::Arc::new(ScramKeys::derive(b"pw", stretch).verifier());
-    let server = ScramServer::new(verifier, [5; NONCE_BYTES]);
-    let (machine, _) = ServerLoginMachine::start(&login(credential.clone()), [4; NONCE_BYTES]);
+    let server = ScramServer::new(verifier, [5; NONCE_BYTES], None);
+    let (machine, _) =
+        ServerLoginMachine::start(&login(credential.clone()), Channel::Plain, [4; NONCE_BYTES]);
     let advance = |machine: ServerLoginMachine, request: Authentication<'_>| match machine
         .exchange(b'R', &asks(request)[5..])
     {
@@ -298,7 +309,52 @@ fn a_cancel_request_waits_for_the_end() {
     let (stream, written) = scripted(&[b"E\0\0\0\x05\0"], 0);
     let dial = Once(Mutex::new(Some(stream)));
     let key = BackendKey::new(7, b"abcd").unwrap();
-    assert!(run(cancel(&dial, &Address::tcp("x", 1), Preface::Own(Version::V1), &key)).is_ok());
+    assert!(
+        run(cancel(
+            &dial,
+            &Address::tcp("x", 1),
+            &Approach { preface: Preface::Own(Version::V1), tls: ToServers::default() },
+            &key
+        ))
+        .is_ok()
+    );
     assert_eq!(*written.lock(), b"PROXY UNKNOWN\r\n\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07abcd");
-    assert!(run(cancel(&dial, &Address::tcp("x", 1), Preface::None, &key)).is_err(), "nobody there");
+    assert!(run(cancel(&dial, &Address::tcp("x", 1), &Approach::default(), &key)).is_err(), "nobody there");
+}
+
+/// Which mechanism is chosen, and how the first message begins.
+#[test]
+fn logins_are_bound_where_both_sides_can() {
+    let offers = |names: &[u8]| [&b"\0\0\0\x0a"[..], names].concat();
+    let both = offers(b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0");
+    let plain = offers(b"SCRAM-SHA-256\0\0");
+    let plus = offers(b"SCRAM-SHA-256-PLUS\0\0");
+    let bound = || Channel::Tls(Some(crate::auth::EndPoint::from_bytes(b"hash")));
+    for (channel, offer, expected) in [
+        (bound(), &both, "SCRAM-SHA-256-PLUS p=tls-server-end-point,,n=,r="),
+        (bound(), &plus, "SCRAM-SHA-256-PLUS p=tls-server-end-point,,n=,r="),
+        (bound(), &plain, "SCRAM-SHA-256 y,,n=,r="),
+        (Channel::Tls(None), &both, "SCRAM-SHA-256 n,,n=,r="),
+        (Channel::Tls(None), &plain, "SCRAM-SHA-256 n,,n=,r="),
+        (Channel::Plain, &plain, "SCRAM-SHA-256 n,,n=,r="),
+        (Channel::Plain, &both, "the server offered SCRAM-SHA-256-PLUS over a connection without TLS"),
+        (
+            Channel::Tls(None),
+            &plus,
+            "the server asks for authentication by SASL by SCRAM-SHA-256-PLUS, which",
+        ),
+    ] {
+        let (machine, _) = ServerLoginMachine::start(&login(password("x")), channel, [4; NONCE_BYTES]);
+        let said = match machine.exchange(b'R', offer) {
+            LoginStep::Continue { send, .. } => {
+                let response = SaslInitialResponse::decode(&send[5..]).unwrap();
+                let [mechanism, data] =
+                    [response.mechanism, response.data.unwrap()].map(String::from_utf8_lossy);
+                format!("{mechanism} {data}")
+            }
+            LoginStep::Failed(error) => error.to_string(),
+            step => panic!("{step:?}"),
+        };
+        assert!(said.starts_with(expected), "{said}");
+    }
 }

@@ -4,11 +4,33 @@ use memchr::memmem;
 
 use crate::wire::{
     frame::{HEADER_BYTES, cstr, put, put_cstr},
+    named::ClientStatements,
+    pipeline::{Passage, Pipeline},
     statements::SERVER_PREFIX,
 };
 
+/// The name of the client's with which an error must be told, if it names a statement of ours instead. What is too long to
+/// be whole is told as it is.
+#[inline]
+pub(super) fn clients_name(
+    passage: &Passage,
+    message: &[u8],
+    pipeline: &Pipeline,
+    statements: &ClientStatements,
+) -> Option<Box<[u8]>> {
+    match passage {
+        Passage::Pass | Passage::Swallow => None,
+        Passage::NameTwice(name) => Some(name.clone()),
+        Passage::Name(serial) if names_ours(message) => {
+            let name = statements.name_of(*serial).or_else(|| pipeline.name_of(*serial));
+            Some(name.unwrap_or_default().into())
+        }
+        Passage::Name(_) => None,
+    }
+}
+
 /// Whether an ErrorResponse may name a statement of ours.
-pub(super) fn names_ours(message: &[u8]) -> bool {
+fn names_ours(message: &[u8]) -> bool {
     memmem::find(message, &SERVER_PREFIX[..SERVER_PREFIX.len() - 1]).is_some()
 }
 

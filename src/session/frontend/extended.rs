@@ -1,10 +1,10 @@
 //! The extended query protocol: statements and portals by name.
 
 use super::{
-    Arc, Awaited, Block, Conduct, For, Frontend, HEADER_BYTES, Header, Named, Owed, OwnAnswer, Passage,
-    PgError, Pipeline, Prepare, Reading, STATEMENT_BYTES_MAX, Serial, Settings, Sharing, SqlState, Statement,
-    TAKEN, Text, Undo, Unnamed, UnnamedAt, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
-    taken_for_ours,
+    Arc, Awaited, Block, Conduct, Copying, For, Frontend, HEADER_BYTES, Header, Named, Owed, OwnAnswer,
+    Passage, PgError, Pipeline, Prepare, Reading, STATEMENT_BYTES_MAX, Serial, Settings, Sharing, SqlState,
+    Statement, TAKEN, Text, Undo, Unnamed, UnnamedAt, cstr, cut_short, put, put_cstr, put_parse_taken,
+    put_parse_twice, taken_for_ours,
 };
 
 impl Frontend {
@@ -26,12 +26,13 @@ impl Frontend {
                 None if whole => return Err(cut_short("Parse")),
                 None => (Text::Prefix(rest), Reading::of_prefix(rest, passage.lexicon())),
             };
+            self.provide(reading.conduct, text, passage);
             let undo = if name.is_empty() {
                 // A longer one is not kept: it is lost when the client gets another server.
                 let text = |message: &[u8]| Unnamed::Text(Box::new((message.into(), reading.conduct)));
                 let unnamed = if whole { text(message) } else { Unnamed::None };
-                passage.tenancy.unnamed = UnnamedAt::Ours;
-                Undo::Unnamed(std::mem::replace(&mut self.unnamed, unnamed))
+                let at = std::mem::replace(&mut passage.tenancy.unnamed, UnnamedAt::Ours);
+                Undo::Unnamed(std::mem::replace(&mut self.unnamed, unnamed), at)
             } else {
                 Undo::UnnamedElsewhere
             };
@@ -109,6 +110,7 @@ impl Frontend {
         let (name, parameters) = cstr(rest).ok_or_else(|| cut_short("Bind"))?;
         let (conduct, serial) = match self.known(name, passage) {
             Some((statement, serial)) => {
+                self.provide(statement.conduct(), Text::Whole(statement.query()), passage);
                 passage.prepare(&statement);
                 let skipped = message.len() - parameters.len();
                 let mut names = Vec::with_capacity(portal.len() + 32);
@@ -154,16 +156,20 @@ impl Frontend {
     pub(super) fn execute(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
         let named = message.get(HEADER_BYTES) != Some(&0);
         let conduct = passage.tenancy.portal(named);
+        passage.tenancy.runs(conduct.block);
         passage.pipeline.sent(Owed::Execute(conduct.block));
         self.pass(header, message, passage);
-        if let Some(followed) = passage.tenancy.must_await(conduct) {
-            if message.len() == header.total {
-                // The client may wait for more before it ends the sequence: the server must answer now.
-                put(passage.splice.insert(), b'H', |_| {});
-                passage.tenancy.awaited = Awaited::Answer(followed);
-            } else {
-                passage.tenancy.awaited = Awaited::Report;
-            }
+        let followed = passage.tenancy.must_await(conduct);
+        let whole = message.len() == header.total;
+        if let Some(followed) = followed {
+            passage.tenancy.awaited = if whole { Awaited::Answer(followed) } else { Awaited::Report };
+        }
+        if conduct.copying == Copying::In && whole {
+            passage.tenancy.await_copy();
+        }
+        if passage.tenancy.holds_client() {
+            // The client may wait for more before it ends the sequence: the server must answer now.
+            put(passage.splice.insert(), b'H', |_| {});
         }
     }
 
@@ -191,8 +197,8 @@ impl Frontend {
                 return Ok(());
             }
             if name.is_empty() {
-                let undo = Undo::Unnamed(std::mem::take(&mut self.unnamed));
-                passage.tenancy.unnamed = UnnamedAt::Ours;
+                let at = std::mem::replace(&mut passage.tenancy.unnamed, UnnamedAt::Ours);
+                let undo = Undo::Unnamed(std::mem::take(&mut self.unnamed), at);
                 passage.pipeline.sent(Owed::Close(For::Client, Some(undo)));
                 self.pass(header, message, passage);
                 return Ok(());
@@ -300,7 +306,7 @@ impl Frontend {
                 None => {
                     // Then the server itself says that there is none.
                     put(passage.splice.insert(), b'C', |out| out.extend_from_slice(b"S\0"));
-                    passage.pipeline.sent(Owed::Close(For::Us, None));
+                    passage.pipeline.sent(Owed::Close(For::Us, Some(Undo::UnnamedElsewhere)));
                 }
             }
             passage.tenancy.unnamed = UnnamedAt::Ours;

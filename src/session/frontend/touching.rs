@@ -1,6 +1,8 @@
 //! What of the session the statements of one stretch may touch.
 
-use super::{Conduct, Followed, HEADER_BYTES, Hygiene, Passage, Text};
+use super::{Conduct, Followed, HEADER_BYTES, Hygiene, Passage, Statement, Text};
+use std::sync::atomic::Ordering;
+
 use crate::sql::touches::{FunctionNames, Kinds, Touches};
 
 /// Which texts are looked at closely for what they touch of the session.
@@ -13,10 +15,30 @@ pub enum Vigilance {
     All,
 }
 
+/// Whose draws from sequences a server may remember.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sequences {
+    /// The client's own, if anybody's: nobody else has had the server since.
+    Own,
+    /// Another client's.
+    #[default]
+    MayBeOthers,
+}
+
 impl<'p> Passage<'_, 'p> {
+    pub(super) fn touches(&self, text: Text<'_>) -> Touches {
+        text.touches(self.lexicon(), self.opaque_names())
+    }
+
+    /// A statement of the client's is run by SQL, or may be.
+    pub(super) fn touch_statement(&mut self, statement: &Statement) {
+        let touches = self.touches(Text::Whole(statement.query()));
+        self.note(touches, Followed::Kept);
+    }
+
     #[cold]
     pub(super) fn touch(&mut self, conduct: Conduct, text: Text<'_>) {
-        let mut touches = text.touches(self.lexicon(), self.opaque_names());
+        let mut touches = self.touches(text);
         for name in std::mem::take(&mut touches.statements) {
             if touches.kinds.has(Kinds::USES_PREPARED) {
                 touches.merge(self.used(&name));
@@ -44,7 +66,7 @@ impl<'p> Passage<'_, 'p> {
         const SELF: Kinds = Kinds::PREPARED.and(Kinds::USES_PREPARED);
         let prepared = self.terms.state.get().and_then(|state| state.statement(name));
         let touches = prepared.map(|prepared| {
-            let touches = Text::Whole(&prepared.text).touches(self.lexicon(), self.opaque_names());
+            let touches = self.touches(Text::Whole(&prepared.text));
             Touches { kinds: touches.kinds.without(SELF), statements: Vec::new(), ..touches }
         });
         touches.unwrap_or_default()
@@ -58,6 +80,13 @@ impl<'p> Passage<'_, 'p> {
         if touches.kinds.has(Kinds::OPAQUE) {
             // Not even asking finds everything.
             self.conn.hygiene = Hygiene::Dirty;
+        }
+        let readers = self.terms.sequences_are_read;
+        if touches.kinds.has(Kinds::SEQUENCES) {
+            readers.store(true, Ordering::Relaxed);
+        } else if touches.kinds.has(Kinds::ADVANCES) && readers.load(Ordering::Relaxed) {
+            // What it draws now it may want to read again.
+            self.tenancy.pins |= Kinds::SEQUENCES;
         }
         self.tenancy.touch(touches, followed, &self.conn.parameters, self.terms.opaque);
     }

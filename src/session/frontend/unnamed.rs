@@ -38,8 +38,12 @@ impl Frontend {
             Sent { fingerprint: fingerprint(scope.fingerprint(), &[query, types]), scope, query, types };
         match passage.conn.statements.unnamed(&sent, when) {
             Known::Fresh(statement) => {
+                passage.pipeline.keep_sequence();
                 let before = std::mem::replace(&mut self.unnamed, Unnamed::Shared(statement));
-                passage.pipeline.sent(Owed::Own(OwnAnswer::ParseComplete, Some(Undo::Unnamed(before))));
+                passage.pipeline.sent(Owed::Own(
+                    OwnAnswer::ParseComplete,
+                    Some(Undo::Unnamed(before, passage.tenancy.unnamed)),
+                ));
             }
             Known::Stale(statement) => self.map(&statement, &sent, when, passage),
             Known::No => {
@@ -68,7 +72,11 @@ impl Frontend {
         statement.put_parse(passage.splice.insert());
         let before = std::mem::replace(&mut self.unnamed, Unnamed::Shared(statement.clone()));
         let forget = Undo::ServerForgets(statement.id());
-        passage.pipeline.sent(Owed::Parse(For::Client, forget, Some(Undo::Unnamed(before))));
+        passage.pipeline.sent(Owed::Parse(
+            For::Client,
+            forget,
+            Some(Undo::Unnamed(before, passage.tenancy.unnamed)),
+        ));
     }
 }
 

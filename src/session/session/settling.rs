@@ -30,6 +30,8 @@ pub(super) struct Settling {
 enum Purpose {
     /// To know what its session holds.
     Inspect(Box<Touched>, Inquiry, Circumstances),
+    /// To see whether nothing is left, as all texts say.
+    Sample(Inquiry, Circumstances),
     /// To have the settings of the client's start instead of its own.
     Equalize,
 }
@@ -45,6 +47,9 @@ impl Session {
             tenancy.pins |= Kinds::PREPARED;
         }
         if !(tenancy.is_touched() || tenancy.is_pinned()) {
+            if exchange.client == ClientEnd::Open && self.is_sample() {
+                return self.sample(exchange, now);
+            }
             return self.part(exchange, now);
         }
         let has_left = match exchange.client {
@@ -67,8 +72,8 @@ impl Session {
                 self.entry.in_transaction(None);
                 self.entry.enter(Activity::Idle, now);
                 self.context.worker.counters.inspections.add(1);
-                let sql = inquiry.sql();
-                self.ask(exchange, sql, Purpose::Inspect(touched, inquiry, around), now)
+                let queries = inquiry.queries();
+                self.ask(exchange, queries, Purpose::Inspect(touched, inquiry, around), now)
             }
             None => {
                 exchange.tenancy.inspected(around.pins | touched.lasting());
@@ -78,6 +83,47 @@ impl Session {
                     self.part(exchange, now)
                 }
             }
+        }
+    }
+
+    /// Whether this return of a server is one of those that are looked at closely.
+    #[inline]
+    fn is_sample(&self) -> bool {
+        let leases = self.context.worker.counters.leases.get();
+        self.sample.is_some_and(|sample| leases.is_multiple_of(u64::from(sample.get())))
+    }
+
+    /// Nothing is known to be left: is that so?
+    #[cold]
+    fn sample(&mut self, exchange: Box<Exchange>, now: Moment) -> Flow {
+        let around = self.circumstances(&exchange);
+        let Some(inquiry) = Inquiry::about(&Touched::anything(), &around) else {
+            return self.release(exchange, now);
+        };
+        self.entry.in_transaction(None);
+        self.entry.enter(Activity::Idle, now);
+        let queries = inquiry.queries();
+        self.ask(exchange, queries, Purpose::Sample(inquiry, around), now)
+    }
+
+    /// What was found that no text has shown is nobody's: it may have been there for long.
+    fn found(&self, exchange: &mut Exchange, told: &Told, inquiry: &Inquiry, around: &Circumstances) {
+        if !told.refused.is_empty() {
+            return;
+        }
+        let Findings { state, pins } = inquiry.findings(&told.rows, &Touched::anything(), around);
+        let settings = if state.is_like(&around.state) { Kinds::NONE } else { Kinds::SETTINGS };
+        for kind in pin_words(pins | settings) {
+            self.context.worker.counters.found.count([kind]);
+            tracing::warn!(
+                user = %self.tenant.account.user, database = %self.tenant.account.database, kind,
+                "a session's state was changed by what no statement shows (see opaque_function_names)"
+            );
+        }
+        if !(pins | settings).is_empty()
+            && let Some(server) = exchange.lease.as_mut().and_then(Lease::server)
+        {
+            server.conn.hygiene = Hygiene::Dirty;
         }
     }
 
@@ -96,12 +142,18 @@ impl Session {
         }
     }
 
-    fn ask(&mut self, mut exchange: Box<Exchange>, sql: Vec<u8>, purpose: Purpose, now: Moment) -> Flow {
+    fn ask(
+        &mut self,
+        mut exchange: Box<Exchange>,
+        queries: Vec<Vec<u8>>,
+        purpose: Purpose,
+        now: Moment,
+    ) -> Flow {
         self.entry.released();
         let Some(lease) = exchange.lease.take() else { return self.release(exchange, now) };
         let number = lease.number();
         let patience = self.tenant.account.settings.load().leader_wait_timeout;
-        let inspected = Box::pin(inspect(self.context.clone(), lease, sql, patience));
+        let inspected = Box::pin(inspect(self.context.clone(), lease, queries, patience));
         self.phase = Phase::Settling(Box::new(Settling { exchange, number, purpose, inspected }));
         Flow::Again
     }
@@ -111,7 +163,7 @@ impl Session {
         exchange.tenancy.equalized();
         let server = exchange.lease.as_mut().and_then(Lease::server);
         match server.and_then(|server| server.conn.parameters.difference_sql(&self.parameters)) {
-            Some(sql) => self.ask(exchange, sql.into_bytes(), Purpose::Equalize, now),
+            Some(sql) => self.ask(exchange, vec![sql.into_bytes()], Purpose::Equalize, now),
             None => self.go_on(exchange),
         }
     }
@@ -169,6 +221,7 @@ impl Session {
         }
         match purpose {
             Purpose::Equalize => return self.go_on(exchange),
+            Purpose::Sample(inquiry, around) => self.found(&mut exchange, &told, &inquiry, &around),
             Purpose::Inspect(touched, inquiry, around) => {
                 self.learn(&mut exchange, &told, touched, &inquiry, &around);
             }
@@ -185,7 +238,7 @@ impl Session {
         inquiry: &Inquiry,
         around: &Circumstances,
     ) {
-        if let Some((_, error)) = told.refused.first() {
+        if let Some((0, error)) = told.refused.first() {
             tracing::info!(
                 user = %self.tenant.account.user, database = %self.tenant.account.database,
                 sqlstate = error.code.as_str(), "a server did not say what a session holds"
@@ -193,6 +246,9 @@ impl Session {
             exchange.tenancy.keep_touched(touched);
             exchange.tenancy.pins = around.pins | UNREADABLE;
             return;
+        }
+        for name in inquiry.deallocated(&told.rows) {
+            self.frontend.statements.remove(name);
         }
         let Findings { state, pins } = inquiry.findings(&told.rows, &touched, around);
         if let Some(server) = exchange.lease.as_mut().and_then(Lease::server) {

@@ -106,14 +106,15 @@ impl Session {
         let _flushed = self.outbox.poll_flush(&mut self.stream, cx);
     }
 
-    /// While a client waits, what it sends is kept, up to a bound; that it has gone is noticed.
+    /// While a client waits, what it sends is kept, up to a bound; that its connection has broken is noticed. One that has
+    /// only ended its side is served all the same: what it sent before, PostgreSQL would run.
     pub(super) fn listen_while_waiting(&mut self, cx: &mut TaskContext<'_>) -> Flow {
         let worker = self.context.worker.clone();
         let scratch = &mut *worker.scratch.lock();
         while self.inbox.len() < INBOX_BYTES_MAX {
             match self.stream.poll_receive(cx, &mut scratch.input) {
-                Poll::Pending => break,
-                Poll::Ready(Ok(0) | Err(_)) => return Flow::End(Ended::ByClient),
+                Poll::Pending | Poll::Ready(Ok(0)) => break,
+                Poll::Ready(Err(_)) => return Flow::End(Ended::ByClient),
                 Poll::Ready(Ok(bytes)) => {
                     worker.counters.client_bytes.add(bytes as u64);
                     self.inbox.extend_from_slice(&scratch.input[..bytes]);

@@ -1,7 +1,11 @@
 //! An error in the middle: what the server skips then, and what cannot be relied on before it is known to be fine.
 
 use super::{
-    super::{conduct::Step, statements::Unnamed},
+    super::{
+        conduct::Step,
+        named::Serial,
+        statements::{Unnamed, UnnamedAt},
+    },
     Block, CopyIn, Owed, Passage, Pipeline, Sequence, TransactionStatus, Undo,
 };
 
@@ -9,6 +13,20 @@ use super::{
 const LOOK_MAX: usize = 64;
 
 impl Pipeline {
+    /// Whether what comes next, if it uses named statements, must wait: an earlier sequence may yet fail, and with it
+    /// the preparing or closing of statements.
+    #[inline]
+    pub const fn statements_are_unsettled(&self) -> bool {
+        self.unsettled.earlier > 0
+    }
+
+    /// The same of the unnamed statement: were what prepares it skipped, something else would be met under no name. What
+    /// the same sequence has prepared is skipped only together with its use.
+    #[inline]
+    pub const fn unnamed_is_unsettled(&self) -> bool {
+        self.unnamed_unsettled.earlier > 0 && self.unnamed_unsettled.all == self.unnamed_unsettled.earlier
+    }
+
     /// Whether a Parse that comes next is sure not to meet a failed transaction block, where the server would refuse it.
     #[inline]
     pub fn accepts_parse(&self) -> bool {
@@ -17,7 +35,6 @@ impl Pipeline {
         }
         // An error up to the next Sync takes the Parse with it. Beyond one, a block that is open may have failed.
         let mut steps = self.owed.iter().filter_map(Owed::step);
-        let ends = |step| matches!(step, Step::Sync | Step::Query(_) | Step::FunctionCall);
         let begins = |step| {
             matches!(
                 step,
@@ -27,10 +44,18 @@ impl Pipeline {
         };
         match self.status {
             _ if self.owed.len() > LOOK_MAX => false,
-            TransactionStatus::Idle => !steps.clone().any(begins) || !steps.any(ends),
-            TransactionStatus::InBlock => !steps.any(ends),
+            TransactionStatus::Idle => !steps.any(begins) || !self.owed.iter().any(Owed::ends_sequence),
+            TransactionStatus::InBlock => !self.owed.iter().any(Owed::ends_sequence),
             TransactionStatus::Failed => false,
         }
+    }
+
+    /// The name of a client's statement that was closed by a message which the server has not come to.
+    pub fn name_of(&self, serial: Serial) -> Option<&[u8]> {
+        self.owed.iter().find_map(|owed| match owed {
+            Owed::Own(_, Some(Undo::ClientKeeps(name, named))) if named.serial == serial => Some(&**name),
+            _ => None,
+        })
     }
 
     /// ErrorResponse: inside a query ReadyForQuery follows; otherwise the server skips to the next Sync. What it
@@ -42,9 +67,12 @@ impl Pipeline {
             Some(Owed::ParseTwice(name)) => Passage::NameTwice(std::mem::take(name)),
             Some(Owed::Bind(serial) | Owed::Describe(serial)) => Passage::Name(*serial),
             Some(owed) => {
-                // The server drops its unnamed statement before it parses another.
-                if let Some(unnamed) = owed.unnamed_mut() {
+                // The server drops its unnamed statement before it parses another; one that it was to parse under a name
+                // leaves it what it was.
+                let named = matches!(owed, Owed::Parse(_, Undo::ServerForgets(_), _));
+                if let Some((unnamed, at)) = owed.unnamed_mut() {
                     *unnamed = Unnamed::None;
+                    *at = if named { UnnamedAt::Unknown } else { UnnamedAt::Ours };
                 }
                 Passage::Pass
             }
@@ -52,18 +80,18 @@ impl Pipeline {
         self.ran = self.ran.after_error();
         let sync = self.owed.iter().position(|owed| matches!(owed, Owed::Sync));
         let skipped = self.owed.drain(..sync.unwrap_or(self.owed.len()));
-        let mut unnamed = None;
+        let mut unnamed = Before::Untouched;
         for owed in skipped.rev() {
-            self.unsettled -= usize::from(owed.decides());
-            self.unnamed_unsettled -= usize::from(owed.decides_unnamed());
-            owed.undo(&mut |one| match one {
-                Undo::Unnamed(one) => unnamed = Some(one),
-                one => undo(one),
+            self.unsettled.settle(owed.decides());
+            self.unnamed_unsettled.settle(owed.decides_unnamed());
+            owed.undo(&mut |one| match (one, &mut unnamed) {
+                (Undo::Unnamed(one, at), unnamed) => *unnamed = Before::Was(one, at),
+                (Undo::UnnamedElsewhere, Before::Was(_, at)) => *at = UnnamedAt::Unknown,
+                (Undo::UnnamedElsewhere, unnamed) => *unnamed = Before::Elsewhere,
+                (one, _) => undo(one),
             });
         }
-        if let Some(unnamed) = unnamed {
-            self.give_back_unnamed(unnamed, undo);
-        }
+        self.give_back_unnamed(unnamed, undo);
         if sync.is_none() {
             self.sequence = Sequence::Skipping;
         }
@@ -74,17 +102,63 @@ impl Pipeline {
         passage
     }
 
-    /// The client still has this unnamed statement; or had it, when what was sent meanwhile replaced it.
-    fn give_back_unnamed(&mut self, unnamed: Unnamed, undo: &mut dyn FnMut(Undo)) {
+    /// The unnamed statement is what it was before; or was so, when what was sent meanwhile replaced it.
+    fn give_back_unnamed(&mut self, unnamed: Before, undo: &mut dyn FnMut(Undo)) {
+        if matches!(unnamed, Before::Untouched) {
+            return;
+        }
         for owed in &mut self.owed {
             if matches!(owed, Owed::Query(_)) {
                 return;
             }
-            if let Some(before) = owed.unnamed_mut() {
-                *before = unnamed;
+            if let Some((before, before_at)) = owed.unnamed_mut() {
+                match unnamed {
+                    Before::Was(unnamed, at) => (*before, *before_at) = (unnamed, at),
+                    Before::Elsewhere | Before::Untouched => *before_at = UnnamedAt::Unknown,
+                }
                 return;
             }
         }
-        undo(Undo::Unnamed(unnamed));
+        match unnamed {
+            Before::Was(unnamed, at) => undo(Undo::Unnamed(unnamed, at)),
+            Before::Elsewhere | Before::Untouched => undo(Undo::UnnamedElsewhere),
+        }
+    }
+}
+
+/// What the unnamed statement was before messages that the server skips.
+enum Before {
+    /// What it is.
+    Untouched,
+    /// The client's is what it is, but not on the server.
+    Elsewhere,
+    Was(Unnamed, UnnamedAt),
+}
+
+/// How many messages are owed whose outcome decides something.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unsettled {
+    all: usize,
+    /// Of these, those of sequences that were sent whole.
+    earlier: usize,
+}
+
+impl Unsettled {
+    #[inline]
+    pub(super) fn sent(&mut self, decides: bool) {
+        self.all += usize::from(decides);
+    }
+
+    /// What was sent so far is a whole sequence.
+    #[inline]
+    pub(super) const fn sequence_ends(&mut self) {
+        self.earlier = self.all;
+    }
+
+    /// The oldest is settled first.
+    #[inline]
+    pub(super) fn settle(&mut self, decides: bool) {
+        self.all -= usize::from(decides);
+        self.earlier = self.earlier.saturating_sub(usize::from(decides));
     }
 }

@@ -1,7 +1,10 @@
 //! What one owed reply decides, and how it is undone.
 
 use super::{
-    super::{conduct::Step, statements::Unnamed},
+    super::{
+        conduct::Step,
+        statements::{Unnamed, UnnamedAt},
+    },
     Owed, Undo,
 };
 
@@ -14,6 +17,11 @@ impl Owed {
             Self::Sync => Some(Step::Sync),
             _ => None,
         }
+    }
+
+    /// Whether an error before it does not reach beyond it.
+    pub(super) const fn ends_sequence(&self) -> bool {
+        matches!(self, Self::Sync | Self::OwnSync | Self::Query(_) | Self::FunctionCall)
     }
 
     /// Whether its outcome decides which named statements there are.
@@ -31,18 +39,19 @@ impl Owed {
             Self::Parse(_, undo, second) => {
                 undo.is_of_unnamed() || matches!(second, Some(second) if second.is_of_unnamed())
             }
-            Self::Close(_, Some(undo)) | Self::Own(_, Some(undo)) => undo.is_of_unnamed(),
+            Self::Close(_, Some(undo)) | Self::Own(_, Some(undo)) | Self::Note(undo) => undo.is_of_unnamed(),
             _ => false,
         }
     }
 
-    /// The unnamed statement that was the client's before this message.
-    pub(super) const fn unnamed_mut(&mut self) -> Option<&mut Unnamed> {
+    /// The unnamed statement that was the client's before this message, and whose the server's was.
+    pub(super) const fn unnamed_mut(&mut self) -> Option<(&mut Unnamed, &mut UnnamedAt)> {
         match self {
-            Self::Parse(_, Undo::Unnamed(unnamed), _)
-            | Self::Parse(_, _, Some(Undo::Unnamed(unnamed)))
-            | Self::Close(_, Some(Undo::Unnamed(unnamed)))
-            | Self::Own(_, Some(Undo::Unnamed(unnamed))) => Some(unnamed),
+            Self::Parse(_, Undo::Unnamed(unnamed, at), _)
+            | Self::Parse(_, _, Some(Undo::Unnamed(unnamed, at)))
+            | Self::Close(_, Some(Undo::Unnamed(unnamed, at)))
+            | Self::Own(_, Some(Undo::Unnamed(unnamed, at)))
+            | Self::Note(Undo::Unnamed(unnamed, at)) => Some((unnamed, at)),
             _ => None,
         }
     }
@@ -55,7 +64,7 @@ impl Owed {
                     undo(second);
                 }
             }
-            Self::Close(_, Some(one)) | Self::Own(_, Some(one)) => undo(one),
+            Self::Close(_, Some(one)) | Self::Own(_, Some(one)) | Self::Note(one) => undo(one),
             _ => {}
         }
     }
@@ -63,6 +72,6 @@ impl Owed {
 
 impl Undo {
     const fn is_of_unnamed(&self) -> bool {
-        matches!(self, Self::Unnamed(_) | Self::UnnamedElsewhere)
+        matches!(self, Self::Unnamed(..) | Self::UnnamedElsewhere)
     }
 }

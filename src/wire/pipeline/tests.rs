@@ -19,7 +19,7 @@ fn check(sent: &[Owed], answers: &[u8], left: usize, release: bool) -> Pipeline 
     pipeline
 }
 
-const PARSE: Owed = Owed::Parse(For::Client, Undo::Unnamed(Unnamed::None), None);
+const PARSE: Owed = Owed::Parse(For::Client, Undo::Unnamed(Unnamed::None, UnnamedAt::Unknown), None);
 const BIND: Owed = Owed::Bind(0);
 const DESCRIBE: Owed = Owed::Describe(0);
 const OWN: Owed = Owed::Own(OwnAnswer::ParseComplete, None);
@@ -173,9 +173,19 @@ fn a_sync_in_the_middle_of_a_copy_is_left_out_until_the_copy_fails() {
     assert!(pipeline.may_release());
     // The server had failed already: it waits for the Sync.
     let mut pipeline = copying();
+    pipeline.sent_data();
     assert!(pipeline.leaves_out_sync());
     pipeline.received(b'E', None, &mut |_| {}).unwrap();
     assert!(pipeline.sync_is_due() && !pipeline.sync_is_due());
+    pipeline.received(b'Z', Some(b'I'), &mut |_| {}).unwrap();
+    assert!(pipeline.may_release());
+    // Before any data it cannot have failed: the Sync was ignored for good, and the next one ends the sequence.
+    let mut pipeline = copying();
+    assert!(pipeline.leaves_out_sync());
+    pipeline.sent_data();
+    pipeline.received(b'E', None, &mut |_| {}).unwrap();
+    assert!(!pipeline.sync_is_due() && !pipeline.may_release());
+    pipeline.sent(Owed::Sync);
     pipeline.received(b'Z', Some(b'I'), &mut |_| {}).unwrap();
     assert!(pipeline.may_release());
     // Another came behind the end: that one it is.

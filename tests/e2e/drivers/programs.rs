@@ -25,7 +25,8 @@ async fn all(release: Release) -> Result {
     let single = Single::start(release, Door::Scram, "", OVERRIDES).await?;
     psql(&single).await?;
     pgbench(&single).await?;
-    maintenance(&single).await
+    maintenance(&single).await?;
+    backup(&single).await
 }
 
 /// Runs a program; the answer is what it printed.
@@ -127,5 +128,16 @@ async fn maintenance(single: &Single) -> Result {
     let owner = Client::connect(&single.proxy.write_config()).await?;
     let analyzed = "SELECT count(*) FROM pg_stat_user_tables WHERE relname = 'pgbench_accounts' AND last_analyze IS NOT NULL";
     ensure!(owner.text(analyzed).await? == "1", "vacuumdb analyzed nothing");
+    Ok(())
+}
+
+/// A backup of the whole server, with the WAL that was written meanwhile, is one that PostgreSQL accepts.
+async fn backup(single: &Single) -> Result {
+    let folder = single.sandbox.folder().join("backup");
+    let folder = folder.to_str().context("the folder's name")?;
+    let arguments = ["-D", folder, "-X", "stream", "-c", "fast", "--manifest-checksums=SHA256"];
+    run(single, "pg_basebackup", single.proxy.write, Login::TRADER, &arguments).await?;
+    let verified = run(single, "pg_verifybackup", single.proxy.write, Login::TRADER, &[folder]).await?;
+    ensure!(verified.contains("backup successfully verified"), "{verified}");
     Ok(())
 }

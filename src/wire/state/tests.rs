@@ -1,4 +1,4 @@
-//! What leads from one state of a session to another.
+//! What leads from one state to another.
 
 use super::*;
 

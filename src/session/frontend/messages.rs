@@ -1,0 +1,36 @@
+//! What messages need to be dealt with, and what is said of those that cannot be.
+
+use super::{HEADER_BYTES, Header, PgError, STATEMENT_BYTES_MAX, SqlState, WHOLE_BYTES_MAX};
+use crate::wire::frame::Malformed;
+
+/// The bytes a message needs before it can be dealt with.
+pub(super) fn bytes_needed(header: Header, left: &[u8], max_prepared_statements: usize) -> usize {
+    match header.tag {
+        // A named statement is kept, so it must be whole; until its name is there that is not known.
+        b'P' if max_prepared_statements > 0 => match left.get(HEADER_BYTES) {
+            Some(0) => header.total.min(WHOLE_BYTES_MAX),
+            Some(_) => header.total.min(STATEMENT_BYTES_MAX),
+            None => header.total.min(HEADER_BYTES + 1),
+        },
+        tag if is_request(tag) => header.total.min(WHOLE_BYTES_MAX),
+        // Passed on as it comes, or refused.
+        _ => HEADER_BYTES,
+    }
+}
+
+/// The types of message that ask a server for something (documentation, "Message Formats").
+pub(super) const fn is_request(tag: u8) -> bool {
+    matches!(tag, b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'S' | b'F')
+}
+
+pub(super) fn invalid_type(tag: u8) -> PgError {
+    PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid frontend message type {tag}"))
+}
+
+pub(super) fn malformed(error: Malformed) -> PgError {
+    PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid message length: {error}"))
+}
+
+pub(super) fn cut_short(what: &str) -> PgError {
+    PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid {what} message: it ends too early"))
+}

@@ -1,0 +1,149 @@
+-- Cursors, within and beyond transactions.
+
+DECLARE early CURSOR FOR SELECT 1
+
+BEGIN
+
+DECLARE c CURSOR FOR SELECT n FROM generate_series(1, 10) AS n
+
+FETCH c
+
+FETCH 3 FROM c
+
+MOVE 2 IN c
+
+FETCH ALL c
+
+CLOSE c
+
+FETCH c
+
+ROLLBACK
+
+BEGIN
+
+DECLARE s SCROLL CURSOR FOR SELECT n FROM generate_series(1, 10) AS n
+
+FETCH LAST s
+
+FETCH PRIOR s
+
+FETCH ABSOLUTE 3 FROM s
+
+FETCH RELATIVE -2 FROM s
+
+FETCH BACKWARD 5 FROM s
+
+SAVEPOINT a
+
+DECLARE inner_one CURSOR FOR SELECT 'inner'
+
+ROLLBACK TO a
+
+FETCH inner_one
+
+ROLLBACK
+
+FETCH s
+
+BEGIN
+
+DECLARE held CURSOR WITH HOLD FOR SELECT n FROM generate_series(1, 5) AS n
+
+FETCH held
+
+COMMIT
+
+FETCH held
+
+SELECT name, is_holdable FROM pg_cursors WHERE name = 'held'
+
+FETCH 2 FROM held
+
+MOVE BACKWARD ALL IN held
+
+CLOSE held
+
+FETCH held
+
+DECLARE held SCROLL CURSOR WITH HOLD FOR SELECT n FROM generate_series(1, 5) AS n
+
+FETCH ALL held
+
+FETCH FIRST held
+
+BEGIN
+
+FETCH NEXT held
+
+ROLLBACK
+
+FETCH NEXT held
+
+CLOSE ALL
+
+FETCH held
+
+BEGIN
+
+DECLARE undone CURSOR WITH HOLD FOR SELECT 1
+
+ROLLBACK
+
+FETCH undone
+
+CREATE TABLE t (n int)
+
+INSERT INTO t VALUES (1), (2), (3)
+
+BEGIN
+
+DECLARE u CURSOR FOR SELECT n FROM t ORDER BY n FOR UPDATE
+
+FETCH u
+
+UPDATE t SET n = 10 WHERE CURRENT OF u
+
+FETCH u
+
+DELETE FROM t WHERE CURRENT OF u
+
+COMMIT
+
+SELECT n FROM t ORDER BY n
+
+BEGIN
+
+DECLARE b BINARY CURSOR FOR SELECT 258::int4, 'text'
+
+FETCH b
+
+COMMIT
+
+CREATE FUNCTION opens(refcursor) RETURNS refcursor LANGUAGE plpgsql AS $$
+BEGIN
+    OPEN $1 FOR SELECT n FROM t ORDER BY n;
+    RETURN $1;
+END $$
+
+BEGIN
+
+SELECT opens('by_function')
+
+FETCH ALL by_function
+
+COMMIT
+
+DECLARE kept CURSOR WITH HOLD FOR SELECT 'kept'
+
+--: as second
+FETCH kept
+
+--: as first
+FETCH kept
+
+DISCARD ALL
+
+FETCH kept
+
+DROP TABLE t CASCADE

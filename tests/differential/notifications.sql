@@ -1,0 +1,75 @@
+-- LISTEN and NOTIFY.
+
+LISTEN channel
+
+SELECT * FROM pg_listening_channels()
+
+NOTIFY channel
+
+--: hears 1
+
+NOTIFY channel, 'with a payload'
+
+--: hears 2
+
+--: as second
+NOTIFY channel, 'from the second'
+
+--: as first
+--: hears 3
+
+LISTEN "Other Channel"
+
+--: as second
+BEGIN
+
+NOTIFY "Other Channel", 'one'
+
+SELECT pg_notify('channel', 'two')
+
+NOTIFY "Other Channel", 'one'
+
+COMMIT
+
+--: as first
+--: hears 5
+
+BEGIN
+
+NOTIFY channel, 'undone'
+
+ROLLBACK
+
+UNLISTEN channel
+
+--: as second
+NOTIFY channel, 'unheard'
+
+NOTIFY "Other Channel", 'heard'
+
+--: as first
+--: hears 6
+
+SELECT count(*) FROM pg_listening_channels()
+
+BEGIN
+
+LISTEN undone
+
+ROLLBACK
+
+SELECT * FROM pg_listening_channels() ORDER BY 1
+
+UNLISTEN *
+
+SELECT * FROM pg_listening_channels()
+
+LISTEN discarded
+
+DISCARD ALL
+
+SELECT * FROM pg_listening_channels()
+
+SELECT pg_notify('', 'nowhere')
+
+SELECT pg_notify('channel', repeat('x', 8000))

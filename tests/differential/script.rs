@@ -1,0 +1,116 @@
+//! How a script is written.
+//!
+//! Steps are paragraphs, and each is sent as it is. Lines that begin with `--:` say how:
+//!
+//! - `--: as NAME`: another session, from here on;
+//! - `--: masked`: the values of this step's rows may differ;
+//! - `--: data`: this paragraph is what the COPY of the step before is given; `--: fails` is that and a failure;
+//! - `--: hears NUMBER`: this session waits until it has heard as many notifications in all;
+//! - `--: simple`: only as a simple query (several statements at once, for instance);
+//! - `--: leaves`: this session ends.
+
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use pgsteer_testkit::Result;
+
+/// One file.
+pub(crate) struct Script {
+    /// Its name without `.sql`.
+    pub(crate) name: String,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// One paragraph.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// Where it begins.
+    pub(crate) line: usize,
+    /// Whose it is.
+    pub(crate) session: String,
+    pub(crate) what: What,
+    /// Whether the values of its rows may differ.
+    pub(crate) masked: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum What {
+    Statement {
+        text: String,
+        copied: Option<Copied>,
+    },
+    /// A statement for simple queries alone.
+    SimpleStatement {
+        text: String,
+        copied: Option<Copied>,
+    },
+    Hears(usize),
+    Leaves,
+}
+
+/// What a COPY is given.
+#[derive(Clone, Debug)]
+pub(crate) struct Copied {
+    pub(crate) data: String,
+    pub(crate) fails: bool,
+}
+
+impl Script {
+    pub(crate) fn read(file: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(file)?;
+        let name = file.file_stem().and_then(|name| name.to_str()).context("its name")?.to_owned();
+        let mut script = Self { name, steps: Vec::new() };
+        let mut session = "first".to_owned();
+        let mut paragraph = Vec::new();
+        for (number, line) in (1..).zip(text.lines().chain([""])) {
+            if !line.trim().is_empty() {
+                paragraph.push(line);
+            } else if !paragraph.is_empty() {
+                script.add(number - paragraph.len(), &paragraph, &mut session)?;
+                paragraph.clear();
+            }
+        }
+        ensure!(!script.steps.is_empty(), "no step");
+        Ok(script)
+    }
+
+    fn add(&mut self, line: usize, paragraph: &[&str], session: &mut String) -> Result {
+        let (directives, text): (Vec<&str>, Vec<&str>) =
+            paragraph.iter().partition(|line| line.starts_with("--:"));
+        let text = text.join("\n");
+        let (mut masked, mut simple, mut what) = (false, false, None);
+        for directive in directives {
+            let words: Vec<&str> = directive.split_whitespace().skip(1).collect();
+            match words[..] {
+                ["as", name] => name.clone_into(session),
+                ["masked"] => masked = true,
+                ["simple"] => simple = true,
+                ["data"] => return self.copied(Copied { data: text + "\n", fails: false }),
+                ["fails"] => return self.copied(Copied { data: text + "\n", fails: true }),
+                ["hears", number] => what = Some(What::Hears(number.parse()?)),
+                ["leaves"] => what = Some(What::Leaves),
+                _ => bail!("line {line}: {directive}"),
+            }
+        }
+        // A paragraph of comments, or a mere change of sessions.
+        let is_comment = text.lines().all(|line| line.starts_with("--"));
+        let what = match what {
+            Some(what) => what,
+            None if is_comment => return Ok(()),
+            None if simple => What::SimpleStatement { text, copied: None },
+            None => What::Statement { text, copied: None },
+        };
+        self.steps.push(Step { line, session: session.clone(), what, masked });
+        Ok(())
+    }
+
+    fn copied(&mut self, given: Copied) -> Result {
+        match self.steps.last_mut().map(|step| &mut step.what) {
+            Some(What::Statement { copied, .. } | What::SimpleStatement { copied, .. }) => {
+                *copied = Some(given)
+            }
+            _ => bail!("data without a COPY"),
+        }
+        Ok(())
+    }
+}

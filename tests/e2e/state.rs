@@ -1,0 +1,320 @@
+//! What a session holds, through pgsteer in transaction mode as on a connection of its own: the server changes under the
+//! client between any two transactions, and other clients with other settings come in between.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use pgsteer_testkit::{Client, Cluster, Door, Login, Release, Result, Single, cause, connection_string};
+use tokio_postgres::SimpleQueryMessage;
+
+const ROTATING: &str =
+    "[auth]\nauth_type = \"trust\"\n[pool]\nrotate_servers = true\ndefault_pool_size = 12\n";
+
+/// Statement by statement, each in one message.
+const SCRIPTS: [(&str, &[&str]); 13] = [
+    (
+        "settings",
+        &[
+            "SET statement_timeout = '5s'",
+            "SHOW statement_timeout",
+            "SET work_mem = '8MB'; SET lock_timeout = 77",
+            "SHOW work_mem",
+            "SHOW lock_timeout",
+            "BEGIN; SET work_mem = '9MB'; ROLLBACK",
+            "SHOW work_mem",
+            "BEGIN; SET work_mem = '9MB'; SAVEPOINT a; SET work_mem = '10MB'; ROLLBACK TO a; COMMIT",
+            "SHOW work_mem",
+            "BEGIN",
+            "SET LOCAL work_mem = '1MB'",
+            "SET lock_timeout = 78",
+            "COMMIT",
+            "SHOW work_mem",
+            "SELECT set_config('lock_timeout', (2 * 40)::text, false)",
+            "SHOW lock_timeout",
+            "RESET work_mem",
+            "SHOW work_mem",
+            "SET search_path = nosuch, pg_catalog",
+            "SELECT current_schemas(false), current_setting('search_path')",
+            "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+            "BEGIN; SHOW transaction_isolation; COMMIT",
+            "SET work_mem = 'nonsense'",
+            "RESET ALL",
+            "SHOW lock_timeout",
+            "SHOW search_path",
+            "SHOW default_transaction_isolation",
+            "UPDATE pg_settings SET setting = '99' WHERE name = 'lock_timeout'",
+            "SHOW lock_timeout",
+        ],
+    ),
+    (
+        "settings of one's own",
+        &[
+            "SET app.tenant = 'joe'",
+            "SELECT current_setting('app.tenant', true)",
+            "SELECT set_config('app.tenant', 'it''s \\ ü', false)",
+            "SELECT current_setting('app.tenant', true)",
+            "BEGIN; SET app.tenant = 'x'; ROLLBACK",
+            "SHOW app.tenant",
+            "SET app.other TO a, b",
+            "SHOW app.other",
+            "RESET app.tenant",
+            "SELECT current_setting('app.tenant', true) = ''",
+            "DISCARD ALL",
+            "SELECT current_setting('app.other', true) = ''",
+        ],
+    ),
+    (
+        "settings that the server reports",
+        &[
+            "SET datestyle = 'German'",
+            "SELECT date '2003-02-01'",
+            "SET timezone = 'Asia/Kolkata'",
+            "SELECT timestamptz '2003-02-01 00:00:00Z'",
+            "BEGIN; SET datestyle = 'SQL, DMY'; SELECT date '2003-02-01'; ROLLBACK",
+            "SELECT date '2003-02-01'",
+            "RESET datestyle",
+            "SELECT date '2003-02-01'",
+            "BEGIN",
+            "RESET timezone",
+            "SHOW timezone",
+            "COMMIT",
+            "SHOW timezone",
+            "SET standard_conforming_strings = off",
+            "SELECT 'a\\\\b'",
+            "SHOW standard_conforming_strings",
+        ],
+    ),
+    (
+        "roles",
+        &[
+            "SET ROLE limited",
+            "SELECT current_user, session_user",
+            "CREATE TABLE public.nobody_may (n int)",
+            "SET work_mem = '3MB'",
+            "SHOW work_mem",
+            "SELECT current_user",
+            "BEGIN; RESET ROLE; SELECT current_user; ROLLBACK",
+            "SELECT current_user",
+            "SET ROLE NONE",
+            "SELECT current_user",
+            "SET ROLE nosuch",
+            "SET SESSION AUTHORIZATION limited",
+            "SELECT current_user, session_user",
+            "DISCARD ALL",
+            "SELECT current_user, session_user",
+        ],
+    ),
+    (
+        "statements prepared by SQL",
+        &[
+            "PREPARE p AS SELECT 42; -- and no more",
+            "EXECUTE p",
+            "PREPARE q (int) AS SELECT $1 + 1",
+            "EXECUTE q(41)",
+            "EXECUTE p",
+            "PREPARE p AS SELECT 43",
+            "BEGIN; PREPARE r AS SELECT 'it''s'; ROLLBACK",
+            "EXECUTE r",
+            "EXPLAIN (COSTS OFF) EXECUTE q(1)",
+            "DEALLOCATE p",
+            "EXECUTE p",
+            "EXECUTE q(1)",
+            "PREPARE d AS SELECT date '1/2/2003'",
+            "SET datestyle = 'ISO, DMY'",
+            "EXECUTE d",
+            "DEALLOCATE ALL",
+            "EXECUTE q(1)",
+            "SET datestyle = 'ISO, MDY'",
+            "PREPARE n AS SELECT timestamptz 'now' = now()",
+            "SELECT 1",
+            "EXECUTE n",
+        ],
+    ),
+    (
+        "temporary tables",
+        &[
+            "CREATE TEMP TABLE t (n int); INSERT INTO t VALUES (1)",
+            "SELECT * FROM t",
+            "BEGIN; CREATE TEMP TABLE u (n int) ON COMMIT DROP; COMMIT",
+            "PREPARE p AS SELECT * FROM t",
+            "EXECUTE p",
+            "DROP TABLE t",
+            "EXECUTE p",
+            "CREATE TEMP TABLE t AS SELECT 2 AS n",
+            "EXECUTE p",
+            "DISCARD TEMP",
+            "SELECT * FROM t",
+            "DEALLOCATE p",
+            "SELECT 3 AS n INTO TEMP t",
+            "TABLE t",
+            "DISCARD ALL",
+            "TABLE t",
+        ],
+    ),
+    (
+        "cursors",
+        &[
+            "BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT generate_series(1, 3); COMMIT",
+            "FETCH 1 FROM c",
+            "FETCH 1 FROM c",
+            "BEGIN; DECLARE d CURSOR FOR SELECT 1; COMMIT",
+            "FETCH 1 FROM d",
+            "CLOSE c",
+            "FETCH 1 FROM c",
+        ],
+    ),
+    (
+        "locks",
+        &[
+            "SELECT pg_advisory_lock(7)",
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()",
+            "SELECT pg_advisory_lock(7)",
+            "SELECT pg_advisory_unlock(7)",
+            "SELECT pg_advisory_unlock(7)",
+            "SELECT pg_advisory_unlock(7)",
+            "BEGIN; SELECT pg_advisory_xact_lock(8); COMMIT",
+            "SELECT pg_advisory_unlock(8)",
+            "SELECT pg_try_advisory_lock(9)",
+            "SELECT pg_advisory_unlock_all()",
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()",
+        ],
+    ),
+    (
+        "code",
+        &[
+            "DO $$ BEGIN PERFORM set_config('lock_timeout', '78', false); END $$",
+            "SHOW lock_timeout",
+            "DO $$ BEGIN SET work_mem = '7MB'; END $$",
+            "SHOW work_mem",
+        ],
+    ),
+    (
+        "random numbers",
+        &["SELECT setseed(0.25)", "SELECT random() = random()", "SELECT setseed(0.25)", "SELECT random()"],
+    ),
+    (
+        "sequences",
+        &[
+            "CREATE SEQUENCE IF NOT EXISTS seq",
+            "SELECT currval('seq')",
+            "SELECT lastval()",
+            "BEGIN; SELECT nextval('seq') = currval('seq'); COMMIT",
+            "SELECT nextval('seq') = currval('seq')",
+            "SELECT lastval() = currval('seq')",
+            "DISCARD SEQUENCES",
+            "SELECT lastval()",
+        ],
+    ),
+    (
+        "many at once",
+        &[
+            "SET work_mem = '5MB'; SET ROLE limited; PREPARE m AS SELECT 1; SET app.tenant = 'm'",
+            "SHOW work_mem; SELECT current_user; EXECUTE m; SHOW app.tenant",
+            "RESET ROLE; RESET work_mem; DEALLOCATE m; RESET app.tenant",
+            "SHOW work_mem; SELECT current_user; SHOW app.tenant",
+            "EXECUTE m",
+        ],
+    ),
+    (
+        "time limits",
+        &[
+            "SET statement_timeout = 1",
+            "SELECT pg_sleep(1)",
+            "SET statement_timeout = 0",
+            "SELECT pg_sleep(0.01)",
+            "SHOW statement_timeout",
+        ],
+    ),
+];
+
+/// What others do meanwhile.
+const OTHERS: [&[&str]; 3] = [
+    &["SET work_mem = '2MB'", "SHOW work_mem", "SET app.tenant = 'other'", "SET ROLE limited", "RESET ROLE"],
+    &["SET datestyle = 'SQL'", "SET search_path = other", "PREPARE p AS SELECT 'another'", "DEALLOCATE p"],
+    &[
+        "SELECT 1",
+        "SHOW lock_timeout",
+        "BEGIN; SET LOCAL lock_timeout = 5; COMMIT",
+        "SET statement_timeout = '9s'",
+    ],
+];
+
+/// What came of a message, in words.
+async fn told(client: &Client, sql: &str) -> Vec<String> {
+    match tokio::time::timeout(Duration::from_secs(10), client.simple_query(sql)).await {
+        Err(_) => vec!["no answer in time".to_owned()],
+        Ok(Err(error)) => vec![cause(&error)],
+        Ok(Ok(messages)) => messages.iter().filter_map(shown).collect(),
+    }
+}
+
+fn shown(message: &SimpleQueryMessage) -> Option<String> {
+    match message {
+        SimpleQueryMessage::Row(row) => {
+            let values = (0..row.len()).map(|place| row.get(place).unwrap_or("NULL"));
+            Some(values.collect::<Vec<_>>().join("|"))
+        }
+        SimpleQueryMessage::CommandComplete(rows) => Some(format!("done {rows}")),
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_is_as_on_a_connection_of_its_own() -> Result {
+    let single = Single::start(Release::System, Door::Open, "", ROTATING).await?;
+    let superuser = single.server.superuser().await?;
+    superuser.batch_execute(&format!("CREATE ROLE limited; GRANT limited TO {}", Login::TRADER.user)).await?;
+    let login = |address| connection_string(address, Login::TRADER, Cluster::DATABASE);
+
+    let mut others = Vec::new();
+    for _ in OTHERS {
+        others.push(Client::connect(&login(single.proxy.write)).await?);
+    }
+    let mut turn = 0;
+    for (name, script) in SCRIPTS {
+        let direct = Client::connect(&login(single.server.address)).await?;
+        let mut expected = Vec::new();
+        for sql in script {
+            expected.push(told(&direct, sql).await);
+        }
+        drop(direct);
+        let pooled = Client::connect(&login(single.proxy.write)).await?;
+        for (sql, expected) in script.iter().zip(expected) {
+            let heard = told(&pooled, sql).await;
+            ensure!(heard == expected, "{name}: {sql}\n  directly: {expected:?}\n  pooled: {heard:?}");
+            for (other, does) in others.iter().zip(OTHERS) {
+                told(other, does[turn % does.len()]).await;
+            }
+            turn += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Statements of the protocol's, and what is sent in one go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_know_the_state_they_run_in() -> Result {
+    let single = Single::start(Release::System, Door::Open, "", ROTATING).await?;
+    let config = connection_string(single.proxy.write, Login::TRADER, Cluster::DATABASE);
+    let (one, other) = (Client::connect(&config).await?, Client::connect(&config).await?);
+    one.batch_execute("CREATE SCHEMA a; CREATE SCHEMA b; CREATE TABLE a.t AS SELECT 'a' AS n").await?;
+    one.batch_execute("CREATE TABLE b.t AS SELECT 'b' AS n").await?;
+    one.batch_execute("SET search_path = a").await?;
+    other.batch_execute("SET search_path = b").await?;
+    for _ in 0..4 {
+        for (client, schema) in [(&one, "a"), (&other, "b")] {
+            let rows = client.query("SELECT n FROM t", &[]).await?;
+            ensure!(rows[0].get::<_, &str>(0) == schema, "a statement came from another schema");
+        }
+    }
+    let (set, shown) = tokio::join!(one.batch_execute("SET work_mem = '6MB'"), one.text("SHOW work_mem"));
+    set?;
+    ensure!(shown? == "6MB", "what was sent behind a SET did not find it");
+    let prepared = one.prepare("SELECT current_setting('app.tenant', true)").await?;
+    for tenant in ["x", "y"] {
+        one.batch_execute(&format!("SET app.tenant = '{tenant}'")).await?;
+        let row = one.query_one(&prepared, &[]).await?;
+        ensure!(row.get::<_, &str>(0) == tenant, "the setting did not follow");
+    }
+    Ok(())
+}

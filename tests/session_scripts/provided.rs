@@ -1,0 +1,142 @@
+//! What a server is given before a text of the client's, because SQL depends on it.
+
+use crate::play::{check, check_whole};
+
+/// As psycopg does with statements that it does not need any more.
+#[test]
+fn sql_finds_the_statements_of_the_protocol() {
+    let begin = r#"
+        C> Parse s "select $1" 23 | Sync
+        >a1 Parse pgsteer_1 "select $1" 23 | Sync
+        a1< ParseComplete | ReadyForQuery I
+        <C ParseComplete | ReadyForQuery I
+        "#;
+    check(&format!(
+        r#"
+        {begin}
+        C> Query "deallocate s"
+        >a1 Parse s "select $1" 23 | Sync | Query "deallocate s"
+        a1< ParseComplete | ReadyForQuery I | CommandComplete DEALLOCATE | ReadyForQuery I
+        <C CommandComplete DEALLOCATE | ReadyForQuery I
+        >a1 Query "~NOT from_sql" | Query "DEALLOCATE \"s\""
+        a1< ReadyForQuery I | Error 26000 "prepared statement \"s\" does not exist" | ReadyForQuery I
+        pool a idle=1
+        # The client has it no more.
+        C> Bind "" s | Sync
+        >a1 Bind "" s | Sync
+        a1< Error 26000 "prepared statement \"s\" does not exist" | ReadyForQuery I
+        <C Error 26000 "prepared statement \"s\" does not exist" | ReadyForQuery I
+        C> Parse s "select 2" | Sync
+        >a1 Parse pgsteer_2 "select 2" | Sync
+        a1< ParseComplete | ReadyForQuery I
+        <C ParseComplete | ReadyForQuery I
+        "#
+    ));
+    // By the extended protocol, and run instead of taken away.
+    check(&format!(
+        r#"
+        {begin}
+        C> Parse "" "execute s(1)" | Bind "" "" | Execute "" | Sync
+        >a1 Parse s "select $1" 23 | Sync | Parse "" "execute s(1)" | Bind "" "" | Execute "" | Sync
+        a1< ParseComplete | ReadyForQuery I | ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        >a1 Query "~NOT from_sql" | Query "DEALLOCATE \"s\""
+        a1< DataRow n s | ReadyForQuery I | CommandComplete DEALLOCATE | ReadyForQuery I
+        C> Bind "" s 1 | Sync
+        >a1 Bind "" pgsteer_1 1 | Sync
+        a1< BindComplete | ReadyForQuery I
+        <C BindComplete | ReadyForQuery I
+        "#
+    ));
+    // In a transaction that has failed the server says so itself, and once is enough.
+    check(&format!(
+        r#"
+        {begin}
+        C> Query "begin; select 1/0"
+        >a1 Query "begin; select 1/0"
+        a1< CommandComplete BEGIN | Error 22012 "division by zero" | ReadyForQuery E
+        <C CommandComplete BEGIN | Error 22012 "division by zero" | ReadyForQuery E
+        C> Query "execute s(1)"
+        >a1 Parse s "select $1" 23 | Sync | Query "execute s(1)"
+        a1< Error 25P02 "aborted" | ReadyForQuery E | Error 25P02 "aborted" | ReadyForQuery E
+        <C Error 25P02 "aborted" | ReadyForQuery E
+        C> Query "execute s(2)"
+        >a1 Query "execute s(2)"
+        a1< Error 25P02 "aborted" | ReadyForQuery E
+        <C Error 25P02 "aborted" | ReadyForQuery E
+        C> Query "rollback"
+        >a1 Query rollback
+        a1< CommandComplete ROLLBACK | ReadyForQuery I
+        <C CommandComplete ROLLBACK | ReadyForQuery I
+        >a1 Query "~NOT from_sql" | Query "DEALLOCATE \"s\""
+        a1< ReadyForQuery I | Error 26000 "it does not exist" | ReadyForQuery I
+        pool a idle=1
+        "#
+    ));
+}
+
+#[test]
+fn nobody_elses_draw_from_a_sequence_is_read() {
+    check(
+        r#"
+        D> Query "select nextval('s')"
+        >a1 Query "select nextval('s')"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <D CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Query "select lastval()"
+        >a1 Query "DISCARD SEQUENCES" | Query "select lastval()"
+        a1< CommandComplete "DISCARD SEQUENCES" | ReadyForQuery I
+        a1< Error 55000 "lastval is not yet defined in this session" | ReadyForQuery I
+        <C Error 55000 "lastval is not yet defined in this session" | ReadyForQuery I
+        # From now on it has a server of its own, so that what it draws it can read.
+        activity C Pinned none
+        C> Query "select nextval('s')"
+        >a1 Query "select nextval('s')"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Query "select lastval()"
+        >a1 Query "select lastval()"
+        a1< DataRow 2 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C DataRow 2 | CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Terminate
+        <C end
+        >a1 Query "DISCARD ALL"
+        a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
+        # And so have others that draw, now that it is known that draws are read here.
+        E> Query "select nextval('s')"
+        >a1 Query "select nextval('s')"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <E CommandComplete "SELECT 1" | ReadyForQuery I
+        activity E Pinned none
+        "#,
+    );
+    // Its own it may read: nobody else has had the server, or it draws and reads in one transaction.
+    check_whole(
+        |_| {},
+        r#"
+        C> Query "insert into t default values"
+        >a1 Query "insert into t default values"
+        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        C> Parse "" "select lastval()" | Bind "" "" | Execute "" | Sync
+        >a1 Parse "" "select lastval()" | Bind "" "" | Execute "" | Sync
+        a1< ParseComplete | BindComplete | DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C ParseComplete | BindComplete | DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
+        activity C Pinned none
+        "#,
+    );
+    check(
+        r#"
+        D> Query "select 1"
+        >a1 Query "select 1"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <D CommandComplete "SELECT 1" | ReadyForQuery I
+        # What it forgets it has not drawn itself.
+        C> Query "insert into t default values; select lastval()"
+        >a1 Query "DISCARD SEQUENCES" | Query ~insert
+        a1< CommandComplete "DISCARD SEQUENCES" | ReadyForQuery I
+        a1< CommandComplete "INSERT 0 1" | DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
+        "#,
+    );
+}
