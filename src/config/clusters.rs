@@ -14,7 +14,8 @@ use super::{
     error::Finding,
     keys::{ClusterKeys, Replicas},
     secret_file::plain,
-    settings::{Cluster, Etcd3, Probe, StoreSource, StoreTls},
+    settings::{Cluster, Probe},
+    store_source::{Etcd3, StoreSource, StoreTls},
     units::show_duration,
     words::StoreKind,
 };

@@ -26,6 +26,7 @@ mod secret;
 mod secret_file;
 mod settings;
 mod source;
+mod store_source;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -52,10 +53,11 @@ pub use reference::reference;
 pub use reload::Change;
 pub use secret::Secret;
 pub use settings::{
-    Auth, AuthQuery, Cluster, Credentials, Databases, Etcd3, Limits, Listener, PoolSettings, Probe, Rotation,
-    ServerLogin, StoreSource, StoreTls, Tcp, UnnamedStatements,
+    Auth, AuthQuery, Cluster, Credentials, Databases, Limits, Listener, PoolSettings, Probe, Rotation,
+    ServerLogin, Tcp, UnnamedStatements,
 };
 pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
+pub use store_source::{Etcd3, StoreSource, StoreTls};
 pub use tls_keys::{ClientTls, ServerTls, Trusted};
 pub use value::{Delay, OrOff, Size};
 pub use words::{

@@ -1,16 +1,16 @@
 //! The validated configuration as the rest of the program reads it.
 
-use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use super::{
     Keys,
-    address::ServerAddress,
     auth_file::{AuthFile, SecretKind},
     function_name::FunctionName,
     keys::{DatabaseKeys, Pool, Replicas},
     listen_address::{FileMode, ListenAddress},
     network::Network,
     secret::Secret,
+    store_source::StoreSource,
     value::OrOff,
     words::{AuthType, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind},
 };
@@ -30,51 +30,6 @@ pub struct Cluster {
     pub protocol: MaxProtocol,
     /// The header of the PROXY protocol that its servers are sent.
     pub proxy_header: ProxyHeader,
-}
-
-/// Who says which member leads.
-#[derive(Clone, Debug, PartialEq)]
-pub enum StoreSource {
-    /// etcd, v3 API.
-    Etcd3(Etcd3),
-    /// No store: these servers are asked.
-    None {
-        /// At least one, all different.
-        hosts: Vec<ServerAddress>,
-    },
-}
-
-/// etcd, v3 API.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Etcd3 {
-    /// Patroni's scope.
-    pub scope: String,
-    /// Patroni's namespace, with one `/` at either end (`/` alone where it is empty).
-    pub namespace: String,
-    /// URLs with scheme and port; at least one, all different, all with the same scheme.
-    pub endpoints: Vec<String>,
-    /// User and password.
-    pub login: Option<(String, Secret)>,
-    /// Certificates; `None` with `http`.
-    pub tls: Option<StoreTls>,
-    /// How often to read again although the watch is silent.
-    pub reread_interval: Duration,
-}
-
-impl Etcd3 {
-    /// The prefix of every key of this cluster: `/service/scope/`.
-    pub fn prefix(&self) -> String {
-        format!("{}{}/", self.namespace, self.scope)
-    }
-}
-
-/// Certificates for a store. Files in PEM; they were readable when the configuration was loaded.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StoreTls {
-    /// Authorities to check the store against; `None`: the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Client certificate and its key.
-    pub client: Option<(PathBuf, PathBuf)>,
 }
 
 /// How members are asked.

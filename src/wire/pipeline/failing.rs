@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        conduct::Step,
+        conduct::{Outlook, Step},
         named::Serial,
         statements::{Unnamed, UnnamedAt},
     },
@@ -44,7 +44,11 @@ impl Pipeline {
         };
         match self.status {
             _ if self.owed.len() > LOOK_MAX => false,
-            TransactionStatus::Idle => !steps.any(begins) || !self.owed.iter().any(Owed::ends_sequence),
+            TransactionStatus::Idle => {
+                // What began one may be answered already.
+                let begun = !matches!(self.ran, Outlook::START | Outlook::Implicit);
+                !(begun || steps.any(begins)) || !self.owed.iter().any(Owed::ends_sequence)
+            }
             TransactionStatus::InBlock => !self.owed.iter().any(Owed::ends_sequence),
             TransactionStatus::Failed => false,
         }
