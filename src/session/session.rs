@@ -212,16 +212,6 @@ impl Session {
         self.lexicon = Lexicon::of(&self.parameters);
     }
 
-    /// User and database, for the log.
-    pub fn names(&self) -> (&str, &str) {
-        (&self.tenant.account.user, &self.tenant.account.database)
-    }
-
-    /// The process id that it was told, and how many queries it has run, for the log.
-    pub fn account_of(&self) -> (u32, u64) {
-        (self.entry.key.pid, self.queries)
-    }
-
     fn step(&mut self, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
         match std::mem::take(&mut self.phase) {
             Phase::Idle => self.idle(now, cx),

@@ -65,7 +65,6 @@ fn what_the_server_can_be_asked_about() {
     kept("create temp table t (n int)", "pg_my_temp_schema", "t", "drop table t");
     kept("declare c cursor with hold for select 1", "pg_cursors", "c", "close c");
     kept("select pg_advisory_lock(1)", "'advisory'", "k", "select pg_advisory_unlock(1)");
-    kept("listen x", "pg_listening_channels", "l", "unlisten x");
 }
 
 /// A lock taken and let go in one transaction is no reason to stay.
@@ -128,12 +127,12 @@ fn what_nobody_can_ask_about_lasts() {
 fn a_client_that_leaves_takes_its_state_with_it() {
     check(
         r#"
-        C> Query "listen x"
-        >a1 Query "listen x"
-        a1< CommandComplete LISTEN | ReadyForQuery I
-        <C CommandComplete LISTEN | ReadyForQuery I
-        >a1 Query ~pg_listening_channels
-        a1< DataRow l | ReadyForQuery I
+        C> Query "select pg_advisory_lock(1)"
+        >a1 Query "select pg_advisory_lock(1)"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        >a1 Query ~'advisory'
+        a1< DataRow k | ReadyForQuery I
         # What the server says meanwhile is the client's.
         a1< Notification x "it is"
         <C Notification x "it is"
@@ -149,12 +148,12 @@ fn a_client_that_leaves_takes_its_state_with_it() {
 #[test]
 fn a_client_loses_its_state_with_its_server() {
     let begin = r#"
-        C> Query "listen x"
-        >a1 Query "listen x"
-        a1< CommandComplete LISTEN | ReadyForQuery I
-        <C CommandComplete LISTEN | ReadyForQuery I
-        >a1 Query ~pg_listening_channels
-        a1< DataRow l | ReadyForQuery I
+        C> Query "select pg_advisory_lock(1)"
+        >a1 Query "select pg_advisory_lock(1)"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        >a1 Query ~'advisory'
+        a1< DataRow k | ReadyForQuery I
         activity C Pinned none
         "#;
     check(&format!("{begin}\nroute write=b deposed=a\n<C Fatal 57P01 _ | end\n>a1 end"));
@@ -170,18 +169,18 @@ fn no_more_servers_are_kept_than_may_be() {
             setup.settings.pin_max = Some(1);
         },
         r#"
-        C> Query "listen x"
-        >a1 Query "listen x"
-        a1< CommandComplete LISTEN | ReadyForQuery I
-        <C CommandComplete LISTEN | ReadyForQuery I
-        >a1 Query ~pg_listening_channels
-        a1< DataRow l | ReadyForQuery I
-        D> Query "listen x"
-        >a2 Query "listen x"
-        a2< CommandComplete LISTEN | ReadyForQuery I
-        <D CommandComplete LISTEN | ReadyForQuery I
-        >a2 Query ~pg_listening_channels
-        a2< DataRow l | ReadyForQuery I
+        C> Query "select pg_advisory_lock(1)"
+        >a1 Query "select pg_advisory_lock(1)"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        >a1 Query ~'advisory'
+        a1< DataRow k | ReadyForQuery I
+        D> Query "select pg_advisory_lock(1)"
+        >a2 Query "select pg_advisory_lock(1)"
+        a2< CommandComplete "SELECT 1" | ReadyForQuery I
+        <D CommandComplete "SELECT 1" | ReadyForQuery I
+        >a2 Query ~'advisory'
+        a2< DataRow k | ReadyForQuery I
         <D Fatal 53400 ~pin_max | end
         >a2 Query "DISCARD ALL"
         a2< CommandComplete "DISCARD ALL" | ReadyForQuery I
@@ -191,12 +190,12 @@ fn no_more_servers_are_kept_than_may_be() {
         <C end
         >a1 Query "DISCARD ALL"
         a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
-        E> Query "listen x"
-        >a1 Query "listen x"
-        a1< CommandComplete LISTEN | ReadyForQuery I
-        <E CommandComplete LISTEN | ReadyForQuery I
-        >a1 Query ~pg_listening_channels
-        a1< DataRow l | ReadyForQuery I
+        E> Query "select pg_advisory_lock(1)"
+        >a1 Query "select pg_advisory_lock(1)"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <E CommandComplete "SELECT 1" | ReadyForQuery I
+        >a1 Query ~'advisory'
+        a1< DataRow k | ReadyForQuery I
         activity E Pinned none
         "#,
     );

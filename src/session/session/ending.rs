@@ -12,6 +12,16 @@ use crate::{
 };
 
 impl Session {
+    /// User and database, for the log.
+    pub fn names(&self) -> (&str, &str) {
+        (&self.tenant.account.user, &self.tenant.account.database)
+    }
+
+    /// The process id that it was told, and how many queries it has run, for the log.
+    pub fn account_of(&self) -> (u32, u64) {
+        (self.entry.key.pid, self.queries)
+    }
+
     /// The client's connection, once the session has ended, with what it has not taken yet.
     pub fn into_stream(self) -> (super::Stream, super::Outbox) {
         (self.stream, self.outbox)
