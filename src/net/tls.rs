@@ -1,9 +1,9 @@
 //! TLS over a stream, as the relay needs it: what is taken is on its way, and an idle connection holds no buffer.
 //!
-//! Three rules make it fit beside plain sockets. [`TlsStream::poll_send`] says that bytes were sent only when the socket
+//! Three rules make it fit beside plain sockets. `TlsStream::poll_send` says that bytes were sent only when the socket
 //! has taken all of their records; until then it is pending, and must be called again with bytes that begin with
 //! the same ones. Nothing of the caller's goes out but in that call, so that whoever has lost the right to write sends
-//! nothing by reading. And [`TlsStream::poll_readable`] is never pending while something decrypted lies here.
+//! nothing by reading. And `TlsStream::poll_readable` is never pending while something decrypted lies here.
 
 mod handshake;
 mod session;

@@ -13,7 +13,7 @@ use super::reading::{Lexicon, Reading};
 /// Shorter texts are read each time: many of them hold values, and so are never the same again.
 pub const KEPT_BYTES_MIN: usize = 256;
 
-/// Longer texts are read each time: bulk data mostly. Bounds the memory, with [`SETS`], to 4 MiB.
+/// Longer texts are read each time: bulk data mostly. Bounds the memory, with `SETS`, to 4 MiB.
 pub const KEPT_BYTES_MAX: usize = 8 * 1024;
 
 /// Places for two texts each.
