@@ -264,9 +264,11 @@ impl Slots {
         let first = |queue: &VecDeque<Waiting>| queue.iter().find(|w| w.flavour == flavour).copied();
         let own = first(&self.waiting[worker]);
         let oldest = self.waiting.iter().filter_map(first).min_by_key(|w| w.arrival)?;
+        // In a long line the workers' turns are uneven by more, and a hand-over across them is dear.
+        let most = self.limits.overtakes_max.max(self.gauges.waiting as u64 / 2);
         let may_overtake = |own: &Waiting| {
             own.since.since(oldest.since) <= self.limits.handover_slack
-                && own.arrival - oldest.arrival <= self.limits.overtakes_max
+                && own.arrival - oldest.arrival <= most
         };
         Some(own.filter(may_overtake).unwrap_or(oldest))
     }

@@ -34,7 +34,8 @@ pub struct SlotLimits {
     pub opening_max: usize,
     /// How much longer a client of another worker must have waited to go first.
     pub handover_slack: Duration,
-    /// How many clients of a free server's own worker may overtake one of another worker.
+    /// How many clients of a free server's own worker may overtake one of another worker, unless more than twice as many
+    /// wait: then half of those.
     pub overtakes_max: u64,
     /// Which of several idle servers is used.
     pub reuse: Reuse,
