@@ -77,6 +77,9 @@ pub struct Watcher {
     policy: ClusterPolicy,
     observer: Observer,
     fence: Arc<Fence>,
+    /// For how long, and up to when, the fence may stay open without another fold.
+    attention: Duration,
+    attentive_until: Moment,
     published: Arc<ArcSwap<Topology>>,
     publish: Publish,
     probers: BTreeMap<MemberName, RunningProber>,
@@ -132,6 +135,7 @@ impl Watcher {
         fence: Arc<Fence>,
         publish: Publish,
     ) -> WatcherHandle {
+        let attention = policy.observer().fresh_for();
         let observer = Observer::new(policy.observer(), clock.now());
         let published = Arc::new(ArcSwap::new(Arc::clone(observer.topology())));
         let (probed, probes) = mpsc::channel(QUEUE);
@@ -153,6 +157,8 @@ impl Watcher {
             policy,
             observer,
             fence,
+            attention,
+            attentive_until: Moment::ZERO,
             published,
             publish,
             probers: BTreeMap::new(),
@@ -161,6 +167,7 @@ impl Watcher {
         };
         let first = Arc::clone(watcher.observer.topology());
         watcher.put_in_force(&first);
+        watcher.attend(clock.now());
         runtime.spawn(watcher.run(sources));
         handle
     }
@@ -195,14 +202,28 @@ impl Watcher {
     /// Folds one fact. The fence is written before anybody hears of the new topology, and all of it happens before
     /// the next fact is looked at.
     fn fold(&mut self, fact: &Fact) {
-        if let Some(topology) = self.observer.observe(fact, self.clock.now()) {
+        let now = self.clock.now();
+        if let Some(topology) = self.observer.observe(fact, now) {
             self.put_in_force(&topology);
         }
+        self.attend(now);
+    }
+
+    /// Keeps the fence open for a while longer. A lease in the store may outlive a planned change of leader, during
+    /// which this process stood still (suspended, stopped, starved): whoever wakes up before this task does finds the
+    /// fence closed, and open again only after what is known has been judged, and published, by its age.
+    fn attend(&mut self, now: Moment) {
+        self.attentive_until = now + self.attention;
+        self.set_fence(self.observer.topology());
+    }
+
+    fn set_fence(&self, topology: &Topology) {
+        let epoch = topology.term().map_or(0, |term| term.epoch);
+        self.fence.set(epoch, topology.right.deadline.min(self.attentive_until));
     }
 
     fn put_in_force(&mut self, topology: &Arc<Topology>) {
-        let epoch = topology.term().map_or(0, |term| term.epoch);
-        self.fence.set(epoch, topology.right.deadline);
+        self.set_fence(topology);
         self.published.store(Arc::clone(topology));
         (self.publish)(topology);
         self.log(topology);

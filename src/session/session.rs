@@ -214,7 +214,7 @@ impl Session {
 
     fn step(&mut self, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
         match std::mem::take(&mut self.phase) {
-            Phase::Idle => self.idle(now, cx),
+            Phase::Idle => self.idle(cx),
             Phase::Line(line) => self.line(line, now, cx),
             Phase::Waiting(waiting) => self.waiting(waiting, now, cx),
             Phase::Relaying(exchange) => self.relaying(exchange, now, cx),
@@ -225,7 +225,7 @@ impl Session {
     }
 
     /// No request so far: reads, and sees what it is.
-    fn idle(&mut self, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+    fn idle(&mut self, cx: &mut TaskContext<'_>) -> Flow {
         let worker = self.context.worker.clone();
         let scratch = &mut *worker.scratch.lock();
         self.hear();
@@ -242,11 +242,14 @@ impl Session {
             };
             worker.counters.client_bytes.add(bytes as u64);
             if self.inbox.is_empty() {
+                let now = self.context.clock.now();
                 return self.request(&scratch.input[..bytes], &mut scratch.output, now, cx);
             }
             self.inbox.extend_from_slice(&scratch.input[..bytes]);
         }
         let inbox = std::mem::take(&mut self.inbox);
+        // Not when this poll began: the process may have stood still since, and the request have come after that.
+        let now = self.context.clock.now();
         self.request(&inbox, &mut scratch.output, now, cx)
     }
 

@@ -1,6 +1,13 @@
 //! The watcher with a scripted store and servers that exist in memory only, in paused time.
 
-use std::{collections::BTreeMap, future::Future, io, pin::Pin, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
@@ -146,15 +153,21 @@ struct Bench {
     hurried: Arc<Mutex<u64>>,
     watcher: WatcherHandle,
     published: Arc<Mutex<Vec<Arc<Topology>>>>,
+    /// Up to when the fence was open at each publication.
+    open_until: Arc<Mutex<Vec<Moment>>>,
+    /// Nanoseconds for which the machine was suspended.
+    slept: &'static AtomicU64,
     clock: Clock,
     revision: u64,
 }
 
 impl Bench {
     fn new(authority: Authority) -> Self {
-        let clock = Clock::of_runtime();
+        let slept: &'static AtomicU64 = Box::leak(Box::default());
+        let clock = Clock::suspendable(slept);
         let servers = Arc::new(Servers::default());
         let published = Arc::new(Mutex::new(Vec::new()));
+        let open_until = Arc::new(Mutex::new(Vec::new()));
         let hurried = Arc::new(Mutex::new(0));
         let (store, script) = mpsc::channel(8);
         let login = ServerLogin {
@@ -180,12 +193,16 @@ impl Bench {
             Authority::Hosts(_) => None,
         };
         let policy = ClusterPolicy { name: "test".into(), authority, probe, reads };
-        let sink = Arc::clone(&published);
-        let publish: Publish = Box::new(move |topology| sink.lock().push(Arc::clone(topology)));
-        let network = Arc::new(Network(Arc::clone(&servers)));
+        let (sink, doors) = (Arc::clone(&published), Arc::clone(&open_until));
         let fence = Arc::new(Fence::closed());
+        let seen = Arc::clone(&fence);
+        let publish: Publish = Box::new(move |topology| {
+            sink.lock().push(Arc::clone(topology));
+            doors.lock().push(seen.deadline());
+        });
+        let network = Arc::new(Network(Arc::clone(&servers)));
         let watcher = Watcher::spawn(Handle::current(), clock, network, scripted, policy, fence, publish);
-        Self { servers, store, hurried, watcher, published, clock, revision: 0 }
+        Self { servers, store, hurried, watcher, published, open_until, slept, clock, revision: 0 }
     }
 
     /// A reading: who holds the key, and for how long from now.
@@ -315,6 +332,34 @@ async fn a_frozen_leader_is_held_and_the_right_runs_out() {
     bench.servers.set("n1", Mode::Writable(1));
     bench.key("n1", TTL).await;
     assert!(bench.open("n1").await < Duration::from_millis(1200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_slept_wakes_up_to_a_closed_fence_though_the_lease_goes_on() {
+    let mut bench = Bench::new(Authority::Store);
+    bench.servers.set("n1", Mode::Writable(1));
+    bench.servers.set("n2", Mode::Standby(1));
+    bench.key("n1", TTL).await;
+    bench.open("n1").await;
+    sleep(Duration::from_millis(700)).await;
+    let published = bench.published.lock().len();
+    assert!(bench.may_write());
+
+    // Meanwhile n2 was promoted in an orderly way, long before the lease of n1 would have run out.
+    bench.servers.set("n1", Mode::Standby(2));
+    bench.servers.set("n2", Mode::Writable(2));
+    bench.slept.fetch_add(5_000_000_000, Ordering::Release);
+    let woken = bench.clock.now();
+    assert!(!bench.may_write(), "nobody has looked around yet");
+    assert!(bench.watcher.topology().right.deadline > woken, "the lease alone would let it");
+    bench.until("over", |write| !matches!(write, WriteState::Open(_))).await;
+    assert!(
+        bench.open_until.lock()[published] <= woken,
+        "what was old was published before the fence opened"
+    );
+    bench.key("n2", TTL).await;
+    bench.open("n2").await;
+    assert!(bench.may_write());
 }
 
 #[tokio::test(start_paused = true)]

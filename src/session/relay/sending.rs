@@ -23,8 +23,7 @@ impl Session {
             self.entry.in_transaction(Some(now));
         }
         let Some(lease) = x.lease.as_mut() else { return Ok(()) };
-        let term = lease.term();
-        if term != 0 && !self.context.router.may_send(term, now) {
+        if !self.may_send(lease.term()) {
             x.to_server.push(bytes);
             x.fenced_since = Some(now);
             x.alarm = None;
@@ -33,6 +32,12 @@ impl Session {
             sent.map_err(|error| Cut::ServerGone(error.to_string()))?;
         }
         Ok(())
+    }
+
+    /// Whether there is the right to write in a term, at this very moment: the process may have stood still since the
+    /// poll began, and what is sent now have come after that.
+    fn may_send(&self, term: u64) -> bool {
+        term == 0 || self.context.router.may_send(term, self.context.clock.now())
     }
 
     pub(super) fn outbox_send(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> io::Result<()> {
@@ -51,8 +56,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Result<bool, Cut> {
         let Some(lease) = x.lease.as_mut() else { return Ok(false) };
-        let term = lease.term();
-        if term != 0 && !self.context.router.may_send(term, now) {
+        if !self.may_send(lease.term()) {
             x.fenced_since.get_or_insert(now);
             return Ok(false);
         }
