@@ -63,7 +63,7 @@ pub use value::{Delay, OrOff, Size};
 pub use words::{
     AuthType, Balance, ClientNegotiation, ClientSslMode, Fallback, LogFormat, LogLevel, MaxProtocol,
     OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind, ServerNegotiation, ServerSslMode,
-    StoreKind, TlsVersion,
+    SplitRoute, StoreKind, TlsVersion,
 };
 
 /// A configuration that has been checked.

@@ -12,7 +12,9 @@ use super::{
     secret::Secret,
     store_source::StoreSource,
     value::OrOff,
-    words::{AuthType, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind},
+    words::{
+        AuthType, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind, SplitRoute,
+    },
 };
 
 /// A cluster and how to learn about it.
@@ -188,6 +190,8 @@ pub struct PoolSettings {
     pub unnamed_statements: UnnamedStatements,
     /// Which of several idle servers a client gets.
     pub rotation: Rotation,
+    /// What a listener that splits does with its statements.
+    pub split_route: SplitRoute,
 }
 
 /// Which of several idle servers a client gets.
@@ -279,6 +283,10 @@ impl PoolSettings {
                 None if pool.map_unnamed_statements => UnnamedStatements::Mapped,
                 Some(false) | None => UnnamedStatements::PassedOn,
             },
+            split_route: user
+                .and_then(|u| u.split_route)
+                .or(database.and_then(|d| d.split_route))
+                .unwrap_or(SplitRoute::Auto),
             rotation: if pool.rotate_servers { Rotation::On } else { Rotation::Off },
         }
     }

@@ -43,6 +43,7 @@ impl Door {
         let purpose = match listener.route {
             RouteKind::Write => Purpose::Write,
             RouteKind::Read => Purpose::Read,
+            RouteKind::Split => Purpose::Split,
         };
         let door = |worker: &Arc<crate::session::context::Worker>| {
             let mut contexts = BTreeMap::new();
@@ -55,6 +56,7 @@ impl Door {
                     pools: app.pools.clone(),
                     switchboard: app.switchboard.clone(),
                     catalog: app.catalog.clone(),
+                    atlas: app.atlas.clone(),
                     registry: app.registry.clone(),
                     clock: app.clock,
                 });

@@ -4,7 +4,7 @@ use std::{pin::Pin, task::Context};
 
 use tokio::time::Sleep;
 
-use super::{backend::Backend, frontend::Sequences, outbox::Outbox, tenancy::Tenancy};
+use super::{backend::Backend, frontend::Sequences, outbox::Outbox, split::trial::Trial, tenancy::Tenancy};
 use crate::{
     client::registry::Activity,
     clock::Moment,
@@ -32,6 +32,8 @@ pub struct Exchange {
     pub(super) alarm: Option<Pin<Box<Sleep>>>,
     /// Since when bytes have waited for the right to write.
     pub(super) fenced_since: Option<Moment>,
+    /// A request that a replica tries instead of the leader.
+    pub(super) trial: Trial,
 }
 
 /// Whether writing must be kept impossible.
@@ -61,7 +63,9 @@ impl Exchange {
     pub(super) fn clear(&mut self) {
         let mut pipeline = std::mem::take(&mut self.pipeline);
         pipeline.reset();
-        *self = Self { pipeline, ..Self::default() };
+        let mut trial = std::mem::take(&mut self.trial);
+        trial.end();
+        *self = Self { pipeline, trial, ..Self::default() };
     }
 
     /// For how long the server is the client's: for the session too where its state keeps it there.

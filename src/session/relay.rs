@@ -11,7 +11,8 @@ use super::{
     context::Scratch,
     exchange::{ClientEnd, Exchange, ReadOnly},
     frontend::{OWED_MAX, Stop, Terms, Vigilance},
-    session::Session,
+    session::{INBOX_BYTES_MAX, Session},
+    split::trial::Beginning,
 };
 use crate::{
     client::registry::{Activity, Order},
@@ -194,6 +195,14 @@ impl Session {
             kept.extend_from_slice(&input[..bytes]);
             &kept[..]
         };
+        match x.trial.hear(received) {
+            Beginning::Answer => {}
+            Beginning::Unclear => {
+                x.server_in = received.to_vec();
+                return Ok(true);
+            }
+            Beginning::Refusal(why) => return self.returned(x, &received.to_vec(), output, why),
+        }
         if !x.to_server.is_empty() {
             x.pipeline.forget_sequence();
         }
@@ -224,6 +233,7 @@ impl Session {
             self.write_server(x, &again, now, cx)?;
         }
         self.note(progress, x, now)?;
+        self.tried(x);
         Ok(true)
     }
 
@@ -275,7 +285,8 @@ impl Session {
             return Ok(true);
         }
         // The rest of a message that is on its way always follows: without it there is no answer to wait for.
-        let holds = x.tenancy.holds_client() || x.pipeline.len() >= OWED_MAX;
+        let full = x.trial.is_on() && self.inbox.len() >= INBOX_BYTES_MAX;
+        let holds = x.tenancy.holds_client() || x.pipeline.len() >= OWED_MAX || full;
         if holds && !self.frontend.is_inside_message() {
             return Ok(false);
         }
@@ -316,13 +327,6 @@ impl Session {
         Ok(true)
     }
 
-    fn keep(&mut self, mut inbox: Vec<u8>, taken: usize) {
-        if taken < inbox.len() {
-            inbox.drain(..taken);
-            self.inbox = inbox;
-        }
-    }
-
     /// Passes bytes of the client's on to the server as far as they are understood; how far.
     pub(super) fn send_on(
         &mut self,
@@ -333,6 +337,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Result<usize, Cut> {
         self.resume = false;
+        let bytes = x.trial.bound(bytes);
         let Some(lease) = x.lease.as_mut() else {
             return Err(Cut::ServerGone("it was given back".to_owned()));
         };
@@ -364,6 +369,7 @@ impl Session {
             .forward(bytes, output, conn, &mut x.pipeline, &mut x.tenancy, &terms)
             .map_err(Cut::ClientFault)?;
         let taken = forwarded.taken;
+        x.trial.sent(taken);
         match forwarded.stop {
             Stop::Incomplete => {}
             // What is left waits for answers, not for more bytes.
@@ -384,3 +390,4 @@ impl Session {
 }
 
 mod sending;
+mod trying;

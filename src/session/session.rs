@@ -22,6 +22,7 @@ use super::{
     reading::Lexicon,
     relay::{Cut, Relayed},
     routes::{Tenant, Way},
+    split::Split,
 };
 use crate::{
     client::registry::{Activity, Order, Registered},
@@ -46,10 +47,7 @@ use crate::{
 pub const WAIT_NOTICE_AFTER: Duration = Duration::from_secs(5);
 
 /// Bytes of further requests that are read from a client that waits.
-const INBOX_BYTES_MAX: usize = 64 * 1024;
-
-/// Steps in one poll, before it is others' turn.
-const STEPS_MAX: u32 = 64;
+pub(super) const INBOX_BYTES_MAX: usize = 64 * 1024;
 
 /// Everything about a client that is in.
 pub struct Session {
@@ -76,6 +74,8 @@ pub struct Session {
     /// ReadyForQuery messages it has got.
     pub(super) queries: u64,
     flavour: FlavourHeld,
+    /// What it has on a listener that splits.
+    pub(super) split: Option<Box<Split>>,
     /// Bytes of the client's that could not be dealt with so far.
     pub(super) inbox: Vec<u8>,
     /// Whether the inbox can be dealt with without more bytes.
@@ -192,6 +192,7 @@ impl Session {
             schema,
             queries: 0,
             flavour,
+            split: None,
             resume: !unread.is_empty(),
             inbox: unread,
             outbox: Outbox::default(),
@@ -199,6 +200,7 @@ impl Session {
             phase: Phase::Idle,
         };
         session.settings_changed();
+        session.begin_to_split();
         session
     }
 
@@ -269,6 +271,7 @@ impl Session {
             }
             Ok(Opening::Request) => {}
         }
+        self.choose(bytes, now);
         match self.needs().attempt(now, cx) {
             Attempt::Ready(granted) => self.start(granted, bytes, output, now, cx),
             Attempt::Slow(start) => {
@@ -290,6 +293,7 @@ impl Session {
         cx: &mut TaskContext<'_>,
     ) -> Flow {
         let mut exchange = self.begin(granted, now);
+        self.try_alone(&mut exchange, bytes);
         match self.send_on(&mut exchange, bytes, output, now, cx) {
             Ok(taken) => {
                 self.inbox.extend_from_slice(&bytes[taken..]);
@@ -367,31 +371,10 @@ impl Session {
 
 mod ending;
 mod parting;
+mod polling;
 mod settling;
+mod splitting;
 mod waiting;
 
 use parting::Parting;
 use settling::Settling;
-
-impl Future for Session {
-    type Output = Ended;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Ended> {
-        let session = self.get_mut();
-        session.entry.tether.register(cx);
-        let now = session.context.clock.now();
-        for _ in 0..STEPS_MAX {
-            let flow = match session.entry.order() {
-                Order::None => session.step(now, cx),
-                order => session.obey(order, now, cx),
-            };
-            match flow {
-                Flow::Again => {}
-                Flow::Wait => return Poll::Pending,
-                Flow::End(ended) => return Poll::Ready(ended),
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-}

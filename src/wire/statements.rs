@@ -83,6 +83,8 @@ pub struct Statement {
     id: u64,
     key: Key,
     conduct: Conduct,
+    /// What was found out of it last by those who split reads from writes; 0: nothing.
+    pub verdict: AtomicU64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -292,7 +294,8 @@ impl Catalog {
     }
 
     fn make(&self, key: Key, conduct: Conduct) -> Arc<Statement> {
-        Arc::new(Statement { id: self.next_id.fetch_add(1, Ordering::Relaxed) + 1, key, conduct })
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
+        Arc::new(Statement { id, key, conduct, verdict: AtomicU64::new(0) })
     }
 }
 

@@ -96,8 +96,8 @@ fn single_keys_are_refused() {
             "11:1: unknown key `balanse` in [clusters.a.replicas] (did you mean `balance`?)",
         ),
         (
-            "[[listen]]\nroute = \"split\"\naddress=\"[::1]:1\"",
-            "11:9: `route = \"split\"` comes with a later version; this one has write and read",
+            "[[listen]]\nroute = \"splat\"\naddress=\"[::1]:1\"",
+            "11:9: `route`: `splat` is none of \"write\" or \"read\" or \"split\"; did you mean \"split\"?",
         ),
         ("[[listen]]\nroute = \"read\"", "10:1: `address` is missing in [[listen]]; add `address = …`"),
         (

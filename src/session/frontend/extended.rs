@@ -285,7 +285,8 @@ impl Frontend {
         now
     }
 
-    fn unnamed_text(&self) -> Option<&[u8]> {
+    /// The text of the client's unnamed statement, where it is passed on.
+    pub fn unnamed_text(&self) -> Option<&[u8]> {
         let Unnamed::Text(text) = &self.unnamed else { return None };
         let (_, rest) = cstr(text.0.get(HEADER_BYTES..)?)?;
         cstr(rest).map(|(text, _)| text)

@@ -68,4 +68,12 @@ impl Session {
             Poll::Pending => Ok(false),
         }
     }
+
+    /// What was not dealt with is kept.
+    pub(super) fn keep(&mut self, mut inbox: Vec<u8>, taken: usize) {
+        if taken < inbox.len() {
+            inbox.drain(..taken);
+            self.inbox = inbox;
+        }
+    }
 }
