@@ -188,6 +188,15 @@ pub enum TransactionStatus {
 
 impl TransactionStatus {
     /// The status byte of ReadyForQuery.
+    pub const fn byte(self) -> u8 {
+        match self {
+            Self::Idle => b'I',
+            Self::InBlock => b'T',
+            Self::Failed => b'E',
+        }
+    }
+
+    /// What a status byte of ReadyForQuery means.
     pub const fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             b'I' => Some(Self::Idle),

@@ -193,6 +193,14 @@ impl Pipeline {
         self.owed.is_empty() && self.sequence == Sequence::Closed
     }
 
+    /// The client was told that its transaction has failed, and the server will be.
+    pub const fn must_fail(&mut self) {
+        if matches!(self.status, TransactionStatus::InBlock) {
+            self.status = TransactionStatus::Failed;
+            self.ran = Outlook::Safe(self.status);
+        }
+    }
+
     /// Ready for the next lease, keeping its memory if that is little.
     pub fn reset(&mut self) {
         let mut owed = std::mem::take(&mut self.owed);

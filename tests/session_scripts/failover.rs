@@ -177,6 +177,66 @@ fn without_the_right_to_write_bytes_wait_and_then_go_on() {
     );
 }
 
+/// Nothing of it was sent, so it is nobody's guess what has become of it.
+#[test]
+fn what_the_fence_has_held_back_was_not_committed() {
+    // No transaction is open: it runs on the new leader.
+    check(
+        r#"
+        C> Query "select 1"
+        >a1 Query "select 1"
+        fence close
+        C> Query "insert 2"
+        wait 100ms
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        pool a leased=0
+        route write=b deposed=a
+        >a1 end
+        wait 10ms
+        >b1 Query "insert 2"
+        b1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        "#,
+    );
+    // One is open.
+    for request in
+        [r#"Query "insert 2""#, "Query commit", r#"Parse "" commit | Bind "" "" | Execute "" | Sync"#]
+    {
+        check(&format!(
+            r#"
+            C> Query begin
+            >a1 Query begin
+            a1< CommandComplete BEGIN | ReadyForQuery T
+            <C CommandComplete BEGIN | ReadyForQuery T
+            fence close
+            C> {request}
+            wait 100ms
+            >a1 nothing
+            route write=b deposed=a
+            <C Fatal 57P01 ~committed | end
+            >a1 end
+            "#
+        ));
+    }
+    // The client's session is lost with its server, but no work is.
+    check_with(
+        |setup| setup.settings.mode = pgsteer::pool::account::PoolMode::Session,
+        r#"
+        C> Query "select 1"
+        >a1 Query "select 1"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        fence close
+        C> Query "insert 2"
+        wait 100ms
+        route write=b deposed=a
+        <C Fatal 57P01 _ | end
+        >a1 end
+        "#,
+    );
+}
+
 #[test]
 fn reads_go_round_and_fall_back_as_told() {
     let reading = |setup: &mut crate::world::Setup| {

@@ -161,9 +161,9 @@ impl Session {
                 self.entry.followed(order);
                 return self.cancelled(now);
             }
-            // Its request waits until it is known what the one before has left.
-            Order::StopWaiting if matches!(self.phase, Phase::Settling(_) | Phase::Parting(_)) => {
-                return self.step(now, cx);
+            Order::StopWaiting if self.holds_back() => {
+                self.entry.followed(order);
+                return self.cancel_held_back(now, cx);
             }
             Order::StopWaiting if matches!(self.phase, Phase::Idle) && !self.inbox.is_empty() => {
                 self.entry.followed(order);
@@ -214,8 +214,7 @@ impl Session {
     }
 
     fn cancelled(&mut self, now: Moment) -> Flow {
-        let error = PgError::error(SqlState::QUERY_CANCELED, "canceling statement due to user request");
-        self.reject(&error, now)
+        self.reject(&cancelled(), now)
     }
 
     /// A cancel request came while the client waited, and then it got its server.
@@ -234,7 +233,7 @@ impl Session {
 
     /// Whether a server is held with nothing open on it: session pooling.
     fn is_resting(&self) -> bool {
-        matches!(&self.phase, Phase::Relaying(exchange) if exchange.pipeline.may_release() && self.inbox.is_empty())
+        matches!(&self.phase, Phase::Relaying(exchange) if exchange.is_at_rest() && self.inbox.is_empty())
     }
 }
 
@@ -264,6 +263,11 @@ const fn word(order: Order) -> &'static str {
         Order::QueryTimeout => "query_timeout",
         Order::PinTimeout => "pin_timeout",
     }
+}
+
+/// What a client hears instead of an answer when its request was cancelled.
+pub(super) fn cancelled() -> PgError {
+    PgError::error(SqlState::QUERY_CANCELED, "canceling statement due to user request")
 }
 
 /// The error for work that was cut off: 08007 where it may have been committed, `otherwise` where it cannot have.
