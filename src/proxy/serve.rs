@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
     app::{App, TenantKey},
-    arriving::arrive,
+    arriving::{arrive, shutting_down},
     listen::Door,
     replicating::replicate,
     welcome::{StartupSettings, Welcome, welcome},
@@ -160,7 +160,7 @@ async fn admit(
         .and_then(|()| app.registry.register(tenant.account.clone(), peer.address(), app.clock.now(), secret))
         .ok_or_else(|| PgError::fatal(SqlState::INTERNAL_ERROR, "no random numbers for a cancel key"))?;
     if *app.stopping.borrow() {
-        return Err(PgError::fatal(SqlState::ADMIN_SHUTDOWN, "pgsteer is shutting down"));
+        return Err(shutting_down());
     }
     let (pid, mut greeting) = (entry.key.pid, login.ok);
     encode_settings(&welcome, &mut greeting);
