@@ -7,6 +7,7 @@ mod common;
 
 mod databases;
 mod directory;
+mod eighteen;
 mod guessing;
 mod lookups;
 #[cfg(feature = "pam")]
