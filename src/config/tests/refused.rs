@@ -87,10 +87,6 @@ fn single_keys_are_refused() {
             "[replicas]\nlag_bytes_max = \"32mb\"",
             "11:17: `lag_bytes_max`: `32mb` is no size: the units are B, kB, MB, GB, TB",
         ),
-        (
-            "[replicas]\nbalance = \"latency\"",
-            "11:11: `balance = \"latency\"` comes with a later version; this one has only round_robin",
-        ),
         ("[replicas]\nbalance = \"random\"", "11:11: `balance`: `random` is none of \"round_robin\""),
         (
             "[clusters.a.replicas]\nbalanse = \"x\"",
