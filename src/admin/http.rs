@@ -12,15 +12,17 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::net::{TcpListener, TcpStream};
 
-use super::{gather, leader, ready::readiness, view::View};
+use super::{
+    gather, leader,
+    ready::readiness,
+    seats::{Evicted, Seat, Seats},
+    view::View,
+};
 use crate::{metrics::page::MEDIA_TYPE, session::routes::Purpose};
 
-/// Connections at once; the next one waits to be accepted.
+/// Connections at once; for the next one, the one that has been silent longest is closed.
 const CONNECTIONS_MAX: usize = 32;
 
 /// A connection, which serves one request, lasts no longer.
@@ -45,16 +47,14 @@ type Answer = Response<Full<Bytes>>;
 
 /// Answers requests until the program ends.
 pub async fn serve(listener: TcpListener, view: Arc<View>) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    // The semaphore is never closed.
-    while let Ok(permit) = connections.clone().acquire_owned().await {
+    let seats = Seats::new(CONNECTIONS_MAX);
+    loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let view = view.clone();
-                tokio::spawn(async move {
-                    serve_connection(stream, view).await;
-                    drop(permit);
-                });
+                let (seat, evicted) = seats.take();
+                tokio::spawn(serve_connection(stream, view.clone(), seat, evicted));
+                // Whoever is here has a look at what its client has sent, before others can take its seat.
+                tokio::task::yield_now().await;
             }
             Err(error) => {
                 tracing::warn!("http: cannot accept a connection: {error}");
@@ -64,8 +64,10 @@ pub async fn serve(listener: TcpListener, view: Arc<View>) {
     }
 }
 
-async fn serve_connection(stream: TcpStream, view: Arc<View>) {
+async fn serve_connection(stream: TcpStream, view: Arc<View>, seat: Seat, evicted: Evicted) {
+    let seat = &seat;
     let service = service_fn(move |request| {
+        seat.heard();
         let view = view.clone();
         async move { Ok::<_, Infallible>(answer(view, &request).await) }
     });
@@ -76,10 +78,13 @@ async fn serve_connection(stream: TcpStream, view: Arc<View>) {
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    match tokio::time::timeout(CONNECTION_MAX, connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!("http: {error}"),
-        Err(_) => tracing::debug!("http: a connection took too long"),
+    tokio::select! {
+        served = tokio::time::timeout(CONNECTION_MAX, connection) => match served {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!("http: {error}"),
+            Err(_) => tracing::debug!("http: a connection took too long"),
+        },
+        _ = evicted => tracing::debug!("http: a silent connection was closed for another"),
     }
 }
 

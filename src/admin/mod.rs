@@ -4,6 +4,7 @@ mod gather;
 pub mod http;
 mod leader;
 mod ready;
+mod seats;
 mod view;
 mod words;
 

@@ -5,8 +5,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod crowd;
 mod databases;
 mod directory;
+mod eighteen;
 mod guessing;
 mod lookups;
 #[cfg(feature = "pam")]
