@@ -189,7 +189,7 @@ fn tokens() {
 
 #[test]
 fn what_is_told_of_keys() {
-    let (sign, odd) = (Signer::ed().jwk("s"), json!({"kty": "RSA", "kid": "o"}));
+    let (sign, odd) = (Signer::ed().jwk("s"), json!("odd"));
     let mut encrypt = Signer::ec().jwk("e");
     encrypt["use"] = json!("enc");
     let set = |keys: &[&Value]| key_set(json!({ "keys": keys }).to_string().as_bytes());
