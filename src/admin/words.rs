@@ -33,6 +33,7 @@ const fn hold(why: &Hold) -> &'static str {
         Hold::KeyAbsent => "key_absent",
         Hold::NoRight(_) => "no_right",
         Hold::Contradicted { .. } => "contradicted",
+        Hold::SteppingDown => "stepping_down",
         Hold::Undecided(_) => "undecided",
     }
 }

@@ -6,6 +6,7 @@
 //! is concluded is never patched, so that the order in which facts arrive matters only where it must.
 
 mod changes;
+mod departure;
 mod hosts;
 mod lag;
 mod office;
@@ -111,6 +112,8 @@ impl Observer {
             .map(|answer| answer.asked_at + fresh_for)
             .chain(graces)
             .chain([self.topology.right.deadline])
+            .chain(self.store.departure.due())
+            .chain(self.stepping_down())
             .filter(|moment| *moment > now)
             .min()
     }
@@ -141,6 +144,7 @@ impl Observer {
             }
             Fact::Tick => {}
         }
+        self.store.departure.tick(now);
     }
 
     /// Compares a standby that has just answered with the leader, if there is one.
@@ -265,6 +269,12 @@ impl Observer {
             Some(o) => right::judge(&self.policy, &self.store, &self.members, &o.term, refused, now),
             None => (right::NONE, String::new()),
         }
+    }
+
+    /// Until when new writes wait for the leader in office to step down.
+    fn stepping_down(&self) -> Option<Moment> {
+        let office = self.office.as_ref()?;
+        self.store.departure.holds(&office.term.member, self.policy.switchover_hold_max)
     }
 
     const fn hearing(&self, now: Moment) -> Hearing<'_> {

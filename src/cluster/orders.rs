@@ -42,7 +42,7 @@ impl Orders {
                         orders.ask(by, *since);
                     }
                     // Only time, the store, or the members at their steady pace can answer these.
-                    Hold::NoRight(_) | Hold::Undecided(_) => {}
+                    Hold::NoRight(_) | Hold::SteppingDown | Hold::Undecided(_) => {}
                 }
             }
             WriteState::Vacant { since, why } => {

@@ -103,6 +103,8 @@ pub enum Hold {
         /// On which timeline.
         timeline: Timeline,
     },
+    /// It is about to step down, as planned: what runs ends there, what comes waits for its successor.
+    SteppingDown,
     /// With `store = "none"`: the answers name nobody.
     Undecided(String),
 }
@@ -118,6 +120,7 @@ impl fmt::Display for Hold {
             Self::Contradicted { by, timeline } => {
                 write!(f, "{by} takes writes on the higher timeline {timeline}")
             }
+            Self::SteppingDown => f.write_str("it is about to step down, as planned"),
             Self::Undecided(why) => f.write_str(why),
         }
     }

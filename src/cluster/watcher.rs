@@ -25,7 +25,7 @@ use super::{
     topology::Topology,
 };
 use crate::{
-    clock::{Clock, Moment},
+    clock::{Clock, Moment, wall_time},
     net::{Address, Dial},
 };
 
@@ -177,7 +177,7 @@ impl Watcher {
             let wait = self.until_due();
             let fact = tokio::select! {
                 biased;
-                event = Sources::store_event(&mut from.store) => Fact::Store(event),
+                event = Sources::store_event(&mut from.store) => Fact::Store(self.dated(event)),
                 Some(fact) = from.probes.recv() => fact,
                 suspicion = from.suspicions.recv() => match suspicion {
                     Some(suspicion) => suspicion,
@@ -187,6 +187,16 @@ impl Watcher {
             };
             self.fold(&fact);
         }
+    }
+
+    /// What is scheduled by the wall clock is so by ours.
+    fn dated(&self, mut event: StoreEvent) -> StoreEvent {
+        if let StoreEvent::Read(snapshot) = &mut event {
+            let now = self.clock.now();
+            snapshot.switchover =
+                snapshot.switchover.take().map(|switchover| switchover.dated(now, wall_time()));
+        }
+        event
     }
 
     /// How long until something known runs out. Never longer than a probe's interval: the runtime's clock stands

@@ -52,8 +52,11 @@ pub(super) fn clusters(
         if let Some(source) = source {
             let (replicas, protocol) = (replicas.clone(), cluster.max_protocol_version);
             let proxy_header = cluster.server_proxy_protocol;
-            let cluster = Cluster { name: name.clone(), source, probe, replicas, protocol, proxy_header };
-            clusters.insert(name.clone(), cluster);
+            let switchover_hold_max = cluster.switchover_hold_max.0;
+            let name = name.clone();
+            let cluster =
+                Cluster { name, source, probe, replicas, switchover_hold_max, protocol, proxy_header };
+            clusters.insert(cluster.name.clone(), cluster);
         }
     }
     clusters
@@ -157,6 +160,7 @@ fn hosts(path: &str, keys: &ClusterKeys, reading: &mut Reading<'_>) -> Option<St
         "store_cert_file",
         "store_key_file",
         "store_reread_interval",
+        "switchover_hold_max",
     ] {
         if reading.is_written(&key(name)) {
             let place = reading.key_place(&key(name));

@@ -50,6 +50,10 @@ section! {
         /// How often the store is read again although its watch is silent. A silent watch proves nothing; each
         /// re-read renews the right to write, so it must stay well below Patroni's `ttl`.
         Restart store_reread_interval: Duration = "1s";
+        /// When the leader is about to step down as planned (Patroni's `/failover`, or its record says `stopping`), new
+        /// transactions wait for its successor, at most this long after each sign of it; those that run go on. If
+        /// nothing has come of it by then, or it was given up, they go on on the old leader. 0: they do not wait.
+        Restart switchover_hold_max: Delay = "10s";
         /// The newest version of the protocol that the servers are asked for. With 3.2 (PostgreSQL 18) they give cancel
         /// keys of 256 bits instead of 32; older PostgreSQL says that it has only 3.0, and that is spoken then. `"3.0"`
         /// is for a proxy in between that cannot negotiate. Clients may speak either, whatever the servers do.

@@ -26,6 +26,8 @@ pub struct Cluster {
     pub probe: Probe,
     /// Which replicas serve reads.
     pub replicas: Replicas,
+    /// How long new writes wait for a leader that is about to step down; may be zero.
+    pub switchover_hold_max: Duration,
     /// The newest version of the protocol that its servers are asked for.
     pub protocol: MaxProtocol,
     /// The header of the PROXY protocol that its servers are sent.

@@ -80,6 +80,7 @@ pub(super) fn start(
             authority,
             probe: probe_policy(cluster, approach(config, name, None)),
             reads: read_policy(cluster),
+            switchover_hold_max: cluster.switchover_hold_max,
         };
         let probe_login = policy.probe.login.clone();
         let published = publish.clone();

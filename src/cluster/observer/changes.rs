@@ -11,7 +11,8 @@ pub(super) fn describe(fact: &Fact) -> String {
     match fact {
         Fact::Store(StoreEvent::Read(snapshot)) => match &snapshot.leader {
             Some(key) => {
-                format!("store at revision {}: {} holds the leader key", snapshot.revision, key.member)
+                let asked = snapshot.switchover.as_ref().map_or("", |_| ", a change of leader is asked for");
+                format!("store at revision {}: {} holds the leader key{asked}", snapshot.revision, key.member)
             }
             None => format!("store at revision {}: nobody holds the leader key", snapshot.revision),
         },

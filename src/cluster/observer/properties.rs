@@ -184,7 +184,7 @@ impl Witness {
             members: NAMES[..listed].iter().map(record).collect(),
             settings: ClusterSettings::default(),
             sync_standbys: Vec::new(),
-            switchover_pending: false,
+            switchover: None,
         }
     }
 

@@ -7,6 +7,7 @@ mod leader;
 mod no_store;
 mod reads;
 mod rights;
+mod switchover;
 
 /// A healthy cluster with n1 as leader, n2 and n3 reading, at 110 ms.
 const HEALTHY: &str = "

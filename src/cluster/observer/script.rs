@@ -5,6 +5,8 @@
 //! 0    store n1@5                 the same by a watch event: no lease was asked for
 //! 0    store -                    nobody holds the key
 //! 0    list n1 n2 n3:stopped      the members of every later reading (n4:!lb is tagged, n5:@x moved to host x)
+//! 0    failover n1@7 5000         every later reading has a switchover of n1, written at revision 7 and due at 5000;
+//!                                 `@7`: of whoever leads; `-`: there is none
 //! 10   probe n1 5 w 1 1000        asked at 5: takes writes, timeline 1, position 1000
 //! 10   probe n2 5 r 1 900 gone    asked at 5: in recovery, timeline 1, has replayed 900, WAL receiver gone | idle
 //! 10   probe n3 5 refused         or timeout, starting, auth; `sys=8` at the end: another system identifier
@@ -26,7 +28,7 @@ use crate::{
         fact::{Fact, ProbeFailure, ProbeOutcome, ProbeReading, ProbedRole, Receiver, Standby},
         ids::{Lsn, MemberName},
         policy::{Authority, ObserverPolicy, ReadPolicy},
-        store::{ClusterSettings, LeaderKey, MemberRecord, StoreEvent, StoreSnapshot},
+        store::{ClusterSettings, Due, LeaderKey, MemberRecord, StoreEvent, StoreSnapshot, Switchover},
         topology::{Topology, WriteState},
     },
     net::Address,
@@ -36,7 +38,8 @@ pub(super) fn ms(ms: u64) -> Moment {
     Moment::from_nanos(1_000_000_000 + ms * 1_000_000)
 }
 
-/// Interval 500 ms, timeout 1 s (an answer counts for 1750 ms), bounds 1000 bytes and 1 s, grace 10 s.
+/// Interval 500 ms, timeout 1 s (an answer counts for 1750 ms), bounds 1000 bytes and 1 s, grace 10 s; a switchover
+/// holds writes for 3 s.
 pub(super) fn policy(authority: Authority) -> ObserverPolicy {
     ObserverPolicy {
         authority,
@@ -47,6 +50,7 @@ pub(super) fn policy(authority: Authority) -> ObserverPolicy {
             lag_time_max: Duration::from_secs(1),
             no_leader_grace: Duration::from_secs(10),
         },
+        switchover_hold_max: Duration::from_secs(3),
     }
 }
 
@@ -58,6 +62,7 @@ pub(super) fn hosts(names: &[&str]) -> Authority {
 pub(super) struct Script {
     pub(super) observer: Observer,
     listed: Vec<MemberRecord>,
+    switchover: Option<Switchover>,
     revision: u64,
     by_hosts: bool,
 }
@@ -67,7 +72,7 @@ impl Script {
         let by_hosts = authority != Authority::Store;
         let observer = Observer::new(policy(authority), ms(0));
         let listed = ["n1", "n2", "n3"].map(record).to_vec();
-        Self { observer, listed, revision: 100, by_hosts }
+        Self { observer, listed, switchover: None, revision: 100, by_hosts }
     }
 
     /// Runs a script, line by line.
@@ -91,6 +96,14 @@ impl Script {
         Some(match words {
             ["list", members @ ..] => {
                 self.listed = members.iter().map(|word| record(word)).collect();
+                return None;
+            }
+            ["failover", text, due @ ..] => {
+                self.switchover = text.split_once('@').map(|(from, revision)| Switchover {
+                    revision: revision.parse().unwrap(),
+                    from: Some(from).filter(|from| !from.is_empty()).map(MemberName::from),
+                    due: due.first().map_or(Due::Now, |at| Due::At(ms(at.parse().unwrap()))),
+                });
                 return None;
             }
             ["store", leader, right @ ..] => {
@@ -134,7 +147,7 @@ impl Script {
             members: self.listed.clone(),
             settings: ClusterSettings::default(),
             sync_standbys: Vec::new(),
-            switchover_pending: false,
+            switchover: self.switchover.clone(),
         }
     }
 

@@ -52,9 +52,10 @@ impl Observer {
         if answer.asked_at < named.seen_at {
             return Some(Hold::Renamed);
         }
-        let hearing = self.hearing(now);
-        let (by, timeline) = hearing.contradiction(&term.member, term.timeline)?;
-        Some(Hold::Contradicted { by: by.clone(), timeline })
+        if let Some((by, timeline)) = self.hearing(now).contradiction(&term.member, term.timeline) {
+            return Some(Hold::Contradicted { by: by.clone(), timeline });
+        }
+        self.stepping_down().filter(|until| now < *until).map(|_| Hold::SteppingDown)
     }
 
     /// Held since now, or since it was held for the same kind of reason; a newer suspicion counts anew.

@@ -192,7 +192,13 @@ impl Bench {
             Authority::Store => Some(Box::new(Scripted(script, Arc::clone(&hurried)))),
             Authority::Hosts(_) => None,
         };
-        let policy = ClusterPolicy { name: "test".into(), authority, probe, reads };
+        let policy = ClusterPolicy {
+            name: "test".into(),
+            authority,
+            probe,
+            reads,
+            switchover_hold_max: Duration::from_secs(10),
+        };
         let (sink, doors) = (Arc::clone(&published), Arc::clone(&open_until));
         let fence = Arc::new(Fence::closed());
         let seen = Arc::clone(&fence);
@@ -230,7 +236,7 @@ impl Bench {
             members: ["n1", "n2"].map(record).to_vec(),
             settings: ClusterSettings::default(),
             sync_standbys: Vec::new(),
-            switchover_pending: false,
+            switchover: None,
         };
         self.store.send(StoreEvent::Read(snapshot)).await.unwrap();
     }
