@@ -3,9 +3,18 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use pgsteer_testkit::{Options, Result, now, scenario};
+use pgsteer_testkit::{Kind, Options, Report, Result, eventually, now, scenario};
 
-use crate::outcome::{ADDED, told_the_truth, watch};
+use crate::outcome::{ADDED, PATRONI, told_the_truth, watch};
+
+/// No transaction of these clients takes as long as Patroni needs from the announcement to stopping PostgreSQL, so none
+/// may hear of the switchover. (Readers wait for a replica of the new timeline, which is Patroni's affair.)
+pub(crate) fn nobody_noticed(report: &Report) -> Result {
+    let noticed: Vec<_> = report.failures.iter().filter(|failure| failure.kind != Kind::Read).collect();
+    ensure!(noticed.is_empty(), "clients were told of a planned switchover: {noticed:?}");
+    ensure!(report.partings.is_empty(), "clients lost their connections: {:?}", report.partings);
+    Ok(())
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_planned_switchover() -> Result {
@@ -14,8 +23,33 @@ async fn a_planned_switchover() -> Result {
         let asked = now();
         stage.cluster.switchover().await?;
         let change = watched.changes_leader(asked, ADDED).await?;
-        watched.end_after(stage, &change).await?;
-        Ok(())
+        nobody_noticed(&watched.end_after(stage, &change).await?)
+    })
+    .await
+}
+
+/// Patroni finds nobody to take over and clears the request; until then new transactions wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switchover_that_patroni_gives_up() -> Result {
+    scenario(Options::default(), async |stage| {
+        let watched = watch(stage).await?;
+        let old = watched.old.clone();
+        let key = format!("/service/{}/failover", stage.cluster.options.scope);
+        let asked = now();
+        stage.cluster.etcd.put(&key, &format!(r#"{{"leader":"{old}","member":"node9"}}"#)).await?;
+        eventually("new transactions are held", PATRONI, async || {
+            stage.proxy.log().contains("about to step down").then_some(())
+        })
+        .await?;
+        watched.writes_resume(now()).await?;
+        let report = watched.end(stage, &old, asked).await?;
+        let gap = report.longest_write_gap(asked);
+        ensure!(
+            gap < Duration::from_secs(8),
+            "no write for {gap:?}: that is the bound and not Patroni's word"
+        );
+        told_the_truth(&report)?;
+        nobody_noticed(&report)
     })
     .await
 }
@@ -38,7 +72,9 @@ async fn ten_switchovers_in_a_row() -> Result {
         added.sort();
         println!("added by pgsteer, sorted: {added:?}");
         let new = watched.old.clone();
-        told_the_truth(&watched.end(stage, &new, begun).await?)?;
+        let report = watched.end(stage, &new, begun).await?;
+        told_the_truth(&report)?;
+        nobody_noticed(&report)?;
         ensure!(added[4] <= Duration::from_millis(100), "the median is {:?}", added[4]);
         Ok(())
     })
