@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
+use super::rest::PatroniRest;
 use crate::{net::Address, server::ServerLogin};
 
 /// How a cluster is watched.
@@ -17,6 +18,8 @@ pub struct ClusterPolicy {
     pub probe: ProbePolicy,
     /// When a replica may serve reads.
     pub reads: ReadPolicy,
+    /// How Patroni's REST API is reached; `None` where there is no Patroni.
+    pub rest: Option<Arc<PatroniRest>>,
     /// How long new writes wait for a leader that is about to step down (`switchover_hold_max`); zero: not at all.
     pub switchover_hold_max: Duration,
 }

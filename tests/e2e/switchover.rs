@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use pgsteer_testkit::{Kind, Options, Report, Result, eventually, now, scenario};
+use pgsteer_testkit::{Kind, Login, Options, Report, Result, eventually, now, scenario, scenario_with};
 
 use crate::outcome::{ADDED, PATRONI, told_the_truth, watch};
 
@@ -50,6 +50,54 @@ async fn a_switchover_that_patroni_gives_up() -> Result {
         );
         told_the_truth(&report)?;
         nobody_noticed(&report)
+    })
+    .await
+}
+
+const TOKEN: &str = "[http]\ntoken = 'an operator and nobody else'";
+
+/// `pgsteer switchover`, from the checkpoint ahead to the new leader.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_pgsteer_itself() -> Result {
+    scenario_with(Options::default(), TOKEN, async |stage| {
+        let granting = stage.cluster.leader().await?.superuser().await?;
+        granting.batch_execute(&format!("GRANT pg_checkpoint TO {}", Login::MONITORING.user)).await?;
+        let watched = watch(stage).await?;
+        let asked = now();
+        let said = stage.proxy.command(&["switchover"], PATRONI).await?;
+        let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+        println!("{out}{err}");
+        ensure!(said.status.success(), "{out}{err}");
+        for step in ["the leader has checkpointed", "nothing runs on the leader any more", "takes writes"] {
+            ensure!(out.contains(step), "it did not say `{step}`: {out}");
+        }
+        let change = watched.changes_leader(asked, ADDED).await?;
+        let report = watched.end_after(stage, &change).await?;
+        nobody_noticed(&report)
+    })
+    .await
+}
+
+/// In synchronous mode Patroni refuses to hand over to an asynchronous standby.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_by_patroni_service_goes_on_with_the_old_leader() -> Result {
+    scenario_with(Options::default(), TOKEN, async |stage| {
+        let watched = watch(stage).await?;
+        let (old, candidate) = (watched.old.clone(), stage.cluster.async_standby().await?.name.clone());
+        let asked = now();
+        let said = stage.proxy.command(&["switchover", "--candidate", &candidate], PATRONI).await?;
+        let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+        println!("{out}{err}");
+        ensure!(!said.status.success() && err.contains("Patroni refused"), "{out}{err}");
+        ensure!(out.contains("no checkpoint ahead"), "{out}");
+        watched.writes_resume(now()).await?;
+        let report = watched.end(stage, &old, asked).await?;
+        let gap = report.longest_write_gap(asked);
+        ensure!(gap < Duration::from_secs(2), "no write for {gap:?}");
+        nobody_noticed(&report)?;
+        let unknown = stage.proxy.command(&["switchover", "--candidate", "node9"], PATRONI).await?;
+        ensure!(String::from_utf8_lossy(&unknown.stderr).contains("there is no member node9"));
+        Ok(())
     })
     .await
 }

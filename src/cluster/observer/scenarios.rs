@@ -3,8 +3,10 @@
 use super::script::{Script, hosts};
 use crate::cluster::policy::Authority;
 
+mod absent;
 mod leader;
 mod no_store;
+mod overrides;
 mod reads;
 mod rights;
 mod switchover;

@@ -10,6 +10,9 @@
 //! 10   probe n1 5 w 1 1000        asked at 5: takes writes, timeline 1, position 1000
 //! 10   probe n2 5 r 1 900 gone    asked at 5: in recovery, timeline 1, has replayed 900, WAL receiver gone | idle
 //! 10   probe n3 5 refused         or timeout, starting, auth; `sys=8` at the end: another system identifier
+//! 0    settings failsafe pause    every later reading has these modes of Patroni's
+//! 12   failsafe n1 10 active      asked at 10: its Patroni leads without the store | inactive
+//! 12   pin n1 | unpin | mark n1 drain | down | up | hold n1 5000 | release    an operator's orders
 //! 12   suspect n1
 //! 13   lost | nothing | tick
 //! = open n1 1 1                   timeline, epoch
@@ -25,11 +28,16 @@ use super::Observer;
 use crate::{
     clock::Moment,
     cluster::{
-        fact::{Fact, ProbeFailure, ProbeOutcome, ProbeReading, ProbedRole, Receiver, Standby},
+        fact::{
+            Command, Fact, FailsafeState, ProbeFailure, ProbeOutcome, ProbeReading, ProbedRole, Receiver,
+            Standby,
+        },
         ids::{Lsn, MemberName},
         policy::{Authority, ObserverPolicy, ReadPolicy},
-        store::{ClusterSettings, Due, LeaderKey, MemberRecord, StoreEvent, StoreSnapshot, Switchover},
-        topology::{Topology, WriteState},
+        store::{
+            ClusterSettings, Due, Failover, LeaderKey, MemberRecord, StoreEvent, StoreSnapshot, Switchover,
+        },
+        topology::{Mark, Topology, WriteState},
     },
     net::Address,
 };
@@ -63,6 +71,7 @@ pub(super) struct Script {
     pub(super) observer: Observer,
     listed: Vec<MemberRecord>,
     switchover: Option<Switchover>,
+    settings: ClusterSettings,
     revision: u64,
     by_hosts: bool,
 }
@@ -72,7 +81,8 @@ impl Script {
         let by_hosts = authority != Authority::Store;
         let observer = Observer::new(policy(authority), ms(0));
         let listed = ["n1", "n2", "n3"].map(record).to_vec();
-        Self { observer, listed, switchover: None, revision: 100, by_hosts }
+        let settings = ClusterSettings::default();
+        Self { observer, listed, switchover: None, settings, revision: 100, by_hosts }
     }
 
     /// Runs a script, line by line.
@@ -119,6 +129,31 @@ impl Script {
             ["lost"] => Fact::Store(StoreEvent::Lost { reason: "no answer".into() }),
             ["nothing"] => Fact::Store(StoreEvent::Nothing { found: "nothing under /service/x/".into() }),
             ["tick"] => Fact::Tick,
+            ["failsafe", member, asked_at, state] => Fact::Failsafe {
+                member: self.name(member),
+                asked_at: ms(asked_at.parse().unwrap()),
+                state: if *state == "active" { FailsafeState::Active } else { FailsafeState::Inactive },
+            },
+            ["pin", member] => Fact::Ordered(Command::Pin(Some(self.name(member)))),
+            ["unpin"] => Fact::Ordered(Command::Pin(None)),
+            ["mark", member, mark] => {
+                let mark = match *mark {
+                    "drain" => Some(Mark::Drain),
+                    "down" => Some(Mark::Down),
+                    _ => None,
+                };
+                Fact::Ordered(Command::Mark(self.name(member), mark))
+            }
+            ["hold", member, until] => {
+                Fact::Ordered(Command::Hold(Some((self.name(member), ms(until.parse().unwrap())))))
+            }
+            ["release"] => Fact::Ordered(Command::Hold(None)),
+            ["settings", words @ ..] => {
+                self.settings.failsafe_mode = words.contains(&"failsafe");
+                let paused = words.contains(&"pause");
+                self.settings.failover = if paused { Failover::Paused } else { Failover::Automatic };
+                return None;
+            }
             ["suspect", member] => Fact::Suspected { member: self.name(member), why: "broken".into() },
             ["probe", member, asked_at, outcome @ ..] => {
                 let host = member.split(':').next().unwrap();
@@ -145,7 +180,7 @@ impl Script {
                 right_until,
             }),
             members: self.listed.clone(),
-            settings: ClusterSettings::default(),
+            settings: self.settings.clone(),
             sync_standbys: Vec::new(),
             switchover: self.switchover.clone(),
         }

@@ -123,6 +123,8 @@ pub(super) struct MemberView {
     pub(super) answer: Option<Answer>,
     pub(super) suspected: Option<Suspicion>,
     pub(super) reads: ReadState,
+    /// Patroni's REST API there, as last heard.
+    pub(super) api_url: Option<String>,
 }
 
 /// An answer, and when it was asked for.
@@ -137,6 +139,7 @@ impl MemberView {
         Self {
             address,
             known_since: now,
+            api_url: record.as_ref().and_then(|record| record.api_url.clone()),
             record,
             gone_since: None,
             last: None,
@@ -223,6 +226,7 @@ pub(super) fn list_members(members: &mut Members, listed: Vec<MemberRecord>, now
     for record in listed {
         match members.get_mut(&record.name) {
             Some(view) if view.address == record.address => {
+                view.api_url = record.api_url.clone().or(view.api_url.take());
                 view.record = Some(record);
                 view.gone_since = None;
             }
