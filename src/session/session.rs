@@ -20,7 +20,7 @@ use super::{
     frontend::{Frontend, Opening, Sequences, UnnamedPolicy},
     outbox::Outbox,
     reading::Lexicon,
-    relay::{Cut, Relayed},
+    relay::Cut,
     routes::{Tenant, Way},
     split::Split,
 };
@@ -48,6 +48,9 @@ pub const WAIT_NOTICE_AFTER: Duration = Duration::from_secs(5);
 
 /// Bytes of further requests that are read from a client that waits.
 pub(super) const INBOX_BYTES_MAX: usize = 64 * 1024;
+
+/// Steps in one poll, before it is others' turn.
+const STEPS_MAX: u32 = 64;
 
 /// Everything about a client that is in.
 pub struct Session {
@@ -341,40 +344,37 @@ impl Session {
             self.settings_changed();
         }
     }
-
-    fn relaying(&mut self, mut exchange: Box<Exchange>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
-        self.hear_at_rest(&exchange);
-        match self.relay(&mut exchange, now, cx) {
-            Relayed::Settled => self.settled(exchange, now),
-            Relayed::Unequal => self.equalize(exchange, now),
-            Relayed::Forsaken(why) => {
-                if let Some(lease) = &exchange.lease {
-                    lease.pool().suspect(&format!("a connection that was free broke: {why}"));
-                }
-                self.give_back(exchange, Finish::Broken, now);
-                self.resume = !self.inbox.is_empty();
-                Flow::Again
-            }
-            Relayed::Blocked => {
-                self.phase = Phase::Relaying(exchange);
-                Flow::Wait
-            }
-            Relayed::Yield => {
-                cx.waker().wake_by_ref();
-                self.phase = Phase::Relaying(exchange);
-                Flow::Wait
-            }
-            Relayed::Cut(cut) => self.cut(exchange, cut, now),
-        }
-    }
 }
 
 mod ending;
 mod parting;
-mod polling;
+mod relaying;
 mod settling;
 mod splitting;
 mod waiting;
 
 use parting::Parting;
 use settling::Settling;
+
+impl Future for Session {
+    type Output = Ended;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Ended> {
+        let session = self.get_mut();
+        session.entry.tether.register(cx);
+        let now = session.context.clock.now();
+        for _ in 0..STEPS_MAX {
+            let flow = match session.entry.order() {
+                Order::None => session.step(now, cx),
+                order => session.obey(order, now, cx),
+            };
+            match flow {
+                Flow::Again => {}
+                Flow::Wait => return Poll::Pending,
+                Flow::End(ended) => return Poll::Ready(ended),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

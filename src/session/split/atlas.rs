@@ -144,7 +144,8 @@ impl Place {
 
     async fn ask(&self, request: Request, schema: &Schema) -> Result<(), String> {
         let clock = request.context.clock;
-        let mut granted = request.acquire(Start::Route).await.map_err(|error| error.to_string())?;
+        let mut granted =
+            request.acquire(Start::Route, Duration::ZERO).await.map_err(|error| error.to_string())?;
         let asked_at = clock.now();
         let generation = schema.generation();
         let server = granted.lease.server().ok_or("its server was given back")?;
