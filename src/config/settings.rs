@@ -6,7 +6,7 @@ use super::{
     Keys,
     auth_file::{AuthFile, SecretKind},
     function_name::FunctionName,
-    keys::{DatabaseKeys, Pool, Replicas},
+    keys::{DatabaseKeys, Pool, Replicas, UserKeys},
     listen_address::{FileMode, ListenAddress},
     network::Network,
     secret::Secret,
@@ -298,13 +298,15 @@ impl PoolSettings {
                 None if pool.map_unnamed_statements => UnnamedStatements::Mapped,
                 Some(false) | None => UnnamedStatements::PassedOn,
             },
-            split_route: user
-                .and_then(|u| u.split_route)
-                .or(database.and_then(|d| d.split_route))
-                .unwrap_or(SplitRoute::Auto),
+            split_route: split_route(database, user),
             rotation: if pool.rotate_servers { Rotation::On } else { Rotation::Off },
         }
     }
+}
+
+fn split_route(database: Option<&DatabaseKeys>, user: Option<&UserKeys>) -> SplitRoute {
+    let own = user.and_then(|user| user.split_route);
+    own.or(database.and_then(|database| database.split_route)).unwrap_or(SplitRoute::Auto)
 }
 
 /// Limits of the whole process.

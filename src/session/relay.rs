@@ -204,7 +204,7 @@ impl Session {
                 x.server_in = received.to_vec();
                 return Ok(true);
             }
-            Beginning::Refusal(why) => return self.returned(x, &received.to_vec(), output, why),
+            Beginning::Refusal(why) => return self.returned(x, received, output, why),
         }
         if !x.to_server.is_empty() {
             x.pipeline.forget_sequence();

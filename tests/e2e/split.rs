@@ -9,57 +9,57 @@ use tokio_postgres::SimpleQueryMessage;
 const SOON: Duration = Duration::from_secs(20);
 
 /// Who runs a statement says so by a function that is stable and asked of whoever runs it.
-const HERE: &str = "current_setting('transaction_read_only')";
+const HERE: &str = "current_setting('in_hot_standby')";
 
 /// What a statement's place is: it yields `on` on a replica and `off` on the leader.
 const PLACES: &[(&str, &str)] = &[
-    ("SELECT current_setting('transaction_read_only')", "on"),
-    ("(SELECT current_setting('transaction_read_only'))", "on"),
-    ("VALUES (current_setting('transaction_read_only'))", "on"),
+    ("SELECT current_setting('in_hot_standby')", "on"),
+    ("(SELECT current_setting('in_hot_standby'))", "on"),
+    ("VALUES (current_setting('in_hot_standby'))", "on"),
     ("TABLE here", "on"),
-    ("WITH a AS (SELECT current_setting('transaction_read_only') AS r) SELECT r FROM a", "on"),
+    ("WITH a AS (SELECT current_setting('in_hot_standby') AS r) SELECT r FROM a", "on"),
     ("SELECT stable_one()", "on"),
-    ("SELECT current_setting('transaction_read_only') FROM t WHERE a = 1", "on"),
+    ("SELECT current_setting('in_hot_standby') FROM t WHERE a = 1", "on"),
     ("/* pgsteer: read */ SELECT volatile_one()", "on"),
-    ("/* pgsteer: write */ SELECT current_setting('transaction_read_only')", "off"),
+    ("/* pgsteer: write */ SELECT current_setting('in_hot_standby')", "off"),
     // A function that may write, or that is not known; also behind a view, an operator, an aggregate, a column's notation.
-    ("SELECT nextval('s')::text, current_setting('transaction_read_only')", "off"),
+    ("SELECT nextval('s')::text, current_setting('in_hot_standby')", "off"),
     ("SELECT volatile_one()", "off"),
-    ("SELECT random()::text, current_setting('transaction_read_only')", "off"),
-    ("SELECT txid_current()::text, current_setting('transaction_read_only')", "off"),
+    ("SELECT random()::text, current_setting('in_hot_standby')", "off"),
+    ("SELECT txid_current()::text, current_setting('in_hot_standby')", "off"),
     ("SELECT r FROM counting", "off"),
     ("SELECT r FROM counting_too", "off"),
     ("SELECT 1 ### 2", "off"),
     ("SELECT gathered(a) FROM t", "off"),
-    ("SELECT (t).pick FROM t", "off"),
-    ("SELECT current_setting('transaction_read_only') FROM t LIMIT 1 FOR UPDATE", "off"),
-    ("SELECT current_setting('transaction_read_only') FROM t LIMIT 1 FOR KEY SHARE", "off"),
+    ("SELECT (t).pick FROM t LIMIT 1", "off"),
+    ("SELECT current_setting('in_hot_standby') FROM t LIMIT 1 FOR UPDATE", "off"),
+    ("SELECT current_setting('in_hot_standby') FROM t LIMIT 1 FOR KEY SHARE", "off"),
     (
-        "WITH w AS (INSERT INTO t VALUES (9) RETURNING a) SELECT current_setting('transaction_read_only') FROM w",
+        "WITH w AS (INSERT INTO t VALUES (9) RETURNING a) SELECT current_setting('in_hot_standby') FROM w",
         "off",
     ),
-    ("INSERT INTO t VALUES (7) RETURNING current_setting('transaction_read_only')", "off"),
-    ("SELECT current_setting('transaction_read_only') FROM fleeting", "off"),
+    ("INSERT INTO t VALUES (7) RETURNING current_setting('in_hot_standby')", "off"),
+    ("SELECT current_setting('in_hot_standby') FROM fleeting", "off"),
     ("SHOW transaction_read_only", "off"),
-    ("SELECT 1; SELECT current_setting('transaction_read_only')", "off"),
+    ("SELECT 1; SELECT current_setting('in_hot_standby')", "off"),
 ];
 
 const SCHEMA: &str = "
     CREATE TABLE t (a int); INSERT INTO t VALUES (1);
     CREATE SEQUENCE s;
     CREATE UNLOGGED TABLE fleeting (a int); INSERT INTO fleeting VALUES (1);
-    CREATE VIEW here AS SELECT current_setting('transaction_read_only') AS r;
-    CREATE VIEW counting AS SELECT nextval('s') AS n, current_setting('transaction_read_only') AS r;
+    CREATE VIEW here AS SELECT current_setting('in_hot_standby') AS r;
+    CREATE VIEW counting AS SELECT nextval('s') AS n, current_setting('in_hot_standby') AS r;
     CREATE VIEW counting_too AS SELECT r FROM counting;
-    CREATE FUNCTION stable_one() RETURNS text STABLE LANGUAGE sql AS $$SELECT current_setting('transaction_read_only')$$;
-    CREATE FUNCTION volatile_one() RETURNS text LANGUAGE sql AS $$SELECT current_setting('transaction_read_only')$$;
-    CREATE FUNCTION pick(t) RETURNS text LANGUAGE sql AS $$SELECT current_setting('transaction_read_only')$$;
-    CREATE FUNCTION odd(int, int) RETURNS text LANGUAGE sql AS $$SELECT current_setting('transaction_read_only')$$;
+    CREATE FUNCTION stable_one() RETURNS text STABLE LANGUAGE sql AS $$SELECT current_setting('in_hot_standby')$$;
+    CREATE FUNCTION volatile_one() RETURNS text LANGUAGE sql AS $$SELECT current_setting('in_hot_standby')$$;
+    CREATE FUNCTION pick(t) RETURNS text LANGUAGE sql AS $$SELECT current_setting('in_hot_standby')$$;
+    CREATE FUNCTION odd(int, int) RETURNS text LANGUAGE sql AS $$SELECT current_setting('in_hot_standby')$$;
     CREATE OPERATOR ### (LEFTARG = int, RIGHTARG = int, FUNCTION = odd);
-    CREATE FUNCTION gather(text, int) RETURNS text LANGUAGE sql AS $$SELECT current_setting('transaction_read_only')$$;
+    CREATE FUNCTION gather(text, int) RETURNS text LANGUAGE sql AS $$SELECT current_setting('in_hot_standby')$$;
     CREATE AGGREGATE gathered(int) (SFUNC = gather, STYPE = text);
     CREATE FUNCTION liar() RETURNS text STABLE LANGUAGE plpgsql
-        AS $$BEGIN PERFORM nextval('s'); RETURN current_setting('transaction_read_only'); END$$";
+        AS $$BEGIN PERFORM nextval('s'); RETURN current_setting('in_hot_standby'); END$$";
 
 /// The last column of the last row.
 async fn place(client: &Client, sql: &str) -> Result<String> {
@@ -97,14 +97,14 @@ async fn statements_go_where_they_belong() -> Result {
         let client = client(stage).await?;
         for (sql, expected) in PLACES {
             let ran = place(&client, sql).await?;
-            ensure!(ran == *expected, "{sql} ran where transaction_read_only is {ran}");
+            ensure!(ran == *expected, "{sql} ran where in_hot_standby is {ran}");
         }
         for (sql, expected) in PLACES.iter().filter(|(sql, _)| !sql.contains(';')) {
             let statement = client.prepare(sql).await.with_context(|| (*sql).to_owned())?;
             for _ in 0..3 {
                 let row = client.query_one(&statement, &[]).await.with_context(|| (*sql).to_owned())?;
                 let ran: &str = row.get(row.len() - 1);
-                ensure!(ran == *expected, "{sql}, prepared, ran where transaction_read_only is {ran}");
+                ensure!(ran == *expected, "{sql}, prepared, ran where in_hot_standby is {ran}");
             }
         }
         blocks_stay_where_they_began(&client).await?;
@@ -198,7 +198,7 @@ async fn reads_survive_their_replicas() -> Result {
     scenario(Options::default(), async |stage| {
         prepare(stage).await?;
         let client = client(stage).await?;
-        let slow = "/* pgsteer: read */ SELECT pg_sleep(2), current_setting('transaction_read_only')";
+        let slow = "/* pgsteer: read */ SELECT pg_sleep(2), current_setting('in_hot_standby')";
         let names: Vec<String> =
             stage.cluster.replicas().await?.iter().map(|node| node.name.clone()).collect();
         for name in &names {
@@ -215,7 +215,7 @@ async fn reads_survive_their_replicas() -> Result {
             let (ran, killed) = tokio::join!(running, kill);
             killed?;
             let ran = ran.with_context(|| format!("while {name} died"))?;
-            println!("{name} died; the statement ran where transaction_read_only is {ran}");
+            println!("{name} died; the statement ran where in_hot_standby is {ran}");
         }
         // None is left: the leader reads, and writes as ever.
         ensure!(here(&client).await? == "off", "who else should it have been?");

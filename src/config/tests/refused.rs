@@ -143,6 +143,10 @@ fn keys_that_contradict_each_other_are_refused() {
             "10:12: `password` is set without `user`; add the user it belongs to",
         ),
         (
+            "[[listen]]\naddress = \"[::1]:1\"\nroute = \"split\"\npool_mode = \"session\"",
+            "13:13: `route = \"split\"` splits nothing with `pool_mode = \"session\"`; use pool_mode = \"transaction\", or route = \"write\"",
+        ),
+        (
             "[[listen]]\naddress = \"127.0.0.1:6432\"\nroute = \"read\"",
             "11:11: 127.0.0.1:6432 is already used by another [[listen]]",
         ),

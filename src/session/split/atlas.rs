@@ -93,15 +93,14 @@ impl Place {
     /// Whether this holds at `now`, in this generation of the schema.
     #[inline]
     pub fn holds(lore: &Lore, schema: &Schema, now: Moment) -> bool {
-        schema.generation() == Some(lore.generation) && now.since(lore.asked_at) < BELIEVED_MAX
+        schema.ended() == lore.generation && now.since(lore.asked_at) < BELIEVED_MAX
     }
 
     /// Whether it should be learnt anew, which the caller then does.
     #[inline]
     pub fn must_ask(&self, lore: Option<&Lore>, schema: &Schema, now: Moment) -> bool {
-        let is_fresh = |lore: &Lore| {
-            now.since(lore.asked_at) < REFRESH_AFTER && schema.generation() == Some(lore.generation)
-        };
+        let is_fresh =
+            |lore: &Lore| now.since(lore.asked_at) < REFRESH_AFTER && schema.ended() == lore.generation;
         !lore.is_some_and(is_fresh) && self.may_ask(now)
     }
 
@@ -147,7 +146,7 @@ impl Place {
         let mut granted =
             request.acquire(Start::Route, Duration::ZERO).await.map_err(|error| error.to_string())?;
         let asked_at = clock.now();
-        let generation = schema.generation();
+        let generation = schema.ended();
         let server = granted.lease.server().ok_or("its server was given back")?;
         let answer = tokio::time::timeout(ANSWER_MAX, ask(&mut server.conn.stream, &[QUESTION])).await;
         let told = answer.map_err(|_| "no answer in time".to_owned())?.map_err(|error| error.to_string())?;
@@ -157,8 +156,6 @@ impl Place {
         if let Some((_, error)) = told.refused.first() {
             return Err(error.to_string());
         }
-        // A change is under way: soon again.
-        let Some(generation) = generation else { return Ok(()) };
         let lore = Lore::learn(&told, self.number(), asked_at, generation).ok_or("the answer is odd")?;
         self.lore.rcu(|before| {
             Some(Arc::new(match before {
