@@ -10,11 +10,13 @@ use crate::{
     server::conn::{Hygiene, ServerConn},
     session::{ears, frontend::Frontend, tenancy::Tenancy},
     wire::{
+        description::DESCRIPTION_BYTES_MAX,
         frame::{HEADER_BYTES, Header, Malformed, cstr},
         parameters::Parameters,
         pipeline::{Followed, OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
         splice::Splice,
         state::Carried,
+        statements::Catalog,
     },
 };
 
@@ -103,6 +105,8 @@ pub struct ClientSide<'a> {
     pub heard: Option<&'a BTreeSet<Box<[u8]>>>,
     /// The client that had this server process last, by the process id that it was told.
     pub client_of: ClientOf<'a>,
+    /// All statements.
+    pub catalog: &'a Catalog,
 }
 
 impl Backend {
@@ -147,7 +151,7 @@ impl Backend {
             let left = splice.rest();
             let Some(header) = Header::read(left)? else { break };
             if pipeline.keeps_sequence() {
-                match refused(header, left, pipeline, client)? {
+                match refused(header, left, pipeline, conn, client)? {
                     Refusal::Unclear => break,
                     Refusal::Refused(bytes) => {
                         splice.skip(bytes);
@@ -156,8 +160,10 @@ impl Backend {
                     Refusal::Aside | Refusal::None => {}
                 }
             }
-            let understood =
-                matches!(header.tag, b'Z' | b'S' | b'E' | b'C' | b'A') && header.total <= WHOLE_BYTES_MAX;
+            let describes = described::describes(header, pipeline);
+            let understood = (describes && header.total <= DESCRIPTION_BYTES_MAX)
+                || (matches!(header.tag, b'Z' | b'S' | b'E' | b'C' | b'A')
+                    && header.total <= WHOLE_BYTES_MAX);
             if understood && left.len() < header.total {
                 break;
             }
@@ -168,6 +174,11 @@ impl Backend {
                 self.rest = Rest::Skip(header.total - message.len());
                 continue;
             }
+            if describes {
+                described::note(header, message, pipeline, conn, client);
+            } else if header.tag == b'N' {
+                described::remarked(pipeline, client);
+            }
             let status = if header.tag == b'Z' { message.get(HEADER_BYTES).copied() } else { None };
             let ClientSide { frontend, tenancy, .. } = client;
             let mut undo = |undo: Undo| frontend.undo(undo, conn, tenancy);
@@ -176,7 +187,7 @@ impl Backend {
             match header.tag {
                 b'Z' | b'E' | b'C' if passage == Passage::Swallow => {}
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
-                b'E' => self.failed(message, client),
+                b'E' => self.failed(message, &passage, conn, client),
                 b'S' if understood => {
                     progress.settings_changed |= setting(message, conn, client);
                 }
@@ -194,6 +205,8 @@ impl Backend {
             let statements = &client.frontend.statements;
             if passage == Passage::Pass && header.tag == b'A' && understood {
                 notify(message, client, splice.insert());
+            } else if let Passage::Instead(refusal) = passage {
+                refusal.encode(splice.insert());
             } else if let Some(name) = naming::clients_name(&passage, message, pipeline, statements) {
                 naming::rename(message, &name, splice.insert());
             } else if passage != Passage::Swallow {
@@ -207,8 +220,21 @@ impl Backend {
         Ok(Received { taken: splice.taken(), bytes: splice.finish(), progress })
     }
 
-    fn failed(&mut self, message: &[u8], client: &mut ClientSide<'_>) {
+    fn failed(
+        &mut self,
+        message: &[u8],
+        passage: &Passage,
+        conn: &mut ServerConn,
+        client: &mut ClientSide<'_>,
+    ) {
         client.tenancy.failed();
+        if let Passage::Name(serial) = passage {
+            let frontend = &client.frontend;
+            let statement = if *serial == 0 { frontend.stand_in() } else { frontend.statements.of(*serial) };
+            if let Some(statement) = statement {
+                described::refused(message, *serial, statement, conn, client.catalog);
+            }
+        }
         if is_fatal(message) {
             self.last_word = LastWord::Said;
         }
@@ -249,16 +275,13 @@ fn refused(
     header: Header,
     left: &[u8],
     pipeline: &mut Pipeline,
-    client: &ClientSide<'_>,
+    conn: &mut ServerConn,
+    client: &mut ClientSide<'_>,
 ) -> Result<Refusal, Malformed> {
     let refusal = refusal::read(header, left)?;
     match refusal {
         Refusal::Unclear | Refusal::Aside => return Ok(refusal),
-        Refusal::Refused(_)
-            if client.frontend.stand_in().is_some_and(|statement| pipeline.send_again(statement)) =>
-        {
-            return Ok(refusal);
-        }
+        Refusal::Refused(_) if described::tries_again(pipeline, conn, client) => return Ok(refusal),
         Refusal::Refused(_) | Refusal::None => {}
     }
     pipeline.forget_sequence();
@@ -359,6 +382,7 @@ const fn own_answer(answer: OwnAnswer) -> &'static [u8] {
     }
 }
 
+mod described;
 mod naming;
 mod refusal;
 
