@@ -13,7 +13,7 @@ use crate::{
         description::DESCRIPTION_BYTES_MAX,
         frame::{HEADER_BYTES, Header, Malformed, cstr},
         parameters::Parameters,
-        pipeline::{Followed, OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
+        pipeline::{OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
         splice::Splice,
         state::Carried,
         statements::Catalog,
@@ -174,16 +174,11 @@ impl Backend {
                 self.rest = Rest::Skip(header.total - message.len());
                 continue;
             }
-            if describes {
+            if describes || header.tag == b'N' {
                 described::note(header, message, pipeline, conn, client);
-            } else if header.tag == b'N' {
-                described::remarked(pipeline, client);
             }
-            let status = if header.tag == b'Z' { message.get(HEADER_BYTES).copied() } else { None };
-            let ClientSide { frontend, tenancy, .. } = client;
-            let mut undo = |undo: Undo| frontend.undo(undo, conn, tenancy);
             let last = pipeline.len() == 1;
-            let passage = pipeline.received(header.tag, status, &mut undo)?;
+            let passage = received(header.tag, message, conn, pipeline, client)?;
             match header.tag {
                 b'Z' | b'E' | b'C' if passage == Passage::Swallow => {}
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
@@ -202,20 +197,14 @@ impl Backend {
                 client.tenancy.answered(pipeline.is_in_sequence());
             }
             let remaining = header.total - message.len();
-            let statements = &client.frontend.statements;
-            if passage == Passage::Pass && header.tag == b'A' && understood {
-                notify(message, client, splice.insert());
-            } else if let Passage::Instead(refusal) = passage {
-                refusal.encode(splice.insert());
-            } else if let Some(name) = naming::clients_name(&passage, message, pipeline, statements) {
-                naming::rename(message, &name, splice.insert());
-            } else if passage != Passage::Swallow {
+            let as_it_is = passage == Passage::Pass && !(header.tag == b'A' && understood);
+            self.rest = if as_it_is || !replace(message, &passage, pipeline, client, &mut splice) {
                 splice.pass(message.len());
-                self.rest = Rest::Pass(remaining);
-                continue;
-            }
-            splice.skip(message.len());
-            self.rest = Rest::Skip(remaining);
+                Rest::Pass(remaining)
+            } else {
+                splice.skip(message.len());
+                Rest::Skip(remaining)
+            };
         }
         Ok(Received { taken: splice.taken(), bytes: splice.finish(), progress })
     }
@@ -257,6 +246,43 @@ impl Backend {
             self.rest = Rest::None;
         }
     }
+}
+
+/// What becomes of a message; what it shows not to have been carried out is taken back.
+#[inline]
+fn received(
+    tag: u8,
+    message: &[u8],
+    conn: &mut ServerConn,
+    pipeline: &mut Pipeline,
+    client: &mut ClientSide<'_>,
+) -> Result<Passage, Unexpected> {
+    let status = if tag == b'Z' { message.get(HEADER_BYTES).copied() } else { None };
+    let ClientSide { frontend, tenancy, .. } = client;
+    pipeline.received(tag, status, &mut |undo: Undo| frontend.undo(undo, conn, tenancy))
+}
+
+/// Puts what the client is told in the place of a message, if it is not told the message itself; whether that is so.
+fn replace(
+    message: &[u8],
+    passage: &Passage,
+    pipeline: &Pipeline,
+    client: &ClientSide<'_>,
+    splice: &mut Splice<'_>,
+) -> bool {
+    match passage {
+        Passage::Swallow => {}
+        Passage::Pass => notify(message, client, splice.insert()),
+        Passage::Instead(refusal) => refusal.encode(splice.insert()),
+        Passage::Name(_) | Passage::NameTwice(_) => {
+            let statements = &client.frontend.statements;
+            let Some(name) = naming::clients_name(passage, message, pipeline, statements) else {
+                return false;
+            };
+            naming::rename(message, &name, splice.insert());
+        }
+    }
+    true
 }
 
 /// NotificationResponse: a client that hears the channel by other ways is not told twice, and process ids are those that
@@ -315,52 +341,6 @@ fn ready(
     }
 }
 
-/// The client has put settings back to what they were at *its* start, which the server, started by us, does not
-/// know: it gets them with its next server, and is told so here.
-fn reset_settings(reset: Followed, client: &mut ClientSide<'_>) -> Vec<u8> {
-    let start = client.reset_values;
-    let known = client.parameters.clone();
-    match reset {
-        Followed::AllReset => *client.parameters = start.clone(),
-        Followed::Reset(place) => Arc::make_mut(client.parameters).reset(usize::from(place), start),
-        Followed::Kept | Followed::Changed => {}
-    }
-    known.status_of_difference(client.parameters)
-}
-
-/// ParameterStatus: what the server reports is what the client has from now on, here and elsewhere.
-fn setting(message: &[u8], conn: &mut ServerConn, client: &mut ClientSide<'_>) -> bool {
-    let alike = Arc::ptr_eq(&conn.parameters, client.parameters);
-    if !conn.reported(&message[HEADER_BYTES..]) {
-        return false;
-    }
-    if alike {
-        *client.parameters = conn.parameters.clone();
-    } else if let Some((name, value)) = crate::server::conn::parameter(&message[HEADER_BYTES..]) {
-        Arc::make_mut(client.parameters).set(name, value);
-    }
-    client.tenancy.reported();
-    true
-}
-
-/// CommandComplete of a statement that discards.
-fn command_tag(body: &[u8], conn: &mut ServerConn, client: &mut ClientSide<'_>) {
-    let tag = body.strip_suffix(b"\0").unwrap_or(body);
-    match tag {
-        b"DISCARD ALL" => {
-            client.frontend.discarded();
-            client.tenancy.discarded();
-            *client.state = Carried::NOTHING;
-            conn.discarded();
-        }
-        b"DEALLOCATE ALL" => {
-            client.frontend.discarded();
-            conn.statements.clear();
-        }
-        _ => {}
-    }
-}
-
 /// Whether an ErrorResponse ends the session (documentation, "Error and Notice Message Fields": V is never
 /// translated).
 fn is_fatal(message: &[u8]) -> bool {
@@ -385,8 +365,10 @@ const fn own_answer(answer: OwnAnswer) -> &'static [u8] {
 mod described;
 mod naming;
 mod refusal;
+mod settings;
 
 use refusal::Refusal;
+use settings::{command_tag, reset_settings, setting};
 
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ pub(super) fn describes(header: Header, pipeline: &Pipeline) -> bool {
     matches!(header.tag, b't' | b'T' | b'n') && pipeline.described().is_some()
 }
 
-/// The server describes a statement. Where it yields something else than clients were told, it is not used there; nor where
+/// The server describes a statement, or has a remark on it. Where it yields something else than clients were told, it is not used there; nor where
 /// the description is too long to be true.
 #[cold]
 pub(super) fn note(
@@ -30,6 +30,10 @@ pub(super) fn note(
     conn: &mut ServerConn,
     client: &mut ClientSide<'_>,
 ) {
+    if header.tag == b'N' {
+        remarked(pipeline, client);
+        return;
+    }
     let Some((statement, whom)) = pipeline.described() else { return };
     let body = message.get(HEADER_BYTES..header.total);
     if header.tag == b't' {
@@ -69,8 +73,7 @@ pub(super) fn refused(
 }
 
 /// The statement that a server has parsed with something to say of it is not shared: others are to hear that, too.
-#[cold]
-pub(super) fn remarked(pipeline: &Pipeline, client: &ClientSide<'_>) {
+fn remarked(pipeline: &Pipeline, client: &ClientSide<'_>) {
     let statement = match pipeline.parses() {
         Some(b"") => client.frontend.stand_in(),
         Some(name) => client.frontend.statements.get(name).map(|named| &named.statement),
