@@ -1,12 +1,13 @@
-//! The little HTTP server: GET and HEAD of four pages, bounded in connections, bytes and time.
+//! The little HTTP server: GET and HEAD of four pages, and POST of orders by whoever shows the token; bounded in connections,
+//! bytes and time.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Body, Bytes},
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
@@ -15,7 +16,7 @@ use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{
-    gather, leader,
+    gather, leader, orders,
     ready::readiness,
     seats::{Evicted, Seat, Seats},
     view::View,
@@ -65,11 +66,12 @@ pub async fn serve(listener: TcpListener, view: Arc<View>) {
 }
 
 async fn serve_connection(stream: TcpStream, view: Arc<View>, seat: Seat, evicted: Evicted) {
+    let peer = stream.peer_addr().ok();
     let seat = &seat;
     let service = service_fn(move |request| {
         seat.heard();
         let view = view.clone();
-        async move { Ok::<_, Infallible>(answer(view, &request).await) }
+        async move { Ok::<_, Infallible>(answer(view, &request, peer).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -88,9 +90,19 @@ async fn serve_connection(stream: TcpStream, view: Arc<View>, seat: Seat, evicte
     }
 }
 
-async fn answer<B: Body>(view: Arc<View>, request: &Request<B>) -> Answer {
+async fn answer<B: Body>(view: Arc<View>, request: &Request<B>, peer: Option<SocketAddr>) -> Answer {
+    if let Some(kind) = orders::kind(request.method(), request.uri().path()) {
+        let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let query = request.uri().query().unwrap_or_default();
+        let from = peer.map_or_else(|| "somebody".to_owned(), |peer| peer.to_string());
+        return match orders::obey(&view, kind, query, token, &from) {
+            Ok(done) => json(StatusCode::OK, &done),
+            Err(refusal) => text(refusal.status, format!("{}\n", refusal.why)),
+        };
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
+        let mut refusal =
+            text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here, and POST of orders\n");
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refusal;
     }
@@ -103,7 +115,10 @@ async fn answer<B: Body>(view: Arc<View>, request: &Request<B>) -> Answer {
         "/ready" => ready(&view, &query),
         "/leader" => elsewhere(move || leaders(&view, &query)).await,
         "/metrics" => elsewhere(move || page(StatusCode::OK, MEDIA_TYPE, gather::page(&view))).await,
-        _ => text(StatusCode::NOT_FOUND, "nothing here; there are /metrics /health /ready /leader\n"),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "nothing here; there are /metrics /health /ready /leader, and orders by POST\n",
+        ),
     }
 }
 

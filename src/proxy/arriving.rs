@@ -35,8 +35,18 @@ pub(super) async fn arrive(app: &Arc<App>, door: &Door, stream: Stream, peer: Pe
             return None;
         }
     };
+    if *app.stopping.borrow() {
+        app.events.login_failures.count(["admission", SqlState::CANNOT_CONNECT_NOW.as_str()]);
+        arrival.refuse(&shutting_down()).await;
+        return None;
+    }
     let left = limit.saturating_sub(app.clock.now().since(began));
     log_in(app, door, arrival, left).await
+}
+
+/// What a client hears that comes too late. libpq then tries the next of its hosts (57P03).
+pub(super) fn shutting_down() -> PgError {
+    PgError::fatal(SqlState::CANNOT_CONNECT_NOW, "pgsteer is shutting down")
 }
 
 /// There is no place for another that logs in: a cancel request is carried out all the same, a client is told.

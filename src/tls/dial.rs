@@ -146,6 +146,15 @@ impl Connector {
     }
 }
 
+impl Connector {
+    /// The same for another protocol inside (ALPN, RFC 7301).
+    pub fn speaking(&self, protocol: &[u8]) -> Self {
+        let mut config = (*self.0).clone();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Self(Arc::new(config))
+    }
+}
+
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Connector")

@@ -4,6 +4,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod orders;
 mod proxy;
 mod slow;
 
@@ -34,6 +35,7 @@ async fn http_shows_what_happens() {
     slow::silent_clients_keep_no_probe_waiting(&proxy).await;
     clients_are_counted(&proxy).await;
     the_topology_is_shown(&proxy, &server).await;
+    orders::orders_are_obeyed(&proxy).await;
     reloads_are_counted(&proxy).await;
     an_outage_is_shown(&proxy, &server).await;
     nothing_secret_is_told(&proxy).await;

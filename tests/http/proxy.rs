@@ -23,6 +23,8 @@ pub(super) const PASSWORD: &str = "correct horse";
 pub(super) const STRANGE: &str = "a\"b\\c\\\\d\ne,{f}=";
 /// Appears in a statement, and so must appear nowhere else.
 pub(super) const MARKER: &str = "marker_7f3a91";
+/// What an operator shows.
+pub(super) const TOKEN: &str = "token_of_24_characters__";
 pub(super) const SOON: Duration = Duration::from_secs(20);
 
 /// A running pgsteer, gone when dropped.
@@ -137,6 +139,7 @@ pub(super) fn config(server: &Postgres, port: u16, http: &str) -> String {
         auth_file = "users.txt"
         [http]
         address = {http}
+        token = "{TOKEN}"
         [runtime]
         workers = 2
         "#,
