@@ -142,7 +142,7 @@ metrics! {
     SERVERS_OPENED: Counter "pgsteer_server_connections_opened_total" ["cluster", "member"];
     /// Server connections closed, for whatever reason.
     SERVERS_CLOSED: Counter "pgsteer_server_connections_closed_total" ["cluster", "member"];
-    /// Server connections that could not be opened, by cause (unreachable, refused, protocol, credential, tls) and SQLSTATE.
+    /// Server connections that could not be opened, by cause (unreachable, refused, protocol, credential, tls, standby) and SQLSTATE.
     SERVERS_FAILED: Counter "pgsteer_server_connection_failures_total" ["cluster", "member", "cause", "sqlstate"];
 
     /// Pools that exist.

@@ -381,6 +381,11 @@ impl Pipeline {
     pub fn may_have_committed(&self) -> bool {
         self.owed.iter().filter_map(Owed::step).fold(self.ran, Outlook::after).is_open()
     }
+
+    /// The same of a server that was in recovery at its last ReadyForQuery.
+    pub fn may_have_committed_on_standby(&self) -> bool {
+        self.owed.iter().filter_map(Owed::step).fold(self.ran, Outlook::after_on_standby).is_open()
+    }
 }
 
 mod again;

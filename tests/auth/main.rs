@@ -10,6 +10,7 @@ mod databases;
 mod directory;
 mod eighteen;
 mod guessing;
+mod issuers;
 mod lookups;
 #[cfg(feature = "pam")]
 mod modules;

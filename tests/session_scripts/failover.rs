@@ -309,3 +309,101 @@ fn nothing_is_opened_on_a_deposed_member() {
         "#,
     );
 }
+
+/// It was asked after it was known to lead: whoever waits goes on waiting, for what the cluster makes of that.
+#[test]
+fn a_server_that_says_it_is_in_recovery_gets_no_writer() {
+    check(
+        r#"
+        report in_hot_standby=on
+        C> Query "insert"
+        >a1 end
+        <C nothing
+        report in_hot_standby=off
+        wait 50ms
+        >a2 Query "insert"
+        a2< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        "#,
+    );
+}
+
+/// One that idled says nothing of its promotion; one that was writable and is not says it at once.
+#[test]
+fn connections_to_a_replica_become_write_connections_and_not_the_other_way() {
+    let reading = |setup: &mut crate::world::Setup| {
+        setup.purpose = pgsteer::session::routes::Purpose::Read;
+    };
+    check_with(
+        reading,
+        r#"
+        report in_hot_standby=on
+        route write=a read=b
+        C> Query "select 1"
+        >b1 Query "select 1"
+        b1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        # What is opened for a reader may be in recovery, whoever leads.
+        route write=b read=c deposed=a
+        C> Query "select 2"
+        >c1 Query "select 2"
+        c1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        pool b idle=1
+        "#,
+    );
+    check_whole(
+        |_| {},
+        r#"
+        report in_hot_standby=off
+        C> Query "insert"
+        >a1 Query "insert"
+        a1< CommandComplete "INSERT 0 1" | ParameterStatus in_hot_standby on | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ParameterStatus in_hot_standby on | ReadyForQuery I
+        >a1 Terminate
+        >a1 end
+        pool a idle=0 leased=0
+        C> Query "insert"
+        >a2 Query "insert"
+        a2< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        a2< ParameterStatus in_hot_standby on
+        >a2 Terminate
+        >a2 end
+        pool a idle=0 leased=0
+        "#,
+    );
+}
+
+/// A replica commits nothing. Whether it was one all the time is known of blocks that it has said are open.
+#[test]
+fn what_is_lost_with_a_replica() {
+    for (recovery, before, running, code, words) in [
+        ("on", "", "select", "08007", "replica"),
+        ("on", "begin", "select", "08006", "not committed"),
+        ("on", "begin", "commit", "08006", "not committed"),
+        ("off", "begin", "commit", "08007", "replica"),
+        ("on", "begin", "commit\" | Query \"insert", "08007", "replica"),
+    ] {
+        let mut script = String::new();
+        if !before.is_empty() {
+            script += &format!(
+                "C> Query \"{before}\"\n>b1 Query \"{before}\"\nb1< CommandComplete X | ReadyForQuery T
+                <C CommandComplete X | ReadyForQuery T\n"
+            );
+        }
+        check_with(
+            |setup| setup.purpose = pgsteer::session::routes::Purpose::Read,
+            &format!(
+                r#"
+                report in_hot_standby={recovery}
+                {script}
+                C> Query "{running}"
+                >b1 Query "{running}"
+                b1< close
+                <C Fatal {code} "~{words}" | end
+                "#
+            ),
+        );
+    }
+}
