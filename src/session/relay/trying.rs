@@ -30,6 +30,7 @@ impl Session {
             mode,
             heard: None,
             client_of: &|_| None,
+            catalog: &self.context.catalog,
         };
         let passed = x.backend.forward(received, output, &mut server.conn, &mut x.pipeline, &mut client);
         let taken = passed.map(|passed| passed.taken);

@@ -126,7 +126,11 @@ impl Session {
     /// What a statement is that the client has prepared before.
     fn verdict_on(&self, name: &[u8], lore: &Lore) -> Verdict {
         let of = |statement: &Statement| {
-            Noted::get(&statement.verdict, lore).unwrap_or_else(|| Noted::set(statement, lore))
+            Noted::get(&statement.verdict, lore).unwrap_or_else(|| {
+                let verdict = self.context.worker.texts.verdict(statement.query(), lore);
+                Noted::set(&statement.verdict, verdict, lore);
+                verdict
+            })
         };
         match self.frontend.statements.get(name) {
             Some(named) => of(&named.statement),

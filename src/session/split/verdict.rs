@@ -8,7 +8,7 @@ use crate::{
     route::leaning::Leaning,
     session::reading::{Lexicon, Reading},
     sql::errand::{Errand, errand},
-    wire::{conduct::Conduct, pipeline::Block, statements::Statement},
+    wire::{conduct::Conduct, pipeline::Block},
 };
 
 /// What a text is to a listener that splits. The order is that of the codes in [`Noted`].
@@ -171,12 +171,9 @@ impl Noted {
         if noted >> 4 == lore.number { VERDICTS.get((noted & 15) as usize).copied() } else { None }
     }
 
-    /// Reads a statement, and notes what it is.
-    #[cold]
-    pub fn set(statement: &Statement, lore: &Lore) -> Verdict {
-        let verdict = Verdict::of(statement.query(), lore);
-        statement.verdict.store(Self::number(verdict, lore), Ordering::Relaxed);
-        verdict
+    /// Notes what a statement is.
+    pub fn set(place: &AtomicU64, verdict: Verdict, lore: &Lore) {
+        place.store(Self::number(verdict, lore), Ordering::Relaxed);
     }
 
     /// As a number.
