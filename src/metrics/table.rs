@@ -89,6 +89,11 @@ metrics! {
     TERM_EPOCH: Gauge "pgsteer_term_epoch" ["cluster"];
     /// Timeline of the term in force; 0 while there is none.
     TERM_TIMELINE: Gauge "pgsteer_term_timeline" ["cluster"];
+    /// How long ago an operator has pinned the leader; absent while nobody is pinned. A pin is for an emergency: alert on it
+    /// when it is older than that may last.
+    PIN_AGE: Gauge "pgsteer_pin_age_seconds" ["cluster", "member"];
+    /// 1 while an operator has marked a member: drain or down.
+    MEMBER_MARKED: Gauge "pgsteer_member_marked" ["cluster", "member", "mark"];
     /// 1 for what holds of writes: open, held (a leader is in doubt) or vacant (there is none), and why in a word.
     WRITE_STATE: Gauge "pgsteer_write_state" ["cluster", "state", "reason"];
     /// How long the right to write still lasts; 0 or less: there is none.

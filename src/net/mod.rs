@@ -4,6 +4,8 @@ mod address;
 pub mod conveyed;
 mod dial;
 mod framed;
+pub mod http;
+pub mod https;
 mod interfaces;
 mod peer;
 #[cfg(test)]

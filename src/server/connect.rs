@@ -5,7 +5,8 @@ use std::io;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
-    login::{Channel, LoginStep, ServerLoginMachine, Session},
+    channel::Channel,
+    login::{LoginStep, ServerLoginMachine, Session},
     query::Told,
     secure::{self, Approach, Attempt},
 };

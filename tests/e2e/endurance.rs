@@ -10,7 +10,8 @@ async fn ten_crashes_in_a_row() -> Result {
     scenario(Options::default(), async |stage| {
         let cause = async |stage: &mut Stage, old: &str| stage.cluster.node(old)?.kill9().await;
         let mend = async |stage: &mut Stage, old: &str| stage.cluster.node(old)?.start();
-        ten_in_a_row(stage, cause, mend).await
+        ten_in_a_row(stage, cause, mend).await?;
+        Ok(())
     })
     .await
 }

@@ -128,7 +128,7 @@ pub(crate) async fn ten_in_a_row(
     stage: &mut Stage,
     cause: impl AsyncFn(&mut Stage, &str) -> Result<Moment>,
     mend: impl AsyncFn(&mut Stage, &str) -> Result,
-) -> Result {
+) -> Result<Report> {
     let mut watched = watch(stage).await?;
     let begun = now();
     let mut added = Vec::new();
@@ -143,9 +143,10 @@ pub(crate) async fn ten_in_a_row(
     added.sort();
     println!("added by pgsteer, sorted: {added:?}");
     let new = watched.old.clone();
-    told_the_truth(&watched.end(stage, &new, begun).await?)?;
+    let report = watched.end(stage, &new, begun).await?;
+    told_the_truth(&report)?;
     ensure!(added[4] <= Duration::from_millis(100), "the median is {:?}", added[4]);
-    Ok(())
+    Ok(report)
 }
 
 /// Every error said whether the work may have been committed, and no connection ended without words or need.
