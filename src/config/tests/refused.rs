@@ -60,7 +60,7 @@ fn single_keys_are_refused() {
     for (text, error) in [
         ("[pools]", "10:2: unknown key `pools` in the file (did you mean `pool`?)"),
         ("[pool]\ncluster = 1", "11:1: unknown key `cluster` in [pool] (this key belongs in [[listen]])"),
-        ("[http]\nxyzzy = 1", "11:1: unknown key `xyzzy` in [http]; known here: address"),
+        ("[http]\nxyzzy = 1", "11:1: unknown key `xyzzy` in [http]; known here: address, token, token_file"),
         (
             "[pool]\npool_mode = \"sesion\"",
             "11:13: `pool_mode`: `sesion` is none of \"transaction\" or \"session\" or \"statement\"; did you mean \"session\"?",
