@@ -101,7 +101,11 @@ async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
         clients.push(tokio::spawn(client.live()));
     }
     let counting = tokio::spawn(count(world.clone(), proxy.clone()));
-    world.lock().draw_faults(1000);
+    {
+        let mut world = world.lock();
+        world.draw_faults(1000);
+        world.draw_rarities(1000, &mut Rng::new(!seed));
+    }
     sleep(Duration::from_millis(1000 + shape.trouble)).await;
 
     let settled_at = settle(&world).await;
