@@ -185,7 +185,7 @@ impl Client {
             session.name = before;
         }
         self.world.lock().ledger.count.renamed += 1;
-        self.in_vain(&[], outcome)
+        if let Outcome::Over(_) = outcome { Err(Over) } else { Ok(()) }
     }
 
     async fn insert(&mut self, session: &mut Session) -> Result<(), Over> {
