@@ -258,7 +258,7 @@ impl Frontend {
             if left.len() < bytes_needed(header, left, terms.max_prepared_statements) {
                 break Stop::Incomplete;
             }
-            if extended::must_wait(passage.pipeline, header.tag, left) {
+            if must_wait(passage.pipeline, header.tag, left) {
                 break Stop::Unanswered;
             }
             let message = &left[..header.total.min(left.len())];
@@ -379,7 +379,7 @@ mod touching;
 mod true_names;
 mod unnamed;
 
-use messages::{bytes_needed, cut_short, invalid_type, is_request, malformed};
+use messages::{bytes_needed, cut_short, invalid_type, is_request, malformed, must_wait};
 use passage::{Passage, Prepared};
 pub use touching::{Sequences, Vigilance};
 use unnamed::Mapped;
