@@ -27,7 +27,7 @@ use crate::{
         state::Carried,
         statements::{
             Catalog, SERVER_PREFIX, Scope, Sharing, Source, Statement, TAKEN, Unnamed, UnnamedAt,
-            fingerprint, put_close, put_parse_taken, put_parse_twice, taken_for_ours,
+            UnnamedText, fingerprint, put_close, put_parse_taken, put_parse_twice, taken_for_ours,
         },
     },
 };
@@ -212,7 +212,10 @@ impl Frontend {
             Undo::ClientKeeps(name, named) => self.statements.restore(&name, named),
             Undo::ServerForgets(id) => conn.statements.forget(id),
             Undo::ServerKeeps(id) => conn.statements.remember(id),
-            Undo::ServerDistrusts(id) => conn.statements.spoil(id),
+            Undo::ServerDistrusts(id) => {
+                conn.statements.remember(id);
+                conn.statements.spoil(id);
+            }
             Undo::Unnamed(unnamed, at) => {
                 self.unnamed = unnamed;
                 tenancy.unnamed = at;

@@ -321,3 +321,43 @@ fn a_client_has_so_many_statements_at_most() {
     );
     once(&(script + &full));
 }
+
+#[test]
+fn an_unnamed_one_of_which_the_client_was_told_is_held_to_it_too() {
+    check(&format!(
+        r#"
+        C> Parse "" "select $1 from t" | Describe S "" | Sync
+        >s Parse "" "select $1 from t" | Describe S "" | Sync
+        s< ParseComplete | ParameterDescription 25 | RowDescription n | ReadyForQuery I
+        <C ParseComplete | ParameterDescription 25 | RowDescription n | ReadyForQuery I
+        C> Bind "" "" 1 | Sync
+        >s Bind "" "" 1 | Sync
+        s< BindComplete | ReadyForQuery I
+        <C BindComplete | ReadyForQuery I
+        C on t
+        C> Bind "" "" 1 | Sync
+        >t Parse "" "select $1 from t" 25 | Describe S "" | Flush
+        t< ParseComplete | ParameterDescription 25 | RowDescription n
+        >t Bind "" "" 1 | Sync
+        t< BindComplete | ReadyForQuery I
+        <C BindComplete | ReadyForQuery I
+        C on u
+        C> Bind "" "" 1 | Sync
+        >u Parse "" "select $1 from t" 25 | Describe S "" | Flush
+        u< ParseComplete | ParameterDescription 25 | RowDescription m
+        >u Bind "" pgsteer_ | Sync
+        u< {NO_SUCH} | ReadyForQuery I
+        <C {CHANGED} | ReadyForQuery I
+        C> Describe S "" | Sync
+        >u Parse "" "select $1 from t" 25 | Describe S "" | Flush
+        u< ParseComplete | ParameterDescription 25 | RowDescription m
+        >u Bind "" pgsteer_ | Sync
+        u< {NO_SUCH} | ReadyForQuery I
+        <C {CHANGED} | ReadyForQuery I
+        C> Parse "" "select 2" | Bind "" "" | Sync
+        >u Parse "" "select 2" | Bind "" "" | Sync
+        u< ParseComplete | BindComplete | ReadyForQuery I
+        <C ParseComplete | BindComplete | ReadyForQuery I
+        "#
+    ));
+}

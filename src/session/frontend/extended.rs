@@ -3,8 +3,8 @@
 use super::{
     Arc, Awaited, Block, Conduct, Copying, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
     OwnAnswer, Passage, PgError, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX, STATEMENT_BYTES_MAX,
-    Serial, Settings, Sharing, Source, SqlState, Statement, TAKEN, Text, Undo, Unnamed, UnnamedAt, cstr,
-    cut_short, put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours,
+    Serial, Settings, Sharing, Source, SqlState, Statement, TAKEN, Text, Undo, Unnamed, UnnamedAt,
+    UnnamedText, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours,
 };
 
 impl Frontend {
@@ -29,7 +29,15 @@ impl Frontend {
             self.provide(reading.conduct, text, passage);
             let undo = if name.is_empty() {
                 // A longer one is not kept: it is lost when the client gets another server.
-                let text = |message: &[u8]| Unnamed::Text(Box::new((message.into(), reading.conduct)));
+                let Reading { conduct, form, .. } = reading;
+                let text = |message: &[u8]| {
+                    Unnamed::Text(Box::new(UnnamedText {
+                        message: message.into(),
+                        conduct,
+                        form,
+                        told: None,
+                    }))
+                };
                 let unnamed = if whole { text(message) } else { Unnamed::None };
                 let at = std::mem::replace(&mut passage.tenancy.unnamed, UnnamedAt::Ours);
                 Undo::Unnamed(std::mem::replace(&mut self.unnamed, unnamed), at)
@@ -155,11 +163,15 @@ impl Frontend {
             }
             None => {
                 let conduct = if name.is_empty() {
-                    let conduct = self.prepare_unnamed(passage);
-                    if let Some(text) = self.unnamed_text() {
-                        passage.heed_conduct(conduct, Text::Whole(text));
+                    match self.prepare_unnamed(passage) {
+                        Prepared::Ready => self.heed_unnamed(passage),
+                        Prepared::Checking => return Ok(()),
+                        Prepared::Refused => {
+                            passage.refuse(Refusal::ResultChanged);
+                            self.leave_out(header, message, passage);
+                            return Ok(());
+                        }
                     }
-                    conduct
                 } else {
                     // Not ours: prepared by SQL, or the server will say that it does not exist.
                     passage.touch_prepared(name);
@@ -273,7 +285,7 @@ impl Frontend {
                 return Ok(());
             }
             if name.is_empty() {
-                self.prepare_unnamed(passage);
+                return self.describe_unnamed(header, message, passage);
             }
             if taken_for_ours(name) {
                 passage.pipeline.sent(Owed::Unknown(name.into()));
@@ -355,34 +367,5 @@ impl Frontend {
             };
         keep(self, now.clone());
         now
-    }
-
-    fn unnamed_text(&self) -> Option<&[u8]> {
-        let Unnamed::Text(text) = &self.unnamed else { return None };
-        let (_, rest) = cstr(text.0.get(HEADER_BYTES..)?)?;
-        cstr(rest).map(|(text, _)| text)
-    }
-
-    /// Makes the server's unnamed statement the client's own, if it may be another's.
-    fn prepare_unnamed(&self, passage: &mut Passage<'_, '_>) -> Conduct {
-        let text = match &self.unnamed {
-            Unnamed::Text(text) => Some(&**text),
-            Unnamed::None | Unnamed::Shared(_) => None,
-        };
-        if passage.tenancy.unnamed == UnnamedAt::Unknown {
-            match text {
-                Some((message, _)) => {
-                    passage.splice.insert().extend_from_slice(message);
-                    passage.pipeline.sent(Owed::Parse(For::Us, Undo::UnnamedElsewhere, None));
-                }
-                None => {
-                    // Then the server itself says that there is none.
-                    put(passage.splice.insert(), b'C', |out| out.extend_from_slice(b"S\0"));
-                    passage.pipeline.sent(Owed::Close(For::Us, Some(Undo::UnnamedElsewhere)));
-                }
-            }
-            passage.tenancy.unnamed = UnnamedAt::Ours;
-        }
-        text.map_or(Conduct::UNSEEN, |(_, conduct)| *conduct)
     }
 }

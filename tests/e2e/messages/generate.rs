@@ -35,8 +35,9 @@ impl Dice {
     }
 }
 
-/// Statements; `T` is the client's own table.
-const STATEMENTS: [&str; 63] = [
+/// Statements; `T` is the client's own table. No block that begins with an isolation level: behind a statement that pgsteer
+/// has prepared in the same sequence it is refused.
+const STATEMENTS: [&str; 61] = [
     "",
     "select 1",
     "select 1 as a, 'x' as b",
@@ -58,8 +59,6 @@ const STATEMENTS: [&str; 63] = [
     "select * from T where n = $1",
     "select T.*, 1 from T limit 3",
     "insert into T (n) values ($1) returning *",
-    "begin isolation level repeatable read",
-    "start transaction isolation level serializable, read only",
     "select 1 from T where n = $1",
     "insert into T (n) values ($1::int)",
     "insert into T (n) values ($1)",
@@ -307,6 +306,10 @@ impl Step {
                     let text = self.text(dice);
                     let text = if text.contains("from stdin") { "select 7" } else { &text };
                     self.parse(dice, name, text);
+                    if text.contains(&self.table) {
+                        // What nobody is told a statement yields is not held against anything when the table changes.
+                        self.of_kind(b'D', 'S', name);
+                    }
                 }
                 25..55 => {
                     let values = dice.one_of(&[0, 0, 1, 1, 2]);
