@@ -63,7 +63,7 @@ impl Observer {
     /// An observer that has learnt nothing yet, beginning at `now`.
     pub fn new(policy: ObserverPolicy, now: Moment) -> Self {
         let (status, members) = match &policy.authority {
-            Authority::Store => (StoreStatus::NeverAnswered(None), Members::new()),
+            Authority::Store | Authority::Patroni => (StoreStatus::NeverAnswered(None), Members::new()),
             Authority::Hosts(hosts) => {
                 let view = |address: &crate::net::Address| {
                     let name = MemberName::from(address.to_string().as_str());

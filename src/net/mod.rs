@@ -4,10 +4,12 @@ mod address;
 pub mod conveyed;
 mod dial;
 mod framed;
+pub mod http;
 mod interfaces;
 mod peer;
 #[cfg(test)]
 pub(crate) mod scripted;
+pub mod secured;
 mod stream;
 pub mod tls;
 mod unix;

@@ -4,22 +4,20 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 
-use super::settings::approach;
+use super::{
+    settings::approach,
+    stores::{Unwatchable, WatchedBy},
+};
 use crate::{
     auth::secrets::{Credential, Password},
     clock::Clock,
     cluster::{
         fence::Fence,
-        policy::{Authority, ClusterPolicy, ProbePolicy, ReadPolicy},
-        store::{
-            Store,
-            etcd::{EtcdPolicy, EtcdStore, EtcdTls},
-        },
+        policy::{ClusterPolicy, ProbePolicy, ReadPolicy},
         topology::Topology,
         watcher::{Watcher, WatcherHandle},
     },
-    config::{Cluster, Config, Etcd3, Fallback, StoreSource, StoreTls},
-    net::Address,
+    config::{Cluster, Config, Fallback},
     pool::{pools::Pools, tether::Revoked},
     route::{
         router::Router,
@@ -55,9 +53,6 @@ impl RunningCluster {
         (self.publish)(&self.watcher.topology());
     }
 }
-
-/// Why a cluster cannot be watched: a sentence that names it.
-pub type Unwatchable = Box<dyn std::error::Error + Send + Sync>;
 
 /// Starts to watch every cluster of the configuration, on `runtime`.
 pub(super) fn start(
@@ -156,46 +151,4 @@ fn probe_policy(cluster: &Cluster, approach: Approach) -> ProbePolicy {
             approach,
         })),
     }
-}
-
-/// Who says which member of a cluster leads, and the store if it is one.
-pub type WatchedBy = (Authority, Option<Box<dyn Store>>);
-
-/// What the configuration says of it.
-pub(super) fn watched_by(cluster: &Cluster, clock: Clock) -> Result<WatchedBy, Unwatchable> {
-    match &cluster.source {
-        StoreSource::Etcd3(etcd) => {
-            let store = EtcdStore::new(etcd_policy(etcd, &cluster.name)?, clock);
-            Ok((Authority::Store, Some(Box::new(store))))
-        }
-        StoreSource::None { hosts } => {
-            let hosts: Result<Vec<Address>, _> = hosts.iter().map(|host| host.as_str().parse()).collect();
-            Ok((Authority::Hosts(hosts?), None))
-        }
-    }
-}
-
-fn etcd_policy(etcd: &Etcd3, cluster: &str) -> Result<EtcdPolicy, Unwatchable> {
-    Ok(EtcdPolicy {
-        endpoints: etcd.endpoints.clone(),
-        namespace: etcd.namespace.clone(),
-        scope: etcd.scope.clone(),
-        tls: etcd.tls.as_ref().map(|tls| etcd_tls(tls, cluster)).transpose()?,
-        login: etcd.login.as_ref().map(|(user, password)| (user.clone(), password.expose().to_owned())),
-        reread_interval: etcd.reread_interval,
-    })
-}
-
-fn etcd_tls(tls: &StoreTls, cluster: &str) -> Result<EtcdTls, Unwatchable> {
-    let read = |path: &std::path::Path| {
-        std::fs::read(path)
-            .map_err(|error| format!("cluster {cluster}: cannot read {}: {error}", path.display()))
-    };
-    let identity = |(certificate, key): &(std::path::PathBuf, std::path::PathBuf)| {
-        Ok::<_, String>((read(certificate)?, read(key)?))
-    };
-    Ok(EtcdTls {
-        ca: tls.ca_file.as_deref().map(read).transpose()?,
-        identity: tls.client.as_ref().map(identity).transpose()?,
-    })
 }

@@ -17,11 +17,12 @@ mod replicating;
 mod run;
 mod serve;
 mod settings;
+mod stores;
 mod timeouts;
 mod welcome;
 mod workers;
 
 pub use assembly::{Embedded, OpenStore, Surroundings};
-pub use clusters::{Unwatchable, WatchedBy};
 pub use reception::{WrongRules, rules};
 pub use run::{Failure, run};
+pub use stores::{Unwatchable, WatchedBy};

@@ -36,11 +36,30 @@ pub(crate) async fn request(
     body: &str,
     within: Duration,
 ) -> Result<Answer> {
+    exchange(to, method, path, "Content-Type: application/json\r\n", body, within).await
+}
+
+/// One request with headers of its own, each with its end of line.
+///
+/// # Errors
+/// Refused, too slow (10 s), or not HTTP.
+pub async fn call(to: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Result<Answer> {
+    exchange(to, method, path, headers, body, Duration::from_secs(10)).await
+}
+
+async fn exchange(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+    within: Duration,
+) -> Result<Answer> {
     let exchange = async {
         let mut stream = TcpStream::connect(to).await?;
         // HTTP/1.0: the answer ends with the connection and is never chunked.
         let head = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {to}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.0\r\nHost: {to}\r\n{headers}Content-Length: {}\r\n\r\n",
             body.len()
         );
         stream.write_all(format!("{head}{body}").as_bytes()).await?;

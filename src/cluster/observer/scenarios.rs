@@ -5,6 +5,7 @@ use crate::cluster::policy::Authority;
 
 mod leader;
 mod no_store;
+mod patroni;
 mod reads;
 mod rights;
 

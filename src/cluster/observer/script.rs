@@ -64,7 +64,7 @@ pub(super) struct Script {
 
 impl Script {
     pub(super) fn new(authority: Authority) -> Self {
-        let by_hosts = authority != Authority::Store;
+        let by_hosts = matches!(authority, Authority::Hosts(_));
         let observer = Observer::new(policy(authority), ms(0));
         let listed = ["n1", "n2", "n3"].map(record).to_vec();
         Self { observer, listed, revision: 100, by_hosts }
@@ -207,6 +207,7 @@ fn record(word: &str) -> MemberRecord {
         timeline: None,
         xlog_location: None,
         noloadbalance: rest == "!lb",
+        tags: Default::default(),
         api_url: None,
     }
 }

@@ -189,7 +189,7 @@ impl Bench {
             no_leader_grace: Duration::from_secs(60),
         };
         let scripted: Option<Box<dyn Store>> = match authority {
-            Authority::Store => Some(Box::new(Scripted(script, Arc::clone(&hurried)))),
+            Authority::Store | Authority::Patroni => Some(Box::new(Scripted(script, Arc::clone(&hurried)))),
             Authority::Hosts(_) => None,
         };
         let policy = ClusterPolicy { name: "test".into(), authority, probe, reads };
@@ -216,6 +216,7 @@ impl Bench {
             timeline: None,
             xlog_location: None,
             noloadbalance: false,
+            tags: Default::default(),
             api_url: None,
         };
         let snapshot = StoreSnapshot {
