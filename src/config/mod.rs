@@ -54,17 +54,18 @@ pub use reference::reference;
 pub use reload::Change;
 pub use secret::Secret;
 pub use settings::{
-    Auth, AuthQuery, Cluster, Credentials, Databases, Limits, Listener, PoolSettings, Probe, Rotation,
-    ServerLogin, Tcp, UnnamedStatements,
+    Auth, AuthQuery, Cluster, Credentials, Databases, Limits, Listener, PatroniApi, PoolSettings, Probe,
+    Rotation, ServerLogin, Tcp, UnnamedStatements,
 };
 pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
 pub use store_source::{KubernetesKeys, RemoteKind, RemoteStore, StoreSource, StoreTls, StoreToken};
 pub use tls_keys::{ClientTls, ServerTls, Trusted};
+pub use units::duration;
 pub use value::{Delay, OrOff, Size};
 pub use words::{
     AuthType, Balance, ClientNegotiation, ClientSslMode, Fallback, LogFormat, LogLevel, MaxProtocol,
-    OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind, ServerNegotiation, ServerSslMode,
-    StoreKind, TlsVersion,
+    OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind, ServerBinding, ServerNegotiation,
+    ServerSslMode, StoreKind, TlsVersion,
 };
 
 /// A configuration that has been checked.

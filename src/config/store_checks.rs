@@ -177,7 +177,8 @@ fn tls(kind: RemoteKind, path: &str, keys: &ClusterKeys, reading: &mut Reading<'
     (!with.is_empty()).then(|| StoreTls { ca_file: keys.store_ca_file.clone(), client })
 }
 
-fn readable(path: &str, name: &str, file: &Path, reading: &mut Reading<'_>) {
+/// Whether a file can be read.
+pub(super) fn readable(path: &str, name: &str, file: &Path, reading: &mut Reading<'_>) {
     if let Err(error) = File::open(file) {
         let what = format!("`{name}`: cannot read {}: {}", file.display(), plain(&error));
         if reading.is_written(path) {
@@ -204,6 +205,13 @@ pub(super) fn hosts(path: &str, keys: &ClusterKeys, reading: &mut Reading<'_>) -
         "store_cert_file",
         "store_key_file",
         "store_reread_interval",
+        "switchover_hold_max",
+        "patroni_user",
+        "patroni_password",
+        "patroni_password_file",
+        "patroni_ca_file",
+        "patroni_cert_file",
+        "patroni_key_file",
         "group",
         "store_token",
         "store_token_file",

@@ -84,7 +84,6 @@ words! {
         /// Nobody: the servers themselves are asked. There is no fencing then.
         None = "none",
     }
-    later "store" { "exhibitor", "raft" }
 }
 
 words! {
@@ -172,7 +171,7 @@ words! {
         /// One after the other.
         RoundRobin = "round_robin",
     }
-    later "balance" { "random", "least_connections", "least_conn", "leastconn", "weighted", "latency" }
+    later "balance" { "least_connections", "least_conn", "leastconn", "weighted", "latency" }
 }
 
 words! {
@@ -202,7 +201,6 @@ words! {
         /// Nobody is let in.
         Reject = "reject",
     }
-    later "auth_type" { "any", "gss" }
 }
 
 words! {
@@ -286,6 +284,18 @@ words! {
         Postgres = "postgres",
         /// At once; PostgreSQL 17 and later.
         Direct = "direct",
+    }
+}
+
+words! {
+    /// Whether logins to servers are bound to the connection. libpq's `channel_binding`.
+    ServerBinding {
+        /// They are not.
+        Disable = "disable",
+        /// Where the server offers it.
+        Prefer = "prefer",
+        /// They must be.
+        Require = "require",
     }
 }
 

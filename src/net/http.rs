@@ -1,12 +1,12 @@
 //! A client for one HTTP/1.1 endpoint: one connection that is kept, bounded answers.
 //!
-//! It only asks (GET): where a kept connection turns out to be dead, the question is put once more on a new one. The
-//! caller bounds the time.
+//! Where a kept connection turns out to be dead, a question (GET) is put once more on a new one; an order (POST), which
+//! may have been carried out, is given on a new connection and never twice. The caller bounds the time.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Request, StatusCode,
     body::Incoming,
@@ -17,9 +17,10 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 
 use super::{
-    Address,
+    Address, Dial,
     secured::{Secured, Unfit},
 };
+use crate::tls::Connector;
 
 /// Most bytes of an answer's body that are taken.
 pub const BODY_MAX: usize = 8 * 1024 * 1024;
@@ -41,18 +42,16 @@ impl fmt::Debug for HttpEndpoint {
 }
 
 impl HttpEndpoint {
-    /// What this protocol is called in a TLS handshake (ALPN).
-    pub const ALPN: &[u8] = b"http/1.1";
-
-    /// An endpoint at this place.
+    /// The endpoint of `http://host:port` or `https://host:port`; TLS is spoken as `connector` says.
     ///
     /// # Errors
-    /// Its address cannot be a header's value.
-    pub fn new(to: Secured) -> Result<Self, Unfit> {
+    /// It is no such URL, or needs a connector that is missing.
+    pub fn new(url: &str, connector: Option<&Connector>, dial: Arc<dyn Dial>) -> Result<Self, Unfit> {
+        let connector = connector.map(|connector| connector.speaking(Some(b"http/1.1")));
+        let to = Secured::new(url, connector.as_ref(), dial)?;
         let mut headers = HeaderMap::new();
-        let authority = to.address.to_string();
-        let authority =
-            HeaderValue::try_from(&authority).map_err(|error| Unfit(format!("{authority}: {error}")))?;
+        let authority = HeaderValue::try_from(to.address.to_string());
+        let authority = authority.map_err(|error| Unfit(format!("{url}: {error}")))?;
         headers.insert(header::HOST, authority);
         headers.insert(header::USER_AGENT, HeaderValue::from_static("pgsteer"));
         Ok(Self { to, headers })
@@ -91,7 +90,7 @@ impl HttpEndpoint {
 
 /// An open connection; closed when it is dropped.
 struct Connection {
-    sender: SendRequest<Empty<Bytes>>,
+    sender: SendRequest<Full<Bytes>>,
     task: JoinHandle<()>,
 }
 
@@ -195,18 +194,24 @@ impl HttpClient {
     /// No connection, no answer that is HTTP, or one that is too long; a sentence for the log.
     pub async fn get(&mut self, path: &str) -> Result<Answer, String> {
         let (connection, response) = self.send(path).await?;
-        let (parts, mut body) = response.into_parts();
-        let mut whole = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| in_words(&error))?;
-            let Ok(bytes) = frame.into_data() else { continue };
-            if whole.len() + bytes.len() > BODY_MAX {
-                return Err(format!("the answer is longer than {BODY_MAX} bytes"));
-            }
-            whole.extend_from_slice(&bytes);
-        }
+        let answer = whole(response).await?;
         self.kept = Some(connection);
-        Ok(Answer { status: parts.status, headers: parts.headers, body: whole.freeze() })
+        Ok(answer)
+    }
+
+    /// Gives an order with a body in JSON.
+    ///
+    /// # Errors
+    /// As [`Self::get`]; it is not known then whether the order was carried out.
+    pub async fn post(&self, path: &str, body: String) -> Result<Answer, String> {
+        let request = Request::post(path).body(Full::new(Bytes::from(body)));
+        let mut request = request.map_err(|error| format!("{path}: {error}"))?;
+        *request.headers_mut() = self.endpoint.headers.clone();
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(header::CONTENT_TYPE, json);
+        let mut connection = self.endpoint.connect().await?;
+        let response = connection.sender.send_request(request).await.map_err(|error| in_words(&error))?;
+        whole(response).await
     }
 
     /// Asks for `path`, to read the body as it comes.
@@ -221,7 +226,7 @@ impl HttpClient {
 
     async fn send(&mut self, path: &str) -> Result<(Connection, hyper::Response<Incoming>), String> {
         let mut request =
-            Request::get(path).body(Empty::new()).map_err(|error| format!("{path}: {error}"))?;
+            Request::get(path).body(Full::default()).map_err(|error| format!("{path}: {error}"))?;
         *request.headers_mut() = self.endpoint.headers.clone();
         if let Some(mut kept) = self.kept.take()
             && kept.sender.ready().await.is_ok()
@@ -233,6 +238,20 @@ impl HttpClient {
         let response = connection.sender.send_request(request).await.map_err(|error| in_words(&error))?;
         Ok((connection, response))
     }
+}
+
+async fn whole(response: hyper::Response<Incoming>) -> Result<Answer, String> {
+    let (parts, mut body) = response.into_parts();
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| in_words(&error))?;
+        let Ok(bytes) = frame.into_data() else { continue };
+        if whole.len() + bytes.len() > BODY_MAX {
+            return Err(format!("the answer is longer than {BODY_MAX} bytes"));
+        }
+        whole.extend_from_slice(&bytes);
+    }
+    Ok(Answer { status: parts.status, headers: parts.headers, body: whole.freeze() })
 }
 
 /// A path with what cannot stand in one escaped; slashes stay.
@@ -278,9 +297,8 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_shown() {
-        let dial = std::sync::Arc::new(crate::net::NetDialer::default());
-        let secured = Secured::new("http://db1:1", None, dial).unwrap();
-        let endpoint = HttpEndpoint::new(secured).unwrap();
+        let dial = Arc::new(crate::net::NetDialer::default());
+        let endpoint = HttpEndpoint::new("http://db1:1", None, dial).unwrap();
         let endpoint = endpoint.with_secret("authorization", "Basic hunter2").unwrap();
         assert!(!format!("{endpoint:?} {:?}", endpoint.headers).contains("hunter2"));
         let refused = endpoint.with_secret("authorization", "hunter2\n").unwrap_err();

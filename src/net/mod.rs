@@ -5,6 +5,7 @@ pub mod conveyed;
 mod dial;
 mod framed;
 pub mod http;
+pub mod https;
 mod interfaces;
 mod peer;
 #[cfg(test)]

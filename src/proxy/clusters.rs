@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 
 use super::{
     settings::approach,
-    stores::{Unwatchable, WatchedBy},
+    stores::{Unwatchable, WatchedBy, certificates},
 };
 use crate::{
     auth::secrets::{Credential, Password},
@@ -14,10 +14,11 @@ use crate::{
     cluster::{
         fence::Fence,
         policy::{ClusterPolicy, ProbePolicy, ReadPolicy},
-        topology::Topology,
+        rest::PatroniRest,
+        topology::{Mark, Topology},
         watcher::{Watcher, WatcherHandle},
     },
-    config::{Cluster, Config, Fallback},
+    config::{Cluster, Config, Fallback, PatroniApi, StoreTls},
     pool::{pools::Pools, tether::Revoked},
     route::{
         router::Router,
@@ -34,7 +35,9 @@ pub(super) struct RunningCluster {
     pub(super) router: Arc<Router>,
     pub(super) watcher: WatcherHandle,
     policy: Arc<ArcSwap<RoutePolicy>>,
-    probe_login: Arc<ArcSwap<ServerLogin>>,
+    pub(super) probe_login: Arc<ArcSwap<ServerLogin>>,
+    pub(super) rest: Option<Arc<PatroniRest>>,
+    pub(super) hold_max: std::time::Duration,
     publish: Arc<Publisher>,
 }
 
@@ -75,13 +78,17 @@ pub(super) fn start(
             authority,
             probe: probe_policy(cluster, approach(config, name, None)),
             reads: read_policy(cluster),
+            rest: cluster.patroni.as_ref().map(|api| patroni(api, name, pools)).transpose()?.map(Arc::new),
+            switchover_hold_max: cluster.switchover_hold_max,
         };
         let probe_login = policy.probe.login.clone();
+        let (rest, hold_max) = (policy.rest.clone(), policy.switchover_hold_max);
         let published = publish.clone();
         let published = Box::new(move |topology: &Arc<Topology>| published(topology));
         let watcher = Watcher::spawn(runtime.clone(), clock, pools.dial(), store, policy, fence, published);
-        running
-            .insert(name.clone(), RunningCluster { router, watcher, policy: followed, probe_login, publish });
+        let policy = followed;
+        let cluster = RunningCluster { router, watcher, policy, probe_login, rest, hold_max, publish };
+        running.insert(name.clone(), cluster);
     }
     Ok(running)
 }
@@ -107,13 +114,31 @@ fn publisher(
     }
 }
 
-/// What ended the last term, for those who are cut off by it.
+/// What ended the last term, or took a member out, for those who are cut off by it: whichever came last.
 fn why(topology: &Topology) -> String {
-    let newest = topology.deposed.iter().max_by_key(|deposed| deposed.at);
-    newest.map_or_else(
-        || "the cluster has another leader".to_owned(),
-        |deposed| format!("{} does not lead any more: {}", deposed.term.member, deposed.reason),
-    )
+    let deposed = topology.deposed.iter().map(|deposed| {
+        (deposed.at, format!("{} does not lead any more: {}", deposed.term.member, deposed.reason))
+    });
+    let down = topology.members.iter().filter_map(|(name, member)| {
+        let marked = member.mark.filter(|marked| marked.mark == Mark::Down)?;
+        Some((marked.since, format!("{name}: {}", marked.mark)))
+    });
+    let newest = deposed.chain(down).max_by_key(|(at, _)| *at);
+    newest.map_or_else(|| "the cluster has another leader".to_owned(), |(_, why)| why)
+}
+
+/// How Patroni's REST API is reached.
+fn patroni(api: &PatroniApi, cluster: &str, pools: &Pools) -> Result<PatroniRest, Unwatchable> {
+    let files = StoreTls { ca_file: api.ca_file.clone(), client: api.client.clone() };
+    let connector = match files.ca_file {
+        None => None,
+        Some(_) => {
+            let tls = certificates(&files);
+            tls.map_err(|why| format!("cluster {cluster}: Patroni's REST API: {why}"))?.connector
+        }
+    };
+    let login = api.login.as_ref().map(|(user, password)| (user.as_str(), password.expose()));
+    Ok(PatroniRest::new(pools.dial(), connector, login))
 }
 
 fn route_policy(cluster: &Cluster) -> RoutePolicy {

@@ -71,7 +71,7 @@ fn policy(remote: &RemoteStore) -> Result<StorePolicy, String> {
         namespace: remote.namespace.clone(),
         scope: remote.scope.clone(),
         group: remote.group,
-        tls: remote.tls.as_ref().map(|tls| store_tls(tls, remote.kind)).transpose()?,
+        tls: remote.tls.as_ref().map(certificates).transpose()?,
         login: remote.login.as_ref().map(|(user, password)| (user.clone(), password.expose().to_owned())),
         token: match &remote.token {
             StoreToken::None => Token::None,
@@ -93,7 +93,8 @@ fn objects(remote: &RemoteStore) -> KubernetesObjects {
     }
 }
 
-fn store_tls(tls: &config::StoreTls, kind: RemoteKind) -> Result<StoreTls, String> {
+/// What the files of certificates hold, ready for use.
+pub(super) fn certificates(tls: &config::StoreTls) -> Result<StoreTls, String> {
     let read =
         |path: &Path| std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
     let identity = |(certificate, key): &(std::path::PathBuf, std::path::PathBuf)| {
@@ -101,11 +102,7 @@ fn store_tls(tls: &config::StoreTls, kind: RemoteKind) -> Result<StoreTls, Strin
     };
     let ca = tls.ca_file.as_deref().map(read).transpose()?;
     let identity = tls.client.as_ref().map(identity).transpose()?;
-    let connector = match kind {
-        // Its client has TLS of its own.
-        RemoteKind::Etcd3 => None,
-        _ => connector(tls, ca.as_deref(), identity.as_ref()).map_err(|fault| fault.what)?,
-    };
+    let connector = connector(tls, ca.as_deref(), identity.as_ref()).map_err(|fault| fault.what)?;
     Ok(StoreTls { ca, identity, connector })
 }
 

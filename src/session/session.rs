@@ -20,7 +20,7 @@ use super::{
     frontend::{Frontend, Opening, Sequences, UnnamedPolicy},
     outbox::Outbox,
     reading::Lexicon,
-    relay::{Cut, Relayed},
+    relay::Cut,
     routes::{Tenant, Way},
 };
 use crate::{
@@ -337,36 +337,11 @@ impl Session {
             self.settings_changed();
         }
     }
-
-    fn relaying(&mut self, mut exchange: Box<Exchange>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
-        self.hear_at_rest(&exchange);
-        match self.relay(&mut exchange, now, cx) {
-            Relayed::Settled => self.settled(exchange, now),
-            Relayed::Unequal => self.equalize(exchange, now),
-            Relayed::Forsaken(why) => {
-                if let Some(lease) = &exchange.lease {
-                    lease.pool().suspect(&format!("a connection that was free broke: {why}"));
-                }
-                self.give_back(exchange, Finish::Broken, now);
-                self.resume = !self.inbox.is_empty();
-                Flow::Again
-            }
-            Relayed::Blocked => {
-                self.phase = Phase::Relaying(exchange);
-                Flow::Wait
-            }
-            Relayed::Yield => {
-                cx.waker().wake_by_ref();
-                self.phase = Phase::Relaying(exchange);
-                Flow::Wait
-            }
-            Relayed::Cut(cut) => self.cut(exchange, cut, now),
-        }
-    }
 }
 
 mod ending;
 mod parting;
+mod relaying;
 mod settling;
 mod waiting;
 

@@ -13,6 +13,7 @@ mod names;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod web;
 
 use std::sync::Arc;
 
@@ -23,9 +24,10 @@ use rustls::{
 
 pub use accept::{Acceptor, Demand, Negotiation};
 pub use certificate::{Certificate, ClientCertificate};
-pub use dial::{Connector, SslMode, Start, ToServers};
+pub use dial::{ChannelBinding, Connector, SslMode, Start, ToServers};
 pub use end_point::EndPoint;
 pub use material::{About, Authorities, Fault, Identity, Revocations};
+pub use web::web;
 
 /// The name of PostgreSQL's protocol inside a TLS handshake (ALPN, RFC 7301), as registered with IANA.
 pub const ALPN: &[u8] = b"postgresql";

@@ -158,6 +158,19 @@ impl Outlook {
         }
     }
 
+    /// The same on a server that was in recovery when it said that a block is open: that block was begun read-only, and stays so
+    /// (documentation, "Hot Standby"). What comes behind it may meet a server that was promoted meanwhile.
+    #[must_use]
+    pub const fn after_on_standby(self, step: Step) -> Self {
+        match (self, step) {
+            (
+                Self::Safe(TransactionStatus::InBlock),
+                Step::Query(Block::Commits) | Step::Execute(Block::Commits),
+            ) => Self::START,
+            _ => self.after(step),
+        }
+    }
+
     /// After an error that makes the server skip to Sync: the block, or what ran without one, is rolled back.
     #[must_use]
     pub const fn after_error(self) -> Self {
@@ -188,6 +201,15 @@ pub enum TransactionStatus {
 
 impl TransactionStatus {
     /// The status byte of ReadyForQuery.
+    pub const fn byte(self) -> u8 {
+        match self {
+            Self::Idle => b'I',
+            Self::InBlock => b'T',
+            Self::Failed => b'E',
+        }
+    }
+
+    /// What a status byte of ReadyForQuery means.
     pub const fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             b'I' => Some(Self::Idle),

@@ -193,6 +193,14 @@ impl Pipeline {
         self.owed.is_empty() && self.sequence == Sequence::Closed
     }
 
+    /// The client was told that its transaction has failed, and the server will be.
+    pub const fn must_fail(&mut self) {
+        if matches!(self.status, TransactionStatus::InBlock) {
+            self.status = TransactionStatus::Failed;
+            self.ran = Outlook::Safe(self.status);
+        }
+    }
+
     /// Ready for the next lease, keeping its memory if that is little.
     pub fn reset(&mut self) {
         let mut owed = std::mem::take(&mut self.owed);
@@ -372,6 +380,11 @@ impl Pipeline {
     /// Outside a block whatever runs commits by itself; inside one only a statement that ends it can.
     pub fn may_have_committed(&self) -> bool {
         self.owed.iter().filter_map(Owed::step).fold(self.ran, Outlook::after).is_open()
+    }
+
+    /// The same of a server that was in recovery at its last ReadyForQuery.
+    pub fn may_have_committed_on_standby(&self) -> bool {
+        self.owed.iter().filter_map(Owed::step).fold(self.ran, Outlook::after_on_standby).is_open()
     }
 }
 

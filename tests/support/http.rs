@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 
 use crate::Result;
 
+const JSON: &str = "Content-Type: application/json\r\n";
+
 /// What came back.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -36,7 +38,7 @@ pub(crate) async fn request(
     body: &str,
     within: Duration,
 ) -> Result<Answer> {
-    exchange(to, method, path, "Content-Type: application/json\r\n", body, within).await
+    send(to, method, path, JSON, body, within).await
 }
 
 /// One request with headers of its own, each with its end of line.
@@ -44,10 +46,18 @@ pub(crate) async fn request(
 /// # Errors
 /// Refused, too slow (10 s), or not HTTP.
 pub async fn call(to: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Result<Answer> {
-    exchange(to, method, path, headers, body, Duration::from_secs(10)).await
+    send(to, method, path, headers, body, Duration::from_secs(10)).await
 }
 
-async fn exchange(
+/// The same with a token, as orders need it.
+///
+/// # Errors
+/// Refused, too slow, or not HTTP.
+pub(crate) async fn order(to: SocketAddr, path: &str, token: &str, within: Duration) -> Result<Answer> {
+    send(to, "POST", path, &format!("{JSON}Authorization: Bearer {token}\r\n"), "", within).await
+}
+
+async fn send(
     to: SocketAddr,
     method: &str,
     path: &str,

@@ -89,13 +89,13 @@ impl Token {
 }
 
 impl Reach {
-    /// The places of all endpoints. In TLS the protocol inside is called `alpn`, where it has a name.
+    /// The places of all endpoints.
     ///
     /// # Errors
     /// An endpoint cannot be used; a sentence that says which.
-    pub(super) fn secured(&self, alpn: Option<&[u8]>) -> Result<Vec<Secured>, String> {
-        let connector = self.policy.tls.as_ref().and_then(|tls| tls.connector.as_ref());
-        let connector = connector.map(|connector| connector.speaking(alpn));
+    pub(super) fn secured(&self) -> Result<Vec<Secured>, String> {
+        // The protocol inside has no name in TLS (ALPN).
+        let connector = self.connector().map(|connector| connector.speaking(None));
         let secured = |url: &String| Secured::new(url, connector.as_ref(), self.dial.clone());
         let all: Result<Vec<Secured>, Unfit> = self.policy.endpoints.iter().map(secured).collect();
         all.map_err(|unfit| unfit.0)
@@ -106,8 +106,8 @@ impl Reach {
     /// # Errors
     /// An endpoint, or what is to be shown to it, cannot be used; a sentence that says which.
     pub(super) fn http_endpoints(&self) -> Result<Vec<HttpEndpoint>, String> {
-        let endpoint = |secured: Secured| {
-            let endpoint = HttpEndpoint::new(secured)?;
+        let endpoint = |url: &String| {
+            let endpoint = HttpEndpoint::new(url, self.connector(), self.dial.clone())?;
             match &self.policy.login {
                 None => Ok(endpoint),
                 Some((user, password)) => {
@@ -116,9 +116,12 @@ impl Reach {
                 }
             }
         };
-        let all: Result<Vec<HttpEndpoint>, Unfit> =
-            self.secured(Some(HttpEndpoint::ALPN))?.into_iter().map(endpoint).collect();
+        let all: Result<Vec<HttpEndpoint>, Unfit> = self.policy.endpoints.iter().map(endpoint).collect();
         all.map_err(|unfit| unfit.0)
+    }
+
+    fn connector(&self) -> Option<&Connector> {
+        self.policy.tls.as_ref()?.connector.as_ref()
     }
 }
 

@@ -49,7 +49,7 @@ impl ZooKeeperStore {
     /// # Errors
     /// An endpoint cannot be used; a sentence that says which.
     pub fn new(reach: &Reach, clock: Clock) -> Result<Self, String> {
-        Ok(Self { servers: reach.secured(None)?, policy: reach.policy.clone(), clock })
+        Ok(Self { servers: reach.secured()?, policy: reach.policy.clone(), clock })
     }
 }
 
