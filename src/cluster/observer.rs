@@ -339,6 +339,7 @@ impl Observer {
             named: self.named.as_ref().map(|named| &named.member),
             overrides: &self.overrides,
             failover: self.store.settings.failover,
+            kind: self.store.settings.kind,
             system_id: self.store.system_id,
             deposed: &|name| self.deposed.iter().any(|deposed| deposed.term.member == *name),
             served: &|name| served.contains(name),
