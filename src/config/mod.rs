@@ -26,6 +26,7 @@ mod secret;
 mod secret_file;
 mod settings;
 mod source;
+mod store_checks;
 mod store_source;
 #[cfg(test)]
 mod tests;
@@ -57,14 +58,14 @@ pub use settings::{
     Rotation, ServerLogin, Tcp, UnnamedStatements,
 };
 pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
-pub use store_source::{Etcd3, StoreSource, StoreTls};
+pub use store_source::{KubernetesKeys, RemoteKind, RemoteStore, StoreSource, StoreTls, StoreToken};
 pub use tls_keys::{ClientTls, ServerTls, Trusted};
 pub use units::duration;
 pub use value::{Delay, OrOff, Size};
 pub use words::{
     AuthType, Balance, ClientNegotiation, ClientSslMode, Fallback, LogFormat, LogLevel, MaxProtocol,
     OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind, ServerBinding, ServerNegotiation,
-    ServerSslMode, StoreKind, TlsVersion,
+    ServerSslMode, SplitRoute, StoreKind, TlsVersion,
 };
 
 /// A configuration that has been checked.

@@ -71,10 +71,19 @@ words! {
     StoreKind {
         /// etcd through its v3 API.
         Etcd3 = "etcd3",
+        /// etcd through its v2 API.
+        Etcd = "etcd",
+        /// Consul.
+        Consul = "consul",
+        /// ZooKeeper.
+        ZooKeeper = "zookeeper",
+        /// Kubernetes.
+        Kubernetes = "kubernetes",
+        /// Patroni's REST API.
+        Patroni = "patroni",
         /// Nobody: the servers themselves are asked. There is no fencing then.
         None = "none",
     }
-    later "store" { "etcd", "consul", "zookeeper", "kubernetes", "patroni" }
 }
 
 words! {
@@ -118,8 +127,21 @@ words! {
         Write = "write",
         /// To replicas within the lag bounds.
         Read = "read",
+        /// Statements that only read, and read-only transactions, to replicas; the rest to the leader.
+        Split = "split",
     }
-    later "route" { "split" }
+}
+
+words! {
+    /// What a listener with `route = "split"` does with the statements of a user or database.
+    SplitRoute {
+        /// As each statement says.
+        Auto = "auto",
+        /// To replicas unless a statement says that it writes.
+        Read = "read",
+        /// To the leader.
+        Write = "write",
+    }
 }
 
 words! {

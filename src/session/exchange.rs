@@ -4,7 +4,7 @@ use std::{pin::Pin, task::Context};
 
 use tokio::time::Sleep;
 
-use super::{backend::Backend, frontend::Sequences, outbox::Outbox, tenancy::Tenancy};
+use super::{backend::Backend, frontend::Sequences, outbox::Outbox, split::trial::Trial, tenancy::Tenancy};
 use crate::{
     client::registry::Activity,
     clock::Moment,
@@ -33,6 +33,8 @@ pub struct Exchange {
     /// Since when something has waited for the right to write: what is with `to_server`, or what the client has sent
     /// since, which is not read before.
     pub(super) fenced_since: Option<Moment>,
+    /// A request that a replica tries instead of the leader.
+    pub(super) trial: Trial,
     /// What is left to do about a request that was refused.
     pub(super) refused: Option<Box<Refused>>,
 }
@@ -89,7 +91,9 @@ impl Exchange {
     pub(super) fn clear(&mut self) {
         let mut pipeline = std::mem::take(&mut self.pipeline);
         pipeline.reset();
-        *self = Self { pipeline, ..Self::default() };
+        let mut trial = std::mem::take(&mut self.trial);
+        trial.end();
+        *self = Self { pipeline, trial, ..Self::default() };
     }
 
     /// For how long the server is the client's: for the session too where its state keeps it there.

@@ -141,6 +141,10 @@ impl Tenancy {
     /// The server has said what a statement yields there: as clients were told, or not.
     pub(super) fn checked(&mut self, refused: Option<u64>) {
         self.check = refused.map_or(Check::None, Check::Refused);
+        if refused.is_some() {
+            // It may be the unnamed one, which is to be checked again then.
+            self.unnamed = UnnamedAt::Unknown;
+        }
     }
 
     /// Whether a statement was found to yield something else in this sequence.

@@ -14,10 +14,12 @@ mod outcome;
 mod pooling;
 mod reads;
 mod replication;
+mod split;
 mod start_up;
 mod state;
 mod stopping;
 mod store;
+mod stores;
 mod switchover;
 
 mod wire;
