@@ -139,6 +139,17 @@ impl Config {
         AuthQuery::resolve(&self.keys, &self.auth.users, self.keys.databases.get(database))
     }
 
+    /// Whether users are looked up on the servers, for any database.
+    pub fn looks_users_up(&self) -> bool {
+        auth_checks::looks_up(&self.keys)
+    }
+
+    /// Whether anything is known here that may log in to a server, besides what clients bring: a password, an md5 hash,
+    /// a certificate. Servers may let pgsteer in without.
+    pub fn has_server_credential(&self) -> bool {
+        auth_checks::has_server_credential(&self.keys, &self.auth.users)
+    }
+
     /// How to log in to a server for this user (as the client logged in) and database (as the client named it).
     pub fn server_login(&self, database: &str, user: &str) -> ServerLogin {
         let declared = self.keys.databases.get(database);

@@ -5,7 +5,6 @@ pub mod conveyed;
 mod dial;
 mod framed;
 pub mod http;
-pub mod https;
 mod interfaces;
 mod peer;
 #[cfg(test)]

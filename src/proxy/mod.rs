@@ -14,6 +14,7 @@ mod lookups;
 mod reception;
 mod reload;
 mod replicating;
+mod rule_checks;
 mod run;
 mod serve;
 mod settings;
@@ -24,5 +25,6 @@ mod workers;
 
 pub use assembly::{Embedded, OpenStore, Surroundings};
 pub use reception::{WrongRules, rules};
+pub use rule_checks::warnings as odd_rules;
 pub use run::{Failure, run};
 pub use stores::{Unwatchable, WatchedBy};
