@@ -16,10 +16,8 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 
-use super::{
-    Address, Dial,
-    secured::{Secured, Unfit},
-};
+pub use super::secured::Unfit;
+use super::{Address, Dial, secured::Secured};
 use crate::tls::Connector;
 
 /// Most bytes of an answer's body that are taken.
