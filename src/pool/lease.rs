@@ -86,13 +86,15 @@ impl CancelTarget {
         Self::new(address, approach, key, 0)
     }
 
-    /// The server is this client's from now on, by the process id that it was told.
+    /// This client, by the process id that it was told, runs something there: a notification that comes from now on is its own,
+    /// one that came before was of the client before. (It is on its way for a moment: where the next client runs something
+    /// within that moment, it counts as that client's.)
     #[inline]
-    pub fn leased_by(&self, pid: u32) {
+    pub fn used_by(&self, pid: u32) {
         self.client.store(pid, Ordering::Relaxed);
     }
 
-    /// The process id that the client was told which had the server last, if one has.
+    /// The process id that the client was told which ran something there last, if one has.
     pub fn client(&self) -> Option<u32> {
         Some(self.client.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
     }

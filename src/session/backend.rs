@@ -8,11 +8,12 @@ use std::{collections::BTreeSet, sync::Arc};
 use crate::{
     pool::account::PoolMode,
     server::conn::{Hygiene, ServerConn},
-    session::{ears, frontend::Frontend, tenancy::Tenancy},
+    session::{ears, frontend::Frontend, inquiry::leads_to_temporary, tenancy::Tenancy},
+    sql::touches::Kinds,
     wire::{
         frame::{HEADER_BYTES, Header, Malformed, cstr},
-        parameters::Parameters,
-        pipeline::{Followed, OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
+        parameters::{Parameters, TRACKED},
+        pipeline::{OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
         splice::Splice,
         state::Carried,
     },
@@ -101,7 +102,7 @@ pub struct ClientSide<'a> {
     pub mode: PoolMode,
     /// The channels of which it hears otherwise.
     pub heard: Option<&'a BTreeSet<Box<[u8]>>>,
-    /// The client that had this server process last, by the process id that it was told.
+    /// The client that had a server process last, by the process id that it was told.
     pub client_of: ClientOf<'a>,
 }
 
@@ -172,14 +173,16 @@ impl Backend {
             let ClientSide { frontend, tenancy, .. } = client;
             let mut undo = |undo: Undo| frontend.undo(undo, conn, tenancy);
             let last = pipeline.len() == 1;
-            let passage = pipeline.received(header.tag, status, &mut undo)?;
+            let mut passage = pipeline.received(header.tag, status, &mut undo)?;
             match header.tag {
                 b'Z' | b'E' | b'C' if passage == Passage::Swallow => {}
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
                 b'E' => self.failed(message, client),
-                b'S' if understood => {
-                    progress.settings_changed |= setting(message, conn, client);
-                }
+                b'S' if understood => match setting(message, conn, client) {
+                    Setting::Other => {}
+                    Setting::Told => progress.settings_changed = true,
+                    Setting::Held => passage = Passage::Swallow,
+                },
                 b'G' => client.tenancy.copy_begins(pipeline.is_in_sequence()),
                 b'C' if client.tenancy.awaits_answer() => {
                     command_tag(&message[HEADER_BYTES..], conn, client);
@@ -283,8 +286,8 @@ fn ready(
     if pipeline.may_release() {
         conn.schema_change = None;
     }
-    if let Some(reset) = client.tenancy.ready(in_transaction) {
-        let told = reset_settings(reset, client);
+    if let Some(places) = client.tenancy.ready(in_transaction) {
+        let told = reset_settings(places, conn, client);
         if !told.is_empty() {
             splice.insert().extend_from_slice(&told);
         }
@@ -293,31 +296,45 @@ fn ready(
 }
 
 /// The client has put settings back to what they were at *its* start, which the server, started by us, does not
-/// know: it gets them with its next server, and is told so here.
-fn reset_settings(reset: Followed, client: &mut ClientSide<'_>) -> Vec<u8> {
-    let start = client.reset_values;
-    let known = client.parameters.clone();
-    match reset {
-        Followed::AllReset => *client.parameters = start.clone(),
-        Followed::Reset(place) => Arc::make_mut(client.parameters).reset(usize::from(place), start),
-        Followed::Kept | Followed::Changed => {}
-    }
-    known.status_of_difference(client.parameters)
+/// know: it gets them in a moment, and is told so here.
+fn reset_settings(places: u8, conn: &ServerConn, client: &mut ClientSide<'_>) -> Vec<u8> {
+    let mut now = (*conn.parameters).clone();
+    (0..TRACKED.len())
+        .filter(|place| places & 1 << place != 0)
+        .for_each(|place| now.reset(place, client.reset_values));
+    let told = client.parameters.status_of_difference(&now);
+    *client.parameters = Arc::new(now);
+    told
+}
+
+/// What became of a ParameterStatus.
+enum Setting {
+    /// It does not follow the client.
+    Other,
+    /// The client is told.
+    Told,
+    /// The client is told with ReadyForQuery, if anything has changed for it.
+    Held,
 }
 
 /// ParameterStatus: what the server reports is what the client has from now on, here and elsewhere.
-fn setting(message: &[u8], conn: &mut ServerConn, client: &mut ClientSide<'_>) -> bool {
+fn setting(message: &[u8], conn: &mut ServerConn, client: &mut ClientSide<'_>) -> Setting {
+    if message[HEADER_BYTES..].starts_with(b"search_path\0") && leads_to_temporary(message) {
+        client.tenancy.pins |= Kinds::SETTINGS;
+    }
     let alike = Arc::ptr_eq(&conn.parameters, client.parameters);
     if !conn.reported(&message[HEADER_BYTES..]) {
-        return false;
+        return Setting::Other;
+    }
+    if !client.tenancy.reported() {
+        return Setting::Held;
     }
     if alike {
         *client.parameters = conn.parameters.clone();
     } else if let Some((name, value)) = crate::server::conn::parameter(&message[HEADER_BYTES..]) {
         Arc::make_mut(client.parameters).set(name, value);
     }
-    client.tenancy.reported();
-    true
+    Setting::Told
 }
 
 /// CommandComplete of a statement that discards.

@@ -197,7 +197,7 @@ impl Session {
         if !x.to_server.is_empty() {
             x.pipeline.forget_sequence();
         }
-        let (pools, target) = (&self.context.pools, &server.cancel);
+        let (pools, target, own) = (&self.context.pools, &server.cancel, self.entry.key.pid);
         let mut client = ClientSide {
             frontend: &mut self.frontend,
             parameters: &mut self.parameters,
@@ -205,8 +205,10 @@ impl Session {
             state: &mut self.state,
             tenancy: &mut x.tenancy,
             mode,
-            heard: self.ears.as_ref().map(|ears| &ears.channels),
-            client_of: &|pid| pools.client_of(&target.address, pid),
+            heard: self.ears.as_ref().map(|ears| &ears.heard),
+            client_of: &|pid| {
+                if pid == target.key.pid { Some(own) } else { pools.client_of(&target.address, pid) }
+            },
         };
         let passed = x
             .backend
@@ -369,6 +371,9 @@ impl Session {
             // What is left waits for answers, not for more bytes.
             Stop::Unanswered => self.resume = taken < bytes.len(),
             Stop::Terminated => x.client = ClientEnd::Terminated,
+        }
+        if !x.tenancy.has_run_nothing() {
+            server.cancel.used_by(self.entry.key.pid);
         }
         if !forwarded.bytes.is_empty() {
             x.pipeline.sent_bytes(forwarded.bytes);

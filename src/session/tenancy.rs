@@ -18,7 +18,12 @@ use crate::{
 };
 
 /// What changes the meaning of statements that are parsed from then on: settings, and temporary tables by their names.
-const MEANING: Kinds = Kinds::SETTINGS.and(Kinds::EVERY_SETTING).and(Kinds::OPAQUE).and(Kinds::TEMP);
+const MEANING: Kinds = Kinds::SETTINGS
+    .and(Kinds::EVERY_SETTING)
+    .and(Kinds::RESETS)
+    .and(Kinds::CALLS)
+    .and(Kinds::OPAQUE)
+    .and(Kinds::TEMP);
 
 /// What happened to the session during one lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,8 +37,9 @@ pub struct Tenancy {
     /// A statement whose outcome decides how to go on.
     pub awaited: Awaited,
     copy: CopyAwaited,
-    /// What that statement does to the settings that are followed, once it has succeeded.
-    reset: Option<Followed>,
+    /// The settings that it puts back to what they were at the start, once it has succeeded.
+    reset: Option<u8>,
+    reports: Reports,
     moved: Moved,
     start: StartValues,
     ran: Ran,
@@ -67,6 +73,14 @@ enum Ran {
     #[default]
     Nothing,
     Something,
+}
+
+/// Whether what the server reports of a reset is kept from the client, which has a start of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Reports {
+    #[default]
+    Passed,
+    Held,
 }
 
 /// Whether settings were put back to what they were at the server's start, which may not be the client's.
@@ -179,16 +193,22 @@ impl Tenancy {
         }
     }
 
-    /// The server has reported a followed setting.
-    pub(super) fn reported(&mut self) {
+    /// The server has reported a followed setting; whether the client hears of it now. What a reset leads to it hears with
+    /// ReadyForQuery.
+    pub(super) fn reported(&mut self) -> bool {
         self.moved = Moved::Yes;
+        let resets = self.reset.is_some() || matches!(self.awaited, Awaited::Answer(Followed::Reset(_)));
+        if resets {
+            self.reports = Reports::Held;
+        }
+        !resets
     }
 
     /// A statement has succeeded; `last` if it is the last that was sent.
     pub(super) fn completed(&mut self, last: bool) {
         match self.awaited {
-            Awaited::Answer(followed @ (Followed::Reset(_) | Followed::AllReset)) if last => {
-                self.reset = Some(followed);
+            Awaited::Answer(Followed::Reset(places)) if last => {
+                self.reset = Some(places);
             }
             // Set again before the reset was reported: the server's report says what it came to.
             Awaited::Answer(Followed::Changed) => self.reset = None,
@@ -205,16 +225,15 @@ impl Tenancy {
     pub(super) fn touch(
         &mut self,
         touches: Touches,
-        followed: Followed,
         parameters: &Arc<Parameters>,
         policy: Option<&OpaquePolicy>,
     ) {
-        const MATTERS: Kinds = super::inquiry::ASKED.and(LASTING).without(Kinds::CALLS);
+        const MATTERS: Kinds = super::inquiry::ASKED.and(LASTING);
         let kinds = touches.kinds;
         if policy.is_some_and(OpaquePolicy::pins) && kinds.has_any(Kinds::OPAQUE.and(Kinds::CALLS)) {
             self.pins |= Kinds::OPAQUE;
         }
-        if kinds.has(Kinds::EVERY_SETTING) && !kinds.has(Kinds::OPAQUE) && followed != Followed::AllReset {
+        if kinds.has(Kinds::EVERY_SETTING) && !kinds.has(Kinds::OPAQUE) {
             // A name with a dot that no module has claimed cannot be asked for without knowing it.
             self.pins |= Kinds::EVERY_SETTING;
         }
@@ -307,15 +326,16 @@ impl Tenancy {
         }
     }
 
-    /// ReadyForQuery: which settings must go back to what they were at the client's start.
-    pub(super) fn ready(&mut self, in_transaction: bool) -> Option<Followed> {
+    /// ReadyForQuery: which settings must go back to what they were at the client's start; `None`: the client knows all.
+    pub(super) fn ready(&mut self, in_transaction: bool) -> Option<u8> {
         if !in_transaction {
             self.moved = Moved::No;
         }
         if self.reset.is_some() {
             self.start = StartValues::OfServer;
         }
-        self.reset.take()
+        let held = std::mem::take(&mut self.reports) == Reports::Held;
+        self.reset.take().or(held.then_some(0))
     }
 
     /// Whether the server has settings of its own start where the client must find those of its own.

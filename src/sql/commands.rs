@@ -138,7 +138,7 @@ pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
         Command::Schema => Head::flags(Flags::SCHEMA),
         Command::Dirty => Head::flags(Flags::DIRTY),
         Command::Begin => Head::control(TransactionControl::Begin, Flags::NONE),
-        Command::Call => Head { literals: Literals::Code, ..Head::flags(Flags::MAY_COMMIT) },
+        Command::Call => Head { literals: Literals::Code, ..Head::flags(RUNS_CODE) },
         Command::Commit => commit(rest()),
         Command::Copy if within_statement(rest()).any(|token| token.is_word("stdin")) => {
             Head::flags(Flags::COPIES_IN)
@@ -148,7 +148,7 @@ pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
         Command::Deallocate => Head::flags(deallocate(rest())),
         Command::Declare => Head::flags(declare(rest())),
         Command::Discard => Head::flags(discard(rest())),
-        Command::Do => Head { literals: Literals::Code, ..Head::flags(Flags::MAY_COMMIT | Flags::SCHEMA) },
+        Command::Do => Head { literals: Literals::Code, ..Head::flags(RUNS_CODE | Flags::SCHEMA) },
         Command::Execute => Head::flags(EXECUTE),
         Command::Explain => explain(rest()),
         Command::Prepare => prepare(rest()),
@@ -168,6 +168,9 @@ pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
 
 /// `EXECUTE name` runs what an earlier `PREPARE` named.
 const EXECUTE: Flags = Flags::DIRTY.and(Flags::MAY_COMMIT).and(Flags::READS_SESSION);
+
+/// `CALL` and `DO` run code that may do anything; what it has done the server is asked.
+const RUNS_CODE: Flags = Flags::MAY_COMMIT.and(Flags::READS_SESSION);
 
 /// `COMMIT`, `END`, `COMMIT PREPARED`.
 fn commit(mut rest: Lexer<'_>) -> Head {

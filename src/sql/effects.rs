@@ -31,6 +31,21 @@ pub fn classify(text: &[u8], standard_conforming_strings: bool) -> Effects {
     effects
 }
 
+/// The statements of a whole text one by one, each with its effects; empty ones are left out.
+pub fn statements(text: &[u8], standard_conforming_strings: bool) -> impl Iterator<Item = (Effects, &[u8])> {
+    let mut tokens = Lexer::new(text, standard_conforming_strings);
+    std::iter::from_fn(move || {
+        loop {
+            let start = text.len() - tokens.remaining();
+            let first = tokens.next()?;
+            if first != Token::Symbol(b';') {
+                let effects = scan::statement(first, &mut tokens);
+                return Some((effects, &text[start..text.len() - tokens.remaining()]));
+            }
+        }
+    })
+}
+
 /// Reads the beginning of a text too large to hold. Whatever is not known counts as the most dangerous; what the
 /// beginning certainly does ([`Effects::discards_all`] and the like) is in the result too.
 pub fn classify_prefix(prefix: &[u8], standard_conforming_strings: bool) -> Effects {

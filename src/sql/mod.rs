@@ -21,5 +21,5 @@ mod words;
 
 pub use effects::{
     Effects, Session, Statements, TransactionControl, classify, classify_opaque, classify_prefix,
-    classify_unsure,
+    classify_unsure, statements,
 };

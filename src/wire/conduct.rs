@@ -97,10 +97,8 @@ pub enum Followed {
     Kept,
     /// It may change some; the server reports which.
     Changed,
-    /// It puts one back to what it was at the start, by its place among those that are tracked.
+    /// It puts these back to what they were at the start: a bit for each place among those that are tracked.
     Reset(u8),
-    /// It puts all back.
-    AllReset,
 }
 
 /// What a cut-off would leave open: the transaction status, followed through work that was not confirmed.

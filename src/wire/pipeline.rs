@@ -288,6 +288,10 @@ impl Pipeline {
     ) -> Result<Passage, Unexpected> {
         let unexpected = Err(Unexpected { tag });
         match (tag, self.owed.front()) {
+            // What the server has to say of a message of ours.
+            (b'N', Some(Owed::Aside | Owed::Parse(For::Us, ..) | Owed::Close(For::Us, _))) => {
+                Ok(Passage::Swallow)
+            }
             // Data rows, copy data, descriptions inside a query, notices, notifications, settings.
             (b'D' | b'd' | b'c' | b't' | b'H' | b'W' | b'V' | b'N' | b'A' | b'S', _) => Ok(Passage::Pass),
             (b'Z', _) => self.ready(status).ok_or(Unexpected { tag }),

@@ -132,6 +132,7 @@ impl World {
             settings: Arc::new(setup.settings.clone()).into(),
             credential: None.into(),
             reads_sequences: false.into(),
+            custom_settings: Default::default(),
         });
         let context = Context {
             worker: Arc::new(Worker::new(0)),

@@ -1,6 +1,6 @@
 //! What of the session the statements of one stretch may touch.
 
-use super::{Conduct, Followed, HEADER_BYTES, Hygiene, Passage, Statement, Text};
+use super::{HEADER_BYTES, Hygiene, Passage, Statement, Text};
 use std::sync::atomic::Ordering;
 
 use crate::sql::touches::{FunctionNames, Kinds, Touches};
@@ -33,31 +33,31 @@ impl<'p> Passage<'_, 'p> {
     /// A statement of the client's is run by SQL, or may be.
     pub(super) fn touch_statement(&mut self, statement: &Statement) {
         let touches = self.touches(Text::Whole(statement.query()));
-        self.note(touches, Followed::Kept);
+        self.note(touches);
     }
 
     #[cold]
-    pub(super) fn touch(&mut self, conduct: Conduct, text: Text<'_>) {
+    pub(super) fn touch(&mut self, text: Text<'_>) {
         let mut touches = self.touches(text);
         for name in std::mem::take(&mut touches.statements) {
             if touches.kinds.has(Kinds::USES_PREPARED) {
                 touches.merge(self.used(&name));
             }
         }
-        self.note(touches, conduct.followed);
+        self.note(touches);
     }
 
     /// A statement that was prepared by SQL is bound.
     #[cold]
     pub(super) fn touch_prepared(&mut self, name: &[u8]) {
         let touches = self.used(name);
-        self.note(touches, Followed::Kept);
+        self.note(touches);
     }
 
     /// A function is called by its number: what it leaves behind is known of the large objects' alone.
     pub(super) fn touch_by_call(&mut self, message: &[u8]) {
         if !is_large_object_call(message) {
-            self.note(Touches::anything(), Followed::Kept);
+            self.note(Touches::anything());
         }
     }
 
@@ -76,7 +76,7 @@ impl<'p> Passage<'_, 'p> {
         self.terms.opaque.map_or(FunctionNames::NONE, |policy| &policy.names)
     }
 
-    fn note(&mut self, touches: Touches, followed: Followed) {
+    fn note(&mut self, touches: Touches) {
         if touches.kinds.has(Kinds::OPAQUE) {
             // Not even asking finds everything.
             self.conn.hygiene = Hygiene::Dirty;
@@ -88,7 +88,7 @@ impl<'p> Passage<'_, 'p> {
             // What it draws now it may want to read again.
             self.tenancy.pins |= Kinds::SEQUENCES;
         }
-        self.tenancy.touch(touches, followed, &self.conn.parameters, self.terms.opaque);
+        self.tenancy.touch(touches, &self.conn.parameters, self.terms.opaque);
     }
 }
 

@@ -70,7 +70,7 @@ impl Session {
         }
         let Self { context, tenant, entry, .. } = self;
         let seat = context.switchboard.subscribe(&tenant.account, &context.router, &encoding, &entry.tether);
-        Box::new(Ears { seat: Arc::new(seat), encoding, channels: BTreeSet::new() })
+        Box::new(Ears { seat: Arc::new(seat), encoding, channels: BTreeSet::new(), heard: BTreeSet::new() })
     }
 
     /// The channels are being taken over. What the client sends meanwhile is kept.
@@ -117,9 +117,12 @@ impl Session {
         }
         self.hear_otherwise(exchange, notifications);
         if let Some(ears) = &mut self.ears {
-            ears.channels = channels;
+            ears.heard.clone_from(&channels);
         }
         self.hear();
+        if let Some(ears) = &mut self.ears {
+            ears.channels = channels;
+        }
     }
 
     /// The same for a client that keeps a server and has nothing to do there.
@@ -133,7 +136,9 @@ impl Session {
     /// What the client's own server has told it.
     pub(super) fn hear_otherwise(&mut self, exchange: &mut Exchange, notifications: &[u8]) {
         let Some(server) = exchange.lease.as_mut().and_then(Lease::server) else { return };
-        let client_of = |pid| self.context.pools.client_of(&server.cancel.address, pid);
+        let (pools, target, own) = (&self.context.pools, &server.cancel, self.entry.key.pid);
+        let client_of =
+            |pid| if pid == target.key.pid { Some(own) } else { pools.client_of(&target.address, pid) };
         self.outbox.push(&others(notifications, self.ears.as_deref(), &client_of));
     }
 

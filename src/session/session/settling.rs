@@ -15,6 +15,7 @@ use crate::{
         touched::Touched,
     },
     sql::touches::Kinds,
+    wire::state::{Definition, SessionState},
 };
 
 /// A server is being asked something of ours.
@@ -135,6 +136,7 @@ impl Session {
             parameters: self.parameters.clone(),
             scope: self.scope.clone(),
             pins: exchange.tenancy.pins,
+            custom: self.tenant.account.custom_settings.names(),
             // Switches of the server's command line may hold it, too.
             starts_with_role: settings
                 .iter()
@@ -254,8 +256,15 @@ impl Session {
         if let Some(server) = exchange.lease.as_mut().and_then(Lease::server) {
             server.conn.state = state.clone();
         }
+        if let Some(ears) = &mut self.ears {
+            ears.heard.retain(|channel| state.get().is_some_and(|state| state.channels().contains(channel)));
+        }
         exchange.tenancy.inspected(pins);
         if !self.state.is_like(&state) {
+            let custom = state.get().into_iter().flat_map(SessionState::settings);
+            custom
+                .filter(|(_, setting)| setting.definition == Definition::Placeholder)
+                .for_each(|(name, _)| self.tenant.account.custom_settings.note(name));
             self.state = state;
             self.settings_changed();
         }
