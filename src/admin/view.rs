@@ -11,6 +11,7 @@ use crate::{
     clock::Clock,
     cluster::watcher::WatcherHandle,
     metrics::Events,
+    notify::switchboard::Switchboard,
     pool::{pools::Pools, quota::Quota},
     route::router::Router,
     session::{context::Worker, routes::Purpose},
@@ -36,6 +37,8 @@ pub struct View {
     pub connections: Arc<Quota>,
     /// Replication connections, which are clients' as well.
     pub replications: Arc<Quota>,
+    /// Who listens for notifications without a server.
+    pub switchboard: Arc<Switchboard>,
     /// What was counted for the whole process.
     pub events: Arc<Events>,
     /// Whether it is about to end.

@@ -47,6 +47,7 @@ fn view(app: &App) -> View {
         workers: app.workers.iter().map(|(worker, _)| worker.clone()).collect(),
         connections: app.connections.clone(),
         replications: app.replications.clone(),
+        switchboard: app.switchboard.clone(),
         events: app.events.clone(),
         stopping: app.stopping.subscribe(),
     }

@@ -134,6 +134,11 @@ impl ServerConn {
         tracked
     }
 
+    /// The statement that gives it the settings that a client must find; `None` if it has them.
+    pub fn difference_sql(&self, wanted: &Parameters) -> Option<String> {
+        self.parameters.difference_sql(wanted, &self.start)
+    }
+
     /// Everything that can be discarded was.
     pub fn discarded(&mut self) {
         self.statements.clear();

@@ -3,7 +3,7 @@
 //! The answers to messages of ours are left out, answers of our own put in, settings taken note of; all else passes
 //! untouched. A pure machine: bytes in, bytes out.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     pool::account::PoolMode,
@@ -100,8 +100,8 @@ pub struct ClientSide<'a> {
     pub tenancy: &'a mut Tenancy,
     /// For how long the server is the client's.
     pub mode: PoolMode,
-    /// The channels of which it hears otherwise.
-    pub heard: Option<&'a BTreeSet<Box<[u8]>>>,
+    /// What it hears otherwise.
+    pub heard: Option<Heard<'a>>,
     /// The client that had a server process last, by the process id that it was told.
     pub client_of: ClientOf<'a>,
 }
@@ -233,15 +233,6 @@ impl Backend {
         if matches!(self.rest, Rest::Pass(0) | Rest::Skip(0)) {
             self.rest = Rest::None;
         }
-    }
-}
-
-/// NotificationResponse: a client that hears the channel by other ways is not told twice, and process ids are those that
-/// clients were told.
-fn notify(message: &[u8], client: &ClientSide<'_>, out: &mut Vec<u8>) {
-    let is_heard = |channel| client.heard.is_some_and(|heard| heard.contains(channel));
-    if !ears::channel(message).is_some_and(is_heard) {
-        ears::put_notification(message, client.client_of, out);
     }
 }
 
@@ -377,8 +368,11 @@ const fn own_answer(answer: OwnAnswer) -> &'static [u8] {
 }
 
 mod naming;
+mod notifying;
 mod refusal;
 
+pub use notifying::Heard;
+use notifying::notify;
 use refusal::Refusal;
 
 #[cfg(test)]

@@ -1,6 +1,13 @@
 //! What a client hears without a server of its own: the channels that the shared connection listens on for it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    hash::BuildHasher as _,
+    sync::Arc,
+    time::Duration,
+};
+
+use foldhash::fast::FixedState;
 
 use super::{backend::ClientOf, context::Context};
 use crate::{
@@ -34,20 +41,56 @@ pub(super) struct Ears {
     pub(super) channels: BTreeSet<Channel>,
     /// Of these, those that it still listens on.
     pub(super) heard: BTreeSet<Channel>,
+    /// What the client has sent itself on them, and not heard so far.
+    pub(super) sent: Sent,
+}
+
+/// Notifications of the client's own of which its own server has told, and that come by the shared connection, too.
+#[derive(Debug, Default)]
+pub struct Sent(VecDeque<u64>);
+
+impl Sent {
+    /// Older ones are forgotten: their sender is told as that of others' is.
+    const REMEMBERED_MAX: usize = 64;
+
+    fn print(message: &[u8]) -> u64 {
+        FixedState::default().hash_one(message.get(HEADER_BYTES + 4..))
+    }
+
+    /// The client has sent this NotificationResponse.
+    pub(super) fn add(&mut self, message: &[u8]) {
+        if self.0.len() == Self::REMEMBERED_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(Self::print(message));
+    }
+
+    /// Whether this one is the client's own.
+    fn take(&mut self, message: &[u8]) -> bool {
+        let print = Self::print(message);
+        let place = self.0.iter().position(|sent| *sent == print);
+        place.is_some_and(|place| self.0.remove(place).is_some())
+    }
 }
 
 impl Ears {
-    /// What has come meanwhile, as messages for the client. What came after it has stopped listening is left out.
-    pub(super) fn take(&self) -> Vec<u8> {
+    /// What has come meanwhile, as messages for the client with this process id. What came after it has stopped listening
+    /// is left out.
+    pub(super) fn take(&mut self, own: u32) -> Vec<u8> {
         let mail = self.seat.mailbox.take();
-        if self.heard == self.channels {
+        if self.heard == self.channels && self.sent.0.is_empty() {
             return mail;
         }
-        let is_heard = |message: &&[u8]| {
-            message.first() != Some(&b'A')
-                || channel(message).is_some_and(|channel| self.heard.contains(channel))
-        };
-        messages(&mail).filter(is_heard).flatten().copied().collect()
+        let mut told = Vec::with_capacity(mail.len());
+        for message in messages(&mail) {
+            if message.first() != Some(&b'A') {
+                told.extend_from_slice(message);
+            } else if channel(message).is_some_and(|channel| self.heard.contains(channel)) {
+                let is_own = self.sent.take(message);
+                put_notification(message, &|_| is_own.then_some(own), &mut told);
+            }
+        }
+        told
     }
 }
 

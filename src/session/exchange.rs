@@ -4,7 +4,11 @@ use std::{pin::Pin, task::Context};
 
 use tokio::time::Sleep;
 
-use super::{backend::Backend, frontend::Sequences, outbox::Outbox, tenancy::Tenancy};
+use super::{
+    backend::Backend,
+    outbox::Outbox,
+    tenancy::{Sequences, Tenancy},
+};
 use crate::{
     client::registry::Activity,
     clock::Moment,

@@ -8,7 +8,7 @@ use crate::{
     },
     wire::{
         parameters::{Parameters, tracked},
-        pipeline::{Block, Conduct, Copying, Followed, Parsing, Residue},
+        pipeline::{Acting, Block, Conduct, Copying, Followed, Parsing, Residue},
         statements::Sharing,
     },
 };
@@ -90,7 +90,7 @@ impl Reading {
     pub fn may_stand_for_unnamed(&self) -> bool {
         self.form == Form::Planned
             && self.sharing == Sharing::Scope
-            && self.conduct == Conduct::default()
+            && self.conduct == (Conduct { acting: self.conduct.acting, ..Conduct::default() })
             && !self.unlocks_writes
     }
 
@@ -120,7 +120,8 @@ impl Reading {
             (false, false) => Parsing::Kept,
         };
         let copying = if effects.copies_in() { Copying::In } else { Copying::No };
-        let conduct = Conduct { block, residue, followed: followed(effects, text), parsing, copying };
+        let acting = if effects.acts() { Acting::Perhaps } else { Acting::No };
+        let conduct = Conduct { block, residue, followed: followed(effects, text), parsing, copying, acting };
         let form = if effects.is_planned() { Form::Planned } else { Form::Other };
         Self { conduct, sharing, form, unlocks_writes: effects.unlocks_writes() }
     }
@@ -267,8 +268,8 @@ mod tests {
             ("what is this", MayCommit, Dirt, Changed),
         ] {
             let conduct = Reading::of(text.as_bytes(), Lexicon::Standard).conduct;
-            let Conduct { parsing, copying, .. } = conduct;
-            assert_eq!(conduct, Conduct { block, residue, followed, parsing, copying }, "{text}");
+            let Conduct { parsing, copying, acting, .. } = conduct;
+            assert_eq!(conduct, Conduct { block, residue, followed, parsing, copying, acting }, "{text}");
         }
     }
 
@@ -289,6 +290,28 @@ mod tests {
         ] {
             let reading = Reading::of(text.as_bytes(), Lexicon::Standard);
             assert_eq!(reading.may_stand_for_unnamed(), may, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_more_than_look() {
+        for (text, acts) in [
+            ("select 1", false),
+            ("begin; select currval('s'); show timezone; commit", false),
+            ("listen a", false),
+            ("set timezone to 'UTC'", false),
+            ("insert into t values (1)", true),
+            ("with x as (insert into t values (1)) select 1", true),
+            ("select nextval('s')", true),
+            ("select pg_notify('a', '')", true),
+            ("notify a", true),
+            ("call p()", true),
+            ("execute p", true),
+            ("copy t from stdin", true),
+            ("what is this", true),
+        ] {
+            let acting = Reading::of(text.as_bytes(), Lexicon::Standard).conduct.acting;
+            assert_eq!(acting == Acting::Perhaps, acts, "{text}");
         }
     }
 

@@ -7,8 +7,9 @@ use std::{
 };
 
 use super::{
-    backend::{ClientSide, LastWord, Progress},
+    backend::{ClientSide, Heard, LastWord, Progress},
     context::Scratch,
+    ears::Ears,
     exchange::{ClientEnd, Exchange, ReadOnly},
     frontend::{OWED_MAX, Stop, Terms, Vigilance},
     session::Session,
@@ -205,7 +206,10 @@ impl Session {
             state: &mut self.state,
             tenancy: &mut x.tenancy,
             mode,
-            heard: self.ears.as_ref().map(|ears| &ears.heard),
+            heard: self.ears.as_mut().map(|ears| {
+                let Ears { heard: channels, sent, .. } = &mut **ears;
+                Heard { channels, sent, server: target.key.pid }
+            }),
             client_of: &|pid| {
                 if pid == target.key.pid { Some(own) } else { pools.client_of(&target.address, pid) }
             },
@@ -372,7 +376,7 @@ impl Session {
             Stop::Unanswered => self.resume = taken < bytes.len(),
             Stop::Terminated => x.client = ClientEnd::Terminated,
         }
-        if !x.tenancy.has_run_nothing() {
+        if !x.tenancy.has_only_looked() {
             server.cancel.used_by(self.entry.key.pid);
         }
         if !forwarded.bytes.is_empty() {

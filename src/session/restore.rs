@@ -22,7 +22,14 @@ impl Request {
         &self,
         conn: &mut ServerConn,
         check: bool,
+        forget_draws: bool,
     ) -> io::Result<Option<ServerError>> {
+        if forget_draws {
+            let told = ask(&mut conn.stream, &[b"DISCARD SEQUENCES"]).await?;
+            if let Some((_, error)) = told.refused.into_iter().next() {
+                return Ok(Some(error));
+            }
+        }
         let others = conn.state.get().is_some();
         let refused = self.enter(conn, check).await?;
         if refused.is_none() || !others {
@@ -80,7 +87,7 @@ struct Script {
 impl Script {
     fn new(conn: &ServerConn, parameters: &Parameters, state: &Carried) -> Self {
         let mut first = leave(&conn.state, state);
-        let tracked = conn.parameters.difference_sql(parameters).unwrap_or_default();
+        let tracked = conn.difference_sql(parameters).unwrap_or_default();
         first.extend_from_slice(tracked.as_bytes());
         let Entry { settings, statements, last } = enter(&conn.state, state);
         let mut queries: Vec<_> = [first, settings].into_iter().filter(|query| !query.is_empty()).collect();

@@ -12,7 +12,7 @@ use crate::{
     sql::touches::{Kinds, Touches},
     wire::{
         parameters::Parameters,
-        pipeline::{Block, Conduct, Followed},
+        pipeline::{Acting, Block, Conduct, Followed},
         statements::UnnamedAt,
     },
 };
@@ -43,12 +43,42 @@ pub struct Tenancy {
     moved: Moved,
     start: StartValues,
     ran: Ran,
+    /// Whose draws from sequences the server may remember, where it was not the client's alone at the start.
+    pub(super) draws: Sequences,
     /// What may have been touched of the state that the server must be asked about.
     touched: Option<Box<Touched>>,
     /// What the server was asked about in vain.
     unread: Option<Box<Touched>>,
     /// What keeps the client on this server.
     pub pins: Kinds,
+    /// Which statements that may come from.
+    pub(super) evidence: Evidence,
+}
+
+/// The last statements that touched the session, each by its fingerprint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Evidence(Vec<(Kinds, u64)>);
+
+impl Evidence {
+    /// So many are remembered.
+    const STATEMENTS_MAX: usize = 8;
+
+    /// A statement touches these kinds of state.
+    pub(super) fn add(&mut self, kinds: Kinds, fingerprint: u64) {
+        self.0.retain(|known| *known != (kinds, fingerprint));
+        if self.0.len() == Self::STATEMENTS_MAX {
+            self.0.remove(0);
+        }
+        self.0.push((kinds, fingerprint));
+    }
+
+    /// The last one that has shown this kind of state, or may have done anything.
+    pub(super) fn of(&self, kind: Kinds) -> Option<u64> {
+        const ANYTHING: Kinds = Kinds::OPAQUE.and(Kinds::CALLS).and(Kinds::USES_PREPARED);
+        let last =
+            |kinds| self.0.iter().rev().find(|(known, _)| known.has_any(kinds)).map(|(_, print)| *print);
+        last(kind).or_else(|| last(ANYTHING))
+    }
 }
 
 /// Whether a named portal may hold a statement that must be awaited.
@@ -67,7 +97,17 @@ enum Moved {
     Yes,
 }
 
-/// Whether a statement was sent that may draw from a sequence.
+/// Whose draws from sequences a server may remember.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sequences {
+    /// The client's own, if anybody's: nobody else has had the server since they were forgotten.
+    Own,
+    /// Another client's.
+    #[default]
+    MayBeOthers,
+}
+
+/// Whether a statement was sent that does more than look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Ran {
     #[default]
@@ -159,7 +199,7 @@ impl Tenancy {
     pub(super) fn portal(&self, named: bool) -> Conduct {
         match (named, self.portals) {
             (false, _) => self.bound,
-            (true, NamedPortals::Harmless) => Conduct { block: Block::MayCommit, ..Conduct::default() },
+            (true, NamedPortals::Harmless) => Conduct::HARMLESS,
             (true, NamedPortals::MustBeAwaited) => Conduct::UNSEEN,
         }
     }
@@ -175,14 +215,15 @@ impl Tenancy {
 
     /// A statement runs.
     #[inline]
-    pub(super) fn runs(&mut self, block: Block) {
-        if block != Block::Begins {
+    pub(super) fn runs(&mut self, conduct: Conduct) {
+        if conduct.acting == Acting::Perhaps {
             self.ran = Ran::Something;
         }
     }
 
-    /// Whether nothing has run that may have drawn from a sequence.
-    pub(super) fn has_run_nothing(&self) -> bool {
+    /// Whether nothing has run that does more than look.
+    #[inline]
+    pub(super) fn has_only_looked(&self) -> bool {
         self.ran == Ran::Nothing
     }
 

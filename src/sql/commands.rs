@@ -40,6 +40,10 @@ enum Command {
     Plain,
     /// The same, and is planned.
     Planned,
+    /// The same, and changes data.
+    Changes,
+    /// Leaves nothing behind by itself, but does more than look.
+    Acts,
     /// The same, and may change what others' statements mean.
     Schema,
     /// Leaves something behind whatever follows.
@@ -81,7 +85,7 @@ const COMMANDS: &Table<Command> = &Table::new(&[
     ("create", Command::Create),
     ("deallocate", Command::Deallocate),
     ("declare", Command::Declare),
-    ("delete", Command::Planned),
+    ("delete", Command::Changes),
     ("discard", Command::Discard),
     ("do", Command::Do),
     ("drop", Command::Schema),
@@ -91,16 +95,16 @@ const COMMANDS: &Table<Command> = &Table::new(&[
     ("fetch", Command::Plain),
     ("grant", Command::Schema),
     ("import", Command::Schema),
-    ("insert", Command::Planned),
+    ("insert", Command::Changes),
     ("listen", Command::Dirty),
     ("load", Command::Dirty),
     ("lock", Command::Plain),
-    ("merge", Command::Planned),
+    ("merge", Command::Changes),
     ("move", Command::Plain),
-    ("notify", Command::Plain),
+    ("notify", Command::Acts),
     ("prepare", Command::Prepare),
     ("reassign", Command::Schema),
-    ("refresh", Command::Plain),
+    ("refresh", Command::Acts),
     ("reindex", Command::Plain),
     ("release", Command::Release),
     ("repack", Command::Plain),
@@ -114,13 +118,13 @@ const COMMANDS: &Table<Command> = &Table::new(&[
     ("show", Command::Plain),
     ("start", Command::Start),
     ("table", Command::Planned),
-    ("truncate", Command::Plain),
+    ("truncate", Command::Acts),
     ("unlisten", Command::Dirty),
-    ("update", Command::Planned),
+    ("update", Command::Changes),
     ("vacuum", Command::Plain),
     ("values", Command::Planned),
     ("wait", Command::Plain),
-    ("with", Command::Planned),
+    ("with", Command::Changes),
 ]);
 
 /// Reads the beginning of a statement. `rest` stands behind `first` and is only looked ahead on.
@@ -135,16 +139,18 @@ pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
     match command {
         Command::Plain => Head::default(),
         Command::Planned => Head::flags(Flags::PLANNED),
-        Command::Schema => Head::flags(Flags::SCHEMA),
+        Command::Changes => Head::flags(Flags::PLANNED | Flags::ACTS),
+        Command::Acts => Head::flags(Flags::ACTS),
+        Command::Schema => Head::flags(Flags::SCHEMA | Flags::ACTS),
         Command::Dirty => Head::flags(Flags::DIRTY),
         Command::Begin => Head::control(TransactionControl::Begin, Flags::NONE),
         Command::Call => Head { literals: Literals::Code, ..Head::flags(RUNS_CODE) },
         Command::Commit => commit(rest()),
         Command::Copy if within_statement(rest()).any(|token| token.is_word("stdin")) => {
-            Head::flags(Flags::COPIES_IN)
+            Head::flags(Flags::COPIES_IN | Flags::ACTS)
         }
         Command::Copy => Head::default(),
-        Command::Create => Head::flags(create(rest())),
+        Command::Create => Head::flags(create(rest()) | Flags::ACTS),
         Command::Deallocate => Head::flags(deallocate(rest())),
         Command::Declare => Head::flags(declare(rest())),
         Command::Discard => Head::flags(discard(rest())),
@@ -167,10 +173,10 @@ pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
 }
 
 /// `EXECUTE name` runs what an earlier `PREPARE` named.
-const EXECUTE: Flags = Flags::DIRTY.and(Flags::MAY_COMMIT).and(Flags::READS_SESSION);
+const EXECUTE: Flags = Flags::DIRTY.and(Flags::MAY_COMMIT).and(Flags::READS_SESSION).and(Flags::ACTS);
 
 /// `CALL` and `DO` run code that may do anything; what it has done the server is asked.
-const RUNS_CODE: Flags = Flags::MAY_COMMIT.and(Flags::READS_SESSION);
+const RUNS_CODE: Flags = Flags::MAY_COMMIT.and(Flags::READS_SESSION).and(Flags::ACTS);
 
 /// `COMMIT`, `END`, `COMMIT PREPARED`.
 fn commit(mut rest: Lexer<'_>) -> Head {

@@ -214,6 +214,11 @@ impl Effects {
         self.flags.has(Flags::COPIES_IN)
     }
 
+    /// May do more than look: change data, notify others, draw from a sequence, run code. What a function does is not seen.
+    pub const fn acts(self) -> bool {
+        self.flags.has(Flags::ACTS)
+    }
+
     /// Is one statement of the kind that is parsed, rewritten and planned: `SELECT`, `INSERT`, `UPDATE`, `DELETE`,
     /// `MERGE`, `VALUES`, `TABLE`, `WITH`.
     pub const fn is_planned(self) -> bool {

@@ -9,6 +9,7 @@ mod commands;
 mod config_call;
 pub mod effects;
 pub mod encoding;
+mod fingerprint;
 mod flags;
 pub mod lexer;
 mod literals;
@@ -23,3 +24,4 @@ pub use effects::{
     Effects, Session, Statements, TransactionControl, classify, classify_opaque, classify_prefix,
     classify_unsure, statements,
 };
+pub use fingerprint::fingerprint;

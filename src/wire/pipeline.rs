@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 pub use super::conduct::{
-    Block, Conduct, Copying, Followed, Outlook, Parsing, Residue, Step, TransactionStatus,
+    Acting, Block, Conduct, Copying, Followed, Outlook, Parsing, Residue, Step, TransactionStatus,
 };
 use again::Again;
 use failing::Unsettled;
@@ -32,6 +32,8 @@ pub enum Undo {
     Unnamed(Unnamed, UnnamedAt),
     /// The server's unnamed statement is not the client's.
     UnnamedElsewhere,
+    /// What the server remembers of sequences may be another client's.
+    DrawsOfOthers,
 }
 
 /// Whom an answer is for.
@@ -80,7 +82,9 @@ pub enum Owed {
     /// CopyDone or CopyFail: nothing, but a Sync before it was swallowed by the copy.
     CopyEnd,
     /// A request of ours, up to its own ReadyForQuery.
-    Aside,
+    Aside(Option<Undo>),
+    /// A message of ours that is answered by one of this tag.
+    Ours(u8),
     /// An answer of our own.
     Own(OwnAnswer, Option<Undo>),
 }
@@ -209,7 +213,7 @@ impl Pipeline {
         match message {
             Owed::Sync => self.sequence = Sequence::Closed,
             _ if self.sequence == Sequence::Skipping => return,
-            Owed::Query(_) | Owed::FunctionCall | Owed::Aside => self.sequence = Sequence::Closed,
+            Owed::Query(_) | Owed::FunctionCall | Owed::Aside(_) => self.sequence = Sequence::Closed,
             // Nothing is being copied: the server ignores it.
             Owed::CopyEnd | Owed::Note(_) if self.owed.is_empty() => return,
             Owed::CopyEnd => {}
@@ -289,13 +293,19 @@ impl Pipeline {
         let unexpected = Err(Unexpected { tag });
         match (tag, self.owed.front()) {
             // What the server has to say of a message of ours.
-            (b'N', Some(Owed::Aside | Owed::Parse(For::Us, ..) | Owed::Close(For::Us, _))) => {
-                Ok(Passage::Swallow)
-            }
+            (
+                b'N',
+                Some(Owed::Aside(_) | Owed::Ours(_) | Owed::Parse(For::Us, ..) | Owed::Close(For::Us, _)),
+            ) => Ok(Passage::Swallow),
             // Data rows, copy data, descriptions inside a query, notices, notifications, settings.
             (b'D' | b'd' | b'c' | b't' | b'H' | b'W' | b'V' | b'N' | b'A' | b'S', _) => Ok(Passage::Pass),
             (b'Z', _) => self.ready(status).ok_or(Unexpected { tag }),
-            (b'1' | b'C' | b'E', Some(Owed::Aside)) => Ok(Passage::Swallow),
+            (b'1' | b'C', Some(Owed::Aside(_))) => Ok(Passage::Swallow),
+            (b'E', Some(Owed::Aside(_))) => Ok(self.aside_failed(undo)),
+            (tag, Some(Owed::Ours(expected))) if tag == *expected => {
+                self.settle();
+                Ok(Passage::Swallow)
+            }
             (b'E', _) => Ok(self.failed(undo)),
             (b'G', _) => {
                 self.copy_in_begins();
@@ -345,7 +355,7 @@ impl Pipeline {
         self.ran = Outlook::Safe(self.status);
         match self.settle() {
             Some(Owed::Query(_) | Owed::FunctionCall | Owed::Sync) => Some(Passage::Pass),
-            Some(Owed::OwnSync | Owed::Aside) => Some(Passage::Swallow),
+            Some(Owed::OwnSync | Owed::Aside(_)) => Some(Passage::Swallow),
             _ => None,
         }
     }

@@ -24,6 +24,7 @@ impl Session {
             context: &self.context,
             tenant: &self.tenant,
             tether: &self.entry.tether,
+            pid: self.entry.key.pid,
             parameters: &self.parameters,
             state: &self.state,
             flavour: self.flavour.number(),

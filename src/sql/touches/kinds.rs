@@ -110,6 +110,11 @@ impl Kinds {
         self.0 == 0
     }
 
+    /// Those in this set one by one.
+    pub fn each(self) -> impl Iterator<Item = Self> {
+        Self::NAMES.iter().map(|(kind, _)| *kind).filter(move |kind| self.has(*kind))
+    }
+
     /// The names of those in this set.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES.iter().filter(move |(kind, _)| self.has(*kind)).map(|(_, name)| *name)
