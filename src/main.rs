@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _, io::Write, path::PathBuf, proc
 
 use clap::{Args, Parser, Subcommand};
 use pgsteer::{
+    admin::operator,
     auth::{
         self,
         feeds::{ServerMethod, feeds},
@@ -26,6 +27,7 @@ const AFTER_HELP: &str = "\
 Examples:
   pgsteer check --config pgsteer.toml
   pgsteer run --config pgsteer.toml
+  pgsteer switchover --config pgsteer.toml --candidate db2
   pgsteer run --hosts db1:5432,db2:5432,db3:5432 --auth-file userlist.txt
 
 Signals while it runs:
@@ -42,12 +44,41 @@ enum Command {
     Run(Where),
     /// Validate a configuration and print what was understood: clusters, listeners, users, settings, warnings.
     Check(Where),
+    /// Have the running pgsteer change the leader, without an error for any transaction that ends in time.
+    #[command(after_help = SWITCHOVER_HELP)]
+    Switchover(SwitchoverOptions),
     /// Print the reference of every configuration key (Markdown).
     Reference {
         /// Instead: the list of every metric.
         #[arg(long)]
         metrics: bool,
     },
+}
+
+const SWITCHOVER_HELP: &str = "\
+The pgsteer that runs with this configuration is told over its [http] address, so that needs a token. It looks at the
+candidate's lag, has the leader checkpoint (if the probe's user has the role pg_checkpoint), lets new transactions wait
+and those that run end, asks Patroni, and goes on as soon as the new leader takes writes. If Patroni refuses, it goes on with
+the old one. Other pgsteers hold their transactions when Patroni has written the request to its store.";
+
+/// Which change of leader.
+#[derive(Args)]
+struct SwitchoverOptions {
+    /// The configuration file (TOML) that the running pgsteer has.
+    #[arg(long, short, value_name = "FILE")]
+    config: PathBuf,
+
+    /// The cluster; may be left out where there is one.
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+
+    /// Who is to lead [default: the synchronous standby, or else the one that is least behind]
+    #[arg(long, value_name = "MEMBER")]
+    candidate: Option<String>,
+
+    /// How long running transactions may take before they are cut off [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<String>,
 }
 
 const RUN_HELP: &str = "\
@@ -110,6 +141,7 @@ fn main() -> ExitCode {
             }
         },
         Command::Check(source) => check(&source.source()),
+        Command::Switchover(options) => switch_over(options),
         Command::Reference { metrics: false } => print(&config::reference()),
         Command::Reference { metrics: true } => print(&metrics::reference()),
     }
@@ -129,6 +161,9 @@ fn check(source: &Source) -> ExitCode {
             for warning in config.warnings() {
                 complain(&format!("{}\n", warning.render()));
             }
+            for odd in proxy::odd_rules(&config, &rules) {
+                complain(&format!("warning: {odd}\n"));
+            }
             print(&format!(
                 "{} is valid.\n\n{}\n{}",
                 config.name,
@@ -138,6 +173,32 @@ fn check(source: &Source) -> ExitCode {
         }
         Err(invalid) => {
             complain(&invalid.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Orders a change of leader, and says how it goes.
+fn switch_over(options: SwitchoverOptions) -> ExitCode {
+    let SwitchoverOptions { config, cluster, candidate, wait } = options;
+    let config = match Source::File(config).load() {
+        Ok(config) => config,
+        Err(invalid) => {
+            complain(&invalid.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    let order = operator::Order { cluster, candidate, wait };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
+        runtime.block_on(operator::switch_over(&config, &order, |step| {
+            print(&format!("{step}\n"));
+        }))
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            complain(&why);
             ExitCode::FAILURE
         }
     }

@@ -15,7 +15,8 @@ use pgsteer::{
         rules::Rules,
         secrets::{Credential, Password, UserSecret, Users},
     },
-    client::{Authenticator, Caller, Greeting, Hello, login},
+    client::{Authenticator, Caller, Greeting, Hello, Outside, login},
+    clock::Clock,
     net::{Address, NetDialer, Peer, Stream},
     server::{Approach, ConnectError, Connected, QueryError, ServerLogin, cancel, connect, simple_query},
     wire::{
@@ -276,7 +277,7 @@ async fn clients_of_ours(server: &Server) {
             secrets: secrets.clone(),
             lookup: None,
             patience: None,
-            outside: Arc::default(),
+            outside: Arc::new(Outside::new(Clock::boot())),
             mock: Mock::new([9; 32]),
         };
         let proxy = tokio::spawn(serve(listener, authenticator, server.tcp()));

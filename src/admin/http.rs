@@ -1,26 +1,29 @@
-//! The little HTTP server: GET and HEAD of four pages, bounded in connections, bytes and time.
+//! The little HTTP server: GET and HEAD of four pages, and POST of orders by whoever shows the token; bounded in connections,
+//! bytes and time.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Body, Bytes},
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::net::{TcpListener, TcpStream};
 
-use super::{gather, leader, ready::readiness, view::View};
+use super::{
+    gather, leader, orders,
+    ready::readiness,
+    seats::{Evicted, Seat, Seats},
+    view::View,
+};
 use crate::{metrics::page::MEDIA_TYPE, session::routes::Purpose};
 
-/// Connections at once; the next one waits to be accepted.
+/// Connections at once; for the next one, the one that has been silent longest is closed.
 const CONNECTIONS_MAX: usize = 32;
 
 /// A connection, which serves one request, lasts no longer.
@@ -45,16 +48,14 @@ type Answer = Response<Full<Bytes>>;
 
 /// Answers requests until the program ends.
 pub async fn serve(listener: TcpListener, view: Arc<View>) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    // The semaphore is never closed.
-    while let Ok(permit) = connections.clone().acquire_owned().await {
+    let seats = Seats::new(CONNECTIONS_MAX);
+    loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let view = view.clone();
-                tokio::spawn(async move {
-                    serve_connection(stream, view).await;
-                    drop(permit);
-                });
+                let (seat, evicted) = seats.take();
+                tokio::spawn(serve_connection(stream, view.clone(), seat, evicted));
+                // Whoever is here has a look at what its client has sent, before others can take its seat.
+                tokio::task::yield_now().await;
             }
             Err(error) => {
                 tracing::warn!("http: cannot accept a connection: {error}");
@@ -64,10 +65,13 @@ pub async fn serve(listener: TcpListener, view: Arc<View>) {
     }
 }
 
-async fn serve_connection(stream: TcpStream, view: Arc<View>) {
+async fn serve_connection(stream: TcpStream, view: Arc<View>, seat: Seat, evicted: Evicted) {
+    let peer = stream.peer_addr().ok();
+    let seat = &seat;
     let service = service_fn(move |request| {
+        seat.heard();
         let view = view.clone();
-        async move { Ok::<_, Infallible>(answer(view, &request).await) }
+        async move { Ok::<_, Infallible>(answer(view, &request, peer).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -76,16 +80,29 @@ async fn serve_connection(stream: TcpStream, view: Arc<View>) {
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    match tokio::time::timeout(CONNECTION_MAX, connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!("http: {error}"),
-        Err(_) => tracing::debug!("http: a connection took too long"),
+    tokio::select! {
+        served = tokio::time::timeout(CONNECTION_MAX, connection) => match served {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!("http: {error}"),
+            Err(_) => tracing::debug!("http: a connection took too long"),
+        },
+        _ = evicted => tracing::debug!("http: a silent connection was closed for another"),
     }
 }
 
-async fn answer<B: Body>(view: Arc<View>, request: &Request<B>) -> Answer {
+async fn answer<B: Body>(view: Arc<View>, request: &Request<B>, peer: Option<SocketAddr>) -> Answer {
+    if let Some(kind) = orders::kind(request.method(), request.uri().path()) {
+        let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let query = request.uri().query().unwrap_or_default();
+        let from = peer.map_or_else(|| "somebody".to_owned(), |peer| peer.to_string());
+        return match orders::obey(&view, kind, query, token, &from) {
+            Ok(done) => json(StatusCode::OK, &done),
+            Err(refusal) => text(refusal.status, format!("{}\n", refusal.why)),
+        };
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
+        let mut refusal =
+            text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here, and POST of orders\n");
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refusal;
     }
@@ -98,7 +115,10 @@ async fn answer<B: Body>(view: Arc<View>, request: &Request<B>) -> Answer {
         "/ready" => ready(&view, &query),
         "/leader" => elsewhere(move || leaders(&view, &query)).await,
         "/metrics" => elsewhere(move || page(StatusCode::OK, MEDIA_TYPE, gather::page(&view))).await,
-        _ => text(StatusCode::NOT_FOUND, "nothing here; there are /metrics /health /ready /leader\n"),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "nothing here; there are /metrics /health /ready /leader, and orders by POST\n",
+        ),
     }
 }
 

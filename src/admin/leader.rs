@@ -35,6 +35,8 @@ pub(super) struct ClusterReport {
     right_to_write: Value,
     /// Whom the store (or the hosts' answers) names as leader.
     named: Option<Value>,
+    /// Whom an operator has pinned.
+    pinned: Option<Value>,
     store: Value,
     /// As text: JSON numbers lose digits.
     system_id: Option<String>,
@@ -58,6 +60,7 @@ struct MemberReport {
     reads: Value,
     probe: Option<Value>,
     suspected: Option<Value>,
+    marked: Option<Value>,
     store_record: Option<Value>,
 }
 
@@ -93,6 +96,9 @@ fn report(name: &str, cluster: &ClusterView, now: Moment) -> ClusterReport {
                 "member": named.member.as_str(), "revision": named.elected_at,
                 "source": source, "first_seen_seconds_ago": age(named.seen_at),
             })
+        }),
+        pinned: topology.pin.as_ref().map(|pin| {
+            json!({ "member": pin.member.as_str(), "age_seconds": age(pin.seen_at), "source": "operator" })
         }),
         store: store(&topology.store, now),
         system_id: topology.system_id.map(|id| id.to_string()),
@@ -181,6 +187,9 @@ fn member(name: &MemberName, member: &Member, topology: &Topology, now: Moment) 
         }),
         suspected: member.suspected.as_ref().map(|suspicion| {
             json!({ "why": suspicion.why, "source": "connections", "age_seconds": age(suspicion.since) })
+        }),
+        marked: member.mark.map(|marked| {
+            json!({ "as": words::mark(marked.mark), "source": "operator", "age_seconds": age(marked.since) })
         }),
         store_record: member.record.as_ref().map(|record| {
             json!({

@@ -3,8 +3,13 @@
 mod gather;
 pub mod http;
 mod leader;
+pub mod operator;
+mod orders;
 mod ready;
+mod seats;
+mod switchover;
 mod view;
 mod words;
 
+pub use switchover::Switchover;
 pub use view::{ClusterView, View};

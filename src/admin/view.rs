@@ -6,18 +6,23 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
+
+use super::switchover::Switchover;
 use crate::{
     client::registry::Registry,
     clock::Clock,
-    cluster::watcher::WatcherHandle,
+    cluster::{rest::PatroniRest, watcher::WatcherHandle},
+    config::Secret,
     metrics::Events,
     notify::switchboard::Switchboard,
     pool::{pools::Pools, quota::Quota},
     route::router::Router,
+    server::ServerLogin,
     session::{context::Worker, routes::Purpose},
 };
 
-/// What is seen. Nothing in it is changed from here.
+/// What is seen. Nothing in it is changed from here but by an operator's order.
 pub struct View {
     /// The time.
     pub clock: Clock,
@@ -41,6 +46,8 @@ pub struct View {
     pub switchboard: Arc<Switchboard>,
     /// What was counted for the whole process.
     pub events: Arc<Events>,
+    /// Who shows it may give orders; `None`: nobody may.
+    pub token: Option<Secret>,
     /// Whether it is about to end.
     pub stopping: tokio::sync::watch::Receiver<bool>,
 }
@@ -51,4 +58,12 @@ pub struct ClusterView {
     pub watcher: WatcherHandle,
     /// Where its writes and reads go.
     pub router: Arc<Router>,
+    /// How Patroni is asked for a change of leader; `None` where there is no Patroni.
+    pub rest: Option<Arc<PatroniRest>>,
+    /// As whom a checkpoint is asked for.
+    pub probe_login: Arc<ArcSwap<ServerLogin>>,
+    /// How long new transactions wait for a leader that steps down.
+    pub hold_max: Duration,
+    /// The change of leader that an operator has asked for last.
+    pub switchover: Switchover,
 }

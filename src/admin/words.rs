@@ -4,7 +4,7 @@ use crate::{
     cluster::{
         fact::{ProbeFailure, ProbeOutcome, ProbedRole, Receiver},
         store::Failover,
-        topology::{Hold, LastProbe, RightSource, Standing, StoreStatus, Vacancy, WriteState},
+        topology::{Hold, LastProbe, Mark, RightSource, Standing, StoreStatus, Vacancy, WriteState},
     },
     session::routes::Purpose,
 };
@@ -33,6 +33,8 @@ const fn hold(why: &Hold) -> &'static str {
         Hold::KeyAbsent => "key_absent",
         Hold::NoRight(_) => "no_right",
         Hold::Contradicted { .. } => "contradicted",
+        Hold::Marked(_) => "marked",
+        Hold::SteppingDown => "stepping_down",
         Hold::Undecided(_) => "undecided",
     }
 }
@@ -46,11 +48,20 @@ const fn vacancy(why: &Vacancy) -> &'static str {
     }
 }
 
+pub(super) const fn mark(mark: Mark) -> &'static str {
+    match mark {
+        Mark::Drain => "drain",
+        Mark::Down => "down",
+    }
+}
+
 pub(super) const fn right_source(source: RightSource) -> &'static str {
     match source {
         RightSource::None => "none",
         RightSource::Lease => "lease",
         RightSource::Probes => "probes",
+        RightSource::Failsafe => "failsafe",
+        RightSource::Pin => "pin",
     }
 }
 
@@ -69,6 +80,7 @@ pub(super) const fn standing(standing: &Standing) -> &'static str {
         Standing::Leading => "leading",
         Standing::Following => "following",
         Standing::Deposed => "deposed",
+        Standing::Down => "down",
         Standing::Unusable(_) => "unusable",
     }
 }

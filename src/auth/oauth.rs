@@ -3,10 +3,16 @@
 
 use std::fmt;
 
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, Validation, decode, decode_header, errors::ErrorKind, jwk::JwkSet,
+};
 use serde_json::{Map, Value};
 
 use super::rules::options::Options;
+
+mod keys;
+
+pub use keys::{KeyPlace, KeyRing, KeyUrl, KeysFrom, Look, described, key_set};
 
 /// The mechanism's name.
 pub const MECHANISM: &[u8] = b"OAUTHBEARER";
@@ -40,7 +46,17 @@ pub struct OauthPlan {
     pub claim: String,
     /// How clients show them.
     pub shown: Shown,
-    keys: JwkSet,
+    /// Where the issuer's keys come from.
+    pub keys: KeysFrom,
+}
+
+/// Why a token is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// None of the keys has signed it; newer ones might have.
+    Key(String),
+    /// Whoever has signed it.
+    Token(String),
 }
 
 /// How a client shows its token.
@@ -70,12 +86,7 @@ impl OauthPlan {
         let mut needed =
             |name: &str| options.take(name).ok_or(format!("the method oauth needs the option \"{name}\""));
         let (issuer, audience, scope) = (needed("issuer")?, needed("audience")?, needed("scope")?);
-        let file = needed("jwksfile")?;
-        let keys: JwkSet = serde_json::from_str(&read(&file)?)
-            .map_err(|error| format!("{file} is no set of keys (RFC 7517): {error}"))?;
-        if keys.keys.is_empty() {
-            return Err(format!("there is no key in {file}"));
-        }
+        let keys = KeysFrom::of(&issuer, options, read)?;
         let shown = match options.take("token").as_deref() {
             None | Some("bearer") => Shown::Bearer,
             Some("password") => Shown::AsPassword,
@@ -93,13 +104,22 @@ impl OauthPlan {
         })
     }
 
-    /// Whom a token names, if it is to be taken at `now` (seconds since 1970); else why it is not.
-    pub fn judge(&self, token: &str, now: u64) -> Result<String, String> {
-        let header = decode_header(token).map_err(|error| format!("no signed token: {error}"))?;
+    /// Whom a token names, if it is to be taken at `now` (seconds since 1970) and one of these keys has signed it.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub fn judge(&self, keys: &JwkSet, token: &str, now: u64) -> Result<String, Wrong> {
+        let header =
+            decode_header(token).map_err(|error| Wrong::Token(format!("no signed token: {error}")))?;
         if !ALGORITHMS.contains(&header.alg) {
-            return Err(format!("a token signed by {:?} is not taken", header.alg));
+            return Err(Wrong::Token(format!("a token signed by {:?} is not taken", header.alg)));
         }
-        let claims = self.claims(token, header.alg, header.kid.as_deref())?;
+        let claims = self.claims(keys, token, header.alg, header.kid.as_deref())?;
+        self.named(&claims, now).map_err(Wrong::Token)
+    }
+
+    /// Whom the claims of a token name, if it allows what it must, now.
+    fn named(&self, claims: &Map<String, Value>, now: u64) -> Result<String, String> {
         let moment = |claim: &str| claims.get(claim).and_then(Value::as_f64);
         let seconds = now as f64;
         match moment("exp") {
@@ -109,7 +129,7 @@ impl OauthPlan {
         if claims.contains_key("nbf") && moment("nbf").is_none_or(|from| from > seconds + LEEWAY_S as f64) {
             return Err("the token is not valid yet".to_owned());
         }
-        let allowed = scopes(&claims);
+        let allowed = scopes(claims);
         if let Some(missing) = self.scopes.iter().find(|scope| !allowed.contains(&scope.as_str())) {
             return Err(format!("the token does not allow \"{missing}\""));
         }
@@ -120,31 +140,35 @@ impl OauthPlan {
     /// The claims of a token, if one of the keys has signed it, for us, by the issuer.
     fn claims(
         &self,
+        keys: &JwkSet,
         token: &str,
         algorithm: Algorithm,
         kid: Option<&str>,
-    ) -> Result<Map<String, Value>, String> {
+    ) -> Result<Map<String, Value>, Wrong> {
         let mut validation = Validation::new(algorithm);
         // By our own clock, above.
         (validation.validate_exp, validation.validate_nbf) = (false, false);
         validation.set_issuer(&[&self.issuer]);
         validation.set_audience(&[&self.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-        let mut why = "no key has its identifier".to_owned();
-        let keys = self.keys.keys.iter().filter(|key| kid.is_none() || key.common.key_id.as_deref() == kid);
+        let wrong = |why: &dyn fmt::Display| format!("the token cannot be verified: {why}");
+        let mut last = Wrong::Key(wrong(&"no key has its identifier"));
+        let keys = keys.keys.iter().filter(|key| kid.is_none() || key.common.key_id.as_deref() == kid);
         for key in keys {
             let decoded = DecodingKey::from_jwk(key).and_then(|key| decode(token, &key, &validation));
             match decoded {
                 Ok(token) => return Ok(token.claims),
-                Err(error) => why = error.to_string(),
+                // It was signed by this key.
+                Err(error) if is_about_claims(error.kind()) => return Err(Wrong::Token(wrong(&error))),
+                Err(error) => last = Wrong::Key(wrong(&error)),
             }
         }
-        Err(format!("the token cannot be verified: {why}"))
+        Err(last)
     }
 
     /// Where a client without a token may get one.
     pub fn discovery(&self) -> Vec<u8> {
-        let place = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
+        let place = keys::discovery(&self.issuer);
         let told = serde_json::json!({
             "status": "invalid_token",
             "openid-configuration": place,
@@ -161,6 +185,14 @@ impl fmt::Debug for OauthPlan {
             .field("audience", &self.audience)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a token's signature was right and something else is not.
+const fn is_about_claims(error: &ErrorKind) -> bool {
+    matches!(
+        error,
+        ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidIssuer | ErrorKind::InvalidAudience
+    )
 }
 
 /// What a token allows: `scope` as text (RFC 9068), or a list in `scp`, as some issuers have it.

@@ -247,7 +247,8 @@ async fn prove(
         }
         Method::Oauth(ref plan) => {
             let may_be = |name: &str| authenticator.rules.may_be(rule, name, visit.user);
-            Box::pin(token(stream, inbox, told, (plan, visit.user), may_be)).await?;
+            let outside = &authenticator.outside;
+            Box::pin(token(stream, inbox, told, (plan, visit.user, outside), may_be)).await?;
             by_name(&*authenticator.secrets, visit.user)
         }
         // Decided above.

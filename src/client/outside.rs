@@ -1,6 +1,7 @@
-//! Passwords that somebody outside judges: a directory, or the operating system.
+//! What somebody outside judges: passwords, a directory or the operating system; tokens, their issuer's keys.
 
 mod directory;
+mod issuer;
 #[cfg(feature = "pam")]
 mod modules;
 
@@ -8,9 +9,11 @@ use std::{io, sync::Arc, time::Duration};
 
 use tokio::{io::AsyncWriteExt as _, sync::Semaphore, time::timeout};
 
+use self::issuer::Issuers;
 use super::login::Refusal;
 use crate::{
-    auth::{ldap::LdapPlan, rules::failed},
+    auth::{ldap::LdapPlan, oauth::OauthPlan, rules::failed},
+    clock::Clock,
     net::{FrameError, Inbox, Stream},
     wire::{
         error::{PgError, SqlState},
@@ -29,12 +32,7 @@ const JUDGING_MAX: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Outside {
     places: Arc<Semaphore>,
-}
-
-impl Default for Outside {
-    fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(AT_ONCE)) }
-    }
+    issuers: Issuers,
 }
 
 /// What somebody outside says of a password.
@@ -45,6 +43,16 @@ enum Verdict {
 }
 
 impl Outside {
+    /// Nobody was asked anything yet.
+    pub fn new(clock: Clock) -> Self {
+        Self { places: Arc::new(Semaphore::new(AT_ONCE)), issuers: Issuers::new(clock) }
+    }
+
+    /// Whom a token names, by its issuer's keys; else why it is not taken.
+    pub(super) async fn token(&self, plan: &OauthPlan, token: &str) -> Result<String, String> {
+        self.issuers.judge(plan, token).await
+    }
+
     /// Whether a directory takes this password for this user.
     pub(super) async fn directory(
         &self,

@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Arrival, Authenticator, Caller, Greeting, Hello, LoginError, login};
+use super::{Arrival, Authenticator, Caller, Greeting, Hello, LoginError, Outside, login};
 use crate::{
     auth::{AuthType, Transport, mock::Mock, rules::Rules, secrets::Users},
+    clock::Clock,
     net::{
         Peer, Stream,
         scripted::{run, scripted},
@@ -61,7 +62,7 @@ async fn attempt(auth_type: AuthType, turns: &[&[u8]], cut: usize) -> (String, S
         secrets: Arc::new(users),
         lookup: None,
         patience: None,
-        outside: Arc::default(),
+        outside: Arc::new(Outside::new(Clock::boot())),
         mock: Mock::new([0; 32]),
     };
     let outcome = match Hello::read(Caller::new(stream, THERE), None).await {
@@ -210,7 +211,7 @@ async fn by_peer(user: &str) -> String {
         secrets,
         lookup: None,
         patience: None,
-        outside: Arc::default(),
+        outside: Arc::new(Outside::new(Clock::boot())),
         mock: Mock::new([0; 32]),
     };
     match login(arrival, &authenticator, PATIENCE).await {
@@ -245,7 +246,7 @@ fn futures_are_small() {
         secrets: users,
         lookup: None,
         patience: None,
-        outside: Arc::default(),
+        outside: Arc::new(Outside::new(Clock::boot())),
         mock: Mock::new([0; 32]),
     };
     let hello = size_of_val(&Hello::read(Caller::new(scripted(&[], 0).0, THERE), None));

@@ -4,14 +4,13 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::{
     login::Refusal,
-    outside::{ask_password, violation},
+    outside::{Outside, ask_password, violation},
 };
 use crate::{
     auth::{
         oauth::{Hello, MECHANISM, OauthPlan, Shown, hello},
         rules::failed,
     },
-    clock::wall_time,
     net::{FrameError, Inbox, Stream},
     wire::{
         error::SqlState,
@@ -29,10 +28,10 @@ pub(super) async fn token(
     stream: &mut Stream,
     inbox: &mut Inbox,
     told: &mut Vec<u8>,
-    (plan, user): (&OauthPlan, &str),
-    may_be: impl Fn(&str) -> bool + Send,
+    (plan, user, outside): (&OauthPlan, &str, &Outside),
+    may_be: impl Fn(&str) -> bool + Send + Sync,
 ) -> Result<(), Refusal> {
-    let judge = |token: &str| match plan.judge(token, wall_time().as_secs()) {
+    let judge = async |token: &str| match outside.token(plan, token).await {
         Ok(name) if may_be(&name) => Ok(()),
         Ok(_) => Err("the token is another user's".to_owned()),
         Err(why) => Err(why),
@@ -40,12 +39,12 @@ pub(super) async fn token(
     let judged = match plan.shown {
         Shown::AsPassword => {
             let password = ask_password(stream, inbox, told).await?;
-            judge(&String::from_utf8_lossy(&password))
+            judge(&String::from_utf8_lossy(&password)).await
         }
         Shown::Bearer => {
             let message = first_message(stream, inbox, told).await?;
             let judged = match hello(&message).map_err(protocol)? {
-                Hello::Token(token) => judge(token),
+                Hello::Token(token) => judge(token).await,
                 Hello::Discovery => Err("it has no token and asks where to get one".to_owned()),
             };
             if judged.is_err() {

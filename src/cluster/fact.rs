@@ -6,6 +6,7 @@ use super::{
     ids::{Lsn, MemberName, Timeline},
     policy::ReadPolicy,
     store::StoreEvent,
+    topology::Mark,
 };
 use crate::{clock::Moment, net::Address};
 
@@ -35,10 +36,41 @@ pub enum Fact {
         /// What was seen, for the log.
         why: String,
     },
+    /// The Patroni of a member was asked whether it leads without the store (`failsafe_mode`).
+    Failsafe {
+        /// Who was asked.
+        member: MemberName,
+        /// When the question was sent.
+        asked_at: Moment,
+        /// What it said.
+        state: FailsafeState,
+    },
+    /// An operator has ordered something.
+    Ordered(Command),
     /// The configuration was read again: replicas are judged by these bounds from now on.
     ReadPolicy(ReadPolicy),
     /// Time has passed.
     Tick,
+}
+
+/// Whether a Patroni leads without the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailsafeState {
+    /// It does, and every member has consented lately.
+    Active,
+    /// It does not.
+    Inactive,
+}
+
+/// What an operator orders. None of it outlives the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// This member leads, whatever the store says; `None`: the store's word counts again.
+    Pin(Option<MemberName>),
+    /// This member is taken out; `None`: it is used again, as far as its own answers let it.
+    Mark(MemberName, Option<Mark>),
+    /// New writes to this leader wait until then, because it is about to step down; `None`: no longer.
+    Hold(Option<(MemberName, Moment)>),
 }
 
 /// What came of asking a member.

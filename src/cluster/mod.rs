@@ -10,6 +10,7 @@ pub mod observer;
 pub mod orders;
 pub mod policy;
 pub mod probe;
+pub mod rest;
 pub mod store;
 pub mod topology;
 pub mod watcher;

@@ -5,10 +5,13 @@
 //! begin (`office`), up to when there is a right to write (`right`), who serves reads (`reads`, `lag`). What
 //! is concluded is never patched, so that the order in which facts arrive matters only where it must.
 
+mod assembly;
 mod changes;
+mod departure;
 mod hosts;
 mod lag;
 mod office;
+mod overrides;
 #[cfg(test)]
 mod properties;
 mod reads;
@@ -26,17 +29,16 @@ use self::{
     hosts::Verdict,
     lag::Trail,
     office::{End, Hearing, InOffice},
+    overrides::Overrides,
     reads::{Judge, Leaderless},
     views::{MemberView, Members, StoreView},
 };
 use super::{
-    fact::Fact,
+    fact::{Fact, FailsafeState},
     ids::{MemberName, Term},
     policy::{Authority, ObserverPolicy},
-    topology::{
-        Deposed, LastProbe, Member, Reads, Right, Standing, StoreStatus, Suspicion, Topology, Vacancy,
-        WriteState,
-    },
+    store::Failover,
+    topology::{Deposed, LastProbe, Named, Reads, Right, StoreStatus, Suspicion, Topology},
 };
 use crate::clock::Moment;
 
@@ -45,6 +47,12 @@ use crate::clock::Moment;
 pub struct Observer {
     policy: ObserverPolicy,
     store: StoreView,
+    /// What an operator has ordered.
+    overrides: Overrides,
+    /// Who is to lead: whom an operator has pinned, or else whom the store names.
+    named: Option<Named>,
+    /// Whose Patroni was last heard to say that it leads without the store (`failsafe_mode`), and when that was asked.
+    failsafe: Option<(MemberName, Moment)>,
     members: Members,
     /// The verdict of the hosts, where they are the authority.
     verdict: Option<Verdict>,
@@ -74,6 +82,9 @@ impl Observer {
         };
         let mut observer = Self {
             store: StoreView::new(status.clone()),
+            overrides: Overrides::default(),
+            named: None,
+            failsafe: None,
             members,
             verdict: None,
             office: None,
@@ -111,6 +122,8 @@ impl Observer {
             .map(|answer| answer.asked_at + fresh_for)
             .chain(graces)
             .chain([self.topology.right.deadline])
+            .chain(self.store.departure.due())
+            .chain(self.stepping_down())
             .filter(|moment| *moment > now)
             .min()
     }
@@ -135,12 +148,18 @@ impl Observer {
                     view.suspected = Some(Suspicion { since: now, why: why.clone() });
                 }
             }
+            Fact::Failsafe { member, asked_at, state } => match state {
+                FailsafeState::Active => self.failsafe = Some((member.clone(), *asked_at)),
+                FailsafeState::Inactive => self.failsafe = None,
+            },
+            Fact::Ordered(command) => self.overrides.obey(command, now),
             Fact::ReadPolicy(reads) => {
                 self.policy.reads = *reads;
                 self.trail.rebound(reads.lag_time_max);
             }
             Fact::Tick => {}
         }
+        self.store.departure.tick(now);
     }
 
     /// Compares a standby that has just answered with the leader, if there is one.
@@ -168,7 +187,9 @@ impl Observer {
         self.follow_leader(&served, now);
         let (right, write) = self.decide_writes(now);
         let reads = self.decide_reads(&served, now);
-        views::forget_members(&mut self.members, self.office.as_ref().map(|o| &o.term.member), now);
+        if !self.is_paused() {
+            views::forget_members(&mut self.members, self.office.as_ref().map(|o| &o.term.member), now);
+        }
         self.deposed.retain(|deposed| self.members.contains_key(&deposed.term.member));
 
         let next = self.assemble(right, write, reads, now);
@@ -180,7 +201,7 @@ impl Observer {
         Some(Arc::clone(&self.topology))
     }
 
-    /// Without a store, the hosts' answers name the leader.
+    /// Without a store, the hosts' answers name the leader; an operator's word goes before all.
     fn decide_named(&mut self, now: Moment) {
         if let Authority::Hosts(_) = self.policy.authority {
             let term = self.office.as_ref().map(|office| &office.term);
@@ -192,6 +213,7 @@ impl Observer {
             self.store.system_id = hosts::system_id(&self.members);
             self.verdict = Some(verdict);
         }
+        self.named = self.overrides.pin().cloned().or_else(|| self.store.named.clone());
     }
 
     /// Ends the term in force if it is over, and begins the next if it may begin.
@@ -208,7 +230,7 @@ impl Observer {
                 Some(End::Renewed(_)) => {}
             }
         }
-        let Some(named) = self.store.named.as_ref().filter(|_| self.office.is_none()) else { return };
+        let Some(named) = self.named.as_ref().filter(|_| self.office.is_none()) else { return };
         if let Ok((timeline, address)) = self.hearing(now).gate(named, &self.deposed) {
             self.epochs += 1;
             let term = Term { member: named.member.clone(), timeline, epoch: self.epochs };
@@ -258,20 +280,46 @@ impl Observer {
 
     fn right(&self, now: Moment) -> (Right, String) {
         let refused = match &self.verdict {
+            _ if self.overrides.pin().is_some() => None,
             Some(Verdict::Refused(why)) => Some(why.as_str()),
             _ => None,
         };
         match &self.office {
-            Some(o) => right::judge(&self.policy, &self.store, &self.members, &o.term, refused, now),
+            Some(office) => self.grounds(now).judge(&office.term, refused),
             None => (right::NONE, String::new()),
         }
+    }
+
+    const fn grounds(&self, now: Moment) -> right::Grounds<'_> {
+        right::Grounds {
+            policy: &self.policy,
+            store: &self.store,
+            members: &self.members,
+            overrides: &self.overrides,
+            failsafe: self.failsafe.as_ref(),
+            now,
+        }
+    }
+
+    /// Patroni does not act by itself.
+    pub(super) fn is_paused(&self) -> bool {
+        self.store.settings.failover == Failover::Paused
+    }
+
+    /// Until when new writes wait for the leader in office to step down.
+    fn stepping_down(&self) -> Option<Moment> {
+        let leader = &self.office.as_ref()?.term.member;
+        let planned = self.store.departure.holds(leader, self.policy.switchover_hold_max);
+        planned.max(self.overrides.hold_until(leader))
     }
 
     const fn hearing(&self, now: Moment) -> Hearing<'_> {
         Hearing {
             policy: &self.policy,
+            named: self.named.as_ref(),
             store: &self.store,
             members: &self.members,
+            overrides: &self.overrides,
             system_id: self.store.system_id,
             now,
         }
@@ -288,105 +336,13 @@ impl Observer {
             policy: &self.policy,
             now,
             leader: self.leader_at_work(now).ok_or(self.leaderless.as_ref().unwrap_or(&nobody)),
-            named: self.store.named.as_ref().map(|named| &named.member),
+            named: self.named.as_ref().map(|named| &named.member),
+            overrides: &self.overrides,
+            failover: self.store.settings.failover,
             system_id: self.store.system_id,
             deposed: &|name| self.deposed.iter().any(|deposed| deposed.term.member == *name),
             served: &|name| served.contains(name),
         };
         judge.all(&self.members)
-    }
-
-    fn assemble(
-        &self,
-        right: Right,
-        write: WriteState,
-        reads: Vec<(MemberName, Reads)>,
-        now: Moment,
-    ) -> Topology {
-        let members = reads.into_iter().filter_map(|(name, reads)| {
-            let view = self.members.get(&name)?;
-            let member = Member {
-                address: view.address.clone(),
-                record: view.record.clone(),
-                probe: view.last.clone(),
-                suspected: view.suspected.clone(),
-                standing: self.standing(&name, view),
-                reads,
-                lag: view.reads.lag,
-                parameters: view.parameters().cloned(),
-            };
-            Some((name, member))
-        });
-        Topology {
-            seq: self.topology.seq,
-            at: now,
-            write,
-            right,
-            named: self.store.named.clone(),
-            members: members.collect(),
-            deposed: self.deposed.clone(),
-            store: self.store.status.clone(),
-            system_id: self.store.system_id,
-            settings: self.store.settings.clone(),
-            sync_standbys: self.store.sync_standbys.clone(),
-            changes: Vec::new(),
-        }
-    }
-
-    fn standing(&self, name: &MemberName, view: &MemberView) -> Standing {
-        if self.office.as_ref().is_some_and(|office| office.term.member == *name) {
-            return Standing::Leading;
-        }
-        if self.deposed.iter().any(|deposed| deposed.term.member == *name) {
-            return Standing::Deposed;
-        }
-        if view.gone_since.is_some() {
-            return Standing::Unusable("its record is gone from the store".to_owned());
-        }
-        let Some(answer) = view.answering() else {
-            let why = view.failure().unwrap_or_else(|| "it has not been asked yet".to_owned());
-            return Standing::Unusable(why);
-        };
-        if let Some(expected) = self.store.system_id.filter(|expected| *expected != answer.reading.system_id)
-        {
-            let has = answer.reading.system_id;
-            return Standing::Unusable(format!("its system identifier is {has}, the cluster's {expected}"));
-        }
-        let named = self.store.named.as_ref().is_some_and(|named| named.member == *name);
-        if answer.standby().is_none() && !named {
-            return Standing::Unusable("it takes writes but is not the leader".to_owned());
-        }
-        Standing::Following
-    }
-}
-
-impl Topology {
-    /// What is known before anything was learnt.
-    pub fn unknown(store: StoreStatus, now: Moment) -> Self {
-        let why = Vacancy::StoreNeverAnswered("it has just been asked".to_owned());
-        Self {
-            seq: 0,
-            at: now,
-            write: WriteState::Vacant { since: now, why },
-            right: right::NONE,
-            named: None,
-            members: std::collections::BTreeMap::new(),
-            deposed: Vec::new(),
-            store,
-            system_id: None,
-            settings: super::store::ClusterSettings::default(),
-            sync_standbys: Vec::new(),
-            changes: Vec::new(),
-        }
-    }
-
-    /// Whether both say the same, apart from their number, when they were built and what changed.
-    fn same_as(&self, other: &Self) -> bool {
-        let Self { seq: _, at: _, changes: _, write, right, named, members, deposed, store, .. } = self;
-        (write, right, named, members, deposed, store)
-            == (&other.write, &other.right, &other.named, &other.members, &other.deposed, &other.store)
-            && self.system_id == other.system_id
-            && self.settings == other.settings
-            && self.sync_standbys == other.sync_standbys
     }
 }

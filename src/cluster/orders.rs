@@ -7,7 +7,8 @@ use super::{
     ids::MemberName,
     policy::Authority,
     probe::Pace,
-    topology::{Hold, Topology, Vacancy, WriteState},
+    rest::Confirmer,
+    topology::{Hold, StoreStatus, Topology, Vacancy, WriteState},
 };
 use crate::clock::Moment;
 
@@ -17,6 +18,8 @@ pub struct Orders {
     urgent: BTreeMap<MemberName, Moment>,
     /// When the newest doubt arose that the store could answer; each new one is a reason to re-read it at once.
     pub doubt: Option<Moment>,
+    /// Whose Patroni to ask whether it leads without the store.
+    pub confirm: Option<Confirmer>,
 }
 
 impl Orders {
@@ -42,7 +45,7 @@ impl Orders {
                         orders.ask(by, *since);
                     }
                     // Only time, the store, or the members at their steady pace can answer these.
-                    Hold::NoRight(_) | Hold::Undecided(_) => {}
+                    Hold::NoRight(_) | Hold::Marked(_) | Hold::SteppingDown | Hold::Undecided(_) => {}
                 }
             }
             WriteState::Vacant { since, why } => {
@@ -52,6 +55,7 @@ impl Orders {
                 }
             }
         }
+        orders.confirm = confirmer(topology);
         // Without a store no watch says when somebody was promoted: all are asked until somebody leads.
         if let (true, Some(since)) = (everybody, orders.doubt) {
             topology.members.keys().for_each(|name| orders.ask(name, since));
@@ -68,4 +72,15 @@ impl Orders {
         let newest = self.urgent.entry(member.clone()).or_insert(since);
         *newest = since.max(*newest);
     }
+}
+
+/// In failsafe mode a leader may lead without its key, or without the store.
+fn confirmer(topology: &Topology) -> Option<Confirmer> {
+    let without_key = topology.named.is_none() || matches!(topology.store, StoreStatus::Lost { .. });
+    if !(topology.settings.failsafe_mode && without_key) {
+        return None;
+    }
+    let term = topology.term()?;
+    let api_url = topology.members.get(&term.member)?.api_url.clone()?;
+    Some(Confirmer { member: term.member.clone(), api_url })
 }

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
+use super::rest::PatroniRest;
 use crate::{net::Address, server::ServerLogin};
 
 /// How a cluster is watched.
@@ -17,6 +18,10 @@ pub struct ClusterPolicy {
     pub probe: ProbePolicy,
     /// When a replica may serve reads.
     pub reads: ReadPolicy,
+    /// How Patroni's REST API is reached; `None` where there is no Patroni.
+    pub rest: Option<Arc<PatroniRest>>,
+    /// How long new writes wait for a leader that is about to step down (`switchover_hold_max`); zero: not at all.
+    pub switchover_hold_max: Duration,
 }
 
 impl ClusterPolicy {
@@ -27,6 +32,7 @@ impl ClusterPolicy {
             probe_interval: self.probe.interval,
             probe_timeout: self.probe.timeout,
             reads: self.reads,
+            switchover_hold_max: self.switchover_hold_max,
         }
     }
 }
@@ -53,6 +59,8 @@ pub struct ObserverPolicy {
     pub probe_timeout: Duration,
     /// When a replica may serve reads.
     pub reads: ReadPolicy,
+    /// How long new writes wait for a leader that is about to step down (`switchover_hold_max`).
+    pub switchover_hold_max: Duration,
 }
 
 impl ObserverPolicy {

@@ -246,6 +246,7 @@ fn of_connect(error: ConnectError) -> ProbeFailure {
         ConnectError::Refused(error) => of_server(&error),
         ConnectError::Protocol(why) | ConnectError::Tls(why) => ProbeFailure::Failed(why),
         ConnectError::Credential(why) => ProbeFailure::AuthFailed(why),
+        standby @ ConnectError::Standby => ProbeFailure::Failed(standby.to_string()),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{clock::Moment, net::Address};
 
 pub mod etcd;
 pub mod keys;
+mod timestamp;
 
 /// Everything the store says of one cluster, read at one revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +28,52 @@ pub struct StoreSnapshot {
     pub settings: ClusterSettings,
     /// Synchronous standbys by name (`/sync`).
     pub sync_standbys: Vec<MemberName>,
-    /// A planned switchover stands in `/failover`: the leader is about to step down.
-    pub switchover_pending: bool,
+    /// A planned change of leader, if one stands in `/failover`.
+    pub switchover: Option<Switchover>,
+}
+
+/// A planned change of leader: Patroni writes it before the leader steps down, and takes it away once it is done or
+/// refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Switchover {
+    /// The revision at which it was written: tells one from the next.
+    pub revision: u64,
+    /// The leader that is to step down; `None`: whoever leads.
+    pub from: Option<MemberName>,
+    /// When.
+    pub due: Due,
+}
+
+/// When a planned change of leader is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// At once.
+    Now,
+    /// By the wall clock: so long after 1970.
+    Scheduled(Duration),
+    /// By our clock.
+    At(Moment),
+}
+
+impl Switchover {
+    /// The same with its schedule by our clock, which shows `now` while the wall clock shows `wall`. The wall clock may
+    /// jump: each reading of the store asks it anew.
+    pub fn dated(self, now: Moment, wall: Duration) -> Self {
+        let due = match self.due {
+            Due::Scheduled(at) => Due::At(now + at.saturating_sub(wall)),
+            known => known,
+        };
+        Self { due, ..self }
+    }
+
+    /// Whether it is due at `now`.
+    pub fn is_due(&self, now: Moment) -> bool {
+        match self.due {
+            Due::Now => true,
+            Due::At(at) => at <= now,
+            Due::Scheduled(_) => false,
+        }
+    }
 }
 
 /// The leader key.

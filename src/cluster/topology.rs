@@ -24,7 +24,9 @@ pub struct Topology {
     pub write: WriteState,
     /// The right to write, and where it comes from.
     pub right: Right,
-    /// Whom the store names as leader (with `store = "none"`: whom the servers' answers name).
+    /// Whom an operator has pinned as leader, if anybody.
+    pub pin: Option<Named>,
+    /// Who is to lead: who is pinned, or else whom the store names (with `store = "none"`: whom the servers' answers name).
     pub named: Option<Named>,
     /// Every known member.
     pub members: BTreeMap<MemberName, Member>,
@@ -103,6 +105,10 @@ pub enum Hold {
         /// On which timeline.
         timeline: Timeline,
     },
+    /// An operator has taken it out.
+    Marked(Mark),
+    /// It is about to step down, as planned: what runs ends there, what comes waits for its successor.
+    SteppingDown,
     /// With `store = "none"`: the answers name nobody.
     Undecided(String),
 }
@@ -118,6 +124,8 @@ impl fmt::Display for Hold {
             Self::Contradicted { by, timeline } => {
                 write!(f, "{by} takes writes on the higher timeline {timeline}")
             }
+            Self::Marked(mark) => mark.fmt(f),
+            Self::SteppingDown => f.write_str("it is about to step down, as planned"),
             Self::Undecided(why) => f.write_str(why),
         }
     }
@@ -170,6 +178,10 @@ pub enum RightSource {
     Lease,
     /// Fresh probes: the leader takes writes and nobody else could.
     Probes,
+    /// Its Patroni confirms that it leads without the store, with the consent of every member (`failsafe_mode`).
+    Failsafe,
+    /// An operator has pinned it.
+    Pin,
 }
 
 /// Who is named leader.
@@ -202,6 +214,37 @@ pub struct Member {
     pub lag: Option<Lag>,
     /// The `ParameterStatus` values of its last login.
     pub parameters: Option<Arc<Vec<(String, String)>>>,
+    /// What an operator has ordered for it.
+    pub mark: Option<Marked>,
+    /// Patroni's REST API there, as last heard: its record may be gone from the store.
+    pub api_url: Option<String>,
+}
+
+/// What an operator has ordered for a member, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// What.
+    pub mark: Mark,
+    /// When.
+    pub since: Moment,
+}
+
+/// A member that an operator has taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Nothing new goes there; what runs goes on.
+    Drain,
+    /// Nothing new goes there, and what runs is cut off.
+    Down,
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Drain => "an operator lets it drain",
+            Self::Down => "an operator has marked it down",
+        })
+    }
 }
 
 /// The newest outcome of asking a member.
@@ -233,6 +276,8 @@ pub enum Standing {
     Following,
     /// Led, and no longer: nothing goes to it and nothing from it is passed on, until it answers as a replica.
     Deposed,
+    /// An operator has marked it down: nothing goes to it and nothing from it is passed on.
+    Down,
     /// Not to be used: never answered, did not answer last, or does not belong to this cluster. Says nothing
     /// against connections that work.
     Unusable(String),
@@ -244,6 +289,7 @@ impl fmt::Display for Standing {
             Self::Leading => f.write_str("leading"),
             Self::Following => f.write_str("following"),
             Self::Deposed => f.write_str("deposed"),
+            Self::Down => f.write_str("marked down"),
             Self::Unusable(why) => write!(f, "unusable ({why})"),
         }
     }

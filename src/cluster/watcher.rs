@@ -14,18 +14,19 @@ use tokio::{
 };
 
 use super::{
-    fact::Fact,
+    fact::{Command, Fact},
     fence::Fence,
     ids::MemberName,
     observer::Observer,
     orders::Orders,
     policy::{ClusterPolicy, ReadPolicy},
     probe::{Pace, Prober},
+    rest::Confirmer,
     store::{Store, StoreEvent},
     topology::Topology,
 };
 use crate::{
-    clock::{Clock, Moment},
+    clock::{Clock, Moment, wall_time},
     net::{Address, Dial},
 };
 
@@ -58,6 +59,11 @@ impl WatcherHandle {
         self.suspicions.try_send(Fact::ReadPolicy(reads)).is_ok()
     }
 
+    /// An operator orders this. False if too much waits to be taken in: try again.
+    pub fn order(&self, command: Command) -> bool {
+        self.suspicions.try_send(Fact::Ordered(command)).is_ok()
+    }
+
     /// What is known now.
     pub fn topology(&self) -> Arc<Topology> {
         self.topology.load_full()
@@ -83,6 +89,9 @@ pub struct Watcher {
     published: Arc<ArcSwap<Topology>>,
     publish: Publish,
     probers: BTreeMap<MemberName, RunningProber>,
+    confirming: Option<(Confirmer, Running)>,
+    /// Hours of a pin's age that were warned of.
+    pin_hours: u64,
     probed: mpsc::Sender<Fact>,
     hurry: watch::Sender<u64>,
 }
@@ -162,6 +171,8 @@ impl Watcher {
             published,
             publish,
             probers: BTreeMap::new(),
+            confirming: None,
+            pin_hours: 0,
             probed,
             hurry,
         };
@@ -177,7 +188,7 @@ impl Watcher {
             let wait = self.until_due();
             let fact = tokio::select! {
                 biased;
-                event = Sources::store_event(&mut from.store) => Fact::Store(event),
+                event = Sources::store_event(&mut from.store) => Fact::Store(self.dated(event)),
                 Some(fact) = from.probes.recv() => fact,
                 suspicion = from.suspicions.recv() => match suspicion {
                     Some(suspicion) => suspicion,
@@ -187,6 +198,16 @@ impl Watcher {
             };
             self.fold(&fact);
         }
+    }
+
+    /// What is scheduled by the wall clock is so by ours.
+    fn dated(&self, mut event: StoreEvent) -> StoreEvent {
+        if let StoreEvent::Read(snapshot) = &mut event {
+            let now = self.clock.now();
+            snapshot.switchover =
+                snapshot.switchover.take().map(|switchover| switchover.dated(now, wall_time()));
+        }
+        event
     }
 
     /// How long until something known runs out. Never longer than a probe's interval: the runtime's clock stands
@@ -207,6 +228,18 @@ impl Watcher {
             self.put_in_force(&topology);
         }
         self.attend(now);
+        self.warn_of_pin(now);
+    }
+
+    /// A pin is for an emergency: one that grows old is told of every hour. It stops nothing by itself.
+    fn warn_of_pin(&mut self, now: Moment) {
+        let pin = self.observer.topology().pin.as_ref();
+        let hours = pin.map_or(0, |pin| now.since(pin.seen_at).as_secs() / 3600);
+        if let Some(pin) = pin.filter(|_| hours > self.pin_hours) {
+            tracing::warn!(cluster = &*self.policy.name, member = %pin.member, hours,
+                "a leader is still pinned by an operator: the store's word does not count");
+        }
+        self.pin_hours = hours;
     }
 
     /// Keeps the fence open for a while longer. A lease in the store may outlive a planned change of leader, during
@@ -252,6 +285,7 @@ impl Watcher {
             *hurry = doubt.max(*hurry);
             newer
         });
+        self.confirm(orders.confirm.as_ref());
         self.probers.retain(|name, _| topology.members.contains_key(name));
         for (name, member) in &topology.members {
             let pace = orders.pace(name);
@@ -265,6 +299,19 @@ impl Watcher {
                 }
             }
         }
+    }
+
+    /// Has a leader's Patroni asked whether it leads without the store, for as long as that is wanted.
+    fn confirm(&mut self, wanted: Option<&Confirmer>) {
+        if self.confirming.as_ref().map(|(asked, _)| asked) == wanted {
+            return;
+        }
+        let ClusterPolicy { probe, rest, .. } = &self.policy;
+        self.confirming = wanted.zip(rest.clone()).map(|(confirmer, rest)| {
+            let pace = [probe.interval, probe.timeout];
+            let asking = confirmer.clone().run(rest, self.clock, pace, self.probed.clone());
+            (confirmer.clone(), Running(self.runtime.spawn(asking)))
+        });
     }
 
     fn prober(&self, name: &MemberName, address: &Address, pace: Pace) -> RunningProber {

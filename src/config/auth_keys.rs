@@ -17,9 +17,13 @@ section! {
         NewConnections auth_type: AuthType = "scram-sha-256";
         /// Options of `auth_type`, as they would stand behind it in `pg_hba.conf`, such as `map=people`. For `ldap`
         /// PostgreSQL's own, and `ldapcafile`, the authorities (PEM) that vouch for the servers. For `oauth`: `issuer`,
-        /// `audience`, `scope` (all that a token must allow), `jwksfile` (the issuer's keys, RFC 7517), `claim` (`sub`;
-        /// names the user, by way of `map`), `token=password` for clients that show their token as a password. For `pam`, in
-        /// a pgsteer built with the cargo feature `pam`: `pamservice` (`pgsteer`).
+        /// `audience`, `scope` (all that a token must allow), `claim` (`sub`; names the user, by way of `map`),
+        /// `token=password` for clients that show their token as a password; and where the issuer's keys (RFC 7517) are:
+        /// `jwksfile`, or `jwksurl` (https), or neither: then the issuer is asked (`/.well-known/openid-configuration`).
+        /// They are asked for every five minutes, and when a token comes that none of them has signed, but no oftener
+        /// than every five seconds; for an hour they go on to serve if nobody answers. `cafile`: the authorities
+        /// (PEM) that vouch for whoever is asked, if not the system's. For `pam`, in a pgsteer built with the cargo
+        /// feature `pam`: `pamservice` (`pgsteer`).
         NewConnections auth_options: Option<String>;
         /// With `auth_type = "hba"`: the rules, in the format of PostgreSQL's `pg_hba.conf` (16). Not known here: host
         /// names, `samerole` and `+role`, and the methods ident, gss, sspi and radius. A file with an error changes

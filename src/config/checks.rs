@@ -16,6 +16,9 @@ use super::{
     words::ProxyProtocol,
 };
 
+/// Characters of a token for orders at least.
+const TOKEN_MIN: usize = 16;
+
 /// Puts the content of `…_file` into the secrets beside them.
 pub(super) fn read_secrets(keys: &mut Keys, reading: &mut Reading<'_>) {
     for (name, cluster) in &mut keys.clusters {
@@ -24,12 +27,19 @@ pub(super) fn read_secrets(keys: &mut Keys, reading: &mut Reading<'_>) {
         one_secret(&path, "store_password", store, reading);
         let probe = (&mut cluster.probe_password, &cluster.probe_password_file);
         one_secret(&path, "probe_password", probe, reading);
+        let patroni = (&mut cluster.patroni_password, &cluster.patroni_password_file);
+        one_secret(&path, "patroni_password", patroni, reading);
     }
     for (name, database) in &mut keys.databases {
         let path = format!("databases.{}", key_part(name));
         one_secret(&path, "password", (&mut database.password, &database.password_file), reading);
         let asking = (&mut database.auth_password, &database.auth_password_file);
         one_secret(&path, "auth_password", asking, reading);
+    }
+    one_secret("http", "token", (&mut keys.http.token, &keys.http.token_file), reading);
+    if keys.http.token.as_ref().is_some_and(|token| token.expose().len() < TOKEN_MIN) {
+        let help = "make one: openssl rand -hex 24";
+        reading.error("http", format!("`token` has fewer than {TOKEN_MIN} characters"), help);
     }
     let asking = (&mut keys.auth.auth_password, &keys.auth.auth_password_file);
     one_secret("auth", "auth_password", asking, reading);

@@ -14,7 +14,7 @@ use super::{
     error::Finding,
     keys::{ClusterKeys, Replicas},
     secret_file::plain,
-    settings::{Cluster, Probe},
+    settings::{Cluster, PatroniApi, Probe},
     store_source::{Etcd3, StoreSource, StoreTls},
     units::show_duration,
     words::StoreKind,
@@ -52,8 +52,20 @@ pub(super) fn clusters(
         if let Some(source) = source {
             let (replicas, protocol) = (replicas.clone(), cluster.max_protocol_version);
             let proxy_header = cluster.server_proxy_protocol;
-            let cluster = Cluster { name: name.clone(), source, probe, replicas, protocol, proxy_header };
-            clusters.insert(name.clone(), cluster);
+            let switchover_hold_max = cluster.switchover_hold_max.0;
+            let patroni = patroni(&path, cluster, reading);
+            let name = name.clone();
+            let cluster = Cluster {
+                name,
+                source,
+                probe,
+                replicas,
+                patroni,
+                switchover_hold_max,
+                protocol,
+                proxy_header,
+            };
+            clusters.insert(cluster.name.clone(), cluster);
         }
     }
     clusters
@@ -157,6 +169,13 @@ fn hosts(path: &str, keys: &ClusterKeys, reading: &mut Reading<'_>) -> Option<St
         "store_cert_file",
         "store_key_file",
         "store_reread_interval",
+        "switchover_hold_max",
+        "patroni_user",
+        "patroni_password",
+        "patroni_password_file",
+        "patroni_ca_file",
+        "patroni_cert_file",
+        "patroni_key_file",
     ] {
         if reading.is_written(&key(name)) {
             let place = reading.key_place(&key(name));
@@ -218,6 +237,53 @@ fn probe(path: &str, keys: &ClusterKeys, users: &AuthFile, reading: &mut Reading
         interval: keys.probe_interval,
         timeout: keys.probe_timeout,
     }
+}
+
+/// How Patroni's REST API is reached.
+fn patroni(path: &str, keys: &ClusterKeys, reading: &mut Reading<'_>) -> Option<PatroniApi> {
+    let key = |name: &str| format!("{path}.{name}");
+    if keys.store == StoreKind::None {
+        return None;
+    }
+    let pairs = [
+        ("patroni_user", keys.patroni_user.is_some(), "patroni_password", keys.patroni_password.is_some()),
+        (
+            "patroni_cert_file",
+            keys.patroni_cert_file.is_some(),
+            "patroni_key_file",
+            keys.patroni_key_file.is_some(),
+        ),
+    ];
+    for (one, has_one, other, has_other) in pairs {
+        let (set, missing) = match (has_one, has_other) {
+            (true, false) => (one, other),
+            (false, true) => (other, one),
+            _ => continue,
+        };
+        reading.missing(
+            &key(missing),
+            format!("`{set}` is set without `{missing}`"),
+            format!("add {missing}"),
+        );
+    }
+    for (name, file) in [
+        ("patroni_ca_file", &keys.patroni_ca_file),
+        ("patroni_cert_file", &keys.patroni_cert_file),
+        ("patroni_key_file", &keys.patroni_key_file),
+    ] {
+        if let Some(file) = file {
+            readable(&key(name), name, file, reading);
+        }
+    }
+    if keys.patroni_cert_file.is_some() && keys.patroni_ca_file.is_none() {
+        let what = "`patroni_cert_file` is set without `patroni_ca_file`";
+        reading.missing(&key("patroni_ca_file"), what, "add what Patroni's certificates are checked against");
+    }
+    Some(PatroniApi {
+        login: keys.patroni_user.clone().zip(keys.patroni_password.clone()),
+        ca_file: keys.patroni_ca_file.clone(),
+        client: keys.patroni_cert_file.clone().zip(keys.patroni_key_file.clone()),
+    })
 }
 
 fn lag_bounds(path: &str, replicas: &Replicas, reading: &mut Reading<'_>) {

@@ -50,6 +50,23 @@ section! {
         /// How often the store is read again although its watch is silent. A silent watch proves nothing; each
         /// re-read renews the right to write, so it must stay well below Patroni's `ttl`.
         Restart store_reread_interval: Duration = "1s";
+        /// User of Patroni's REST API (`restapi.authentication`), for `pgsteer switchover`.
+        Restart patroni_user: Option<String>;
+        /// Its password.
+        Restart patroni_password: Option<Secret>;
+        /// File that holds its password.
+        Restart patroni_password_file: Option<PathBuf>;
+        /// Certificate authorities (PEM) that the certificates of Patroni's REST API are checked against, where its URLs
+        /// begin with https. It is asked in failsafe mode and for `pgsteer switchover`.
+        Restart patroni_ca_file: Option<PathBuf>;
+        /// Client certificate (PEM) shown to Patroni's REST API.
+        Restart patroni_cert_file: Option<PathBuf>;
+        /// Private key (PEM) of that certificate.
+        Restart patroni_key_file: Option<PathBuf>;
+        /// When the leader is about to step down as planned (Patroni's `/failover`, or its record says `stopping`), new
+        /// transactions wait for its successor, at most this long after each sign of it; those that run go on. If
+        /// nothing has come of it by then, or it was given up, they go on on the old leader. 0: they do not wait.
+        Restart switchover_hold_max: Delay = "10s";
         /// The newest version of the protocol that the servers are asked for. With 3.2 (PostgreSQL 18) they give cancel
         /// keys of 256 bits instead of 32; older PostgreSQL says that it has only 3.0, and that is spoken then. `"3.0"`
         /// is for a proxy in between that cannot negotiate. Clients may speak either, whatever the servers do.
@@ -304,6 +321,12 @@ section! {
     Http "[http]" {
         /// IP address and port; 0: not served.
         Restart address: OrOff<SocketAddr> = "127.0.0.1:9930";
+        /// Whoever shows this token (`Authorization: Bearer …`, at least 16 characters) may give orders: switch over, pin a
+        /// leader, mark a member drain, down or up. Without it nobody may. It is sent in the clear: keep `address` on
+        /// loopback or behind TLS.
+        Restart token: Option<Secret>;
+        /// File that holds the token.
+        Restart token_file: Option<PathBuf>;
     }
 }
 

@@ -1,6 +1,6 @@
 //! The validated configuration as the rest of the program reads it.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     Keys,
@@ -26,10 +26,25 @@ pub struct Cluster {
     pub probe: Probe,
     /// Which replicas serve reads.
     pub replicas: Replicas,
+    /// How Patroni's REST API is reached; `None` where there is no Patroni.
+    pub patroni: Option<PatroniApi>,
+    /// How long new writes wait for a leader that is about to step down; may be zero.
+    pub switchover_hold_max: Duration,
     /// The newest version of the protocol that its servers are asked for.
     pub protocol: MaxProtocol,
     /// The header of the PROXY protocol that its servers are sent.
     pub proxy_header: ProxyHeader,
+}
+
+/// How Patroni's REST API is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatroniApi {
+    /// User and password.
+    pub login: Option<(String, Secret)>,
+    /// What its certificates are checked against; `None`: it is not spoken to over TLS.
+    pub ca_file: Option<PathBuf>,
+    /// Our certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
 }
 
 /// How members are asked.

@@ -8,11 +8,14 @@ use super::{
     listen_address::ListenAddress,
     secret_file::{Readers, read_guarded},
     tls_keys::{ClientTls, ServerTls, Trusted},
-    words::{AuthType, ClientNegotiation, ClientSslMode, ServerNegotiation, ServerSslMode, TlsVersion},
+    words::{
+        AuthType, ClientNegotiation, ClientSslMode, ServerBinding, ServerNegotiation, ServerSslMode,
+        TlsVersion,
+    },
 };
 use crate::tls::{
-    About, Acceptor, Authorities, Demand, Fault, Identity, Negotiation, Revocations, SslMode, Start,
-    ToServers, Version,
+    About, Acceptor, Authorities, ChannelBinding, Demand, Fault, Identity, Negotiation, Revocations, SslMode,
+    Start, ToServers, Version,
 };
 
 /// No file of certificates or revocations is larger, in bytes.
@@ -161,6 +164,7 @@ impl Desk<'_, '_> {
     }
 
     fn try_servers(&mut self, keys: &ServerTls) -> Option<ToServers> {
+        let binding = self.binding(keys);
         let mode = match keys.sslmode {
             ServerSslMode::Disable => return None,
             ServerSslMode::Allow => SslMode::Allow,
@@ -223,7 +227,27 @@ impl Desk<'_, '_> {
             false => None,
         };
         let to_servers = ToServers::new(mode, start, &versions?, servers, identity.as_ref());
-        self.take(to_servers, [file, keys.crl_file.as_deref()])
+        Some(self.take(to_servers, [file, keys.crl_file.as_deref()])?.bound(binding))
+    }
+
+    fn binding(&mut self, keys: &ServerTls) -> ChannelBinding {
+        let word = keys.sslmode.word();
+        match (keys.channel_binding, keys.sslmode) {
+            (
+                ServerBinding::Require,
+                ServerSslMode::Disable | ServerSslMode::Allow | ServerSslMode::Prefer,
+            ) => {
+                let what = format!(
+                    "channel_binding = \"require\" and sslmode = \"{word}\" exclude each other: without TLS there is \
+                     nothing to bind to"
+                );
+                self.fail("channel_binding", &what, "set sslmode = \"require\", or better \"verify-full\"");
+                ChannelBinding::Require
+            }
+            (ServerBinding::Require, _) => ChannelBinding::Require,
+            (ServerBinding::Prefer, _) => ChannelBinding::Prefer,
+            (ServerBinding::Disable, _) => ChannelBinding::Disable,
+        }
     }
 
     fn versions(&mut self, words: &[TlsVersion]) -> Option<Vec<Version>> {

@@ -9,7 +9,7 @@ use super::{
     document::inner,
     keys::DatabaseKeys,
     value::{Context, Fault, Value, quoted},
-    words::{ClientNegotiation, ClientSslMode, ServerNegotiation, ServerSslMode, TlsVersion},
+    words::{ClientNegotiation, ClientSslMode, ServerBinding, ServerNegotiation, ServerSslMode, TlsVersion},
 };
 
 section! {
@@ -58,6 +58,10 @@ section! {
         /// How TLS begins: `postgres`: with an SSLRequest; `direct`: at once, which saves a round trip and needs
         /// PostgreSQL 17.
         NewConnections sslnegotiation: ServerNegotiation = "postgres";
+        /// Whether logins by SCRAM are bound to the connection (SCRAM-SHA-256-PLUS), so that nobody in the middle can pass
+        /// them on: `disable`: no; `prefer`: where the server offers it; `require`: always, and a server that
+        /// asks for something else, or for nothing, is not logged in to. Probes are meant as well.
+        NewConnections channel_binding: ServerBinding = "prefer";
     }
 }
 

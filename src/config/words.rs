@@ -74,7 +74,7 @@ words! {
         /// Nobody: the servers themselves are asked. There is no fencing then.
         None = "none",
     }
-    later "store" { "etcd", "consul", "zookeeper", "exhibitor", "kubernetes", "raft", "patroni" }
+    later "store" { "etcd", "consul", "zookeeper", "kubernetes", "patroni" }
 }
 
 words! {
@@ -162,7 +162,7 @@ words! {
         /// One after the other.
         RoundRobin = "round_robin",
     }
-    later "balance" { "random", "least_connections", "least_conn", "leastconn", "weighted", "latency" }
+    later "balance" { "least_connections", "least_conn", "leastconn", "weighted", "latency" }
 }
 
 words! {
@@ -192,7 +192,6 @@ words! {
         /// Nobody is let in.
         Reject = "reject",
     }
-    later "auth_type" { "any", "gss" }
 }
 
 words! {
@@ -276,6 +275,18 @@ words! {
         Postgres = "postgres",
         /// At once; PostgreSQL 17 and later.
         Direct = "direct",
+    }
+}
+
+words! {
+    /// Whether logins to servers are bound to the connection. libpq's `channel_binding`.
+    ServerBinding {
+        /// They are not.
+        Disable = "disable",
+        /// Where the server offers it.
+        Prefer = "prefer",
+        /// They must be.
+        Require = "require",
     }
 }
 

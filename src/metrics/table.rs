@@ -89,6 +89,11 @@ metrics! {
     TERM_EPOCH: Gauge "pgsteer_term_epoch" ["cluster"];
     /// Timeline of the term in force; 0 while there is none.
     TERM_TIMELINE: Gauge "pgsteer_term_timeline" ["cluster"];
+    /// How long ago an operator has pinned the leader; absent while nobody is pinned. A pin is for an emergency: alert on it
+    /// when it is older than that may last.
+    PIN_AGE: Gauge "pgsteer_pin_age_seconds" ["cluster", "member"];
+    /// 1 while an operator has marked a member: drain or down.
+    MEMBER_MARKED: Gauge "pgsteer_member_marked" ["cluster", "member", "mark"];
     /// 1 for what holds of writes: open, held (a leader is in doubt) or vacant (there is none), and why in a word.
     WRITE_STATE: Gauge "pgsteer_write_state" ["cluster", "state", "reason"];
     /// How long the right to write still lasts; 0 or less: there is none.
@@ -137,7 +142,7 @@ metrics! {
     SERVERS_OPENED: Counter "pgsteer_server_connections_opened_total" ["cluster", "member"];
     /// Server connections closed, for whatever reason.
     SERVERS_CLOSED: Counter "pgsteer_server_connections_closed_total" ["cluster", "member"];
-    /// Server connections that could not be opened, by cause (unreachable, refused, protocol, credential, tls) and SQLSTATE.
+    /// Server connections that could not be opened, by cause (unreachable, refused, protocol, credential, tls, standby) and SQLSTATE.
     SERVERS_FAILED: Counter "pgsteer_server_connection_failures_total" ["cluster", "member", "cause", "sqlstate"];
 
     /// Pools that exist.

@@ -4,6 +4,7 @@ mod address;
 pub mod conveyed;
 mod dial;
 mod framed;
+pub mod http;
 mod interfaces;
 mod peer;
 #[cfg(test)]

@@ -18,6 +18,7 @@ impl Pool {
         self.deposed.send_replace(true);
         let cut = self.revoke(why, |_| true);
         let mut state = self.state.lock();
+        state.leads = 0;
         for server in state.servers.iter_mut().flatten() {
             server.end = End::Silent;
         }
@@ -26,9 +27,12 @@ impl Pool {
         cut
     }
 
-    /// Its member is not, or no longer, deposed.
-    pub(super) fn reinstate(&self) {
+    /// Its member is not, or no longer, deposed; it leads or it does not.
+    pub(super) fn reinstate(&self, leads: bool) {
         self.deposed.send_if_modified(std::mem::take);
+        if !leads {
+            self.state.lock().leads = 0;
+        }
     }
 
     /// Waits until its member is deposed.

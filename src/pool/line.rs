@@ -8,9 +8,10 @@ use std::{
 use super::{
     lease::{Lease, Refusal},
     pool::Pool,
-    slots::{Event, Return, Ticket},
+    slots::{Event, Flavour, Return, Ticket},
     tether::{Mail, Tether},
 };
+use crate::clock::Moment;
 
 /// A place in the line; leaving it early gives it up.
 pub struct WaitGuard {
@@ -64,6 +65,27 @@ impl Drop for WaitGuard {
                 state.waiting.try_remove(ticket);
                 self.pool.handle_locked(state, now, Event::GiveUp(ticket));
             }
+        }
+    }
+}
+
+impl Pool {
+    /// Sends everybody who waits here to look for another route.
+    pub(super) fn reroute_waiting(self: &Arc<Self>, now: Moment) {
+        self.refuse_waiting(&Refusal::Rerouted, None, now);
+    }
+
+    /// Ends the waiting of everybody here, or of those who need certain start-up settings.
+    pub(super) fn refuse_waiting(self: &Arc<Self>, refusal: &Refusal, only: Option<Flavour>, now: Moment) {
+        let mut state = self.state.lock();
+        let meant =
+            state.waiting.iter().filter(|(_, waiting)| only.is_none_or(|only| waiting.flavour == only));
+        let tickets: Vec<Ticket> = meant.map(|(ticket, _)| ticket).collect();
+        for ticket in tickets {
+            let waiting = state.waiting.remove(ticket);
+            let actions = state.slots.handle(now, Event::GiveUp(ticket));
+            debug_assert!(actions.is_empty());
+            waiting.tether.deliver(Mail::Refused(refusal.clone()));
         }
     }
 }

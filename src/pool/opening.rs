@@ -13,7 +13,7 @@ use crate::{
     clock::Moment,
     server::{
         Approach, ConnectError, Connected, ServerLogin,
-        conn::{End, ServerConn},
+        conn::{End, Recovery, ServerConn},
         connect,
     },
     wire::{
@@ -44,6 +44,7 @@ impl Pool {
             return;
         };
         let pool = self.clone();
+        let term = self.state.lock().leads;
         self.shared.workers[worker % self.shared.workers.len()].spawn(async move {
             let settings = pool.account.settings.load_full();
             let login = pool.login(flavour);
@@ -66,6 +67,11 @@ impl Pool {
             };
             drop(opening);
             match outcome {
+                // It was asked after it was known to lead: it does so no longer.
+                Ok(connected) if term != 0 && Recovery::of(&connected.parameters) == Recovery::Standby => {
+                    drop((connected, permits));
+                    pool.open_failed(id, flavour, &ConnectError::Standby);
+                }
                 Ok(connected) => pool.opened(id, worker, flavour, (connected, login.approach), permits),
                 Err(error) => {
                     drop(permits);
@@ -110,7 +116,8 @@ impl Pool {
         self.shared.learn(self, &connected.parameters);
         self.shared.events.opened.count(self.labels());
         let cancel = CancelTarget::new(self.address.clone(), approach, connected.key, id);
-        let conn = ServerConn::new(connected.stream, parameters, now);
+        let mut conn = ServerConn::new(connected.stream, parameters, now);
+        conn.recovery = Recovery::of(&connected.parameters);
         let cancel = Arc::new(cancel);
         self.shared.backends.add(&cancel);
         let server =

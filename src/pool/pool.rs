@@ -17,7 +17,7 @@ use super::{
     pins::Pins,
     pools::Shared,
     quota::Quota,
-    slots::{Action, Actions, Event, Flavour, Gauges, Return, ServerId, SlotLimits, Slots, Ticket},
+    slots::{Action, Actions, Event, Flavour, Gauges, Return, ServerId, SlotLimits, Slots},
     tether::{Mail, Tether},
     trouble::Trouble,
 };
@@ -61,6 +61,8 @@ pub(super) struct State {
     pub(super) leased: Vec<Option<Leased>>,
     pub(super) waiting: Slab<Waiting>,
     pub(super) trouble: Trouble,
+    /// The term as whose leader its member is used; 0: none.
+    pub(super) leads: u64,
     /// The next lease's number, which no other pool uses.
     next_lease: u64,
 }
@@ -72,9 +74,9 @@ pub(super) struct Leased {
 }
 
 pub(super) struct Waiting {
-    tether: Arc<Tether>,
+    pub(super) tether: Arc<Tether>,
     term: u64,
-    flavour: Flavour,
+    pub(super) flavour: Flavour,
 }
 
 /// What a request for a server came to.
@@ -120,6 +122,7 @@ impl Pool {
             leased: Vec::new(),
             waiting: Slab::new(),
             trouble: Trouble::default(),
+            leads: 0,
             next_lease: shared.pool_number() << LEASE_NUMBER_BITS | 1,
         };
         let state = Mutex::new(state);
@@ -195,6 +198,7 @@ impl Pool {
         now: Moment,
     ) -> Acquired {
         let mut state = self.state.lock();
+        state.leads = state.leads.max(term);
         if let Some(refusal) = state.trouble.refusal(flavour, now)
             && !state.slots.has_servers(flavour)
         {
@@ -337,25 +341,6 @@ impl Pool {
         let mut state = self.state.lock();
         state.trouble = Trouble::default();
         self.handle_locked(state, now, Event::Retry);
-    }
-
-    /// Sends everybody who waits here to look for another route.
-    pub(super) fn reroute_waiting(self: &Arc<Self>, now: Moment) {
-        self.refuse_waiting(&Refusal::Rerouted, None, now);
-    }
-
-    /// Ends the waiting of everybody here, or of those who need certain start-up settings.
-    pub(super) fn refuse_waiting(self: &Arc<Self>, refusal: &Refusal, only: Option<Flavour>, now: Moment) {
-        let mut state = self.state.lock();
-        let meant =
-            state.waiting.iter().filter(|(_, waiting)| only.is_none_or(|only| waiting.flavour == only));
-        let tickets: Vec<Ticket> = meant.map(|(ticket, _)| ticket).collect();
-        for ticket in tickets {
-            let waiting = state.waiting.remove(ticket);
-            let actions = state.slots.handle(now, Event::GiveUp(ticket));
-            debug_assert!(actions.is_empty());
-            waiting.tether.deliver(Mail::Refused(refusal.clone()));
-        }
     }
 }
 

@@ -241,7 +241,7 @@ impl Pools {
                 cut += pool.depose(why, now);
                 continue;
             }
-            pool.reinstate();
+            pool.reinstate(standing == Some(MemberStanding::Leading));
             cut += pool.revoke(why, |term| term != 0 && term != in_force);
             let leads = matches!(&table.write, WriteRoute::Open(target) if target.member == key.member);
             let reads = table.read.iter().any(|target| target.member == key.member);

@@ -78,7 +78,7 @@ pub(super) fn assemble(config: Config, around: Surroundings) -> Result<Arc<App>,
     let mock = Mock::new(secret);
     let users = users(&config, None, &mock);
     let events = Arc::<Events>::default();
-    let outside = Arc::<Outside>::default();
+    let outside = Arc::new(Outside::new(clock));
     let patience = Arc::new(Patience::new(clock, events.clone()));
     let authenticator = authenticator(&config, &users, &mock, &patience, &outside)?;
     let connections = Quota::new(config.limits().max_client_conn as usize);

@@ -7,18 +7,19 @@ use arc_swap::ArcSwap;
 use super::settings::approach;
 use crate::{
     auth::secrets::{Credential, Password},
-    clock::Clock,
+    clock::{Clock, wall_time},
     cluster::{
         fence::Fence,
         policy::{Authority, ClusterPolicy, ProbePolicy, ReadPolicy},
+        rest::PatroniRest,
         store::{
             Store,
             etcd::{EtcdPolicy, EtcdStore, EtcdTls},
         },
-        topology::Topology,
+        topology::{Mark, Topology},
         watcher::{Watcher, WatcherHandle},
     },
-    config::{Cluster, Config, Etcd3, Fallback, StoreSource, StoreTls},
+    config::{Cluster, Config, Etcd3, Fallback, PatroniApi, StoreSource, StoreTls},
     net::Address,
     pool::{pools::Pools, tether::Revoked},
     route::{
@@ -26,6 +27,7 @@ use crate::{
         table::{ReadFallback, RoutePolicy, RoutingTable},
     },
     server::{Approach, ServerLogin},
+    tls::{Authorities, Fault, Identity, Revocations, SslMode, Start, ToServers, Version},
 };
 
 /// What is done with each new topology.
@@ -36,7 +38,9 @@ pub(super) struct RunningCluster {
     pub(super) router: Arc<Router>,
     pub(super) watcher: WatcherHandle,
     policy: Arc<ArcSwap<RoutePolicy>>,
-    probe_login: Arc<ArcSwap<ServerLogin>>,
+    pub(super) probe_login: Arc<ArcSwap<ServerLogin>>,
+    pub(super) rest: Option<Arc<PatroniRest>>,
+    pub(super) hold_max: std::time::Duration,
     publish: Arc<Publisher>,
 }
 
@@ -80,13 +84,17 @@ pub(super) fn start(
             authority,
             probe: probe_policy(cluster, approach(config, name, None)),
             reads: read_policy(cluster),
+            rest: cluster.patroni.as_ref().map(|api| patroni(api, name, pools)).transpose()?.map(Arc::new),
+            switchover_hold_max: cluster.switchover_hold_max,
         };
         let probe_login = policy.probe.login.clone();
+        let (rest, hold_max) = (policy.rest.clone(), policy.switchover_hold_max);
         let published = publish.clone();
         let published = Box::new(move |topology: &Arc<Topology>| published(topology));
         let watcher = Watcher::spawn(runtime.clone(), clock, pools.dial(), store, policy, fence, published);
-        running
-            .insert(name.clone(), RunningCluster { router, watcher, policy: followed, probe_login, publish });
+        let policy = followed;
+        let cluster = RunningCluster { router, watcher, policy, probe_login, rest, hold_max, publish };
+        running.insert(name.clone(), cluster);
     }
     Ok(running)
 }
@@ -112,13 +120,45 @@ fn publisher(
     }
 }
 
-/// What ended the last term, for those who are cut off by it.
+/// What ended the last term, or took a member out, for those who are cut off by it: whichever came last.
 fn why(topology: &Topology) -> String {
-    let newest = topology.deposed.iter().max_by_key(|deposed| deposed.at);
-    newest.map_or_else(
-        || "the cluster has another leader".to_owned(),
-        |deposed| format!("{} does not lead any more: {}", deposed.term.member, deposed.reason),
-    )
+    let deposed = topology.deposed.iter().map(|deposed| {
+        (deposed.at, format!("{} does not lead any more: {}", deposed.term.member, deposed.reason))
+    });
+    let down = topology.members.iter().filter_map(|(name, member)| {
+        let marked = member.mark.filter(|marked| marked.mark == Mark::Down)?;
+        Some((marked.since, format!("{name}: {}", marked.mark)))
+    });
+    let newest = deposed.chain(down).max_by_key(|(at, _)| *at);
+    newest.map_or_else(|| "the cluster has another leader".to_owned(), |(_, why)| why)
+}
+
+/// How Patroni's REST API is reached. Certificates are always checked, the name in them too.
+fn patroni(api: &PatroniApi, cluster: &str, pools: &Pools) -> Result<PatroniRest, Unwatchable> {
+    let read = |path: &std::path::Path| {
+        std::fs::read(path)
+            .map_err(|error| format!("cluster {cluster}: cannot read {}: {error}", path.display()))
+    };
+    let fault = |fault: Fault| format!("cluster {cluster}: Patroni's REST API: {}", fault.what);
+    let connector = match &api.ca_file {
+        None => None,
+        Some(file) => {
+            let authorities = Authorities::from_pem(&read(file)?, wall_time()).map_err(fault)?;
+            let identity = match &api.client {
+                None => None,
+                Some((certificate, key)) => {
+                    Some(Identity::from_pem(&read(certificate)?, &read(key)?).map_err(fault)?)
+                }
+            };
+            let versions = [Version::Tls12, Version::Tls13];
+            let servers = Some((&authorities, Revocations::default()));
+            let to =
+                ToServers::new(SslMode::VerifyFull, Start::Direct, &versions, servers, identity.as_ref());
+            to.map_err(fault)?.connector().cloned()
+        }
+    };
+    let login = api.login.as_ref().map(|(user, password)| (user.as_str(), password.expose()));
+    Ok(PatroniRest::new(pools.dial(), connector, login))
 }
 
 fn route_policy(cluster: &Cluster) -> RoutePolicy {

@@ -34,7 +34,14 @@ pub(super) async fn serve(listener: TcpListener, app: Arc<App>) {
 
 fn view(app: &App) -> View {
     let cluster = |(name, cluster): (&String, &super::clusters::RunningCluster)| {
-        let seen = ClusterView { watcher: cluster.watcher.clone(), router: cluster.router.clone() };
+        let seen = ClusterView {
+            watcher: cluster.watcher.clone(),
+            router: cluster.router.clone(),
+            rest: cluster.rest.clone(),
+            probe_login: cluster.probe_login.clone(),
+            hold_max: cluster.hold_max,
+            switchover: admin::Switchover::default(),
+        };
         (name.clone(), seen)
     };
     View {
@@ -49,6 +56,7 @@ fn view(app: &App) -> View {
         replications: app.replications.clone(),
         switchboard: app.switchboard.clone(),
         events: app.events.clone(),
+        token: app.config.load().keys.http.token.clone(),
         stopping: app.stopping.subscribe(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     io,
     net::{SocketAddr, TcpListener},
     sync::{Arc, atomic::Ordering},
@@ -151,20 +152,15 @@ impl Acceptor {
 }
 
 impl Bound {
-    /// Accepts until the program stops. To be run on a worker: what it deals to itself costs no wake-up.
-    pub(super) async fn accept(self, app: Arc<App>) -> Result<(), String> {
+    /// Accepts until the program has ended: while it stops, too, because whoever still waits may be cancelled. To be run
+    /// on a worker: what it deals to itself costs no wake-up.
+    pub(super) async fn accept(self, app: Arc<App>) -> Result<Infallible, String> {
         let doors = Door::all(&app, &self.listener)?;
         let socket = Acceptor::of(self.socket).map_err(|error| error.to_string())?;
         let address = socket.address(&self.listener.address);
         tracing::info!(%address, route = self.listener.route.word(), cluster = self.listener.cluster, "listening");
-        let mut stopping = app.stopping.subscribe();
         loop {
-            let accepted = tokio::select! {
-                biased;
-                _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
-                accepted = socket.accept() => accepted,
-            };
-            match accepted {
+            match socket.accept().await {
                 Ok((stream, peer)) => deal(&app, &doors, stream, peer),
                 Err(error) => {
                     tracing::warn!(%address, "cannot accept a connection: {error}");

@@ -7,6 +7,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::{
     app::App,
+    arriving::shutting_down,
     listen::{ClusterDoor, Door},
     serve::last_words,
     settings::{pool_settings, server_credential},
@@ -172,10 +173,6 @@ async fn admit(
         return Err(shutting_down());
     }
     Ok(Admitted { connected, post, entry, permits })
-}
-
-fn shutting_down() -> PgError {
-    PgError::fatal(SqlState::ADMIN_SHUTDOWN, "pgsteer is shutting down")
 }
 
 /// A place among the clients and one among the replication connections.

@@ -55,9 +55,8 @@ async fn serve(
     for listener in bound {
         let acceptor = listener.accept(app.clone());
         app.workers[listen::ACCEPTOR].1.spawn(async move {
-            if let Err(error) = acceptor.await {
-                tracing::error!("{error}");
-            }
+            let Err(error) = acceptor.await;
+            tracing::error!("{error}");
         });
     }
     if let Some(http) = http {

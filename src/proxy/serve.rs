@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
     app::{App, TenantKey},
-    arriving::arrive,
+    arriving::{arrive, shutting_down},
     listen::Door,
     replicating::replicate,
     welcome::{StartupSettings, Welcome, welcome},
@@ -21,8 +21,11 @@ use crate::{
     config::Listener,
     net::{Peer, Stream},
     pool::quota::Permit,
+    route::table::ReadRoute,
     session::{
+        context::Context,
         outbox::Outbox,
+        routes::Purpose,
         session::{Ended, Newcomer, Session},
     },
     wire::{
@@ -160,10 +163,11 @@ async fn admit(
         .and_then(|()| app.registry.register(tenant.account.clone(), peer.address(), app.clock.now(), secret))
         .ok_or_else(|| PgError::fatal(SqlState::INTERNAL_ERROR, "no random numbers for a cancel key"))?;
     if *app.stopping.borrow() {
-        return Err(PgError::fatal(SqlState::ADMIN_SHUTDOWN, "pgsteer is shutting down"));
+        return Err(shutting_down());
     }
     let (pid, mut greeting) = (entry.key.pid, login.ok);
-    encode_settings(&welcome, &mut greeting);
+    let recovery = if reads_from_replicas(&context) { "on" } else { "off" };
+    encode_settings(&welcome, recovery, &mut greeting);
     encode_backend_key(&mut greeting, &entry.key);
     encode_ready_for_query(&mut greeting, b'I');
     let Welcome { parameters, .. } = welcome;
@@ -182,11 +186,20 @@ async fn admit(
     Ok((Admitted { newcomer, greeting }, permit))
 }
 
-/// ParameterStatus for each setting: the client's own value where it has one, else the server's.
-fn encode_settings(welcome: &Welcome, out: &mut Vec<u8>) {
+/// Whether what a client sends here runs on servers that are in recovery.
+fn reads_from_replicas(context: &Context) -> bool {
+    let table = context.router.load();
+    context.purpose == Purpose::Read
+        && !(table.read.is_empty() && matches!(table.fallback, ReadRoute::Leader(_)))
+}
+
+/// ParameterStatus for each setting: the client's own value where it has one, else the server's. Whether the server is in
+/// recovery (libpq's `target_session_attrs` asks for that) does not depend on which server has spoken last.
+fn encode_settings(welcome: &Welcome, recovery: &str, out: &mut Vec<u8>) {
     for (name, value) in welcome.reported.iter() {
         let own = crate::wire::parameters::tracked(name).and_then(|place| welcome.parameters.get(place));
         let value = own.map_or(value.as_str(), |own| own);
+        let value = if name == "in_hot_standby" { recovery } else { value };
         encode_parameter_status(out, name.as_bytes(), value.as_bytes());
     }
 }

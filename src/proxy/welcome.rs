@@ -3,7 +3,7 @@
 //! The first client with certain start-up settings gets a server for a moment, which says what it makes of them (and
 //! whether the database exists). Later ones are answered from memory, and during an outage from whatever is known.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
@@ -251,7 +251,7 @@ async fn learn(
     };
     let request = needs.request();
     let mut granted = request
-        .acquire(Start::Route)
+        .acquire(Start::Route, Duration::ZERO)
         .await
         .map_err(|error| PgError { severity: crate::wire::error::Severity::Fatal, ..error })?;
     // What it makes of the client's own settings; beside them the server may have those of the client before.

@@ -227,7 +227,7 @@ impl From<&Member> for MemberRoute {
         let standing = match member.standing {
             Standing::Leading => MemberStanding::Leading,
             Standing::Following => MemberStanding::Following,
-            Standing::Deposed => MemberStanding::Deposed,
+            Standing::Deposed | Standing::Down => MemberStanding::Deposed,
             Standing::Unusable(_) => MemberStanding::Unusable,
         };
         Self { standing, address: member.address.clone() }

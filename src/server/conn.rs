@@ -29,6 +29,34 @@ pub enum Hygiene {
     Spoilt,
 }
 
+/// What a server last said of itself (`in_hot_standby`, from PostgreSQL 14 on; documentation, "Asynchronous Operations"): at
+/// the login, and with every ReadyForQuery if it has changed. One that idles says nothing when it is promoted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recovery {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// It was in recovery.
+    Standby,
+    /// It was not, and nothing leads back but a restart.
+    Over,
+}
+
+/// The setting that tells.
+const IN_HOT_STANDBY: &str = "in_hot_standby";
+
+impl Recovery {
+    /// What a server says of itself by these settings.
+    pub fn of(reported: &[(String, String)]) -> Self {
+        let said = reported.iter().rev().find(|(name, _)| name == IN_HOT_STANDBY);
+        said.map_or(Self::Unknown, |(_, value)| Self::from_value(value))
+    }
+
+    fn from_value(value: &str) -> Self {
+        if value == "on" { Self::Standby } else { Self::Over }
+    }
+}
+
 /// How a connection is closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum End {
@@ -53,6 +81,8 @@ pub struct ServerConn {
     pub hygiene: Hygiene,
     /// What its session is known to hold beside the tracked settings.
     pub state: Carried,
+    /// Whether it was in recovery when it said so last.
+    pub recovery: Recovery,
     /// A change of the schema that it may be making.
     pub schema_change: Option<SchemaChange>,
     /// When it was last given back.
@@ -72,6 +102,7 @@ impl ServerConn {
             statements: ServerStatements::default(),
             hygiene: Hygiene::Clean,
             state: Carried::NOTHING,
+            recovery: Recovery::Unknown,
             schema_change: None,
             idle_since: now,
         }
@@ -112,6 +143,9 @@ impl ServerConn {
             match header.tag {
                 b'S' => {
                     self.reported(&message[HEADER_BYTES..]);
+                    if self.hygiene == Hygiene::Spoilt {
+                        return Err("it is in recovery, and was not before".to_owned());
+                    }
                 }
                 // A notice is nobody's; a notification is for a LISTEN that was discarded.
                 b'N' | b'A' => {}
@@ -126,6 +160,7 @@ impl ServerConn {
     /// Takes note of a ParameterStatus body; whether its setting is tracked.
     pub fn reported(&mut self, body: &[u8]) -> bool {
         let Some((name, value)) = parameter(body) else { return false };
+        self.recovers(name, value);
         let mut parameters = (*self.parameters).clone();
         let tracked = parameters.set(name, value);
         if tracked {
@@ -139,6 +174,18 @@ impl ServerConn {
         self.parameters.difference_sql(wanted, &self.start)
     }
 
+    /// Takes note of what it says of its recovery. One that was writable and is in recovery is not the server it was (something
+    /// in between has changed its mind): nobody else gets it.
+    fn recovers(&mut self, name: &str, value: &str) {
+        if name != IN_HOT_STANDBY {
+            return;
+        }
+        let before = std::mem::replace(&mut self.recovery, Recovery::from_value(value));
+        if (before, self.recovery) == (Recovery::Over, Recovery::Standby) {
+            self.hygiene = Hygiene::Spoilt;
+        }
+    }
+
     /// Everything that can be discarded was.
     pub fn discarded(&mut self) {
         self.statements.clear();
@@ -150,6 +197,7 @@ impl ServerConn {
     pub fn note(&mut self, reported: &[(String, String)]) {
         let mut parameters = (*self.parameters).clone();
         for (name, value) in reported {
+            self.recovers(name, value);
             parameters.set(name, value);
         }
         if parameters != *self.parameters {

@@ -5,7 +5,8 @@ use std::io;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
-    login::{Channel, LoginStep, ServerLoginMachine, Session},
+    channel::Channel,
+    login::{LoginStep, ServerLoginMachine, Session},
     query::Told,
     secure::{self, Approach, Attempt},
 };
@@ -66,6 +67,9 @@ pub enum ConnectError {
     /// TLS is wanted and cannot be had, or the server is not the one it should be.
     #[error("{0}")]
     Tls(String),
+    /// The server is in recovery, and was asked for as the leader.
+    #[error("it says that it is in recovery")]
+    Standby,
 }
 
 impl ConnectError {
@@ -86,6 +90,10 @@ impl ConnectError {
                 });
                 error
             }
+            Self::Standby => PgError::fatal(
+                SqlState::CANNOT_CONNECT_NOW,
+                format!("server \"{member}\", which should lead, says that it is in recovery"),
+            ),
             Self::Protocol(what) => PgError::fatal(
                 SqlState::PROTOCOL_VIOLATION,
                 format!("could not log in to server \"{member}\": {what}"),
@@ -108,6 +116,7 @@ impl ConnectError {
             Self::Refused(_) => "refused",
             Self::Protocol(_) => "protocol",
             Self::Credential(_) => "credential",
+            Self::Standby => "standby",
             Self::Tls(_) => "tls",
         }
     }
@@ -115,7 +124,7 @@ impl ConnectError {
     /// Whether the member may be down, so that the cluster should look.
     pub fn is_suspicious(&self) -> bool {
         match self {
-            Self::Unreachable(_) => true,
+            Self::Unreachable(_) | Self::Standby => true,
             Self::Refused(error) => matches!(
                 error.code,
                 SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::CANNOT_CONNECT_NOW

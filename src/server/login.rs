@@ -1,19 +1,21 @@
 //! Logging in to a server: a pure machine from our StartupMessage to its first ReadyForQuery.
 
-use super::connect::{ConnectError, ServerLogin};
+use super::{
+    channel::{Channel, may_answer, not_ours},
+    connect::{ConnectError, ServerLogin},
+};
 use crate::{
     auth::{
-        EndPoint,
         md5::Md5Hash,
-        scram::{self, Binding, ClientStep, MECHANISM, MECHANISM_PLUS, NONCE_BYTES, ScramClient, ScramError},
+        scram::{self, ClientStep, NONCE_BYTES, ScramClient, ScramError},
         secrets::Credential,
     },
+    tls::ChannelBinding,
     wire::{
         error::ServerError,
         message::{
-            Authentication, Malformed, Mechanisms, SaslInitialResponse, decode_backend_key,
-            decode_negotiation, decode_parameter_status, decode_ready_for_query, encode_password,
-            encode_sasl_response,
+            Authentication, Malformed, SaslInitialResponse, decode_backend_key, decode_negotiation,
+            decode_parameter_status, decode_ready_for_query, encode_password, encode_sasl_response,
         },
         startup::{BackendKey, Protocol, encode_startup},
     },
@@ -35,7 +37,7 @@ pub struct ServerLoginMachine {
 enum State {
     /// The server has not said how we shall prove ourselves. It may say first that it knows only older versions than
     /// we asked for.
-    Begun { credential: Credential, nonce: [u8; NONCE_BYTES], asked: Protocol, channel: Channel },
+    Begun { credential: Credential, nonce: [u8; NONCE_BYTES], asked: Protocol, channel: Bond },
     /// SCRAM is under way: the server has yet to prove itself.
     Scram(ScramClient),
     /// We have answered; the server judges.
@@ -44,37 +46,11 @@ enum State {
     Settings { parameters: Vec<(String, String)>, key: Option<BackendKey> },
 }
 
-/// What carries the login, and whether it can be bound to that.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Channel {
-    /// No TLS.
-    #[default]
-    Plain,
-    /// TLS; `None` if the server's certificate leaves open how to bind to it.
-    Tls(Option<EndPoint>),
-}
-
-impl Channel {
-    /// How to log in by SCRAM, as libpq does with `channel_binding=prefer`: by which mechanism, bound to what.
-    fn scram(self, offered: Mechanisms<'_>) -> Result<(&'static [u8], Binding), String> {
-        let has = |mechanism: &[u8]| offered.names().any(|name| name == mechanism);
-        match self {
-            // It sees TLS where we see none: somebody in the middle unwraps it.
-            Self::Plain if has(MECHANISM_PLUS) => {
-                Err("the server offered SCRAM-SHA-256-PLUS over a connection without TLS".to_owned())
-            }
-            Self::Tls(Some(end_point)) if has(MECHANISM_PLUS) => {
-                Ok((MECHANISM_PLUS, Binding::Bound(end_point)))
-            }
-            Self::Tls(Some(_)) if has(MECHANISM) => Ok((MECHANISM, Binding::NotOffered)),
-            Self::Plain | Self::Tls(None) if has(MECHANISM) => Ok((MECHANISM, Binding::Impossible)),
-            _ => {
-                let names: Vec<_> = offered.names().map(String::from_utf8_lossy).collect();
-                let names = names.join(", ");
-                Err(format!("the server asks for authentication by SASL by {names}, which is not supported"))
-            }
-        }
-    }
+/// What the login is bound to, if to anything.
+#[derive(Debug)]
+struct Bond {
+    to: Channel,
+    wanted: ChannelBinding,
 }
 
 /// Where a login stands after a server's message.
@@ -127,6 +103,7 @@ impl ServerLoginMachine {
         let settings = login.parameters.iter().map(|(name, value)| (&**name, &**value));
         encode_startup(&mut send, login.protocol, fixed.into_iter().chain(settings));
         let (credential, asked) = (login.credential.clone(), login.protocol);
+        let channel = Bond { to: channel, wanted: login.approach.tls.binding };
         let state = State::Begun { credential, nonce, asked, channel };
         (Self { user: login.user.as_str().into(), state, received: 0 }, send)
     }
@@ -172,6 +149,11 @@ impl ServerLoginMachine {
 
     fn authenticate(self, request: Authentication<'_>) -> LoginStep {
         match (self.state, request) {
+            (State::Begun { channel: Bond { wanted, .. }, .. }, request)
+                if let Err(why) = may_answer(wanted, &request) =>
+            {
+                LoginStep::Failed(ConnectError::Credential(why))
+            }
             // Trusted at once, or our answer was right. A server in the midst of SCRAM must prove itself first.
             (State::Begun { .. } | State::Answered, Authentication::Ok) => {
                 let state = State::Settings { parameters: Vec::new(), key: None };
@@ -215,7 +197,7 @@ fn begin(
     user: Box<str>,
     received: usize,
     credential: Credential,
-    (nonce, channel): ([u8; NONCE_BYTES], Channel),
+    (nonce, channel): ([u8; NONCE_BYTES], Bond),
     request: Authentication<'_>,
 ) -> LoginStep {
     let mut send = Vec::new();
@@ -241,7 +223,7 @@ fn begin(
         }
         (Authentication::Md5Password(_), _) => return unfit("md5"),
         (Authentication::Sasl(offered), credential) => {
-            let (mechanism, binding) = match channel.scram(offered) {
+            let (mechanism, binding) = match channel.to.scram(channel.wanted, offered) {
                 Ok(chosen) => chosen,
                 Err(why) => return LoginStep::Failed(ConnectError::Credential(why)),
             };
@@ -255,7 +237,7 @@ fn begin(
             SaslInitialResponse { mechanism, data: Some(&first) }.encode(&mut send);
             State::Scram(scram)
         }
-        (Authentication::Other(code), _) => return unsupported(method_name(code)),
+        (Authentication::Other(code), _) => return unanswerable(method_name(code)),
         (Authentication::Ok | Authentication::SaslContinue(_) | Authentication::SaslFinal(_), _) => {
             return protocol("the server answers a question that was not asked");
         }
@@ -307,10 +289,8 @@ const fn method_name(code: i32) -> &'static str {
     }
 }
 
-fn unsupported(method: &str) -> LoginStep {
-    LoginStep::Failed(ConnectError::Credential(format!(
-        "the server asks for authentication by {method}, which is not supported"
-    )))
+fn unanswerable(method: &str) -> LoginStep {
+    LoginStep::Failed(ConnectError::Credential(not_ours(method)))
 }
 
 fn protocol(what: &str) -> LoginStep {

@@ -1,5 +1,6 @@
 //! One connection to one PostgreSQL.
 
+mod channel;
 pub mod conn;
 mod connect;
 mod login;

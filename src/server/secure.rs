@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::io::AsyncWriteExt as _;
 
-use super::{connect::ConnectError, login::Channel};
+use super::{channel::Channel, connect::ConnectError};
 use crate::{
     auth::EndPoint,
     net::{Address, Dial, Inbox, Stream, conveyed::Preface, tls},

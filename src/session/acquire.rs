@@ -173,10 +173,10 @@ fn may_use(context: &Context, tether: &Tether, lease: &Lease, way: &Way, now: Mo
 }
 
 impl Request {
-    /// Goes the rest of the way, waiting as long as the settings allow.
-    pub async fn acquire(self, start: Start) -> Result<Granted, PgError> {
+    /// Goes the rest of the way, waiting as long as the settings allow. It has stood in line for `waited` already.
+    pub async fn acquire(self, start: Start, waited: Duration) -> Result<Granted, PgError> {
         let settings = self.tenant.account.settings.load_full();
-        let mut patience = Budget::of(&settings);
+        let mut patience = Budget::of(&settings, waited);
         let outcome = self.seek(start, &settings, &mut patience).await;
         patience.count(&self.context.worker.counters);
         outcome

@@ -51,8 +51,11 @@ pub async fn cancel(key: &BackendKey, registry: &Registry, dial: &dyn Dial) -> O
 
 /// Cancels what a client runs, or ends its waiting.
 pub async fn cancel_client(entry: &Arc<ClientEntry>, dial: &dyn Dial) -> Outcome {
-    let Some((target, on_its_way)) = entry.begin_cancel() else {
-        return match entry.activity().0 {
+    let activity = entry.activity().0;
+    // One that waits may have a server, which knows nothing of its request.
+    let at_server = if activity == Activity::Waiting { None } else { entry.begin_cancel() };
+    let Some((target, on_its_way)) = at_server else {
+        return match activity {
             Activity::Idle | Activity::IdleInTransaction | Activity::Pinned => Outcome::NothingToCancel,
             // Running without a server: it has got, or given back, one just now. Its session knows.
             Activity::Waiting | Activity::Running => {

@@ -34,8 +34,36 @@ pub struct Exchange {
     pub(super) client: ClientEnd,
     /// When the exchange must be looked at again without anything having come. Says nothing by itself.
     pub(super) alarm: Option<Pin<Box<Sleep>>>,
-    /// Since when bytes have waited for the right to write.
+    /// Since when something has waited for the right to write: what is with `to_server`, or what the client has sent
+    /// since, which is not read before.
     pub(super) fenced_since: Option<Moment>,
+    /// What is left to do about a request that was refused.
+    pub(super) refused: Option<Box<Refused>>,
+}
+
+/// A request that was refused while its client had a server, with nothing of it there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) rest: Rest,
+    pub(super) transaction: Fate,
+}
+
+/// What becomes of the rest of a refused request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// It is dropped as it comes. Whether it is more than one message.
+    Dropped(bool),
+    /// There is none, and the client has its ReadyForQuery.
+    Done,
+}
+
+/// What becomes of the transaction that a refused request was to be part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// There is none, or it has failed already.
+    Kept,
+    /// It has failed, as far as the client knows, and the server does not know.
+    MustFail,
 }
 
 /// Whether writing must be kept impossible.
@@ -84,6 +112,36 @@ impl Exchange {
     /// What a client does that keeps its server and has nothing to do.
     pub(super) fn resting(&self) -> Activity {
         if self.pin.is_some() { Activity::Pinned } else { Activity::Idle }
+    }
+
+    /// What a client does: a query runs; or something waits for the right to write; or else `otherwise`.
+    pub(super) fn activity(&self, otherwise: Activity) -> Activity {
+        match (self.pipeline.is_empty(), self.fenced_since) {
+            (false, _) => Activity::Running,
+            (true, Some(_)) => Activity::Waiting,
+            (true, None) => otherwise,
+        }
+    }
+
+    /// Whether the client has sent something that waits for the right to write, and nothing of it was understood so far.
+    pub(super) fn holds_back(&self) -> bool {
+        let untouched = self.to_server.is_empty() && self.pipeline.is_empty() && !self.pipeline.is_skipping();
+        self.fenced_since.is_some() && untouched && !self.drops()
+    }
+
+    /// Whether what comes next from the client belongs to a request that was refused.
+    pub(super) fn drops(&self) -> bool {
+        self.refused.as_ref().is_some_and(|refused| refused.rest != Rest::Done)
+    }
+
+    /// Whether everything is answered, by whomever, and no transaction is open.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.pipeline.may_release() && self.refused.is_none()
+    }
+
+    /// Whether the server is still to learn that its transaction has failed.
+    pub(super) fn transaction_must_fail(&self) -> bool {
+        self.refused.as_ref().is_some_and(|refused| refused.transaction == Fate::MustFail)
     }
 
     /// Wakes the session after `pause`.

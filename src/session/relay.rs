@@ -1,7 +1,6 @@
 //! Bytes between a client and the server it has: both directions in one poll, nothing copied that need not be.
 
 use std::{
-    sync::atomic::Ordering,
     task::{Context, Poll},
     time::Duration,
 };
@@ -10,8 +9,8 @@ use super::{
     backend::{ClientSide, Heard, LastWord, Progress},
     context::Scratch,
     ears::Ears,
-    exchange::{ClientEnd, Exchange, ReadOnly},
-    frontend::{OWED_MAX, Stop, Terms, Vigilance},
+    exchange::{ClientEnd, Exchange},
+    frontend::OWED_MAX,
     session::Session,
 };
 use crate::{
@@ -127,6 +126,9 @@ impl Session {
             }
             look_again = Some(FENCE_RECHECK);
         }
+        if x.transaction_must_fail() {
+            look_again = Some(FENCE_RECHECK);
+        }
         match look_again {
             None => x.alarm = None,
             Some(pause) => {
@@ -157,6 +159,7 @@ impl Session {
     #[inline]
     fn is_quiet(&self, x: &Exchange) -> bool {
         x.to_server.is_empty()
+            && x.refused.is_none()
             && x.server_in.is_empty()
             && !x.backend.is_inside_message()
             && !self.frontend.is_inside_message()
@@ -213,6 +216,7 @@ impl Session {
             client_of: &|pid| {
                 if pid == target.key.pid { Some(own) } else { pools.client_of(&target.address, pid) }
             },
+            catalog: &self.context.catalog,
         };
         let passed = x
             .backend
@@ -249,13 +253,12 @@ impl Session {
             // Otherwise giving the server back says so, in a moment.
             if running || x.keeps_server(self.mode) {
                 // The next of several that were sent at once begins now, with all the time it may take.
-                let activity = if running { Activity::Running } else { x.resting() };
-                self.entry.enter(activity, now);
+                self.entry.enter(x.activity(x.resting()), now);
                 self.entry.in_transaction(running.then_some(now));
             }
             return Ok(());
         }
-        self.entry.enter(if running { Activity::Running } else { Activity::IdleInTransaction }, now);
+        self.entry.enter(x.activity(Activity::IdleInTransaction), now);
         if self.mode == PoolMode::Statement {
             return Err(Cut::ClientFault(PgError::fatal(
                 SqlState::FEATURE_NOT_SUPPORTED,
@@ -279,6 +282,9 @@ impl Session {
         if x.pipeline.sync_is_due() {
             self.write_server(x, SYNC, now, cx)?;
             return Ok(true);
+        }
+        if x.refused.is_some() {
+            return self.see_refusal_through(x, scratch, now, cx);
         }
         // The rest of a message that is on its way always follows: without it there is no answer to wait for.
         let holds = x.tenancy.holds_client() || x.pipeline.len() >= OWED_MAX;
@@ -328,68 +334,7 @@ impl Session {
             self.inbox = inbox;
         }
     }
-
-    /// Passes bytes of the client's on to the server as far as they are understood; how far.
-    pub(super) fn send_on(
-        &mut self,
-        x: &mut Exchange,
-        bytes: &[u8],
-        output: &mut Vec<u8>,
-        now: Moment,
-        cx: &mut Context<'_>,
-    ) -> Result<usize, Cut> {
-        self.resume = false;
-        let Some(lease) = x.lease.as_mut() else {
-            return Err(Cut::ServerGone("it was given back".to_owned()));
-        };
-        let Some(server) = lease.server() else {
-            return Err(Cut::ServerGone("it was given back".to_owned()));
-        };
-        let conn = &mut server.conn;
-        let opaque = self.opaque.as_deref();
-        let sequences = self.tenant.account.reads_sequences.load(Ordering::Relaxed);
-        let all = x.pin.is_some() || opaque.is_some() || sequences;
-        let terms = Terms {
-            catalog: &self.context.catalog,
-            scope: &self.scope,
-            lexicon: self.lexicon,
-            readings: &self.context.worker.readings,
-            max_prepared_statements: self.max_prepared_statements,
-            unnamed: self.unnamed,
-            schema: &self.schema,
-            now,
-            read_only: x.read_only == ReadOnly::Enforced,
-            state: &self.state,
-            opaque,
-            sequences: x.sequences,
-            sequences_are_read: &self.tenant.account.reads_sequences,
-            vigilance: if all { Vigilance::All } else { Vigilance::Suspects },
-        };
-        let forwarded = self
-            .frontend
-            .forward(bytes, output, conn, &mut x.pipeline, &mut x.tenancy, &terms)
-            .map_err(Cut::ClientFault)?;
-        let taken = forwarded.taken;
-        match forwarded.stop {
-            Stop::Incomplete => {}
-            // What is left waits for answers, not for more bytes.
-            Stop::Unanswered => self.resume = taken < bytes.len(),
-            Stop::Terminated => x.client = ClientEnd::Terminated,
-        }
-        if !x.tenancy.has_only_looked() {
-            server.cancel.used_by(self.entry.key.pid);
-        }
-        if !forwarded.bytes.is_empty() {
-            x.pipeline.sent_bytes(forwarded.bytes);
-            self.write_server(x, forwarded.bytes, now, cx)?;
-        }
-        if x.pipeline.only_own_answers() {
-            output.clear();
-            x.backend.own_answers(&mut x.pipeline, output);
-            self.outbox_send(output, cx).map_err(|_| Cut::ClientGone)?;
-        }
-        Ok(taken)
-    }
 }
 
+mod refusing;
 mod sending;

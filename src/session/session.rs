@@ -20,7 +20,7 @@ use super::{
     frontend::{Frontend, Opening, UnnamedPolicy},
     outbox::Outbox,
     reading::Lexicon,
-    relay::{Cut, Relayed},
+    relay::Cut,
     routes::{Tenant, Way},
     tenancy::Sequences,
 };
@@ -29,7 +29,7 @@ use crate::{
     clock::Moment,
     net::Stream,
     pool::{
-        account::{OpaquePolicy, PoolMode},
+        account::{Account, OpaquePolicy, PoolMode},
         flavours::FlavourHeld,
         lease::{Finish, Refusal},
         line::WaitGuard,
@@ -173,7 +173,7 @@ impl Session {
         let (opaque, sample) = (settings.opaque.clone(), settings.sample);
         let unnamed = if settings.map_unnamed { UnnamedPolicy::Map } else { UnnamedPolicy::PassOn };
         drop(settings);
-        let schema = context.catalog.schema(&tenant.account.database);
+        let schema = context.catalog.schema(&tenant.account.cluster, &tenant.account.database);
         let mut session = Self {
             stream,
             context,
@@ -208,8 +208,9 @@ impl Session {
         let account = &self.tenant.account;
         let key = self.parameters.parse_key();
         let others = self.state.get().map_or_else(String::new, SessionState::parse_key);
-        let (user, database) = (&account.user, &account.database);
-        self.scope = format!("{user}\0{database}\0{}\0{key}\0{others}", self.flavour.number()).into();
+        let Account { cluster, user, database, .. } = &**account;
+        let flavour = self.flavour.number();
+        self.scope = format!("{cluster}\0{user}\0{database}\0{flavour}\0{key}\0{others}").into();
         self.lexicon = Lexicon::of(&self.parameters);
     }
 
@@ -303,37 +304,12 @@ impl Session {
             Err(cut) => self.cut(exchange, cut, now),
         }
     }
-
-    fn relaying(&mut self, mut exchange: Box<Exchange>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
-        self.hear_at_rest(&exchange);
-        match self.relay(&mut exchange, now, cx) {
-            Relayed::Settled => self.settled(exchange, now),
-            Relayed::Unequal => self.equalize(exchange, now),
-            Relayed::Forsaken(why) => {
-                if let Some(lease) = &exchange.lease {
-                    lease.pool().suspect(&format!("a connection that was free broke: {why}"));
-                }
-                self.give_back(exchange, Finish::Broken, now);
-                self.resume = !self.inbox.is_empty();
-                Flow::Again
-            }
-            Relayed::Blocked => {
-                self.phase = Phase::Relaying(exchange);
-                Flow::Wait
-            }
-            Relayed::Yield => {
-                cx.waker().wake_by_ref();
-                self.phase = Phase::Relaying(exchange);
-                Flow::Wait
-            }
-            Relayed::Cut(cut) => self.cut(exchange, cut, now),
-        }
-    }
 }
 
 mod beginning;
 mod ending;
 mod parting;
+mod relaying;
 mod settling;
 mod waiting;
 

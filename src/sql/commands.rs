@@ -59,6 +59,7 @@ enum Command {
     Do,
     Execute,
     Explain,
+    Fetch,
     Prepare,
     Release,
     Reset,
@@ -92,7 +93,7 @@ const COMMANDS: &Table<Command> = &Table::new(&[
     ("end", Command::Commit),
     ("execute", Command::Execute),
     ("explain", Command::Explain),
-    ("fetch", Command::Plain),
+    ("fetch", Command::Fetch),
     ("grant", Command::Schema),
     ("import", Command::Schema),
     ("insert", Command::Changes),
@@ -157,6 +158,7 @@ pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
         Command::Do => Head { literals: Literals::Code, ..Head::flags(RUNS_CODE | Flags::SCHEMA) },
         Command::Execute => Head::flags(EXECUTE),
         Command::Explain => explain(rest()),
+        Command::Fetch => Head::flags(Flags::PARSED_ALONE),
         Command::Prepare => prepare(rest()),
         Command::Release => Head::control(TransactionControl::Release, Flags::NONE),
         Command::Reset => Head::flags(super::settings::reset(rest())),
@@ -173,7 +175,8 @@ pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
 }
 
 /// `EXECUTE name` runs what an earlier `PREPARE` named.
-const EXECUTE: Flags = Flags::DIRTY.and(Flags::MAY_COMMIT).and(Flags::READS_SESSION).and(Flags::ACTS);
+const EXECUTE: Flags =
+    Flags::DIRTY.and(Flags::MAY_COMMIT).and(Flags::READS_SESSION).and(Flags::PARSED_ALONE).and(Flags::ACTS);
 
 /// `CALL` and `DO` run code that may do anything; what it has done the server is asked.
 const RUNS_CODE: Flags = Flags::MAY_COMMIT.and(Flags::READS_SESSION).and(Flags::ACTS);

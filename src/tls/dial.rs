@@ -37,6 +37,18 @@ pub enum Start {
     Direct,
 }
 
+/// Whether logins are bound to the connection that carries them (SCRAM-SHA-256-PLUS): libpq's `channel_binding`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// They are not.
+    Disable,
+    /// Where the server offers it.
+    #[default]
+    Prefer,
+    /// They must be: a server that lets us in otherwise is not spoken to.
+    Require,
+}
+
 /// How servers are reached: ready for use, cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct ToServers {
@@ -44,6 +56,8 @@ pub struct ToServers {
     pub mode: SslMode,
     /// How it begins.
     pub start: Start,
+    /// Whether logins are bound to it.
+    pub binding: ChannelBinding,
     connector: Option<Connector>,
 }
 
@@ -59,7 +73,7 @@ impl PartialEq for ToServers {
             (Some(one), Some(two)) => Arc::ptr_eq(&one.0, &two.0),
             _ => false,
         };
-        same && self.mode == other.mode && self.start == other.start
+        same && self.mode == other.mode && self.start == other.start && self.binding == other.binding
     }
 }
 
@@ -106,7 +120,14 @@ impl ToServers {
         config.alpn_protocols = vec![ALPN.to_vec()];
         // PostgreSQL does not resume sessions.
         config.resumption = Resumption::disabled();
-        Ok(Self { mode, start, connector: Some(Connector(Arc::new(config))) })
+        let binding = ChannelBinding::default();
+        Ok(Self { mode, start, binding, connector: Some(Connector(Arc::new(config))) })
+    }
+
+    /// The same, with logins bound or not.
+    #[must_use]
+    pub fn bound(self, binding: ChannelBinding) -> Self {
+        Self { binding, ..self }
     }
 
     /// What TLS is spoken with; `None` without TLS.
@@ -122,6 +143,15 @@ impl Connector {
         let nameless = ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into());
         // What is no name can still be dialled; no certificate is made out to it.
         (self.0.clone(), ServerName::try_from(host.to_owned()).unwrap_or(nameless))
+    }
+}
+
+impl Connector {
+    /// The same for another protocol inside (ALPN, RFC 7301).
+    pub fn speaking(&self, protocol: &[u8]) -> Self {
+        let mut config = (*self.0).clone();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Self(Arc::new(config))
     }
 }
 

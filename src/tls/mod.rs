@@ -23,7 +23,7 @@ use rustls::{
 
 pub use accept::{Acceptor, Demand, Negotiation};
 pub use certificate::{Certificate, ClientCertificate};
-pub use dial::{Connector, SslMode, Start, ToServers};
+pub use dial::{ChannelBinding, Connector, SslMode, Start, ToServers};
 pub use end_point::EndPoint;
 pub use material::{About, Authorities, Fault, Identity, Revocations};
 

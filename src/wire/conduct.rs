@@ -98,6 +98,17 @@ pub enum Parsing {
     ChangedForAll,
 }
 
+/// What a text is to the parser.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// One statement of those that are planned. What such a one yields is settled when it is parsed: where a change of the
+    /// schema makes it yield something else, it is refused (0A000).
+    Planned,
+    /// Anything else.
+    #[default]
+    Other,
+}
+
 /// What a statement leaves in its session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Residue {
@@ -179,6 +190,19 @@ impl Outlook {
         }
     }
 
+    /// The same on a server that was in recovery when it said that a block is open: that block was begun read-only, and stays so
+    /// (documentation, "Hot Standby"). What comes behind it may meet a server that was promoted meanwhile.
+    #[must_use]
+    pub const fn after_on_standby(self, step: Step) -> Self {
+        match (self, step) {
+            (
+                Self::Safe(TransactionStatus::InBlock),
+                Step::Query(Block::Commits) | Step::Execute(Block::Commits),
+            ) => Self::START,
+            _ => self.after(step),
+        }
+    }
+
     /// After an error that makes the server skip to Sync: the block, or what ran without one, is rolled back.
     #[must_use]
     pub const fn after_error(self) -> Self {
@@ -209,6 +233,15 @@ pub enum TransactionStatus {
 
 impl TransactionStatus {
     /// The status byte of ReadyForQuery.
+    pub const fn byte(self) -> u8 {
+        match self {
+            Self::Idle => b'I',
+            Self::InBlock => b'T',
+            Self::Failed => b'E',
+        }
+    }
+
+    /// What a status byte of ReadyForQuery means.
     pub const fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             b'I' => Some(Self::Idle),

@@ -5,9 +5,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod crowd;
 mod databases;
 mod directory;
+mod eighteen;
 mod guessing;
+mod issuers;
 mod lookups;
 #[cfg(feature = "pam")]
 mod modules;

@@ -23,14 +23,14 @@ const HBA: &str = "
 ";
 
 /// Everything that is needed of certificates.
-struct Pki {
+pub(super) struct Pki {
     authority: Authority,
     others: Authority,
     server: Issued,
 }
 
 impl Pki {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let authority = Authority::new("authority", Valid::Always).unwrap();
         let others = Authority::new("others", Valid::Always).unwrap();
         let server = authority.issue("server", &["127.0.0.1"], Valid::Always).unwrap();
@@ -40,9 +40,20 @@ impl Pki {
     /// PostgreSQL and pgsteer, both with TLS; `config` goes on in `[client_tls]`.
     async fn start(&self, auth: &str, config: &str, users: &str) -> (Postgres, Pgsteer) {
         let server = Postgres::start(HBA);
-        secure(&server, &self.server, &self.authority.pem()).await;
-        prepare(&server, "postgres", "create role alice login password 'secret'; create role bob login")
-            .await;
+        let pgsteer = self.start_before(&server, auth, config, users).await;
+        (server, pgsteer)
+    }
+
+    /// The same in front of this PostgreSQL, whose rules let `postgres` in.
+    pub(super) async fn start_before(
+        &self,
+        server: &Postgres,
+        auth: &str,
+        config: &str,
+        users: &str,
+    ) -> Pgsteer {
+        secure(server, &self.server, &self.authority.pem()).await;
+        prepare(server, "postgres", "create role alice login password 'secret'; create role bob login").await;
         let config = format!(
             "{auth}\n[server_tls]\nsslmode = \"verify-full\"\nca_file = \"ca.pem\"\n\
              [client_tls]\ncert_file = \"own.pem\"\nkey_file = \"own.key\"\n{config}\n"
@@ -54,8 +65,7 @@ impl Pki {
             ("own.key", &own.key),
             ("users.txt", users),
         ];
-        let pgsteer = Pgsteer::start(&server, &config, &files).await;
-        (server, pgsteer)
+        Pgsteer::start(server, &config, &files).await
     }
 
     fn give(&self, pgsteer: &Pgsteer, name: &str, issued: &Issued) {
@@ -68,7 +78,18 @@ impl Pki {
 
 /// What psql gets: the only value, or what it complains of.
 async fn psql(pgsteer: &Pgsteer, user: &str, options: &str, sql: &str) -> String {
-    let mut psql = Command::new(binaries().join("psql"));
+    psql_of(&binaries(), pgsteer, user, options, sql).await
+}
+
+/// The same with a psql of another release.
+pub(super) async fn psql_of(
+    programs: &Path,
+    pgsteer: &Pgsteer,
+    user: &str,
+    options: &str,
+    sql: &str,
+) -> String {
+    let mut psql = Command::new(programs.join("psql"));
     let folder = pgsteer.file("");
     psql.args(["-XAt", "-c", sql])
         .env("PGPASSWORD", "secret")

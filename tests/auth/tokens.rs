@@ -21,33 +21,40 @@ use crate::{
     pgsteer::{Pgsteer, prepare},
 };
 
-struct Issuer(Ed25519KeyPair);
+/// Somebody who issues tokens.
+pub(super) struct Issuer {
+    /// Its name.
+    pub(super) name: String,
+    /// What its key is called.
+    kid: &'static str,
+    key: Ed25519KeyPair,
+}
 
 impl Issuer {
-    fn new() -> Self {
+    pub(super) fn new(name: &str, kid: &'static str) -> Self {
         let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
-        Self(Ed25519KeyPair::from_pkcs8(key.as_ref()).unwrap())
+        Self { name: name.to_owned(), kid, key: Ed25519KeyPair::from_pkcs8(key.as_ref()).unwrap() }
     }
 
-    fn keys(&self) -> String {
-        let x = URL_SAFE_NO_PAD.encode(self.0.public_key());
-        json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": x}]}).to_string()
+    pub(super) fn keys(&self) -> String {
+        let x = URL_SAFE_NO_PAD.encode(self.key.public_key());
+        json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": self.kid, "x": x}]}).to_string()
     }
 
-    /// A token for `name`, good for a minute.
-    fn token(&self, name: &str) -> String {
+    /// A token for `name`, good for five minutes.
+    pub(super) fn token(&self, name: &str) -> String {
         let now = pgsteer::clock::wall_time().as_secs();
         let claims = json!({
-            "iss": "https://i.org", "aud": "db", "exp": now + 60, "scope": "connect", "email": name
+            "iss": self.name, "aud": "db", "exp": now + 300, "scope": "connect", "email": name
         });
         let text = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", text(&json!({"alg": "EdDSA", "kid": "k"})), text(&claims));
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(self.0.sign(signed.as_bytes())))
+        let signed = format!("{}.{}", text(&json!({"alg": "EdDSA", "kid": self.kid})), text(&claims));
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(self.key.sign(signed.as_bytes())))
     }
 }
 
 /// A client that speaks the mechanism: what it is asked and told, and how it ends.
-async fn bearer(port: u16, user: &str, token: Option<&str>) -> Vec<String> {
+pub(super) async fn bearer(port: u16, user: &str, token: Option<&str>) -> Vec<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let mut send = Vec::new();
     encode_startup(&mut send, Protocol::V3_0, [("user", user), ("database", "postgres")].into_iter());
@@ -89,7 +96,7 @@ async fn bearer(port: u16, user: &str, token: Option<&str>) -> Vec<String> {
 async fn a_token_names_the_user() {
     let server = Postgres::start("host all all 127.0.0.1/32 trust\n");
     prepare(&server, "postgres", "create role alice login; create role bob login").await;
-    let (issuer, stranger) = (Issuer::new(), Issuer::new());
+    let (issuer, stranger) = (Issuer::new("https://i.org", "k"), Issuer::new("https://i.org", "k"));
     let options = "issuer=https://i.org audience=db scope=connect jwksfile=keys.json claim=email map=people";
     let rules =
         format!("host all alice all oauth {options}\nhost all bob all oauth {options} token=password\n");

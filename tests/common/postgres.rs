@@ -10,12 +10,20 @@ use std::{
 pub struct Postgres {
     folder: tempfile::TempDir,
     port: u16,
+    /// Where its programs are.
+    programs: PathBuf,
 }
 
 /// The newest PostgreSQL that is installed.
 pub fn binaries() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").unwrap();
     versions.map(|version| version.unwrap().path().join("bin")).max().unwrap()
+}
+
+/// PostgreSQL 18, which `deploy/install.sh pg18` unpacks.
+pub fn binaries_of_18() -> PathBuf {
+    let machine = pgsteer_testkit::Machine::look().unwrap();
+    machine.tool("postgresql-18/bin", "deploy/install.sh pg18").unwrap()
 }
 
 /// A port that nobody listens on now.
@@ -39,15 +47,20 @@ fn run(program: &Path, arguments: &[&str]) -> bool {
 impl Postgres {
     /// A running server with superuser `postgres` and this `pg_hba.conf`, on loopback and a socket in its folder.
     pub fn start(hba: &str) -> Self {
+        Self::start_of(binaries(), hba)
+    }
+
+    /// The same, by the programs in this folder.
+    pub fn start_of(programs: PathBuf, hba: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("pgsteer-test-").tempdir().unwrap();
         if rustix::process::geteuid().is_root() {
             let status = Command::new("chown").arg("postgres").arg(folder.path()).status().unwrap();
             assert!(status.success());
         }
-        let server = Self { folder, port: free_port() };
+        let server = Self { folder, port: free_port(), programs };
         let data = server.data();
         let initdb = ["-D", &data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"];
-        assert!(run(&binaries().join("initdb"), &initdb));
+        assert!(run(&server.programs.join("initdb"), &initdb));
         std::fs::write(Path::new(&data).join("pg_hba.conf"), hba).unwrap();
         server.start_again();
         server
@@ -61,7 +74,7 @@ impl Postgres {
         );
         let log = format!("{folder}/log");
         let arguments = ["-D", &self.data(), "-w", "-l", &log, "-o", &options, "start"];
-        assert!(run(&binaries().join("pg_ctl"), &arguments));
+        assert!(run(&self.programs.join("pg_ctl"), &arguments));
     }
 
     /// Puts a file where it finds it by its name, for its eyes only.
@@ -80,7 +93,7 @@ impl Postgres {
     }
 
     fn pg_ctl_stop(&self) -> bool {
-        run(&binaries().join("pg_ctl"), &["-D", &self.data(), "-m", "immediate", "stop"])
+        run(&self.programs.join("pg_ctl"), &["-D", &self.data(), "-m", "immediate", "stop"])
     }
 
     fn data(&self) -> String {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use pgsteer_testkit::{Client, Options, Result, eventually, scenario};
+use pgsteer_testkit::{Client, Door, Options, Release, Result, Single, eventually, scenario, sqlstate};
+use tokio_postgres::NoTls;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_lets_transactions_finish() -> Result {
@@ -16,7 +17,8 @@ async fn sigterm_lets_transactions_finish() -> Result {
 
         let finishing = async {
             eventually("new clients are refused", Duration::from_secs(5), async || {
-                Client::try_connect(&elsewhere, Duration::from_secs(1)).await.err()
+                let refused = Client::try_connect(&elsewhere, Duration::from_secs(1)).await.err();
+                refused.filter(|state| state == "57P03")
             })
             .await?;
             client.batch_execute("COMMIT").await?;
@@ -32,4 +34,29 @@ async fn sigterm_lets_transactions_finish() -> Result {
         Ok(())
     })
     .await
+}
+
+/// Whoever stops pgsteer waits for what runs: it can be cancelled all the same, and pgsteer ends when it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_it_waits_for_can_be_cancelled() -> Result {
+    let mut single = Single::start(Release::System, Door::Open, "", "").await?;
+    let config = single.proxy.write_config();
+    let client = Client::connect(&config).await?;
+    let token = client.cancel_token();
+    let cancelling = async {
+        eventually("new clients are refused", Duration::from_secs(20), async || {
+            Client::try_connect(&config, Duration::from_secs(5)).await.err().filter(|state| state == "57P03")
+        })
+        .await?;
+        token.cancel_query(NoTls).await?;
+        anyhow::Ok(())
+    };
+    let sleeping = client.batch_execute("SELECT pg_sleep(300)");
+    let (code, cancelled, slept) =
+        tokio::join!(single.proxy.stop(Duration::from_secs(40)), cancelling, sleeping);
+    cancelled?;
+    let heard = slept.as_ref().map_err(sqlstate);
+    ensure!(heard == Err("57014".to_owned()), "the client heard {heard:?}");
+    ensure!(code? == Some(0), "it ended with another code than 0");
+    Ok(())
 }

@@ -68,6 +68,46 @@ async fn etcd_stops_and_starts_in_failsafe_mode() -> Result {
     .await
 }
 
+/// Patroni may be stopped while it is paused; its keys in the store run out then, and PostgreSQL goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn patroni_is_paused_and_stopped() -> Result {
+    scenario(Options::default(), async |stage| {
+        let watched = watch(stage).await?;
+        stage.cluster.configure(&serde_json::json!({ "pause": true })).await?;
+        eventually("pgsteer knows of the pause", PATRONI, async || {
+            let known = stage.proxy.get("/leader").await.ok()?.json();
+            (known["settings"]["failover"] == "paused").then_some(())
+        })
+        .await?;
+        let stopped = now();
+        for node in &mut stage.cluster.nodes {
+            node.kill_patroni().await?;
+        }
+        eventually("the leader key is gone", PATRONI, async || {
+            watched
+                .key
+                .changes()
+                .into_iter()
+                .any(|(at, leader)| at > stopped && leader.is_none())
+                .then_some(())
+        })
+        .await?;
+        let gone = now();
+        eventually("writes go on without the key", PATRONI, async || {
+            watched.load.first_write_after(gone + Duration::from_secs(5))
+        })
+        .await?;
+        let leader = watched.old.clone();
+        let report = watched.end(stage, &leader, stopped).await?;
+        ensure!(report.failures.is_empty(), "a client was told: {:?}", report.failures.first());
+        ensure!(report.partings.is_empty(), "a client was cut off: {:?}", report.partings);
+        let gap = report.longest_write_gap(stopped);
+        ensure!(gap < Duration::from_secs(2), "writes stood still for {gap:?}");
+        Ok(())
+    })
+    .await
+}
+
 /// A store that is silent for a moment is no reason for anything. (After two seconds Patroni may demote the leader.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn etcd_freezes_for_a_moment() -> Result {

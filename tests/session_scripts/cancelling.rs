@@ -166,3 +166,193 @@ fn nobody_elses_query_is_cancelled() {
         "#,
     );
 }
+
+/// A transaction that waits for the right to write is cancelled as PostgreSQL would: it has failed, and the server learns
+/// that first when something may be sent there again.
+#[test]
+fn while_it_waits_inside_a_transaction() {
+    for (request, ends) in [
+        ("Query \"insert\"", ""),
+        ("Parse \"\" \"insert\" | Bind \"\" \"\" | Execute \"\" | Sync", ""),
+        ("Parse \"\" \"insert\" | Bind \"\" \"\" | Flush", "C> Execute \"\" | Sync"),
+    ] {
+        let later = if ends.is_empty() { "" } else { "<C nothing" };
+        check(&format!(
+            r#"
+            C> Query begin
+            >a1 Query begin
+            a1< CommandComplete BEGIN | ReadyForQuery T
+            <C CommandComplete BEGIN | ReadyForQuery T
+            fence close
+            C> {request}
+            wait 1s
+            activity C Waiting open
+            cancel C
+            <C Error 57014 "canceling statement due to user request"
+            {later}
+            {ends}
+            <C ReadyForQuery E
+            activity C IdleInTransaction open
+            # What it sends then waits again, and can be cancelled again.
+            C> Query "rollback to savepoint a"
+            wait 1s
+            activity C Waiting open
+            cancel C
+            <C Error 57014 _ | ReadyForQuery E
+            C> Query rollback
+            >a1 nothing
+            fence open
+            wait 10ms
+            >a1 Query "the client cancelled its statement while pgsteer held it back"
+            a1< Error 42601 "syntax error" | ReadyForQuery E
+            >a1 Query rollback
+            a1< CommandComplete ROLLBACK | ReadyForQuery I
+            <C CommandComplete ROLLBACK | ReadyForQuery I
+            activity C Idle none
+            pool a idle=1 leased=0
+            "#
+        ));
+    }
+}
+
+/// Nothing but a Sync is missing: what ran is rolled back.
+#[test]
+fn while_the_end_of_its_sequence_waits() {
+    check(
+        r#"
+        C> Parse "" "insert" | Bind "" "" | Execute "" | Flush
+        >a1 Parse "" insert _ | Bind "" "" | Execute "" | Flush
+        a1< ParseComplete | BindComplete | CommandComplete "INSERT 0 1"
+        <C ParseComplete | BindComplete | CommandComplete "INSERT 0 1"
+        fence close
+        C> Sync
+        wait 100ms
+        cancel C
+        <C Error 57014 _ | ReadyForQuery I
+        >a1 nothing
+        fence open
+        wait 10ms
+        >a1 Query _
+        a1< Error 42601 "syntax error" | ReadyForQuery I
+        pool a idle=1 leased=0
+        "#,
+    );
+}
+
+/// What runs is cancelled at its server, not what waits behind it.
+#[test]
+fn while_another_runs_and_the_next_waits() {
+    check(
+        r#"
+        C> Query begin
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        C> Query "select 1"
+        >a1 Query "select 1"
+        fence close
+        C> Query "select 2"
+        wait 100ms
+        activity C Running open
+        cancel C
+        cancelled a1
+        a1< Error 57014 _ | ReadyForQuery E
+        <C Error 57014 _ | ReadyForQuery E
+        activity C Waiting open
+        cancel C
+        <C Error 57014 _ | ReadyForQuery E
+        C> Query rollback
+        fence open
+        wait 10ms
+        >a1 Query rollback
+        a1< CommandComplete ROLLBACK | ReadyForQuery I
+        <C CommandComplete ROLLBACK | ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn while_it_waits_with_a_server_of_its_own() {
+    check_with(
+        |setup| setup.settings.mode = pgsteer::pool::account::PoolMode::Session,
+        r#"
+        C> Query "select 1"
+        >a1 Query "select 1"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        fence close
+        C> Parse "" "select 2"
+        wait 100ms
+        activity C Waiting none
+        cancel C
+        <C Error 57014 _
+        C> Sync
+        <C ReadyForQuery I
+        activity C Idle none
+        fence open
+        wait 10ms
+        >a1 nothing
+        C> Query "select 3"
+        >a1 Query "select 3"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        "#,
+    );
+}
+
+/// Until it is known what the request before has left, the next one waits, without a right to ask even for long.
+#[test]
+fn while_its_server_is_asked_what_was_left() {
+    check(
+        r#"
+        C> Query "set work_mem to 1"
+        >a1 Query "set work_mem to 1"
+        fence close
+        a1< CommandComplete SET | ReadyForQuery I
+        <C CommandComplete SET | ReadyForQuery I
+        C> Query "select 2"
+        activity C Waiting none
+        cancel C
+        <C Error 57014 _ | ReadyForQuery I
+        C> Parse "" "select 3"
+        wait 1s
+        cancel C
+        <C Error 57014 _ | nothing
+        fence open
+        wait 10ms
+        >a1 Query ~work_mem
+        a1< RowDescription a b c d e | DataRow d work_mem 1 4096 t | CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Sync
+        <C ReadyForQuery I
+        C> Query "select 4"
+        >a1 Query "select 4"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn who_leaves_while_it_waits_inside_a_transaction_is_noticed() {
+    check(
+        r#"
+        C> Query begin
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        fence close
+        C> Query insert
+        wait 100ms
+        cancel C
+        <C Error 57014 _ | ReadyForQuery E
+        C> close
+        wait 10ms
+        activity C gone
+        fence open
+        wait 10ms
+        >a1 Query ~ROLLBACK
+        a1< CommandComplete ROLLBACK | ReadyForQuery I
+        pool a idle=1 leased=0
+        "#,
+    );
+}

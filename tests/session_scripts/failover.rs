@@ -177,6 +177,66 @@ fn without_the_right_to_write_bytes_wait_and_then_go_on() {
     );
 }
 
+/// Nothing of it was sent, so it is nobody's guess what has become of it.
+#[test]
+fn what_the_fence_has_held_back_was_not_committed() {
+    // No transaction is open: it runs on the new leader.
+    check(
+        r#"
+        C> Query "select 1"
+        >a1 Query "select 1"
+        fence close
+        C> Query "insert 2"
+        wait 100ms
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        pool a leased=0
+        route write=b deposed=a
+        >a1 end
+        wait 10ms
+        >b1 Query "insert 2"
+        b1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        "#,
+    );
+    // One is open.
+    for request in
+        [r#"Query "insert 2""#, "Query commit", r#"Parse "" commit | Bind "" "" | Execute "" | Sync"#]
+    {
+        check(&format!(
+            r#"
+            C> Query begin
+            >a1 Query begin
+            a1< CommandComplete BEGIN | ReadyForQuery T
+            <C CommandComplete BEGIN | ReadyForQuery T
+            fence close
+            C> {request}
+            wait 100ms
+            >a1 nothing
+            route write=b deposed=a
+            <C Fatal 57P01 ~committed | end
+            >a1 end
+            "#
+        ));
+    }
+    // The client's session is lost with its server, but no work is.
+    check_with(
+        |setup| setup.settings.mode = pgsteer::pool::account::PoolMode::Session,
+        r#"
+        C> Query "select 1"
+        >a1 Query "select 1"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        fence close
+        C> Query "insert 2"
+        wait 100ms
+        route write=b deposed=a
+        <C Fatal 57P01 _ | end
+        >a1 end
+        "#,
+    );
+}
+
 #[test]
 fn reads_go_round_and_fall_back_as_told() {
     let reading = |setup: &mut crate::world::Setup| {
@@ -248,4 +308,102 @@ fn nothing_is_opened_on_a_deposed_member() {
         pool a idle=0 opening=0 leased=0 recovering=0
         "#,
     );
+}
+
+/// It was asked after it was known to lead: whoever waits goes on waiting, for what the cluster makes of that.
+#[test]
+fn a_server_that_says_it_is_in_recovery_gets_no_writer() {
+    check(
+        r#"
+        report in_hot_standby=on
+        C> Query "insert"
+        >a1 end
+        <C nothing
+        report in_hot_standby=off
+        wait 50ms
+        >a2 Query "insert"
+        a2< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        "#,
+    );
+}
+
+/// One that idled says nothing of its promotion; one that was writable and is not says it at once.
+#[test]
+fn connections_to_a_replica_become_write_connections_and_not_the_other_way() {
+    let reading = |setup: &mut crate::world::Setup| {
+        setup.purpose = pgsteer::session::routes::Purpose::Read;
+    };
+    check_with(
+        reading,
+        r#"
+        report in_hot_standby=on
+        route write=a read=b
+        C> Query "select 1"
+        >b1 Query "select 1"
+        b1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        # What is opened for a reader may be in recovery, whoever leads.
+        route write=b read=c deposed=a
+        C> Query "select 2"
+        >c1 Query "select 2"
+        c1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        pool b idle=1
+        "#,
+    );
+    check_whole(
+        |_| {},
+        r#"
+        report in_hot_standby=off
+        C> Query "insert"
+        >a1 Query "insert"
+        a1< CommandComplete "INSERT 0 1" | ParameterStatus in_hot_standby on | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ParameterStatus in_hot_standby on | ReadyForQuery I
+        >a1 Terminate
+        >a1 end
+        pool a idle=0 leased=0
+        C> Query "insert"
+        >a2 Query "insert"
+        a2< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        a2< ParameterStatus in_hot_standby on
+        >a2 Terminate
+        >a2 end
+        pool a idle=0 leased=0
+        "#,
+    );
+}
+
+/// A replica commits nothing. Whether it was one all the time is known of blocks that it has said are open.
+#[test]
+fn what_is_lost_with_a_replica() {
+    for (recovery, before, running, code, words) in [
+        ("on", "", "select", "08007", "replica"),
+        ("on", "begin", "select", "08006", "not committed"),
+        ("on", "begin", "commit", "08006", "not committed"),
+        ("off", "begin", "commit", "08007", "replica"),
+        ("on", "begin", "commit\" | Query \"insert", "08007", "replica"),
+    ] {
+        let mut script = String::new();
+        if !before.is_empty() {
+            script += &format!(
+                "C> Query \"{before}\"\n>b1 Query \"{before}\"\nb1< CommandComplete X | ReadyForQuery T
+                <C CommandComplete X | ReadyForQuery T\n"
+            );
+        }
+        check_with(
+            |setup| setup.purpose = pgsteer::session::routes::Purpose::Read,
+            &format!(
+                r#"
+                report in_hot_standby={recovery}
+                {script}
+                C> Query "{running}"
+                >b1 Query "{running}"
+                b1< close
+                <C Fatal {code} "~{words}" | end
+                "#
+            ),
+        );
+    }
 }

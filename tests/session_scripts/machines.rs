@@ -274,6 +274,7 @@ impl Stage {
             mode: pgsteer::pool::account::PoolMode::Transaction,
             heard: None,
             client_of: &|_| None,
+            catalog: &self.catalog,
         };
         let mut out = Vec::new();
         match backend.forward(&server.said, &mut out, &mut server.conn, pipeline, &mut side) {

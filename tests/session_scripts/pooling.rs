@@ -417,3 +417,27 @@ fn a_client_that_does_not_read_holds_up_nobody_else() {
         "#,
     );
 }
+
+/// Whom a change of leader sends from one line to the next has waited all the same.
+#[test]
+fn what_was_waited_in_one_line_counts_in_the_next() {
+    check(
+        r#"
+        C> Query begin
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        D> Query "select d"
+        wait 20s
+        <D Notice 01000 _
+        stuck b
+        route write=b deposed=a
+        <C Fatal 57P01 _ | end
+        >a1 end
+        wait 9s
+        <D nothing
+        wait 2s
+        <D Error _ | ReadyForQuery I
+        "#,
+    );
+}

@@ -93,6 +93,7 @@ impl Client {
         {
             self.violated(format!("was told {error:?}, though {last:?} had been sent to a server"));
         }
+        self.count_error(&outcome);
         let (told, result) = match &outcome {
             Outcome::Tagged(tag) if tag == "ROLLBACK" => (Told::NotCommitted, Ok(())),
             Outcome::Tagged(_) | Outcome::Answered(None) => (Told::Committed, Ok(())),
@@ -116,8 +117,16 @@ impl Client {
         result
     }
 
+    /// Counts errors for which no client has asked.
+    fn count_error(&self, outcome: &Outcome) {
+        if matches!(outcome, Outcome::Answered(Some(error)) if error.code != SqlState::QUERY_CANCELED) {
+            self.world.lock().ledger.count.failed += 1;
+        }
+    }
+
     /// Books a request that cannot have committed.
     pub(crate) fn in_vain(&self, rows: &[Row], outcome: Outcome) -> Result<(), Over> {
+        self.count_error(&outcome);
         self.tell(rows, Told::NotCommitted);
         match outcome {
             Outcome::Over(Some(error)) if error.code == SqlState::TRANSACTION_RESOLUTION_UNKNOWN => {

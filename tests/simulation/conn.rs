@@ -80,6 +80,8 @@ pub(crate) struct Conn {
     pub(crate) portal: Option<Statement>,
     pub(crate) skipping: u8,
     pub(crate) settings: BTreeMap<String, String>,
+    /// Whether it has said that it is in recovery.
+    pub(crate) said_standby: Option<bool>,
     /// Since when a request has not been answered, unless the program is putting the session in order.
     pub(crate) asked_at: Option<Ms>,
 }
@@ -115,6 +117,7 @@ impl Conn {
             portal: None,
             skipping: 0,
             settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            said_standby: None,
             asked_at: None,
         }
     }

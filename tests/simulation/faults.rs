@@ -35,7 +35,12 @@ pub(crate) enum Strike {
 impl World {
     /// Draws the faults of this run. All are over when the trouble is.
     pub(crate) fn draw_faults(&mut self, from: Ms) {
-        if self.rng.chance(35) {
+        if self.shape.is_orderly() {
+            for at in [0, self.shape.trouble / 3, self.shape.trouble * 2 / 3] {
+                let at = from + at + self.rng.within(0, 300);
+                self.after(at, Event::Begin { strike: Strike::Switchover, lasts: 0 });
+            }
+        } else if self.rng.chance(35) {
             self.draw_plot(from);
         }
         for _ in 0..self.shape.faults {

@@ -44,6 +44,8 @@ pub(crate) struct Count {
     pub(crate) cut: u64,
     pub(crate) refused: u64,
     pub(crate) cancelled: u64,
+    /// Answered with an error for which nobody has asked.
+    pub(crate) failed: u64,
     pub(crate) terms: u64,
 }
 
@@ -55,6 +57,7 @@ impl std::ops::AddAssign for Count {
         self.cut += more.cut;
         self.refused += more.refused;
         self.cancelled += more.cancelled;
+        self.failed += more.failed;
         self.terms += more.terms;
     }
 }

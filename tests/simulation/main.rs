@@ -23,6 +23,7 @@ mod run;
 mod shape;
 mod statement;
 mod store;
+mod switchover;
 mod trace;
 mod wire;
 mod world;
@@ -97,6 +98,17 @@ fn the_seed_that_is_asked_for() {
     let report = run::run(seed, true);
     println!("{}{:#?}", report.trace, report.count);
     assert!(report.violations.is_empty(), "{:#?}", report.violations);
+}
+
+/// From here on, seeds of runs in which nothing happens but planned switchovers.
+const ORDERLY: u64 = 1 << 40;
+
+#[test]
+fn a_planned_switchover_costs_nobody_an_error() {
+    let count = from_environment("SIM_SEEDS").unwrap_or(200) / 2;
+    let total = check(ORDERLY..ORDERLY + count);
+    println!("{total:?}");
+    assert!(total.terms > count, "hardly any switchover: {total:?}");
 }
 
 // What was found. Seeds stand for these stories as long as the model draws the same numbers.

@@ -112,6 +112,7 @@ impl World {
         self.store.sync_leader = Some(node);
         self.store.sync_standby = None;
         self.store.candidate = None;
+        self.store.switchover = None;
         self.store.revision += 1;
         let elected_at = self.store.revision;
         self.store.leader = Some(Key { node, elected_at, deadline });
@@ -268,32 +269,5 @@ impl World {
             self.note("FOLLOWS", node, leader as u64);
         }
         self.stream(node);
-    }
-
-    /// A planned switchover: the old leader stops taking writes, ships the rest, and only then gives the key up.
-    pub(crate) fn switch_over(&mut self) {
-        let Some(from) = self.leader().filter(|node| self.nodes[*node].patroni_runs()) else { return };
-        if !self.store.is_up || self.nodes[from].has(Ailment::NoStore) {
-            return;
-        }
-        let synchronous = self.shape.replication == Replication::Synchronous;
-        let fit = |node: &usize| {
-            self.streams_from(*node) == Some(from)
-                && self.nodes[*node].patroni_runs()
-                && !self.nodes[*node].has(Ailment::NoStore)
-                && (!synchronous || self.nodes[from].sync_with == Some(*node))
-        };
-        let Some(to) = (0..self.nodes.len()).find(fit) else { return };
-        self.note("SWITCHOVER", from, to as u64);
-        self.stream(to);
-        self.demote(from);
-        self.after(300, Event::HandOver { from, to });
-    }
-
-    pub(crate) fn hand_over(&mut self, from: usize, to: usize) {
-        if self.store.is_up && self.store.leader.as_ref().is_some_and(|key| key.node == from) {
-            self.store.candidate = Some(to);
-            self.drop_key("HANDS THE KEY OVER");
-        }
     }
 }

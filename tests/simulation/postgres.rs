@@ -150,6 +150,7 @@ impl World {
         }
         let mut out = Vec::new();
         Authentication::Ok.encode(&mut out);
+        self.report_recovery(conn, &mut out);
         for (name, value) in &self.conns[conn].settings {
             encode_parameter_status(&mut out, name.as_bytes(), value.as_bytes());
         }
@@ -300,10 +301,21 @@ impl World {
         let conn_of = &mut self.conns[conn];
         conn_of.busy = Busy::Idle;
         if protocol != Protocol::Extended {
+            self.report_recovery(conn, &mut out);
+            let conn_of = &mut self.conns[conn];
             encode_ready_for_query(&mut out, conn_of.status);
             conn_of.asked_at = None;
         }
-        conn_of.say(&out);
+        self.conns[conn].say(&out);
+    }
+
+    /// A server says whether it is in recovery at the login, and with ReadyForQuery when it is not any more.
+    fn report_recovery(&mut self, conn: usize, out: &mut Vec<u8>) {
+        let standby = self.nodes[self.conns[conn].node].pg != Pg::Primary;
+        if self.conns[conn].said_standby != Some(standby) {
+            self.conns[conn].said_standby = Some(standby);
+            encode_parameter_status(out, b"in_hot_standby", if standby { b"on" } else { b"off" });
+        }
     }
 
     fn discard(&mut self, conn: usize, out: &mut Vec<u8>) {

@@ -75,7 +75,7 @@ fn start(world: &Shared, shape: &Shape) -> Embedded {
 
 async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
     let mut rng = Rng::new(seed);
-    let shape = Shape::drawn(&mut rng);
+    let shape = if seed < crate::ORDERLY { Shape::drawn(&mut rng) } else { Shape::orderly(&mut rng) };
     let world: Shared = Arc::new(Mutex::new(World::new(shape.clone(), rng.fork(), wanted)));
     world.lock().bootstrap();
     tokio::spawn(drive(world.clone()));
@@ -120,6 +120,7 @@ async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
     // Every retry and recovery has ended by then.
     sleep(Duration::from_secs(4)).await;
     world.lock().audit();
+    no_errors(&world, &shape);
     let left = nothing_left(&world, &proxy, &shape);
     {
         let mut world = world.lock();
@@ -164,6 +165,15 @@ fn everybody_served(world: &Shared, settled_at: Ms, clients: usize) {
         if served < settled_at {
             world.violated(format!("client {client} was last served at {served} ms"));
         }
+    }
+}
+
+/// Where nothing happens but what was planned, nobody hears of it.
+fn no_errors(world: &Shared, shape: &Shape) {
+    let mut world = world.lock();
+    let Count { cut, failed, .. } = world.ledger.count;
+    if shape.is_orderly() && cut + failed > 0 {
+        world.violated(format!("{cut} clients were cut off and {failed} refused for what was planned"));
     }
 }
 

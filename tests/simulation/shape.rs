@@ -20,6 +20,8 @@ pub(crate) struct Shape {
     pub(crate) faults: usize,
     /// While they strike.
     pub(crate) trouble: Ms,
+    /// From a switchover's announcement to the leader's stepping down, at least.
+    pub(crate) notice: Ms,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +55,19 @@ impl Shape {
             fallback: if rng.chance(75) { "wait" } else { "leader" },
             faults: 2 + rng.below(5),
             trouble: rng.within(5, 9) * 1000,
+            notice: 0,
         }
+    }
+
+    /// Nothing happens but what was planned, with notice enough for whatever a client does to come to its end.
+    pub(crate) fn orderly(rng: &mut Rng) -> Self {
+        let drawn = Self::drawn(rng);
+        Self { faults: 0, notice: 1200, pool_mode: "transaction", ..drawn }
+    }
+
+    /// Whether whatever goes wrong is the program's doing.
+    pub(crate) const fn is_orderly(&self) -> bool {
+        self.notice > 0
     }
 
     /// Whether a server goes from client to client.
@@ -76,6 +90,7 @@ scope = "sim"
 store = "etcd3"
 endpoints = ["127.0.0.1:1"]
 probe_user = "monitoring"
+switchover_hold_max = "3s"
 [replicas]
 lag_bytes_max = {LAG_BYTES_MAX}
 lag_time_max = "{LAG_TIME_MAX}ms"

@@ -6,7 +6,9 @@ use pgsteer::{
     clock::Moment,
     cluster::{
         ids::MemberName,
-        store::{ClusterSettings, LeaderKey, MemberRecord, Store, StoreEvent, StoreSnapshot},
+        store::{
+            ClusterSettings, Due, LeaderKey, MemberRecord, Store, StoreEvent, StoreSnapshot, Switchover,
+        },
     },
 };
 use tokio::{
@@ -43,6 +45,8 @@ pub(crate) struct StoreModel {
     pub(crate) sync_standby: Option<usize>,
     /// The only one who may take the key after a planned switchover.
     pub(crate) candidate: Option<usize>,
+    /// The leader that is to step down as planned, and the revision at which that was asked for.
+    pub(crate) switchover: Option<(usize, u64)>,
     /// What is wrong between the program and the store.
     pub(crate) trouble: Vec<Strike>,
     /// Counts the records of all logs.
@@ -95,7 +99,11 @@ impl World {
                 ..ClusterSettings::default()
             },
             sync_standbys: self.store.sync_standby.iter().map(|n| self.nodes[*n].name.clone()).collect(),
-            switchover_pending: false,
+            switchover: self.store.switchover.map(|(from, revision)| Switchover {
+                revision,
+                from: Some(self.nodes[from].name.clone()),
+                due: Due::Now,
+            }),
         }
     }
 

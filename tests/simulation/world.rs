@@ -45,7 +45,11 @@ pub(crate) enum Event {
     /// A lease may have run out.
     Expiry,
     /// The key is given up at the end of a planned switchover.
-    HandOver { from: usize, to: usize },
+    HandOver { from: usize, to: usize, revision: u64 },
+    /// The leader steps down as planned.
+    StepDown { from: usize, to: usize, revision: u64 },
+    /// A planned switchover does not come about.
+    GiveUp(u64),
     /// Whoever watches the store is told.
     Tell(u64),
     /// A node's Patroni looks, besides its loop.
@@ -185,7 +189,9 @@ impl World {
             Event::Stream(node) => self.stream(node),
             Event::Noise => self.noise(),
             Event::Expiry => self.expire(),
-            Event::HandOver { from, to } => self.hand_over(from, to),
+            Event::HandOver { from, to, revision } => self.hand_over(from, to, revision),
+            Event::StepDown { from, to, revision } => self.step_down(from, to, revision),
+            Event::GiveUp(revision) => self.give_up(revision),
             Event::Tell(broadcast) => self.tell(broadcast),
             Event::Glance(node) => self.patroni_once(node),
             Event::Begin { strike, lasts } => self.begin(strike, lasts),

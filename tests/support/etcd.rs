@@ -67,6 +67,16 @@ impl Etcd {
         Ok(at)
     }
 
+    /// Writes a key, as somebody might by hand.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn put(&self, key: &str, value: &str) -> Result {
+        let mut client = etcd_client::Client::connect([self.address.to_string()], None).await?;
+        client.put(key, value, None).await?;
+        Ok(())
+    }
+
     /// Stops it where it stands; connections stay open and nothing answers. The answer is when.
     ///
     /// # Errors

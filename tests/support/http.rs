@@ -36,11 +36,30 @@ pub(crate) async fn request(
     body: &str,
     within: Duration,
 ) -> Result<Answer> {
+    send(to, method, path, "", body, within).await
+}
+
+/// The same with a token, as orders need it.
+///
+/// # Errors
+/// Refused, too slow, or not HTTP.
+pub(crate) async fn order(to: SocketAddr, path: &str, token: &str, within: Duration) -> Result<Answer> {
+    send(to, "POST", path, &format!("Authorization: Bearer {token}\r\n"), "", within).await
+}
+
+async fn send(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+    within: Duration,
+) -> Result<Answer> {
     let exchange = async {
         let mut stream = TcpStream::connect(to).await?;
         // HTTP/1.0: the answer ends with the connection and is never chunked.
         let head = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {to}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.0\r\nHost: {to}\r\n{headers}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
         stream.write_all(format!("{head}{body}").as_bytes()).await?;

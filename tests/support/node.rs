@@ -123,6 +123,16 @@ impl Node {
         Ok(at)
     }
 
+    /// kill -9 of Patroni alone: PostgreSQL goes on.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn kill_patroni(&mut self) -> Result {
+        let mut child = self.running.take().context("Patroni does not run")?;
+        child.kill().await?;
+        Ok(())
+    }
+
     /// Stops all of it where it stands: connections stay open, nothing answers. The answer is when.
     ///
     /// # Errors

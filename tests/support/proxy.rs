@@ -155,6 +155,26 @@ impl Proxy {
         Ok(page.lines().filter(of_this).filter_map(value).sum())
     }
 
+    /// Runs another command of the program with its configuration, to its end.
+    ///
+    /// # Errors
+    /// It does not come to an end within that time.
+    pub async fn command(&self, arguments: &[&str], within: Duration) -> Result<std::process::Output> {
+        let folder = self.part.folder();
+        let mut command = tokio::process::Command::new(folder.join("pgsteer"));
+        command.args(arguments).arg("--config").arg(folder.join("pgsteer.toml")).kill_on_drop(true);
+        let ended = tokio::time::timeout(within, command.output()).await;
+        Ok(ended.with_context(|| format!("pgsteer {arguments:?} goes on"))??)
+    }
+
+    /// Gives it an order over HTTP, with the token.
+    ///
+    /// # Errors
+    /// No answer within 2 s.
+    pub async fn order(&self, path: &str, token: &str) -> Result<Answer> {
+        http::order(self.http, path, token, Duration::from_secs(2)).await
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.part.log()).unwrap_or_default()

@@ -30,6 +30,9 @@ fn add_cluster(page: &mut Page, name: &str, cluster: &ClusterView, now: Moment) 
     }
     page.add(&table::TERM_EPOCH, [name], topology.term().map_or(0, |term| term.epoch));
     page.add(&table::TERM_TIMELINE, [name], topology.term().map_or(0, |term| term.timeline));
+    if let Some(pin) = &topology.pin {
+        page.add(&table::PIN_AGE, [name, pin.member.as_str()], now.since(pin.seen_at).as_secs_f64());
+    }
     let (state, reason) = words::write_state(&topology.write);
     page.add(&table::WRITE_STATE, [name, state, reason], 1);
     page.add(&table::RIGHT_REMAINING, [name], remaining(topology.right.deadline, now));
@@ -49,6 +52,9 @@ fn add_cluster(page: &mut Page, name: &str, cluster: &ClusterView, now: Moment) 
 
 fn add_member(page: &mut Page, [cluster, name]: [&str; 2], member: &Member, now: Moment) {
     page.add(&table::MEMBER_STANDING, [cluster, name, words::standing(&member.standing)], 1);
+    if let Some(marked) = member.mark {
+        page.add(&table::MEMBER_MARKED, [cluster, name, words::mark(marked.mark)], 1);
+    }
     page.add(&table::MEMBER_ROLE, [cluster, name, words::role(member.probe.as_ref())], 1);
     if let Some(lag) = member.lag {
         page.add(&table::MEMBER_LAG_BYTES, [cluster, name], lag.bytes);

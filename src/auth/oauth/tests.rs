@@ -1,5 +1,7 @@
 //! Tokens made here, and what comes of them.
 
+use std::{sync::Arc, time::Duration};
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::{
     rand::SystemRandom,
@@ -8,6 +10,7 @@ use ring::{
 use serde_json::json;
 
 use super::*;
+use crate::clock::Moment;
 
 const NOW: u64 = 1_800_000_000;
 
@@ -69,7 +72,33 @@ const OPTIONS: &str = "issuer=https://i.org audience=db scope=read jwksfile=keys
 fn options() {
     let keys = [Signer::ed().jwk("k")];
     for (options, error) in [
-        ("issuer=a audience=b scope=c", "the method oauth needs the option \"jwksfile\""),
+        (
+            "issuer=a audience=b scope=c",
+            "\"a/.well-known/openid-configuration\" is no URL: relative URL without a base: without \"jwksfile\" or \
+             \"jwksurl\" the issuer is asked for its keys",
+        ),
+        (
+            "issuer=http://a audience=b scope=c",
+            "\"http://a/.well-known/openid-configuration\" does not begin with https://: without \"jwksfile\" or \
+             \"jwksurl\" the issuer is asked for its keys",
+        ),
+        (
+            "issuer=a audience=b scope=c jwksurl=http://a/keys",
+            "\"http://a/keys\" does not begin with https://",
+        ),
+        (
+            "issuer=a audience=b scope=c jwksurl=https://a/keys jwksfile=keys",
+            "the keys come by \"jwksfile\" or by \"jwksurl\": keep one of them",
+        ),
+        (
+            "issuer=a audience=b scope=c cafile=keys jwksfile=keys",
+            "\"cafile\" has no meaning with \"jwksfile\": nobody is asked for the keys",
+        ),
+        ("issuer=a audience=b scope=c jwksurl=https://a/keys cafile=none", "cannot read none"),
+        (
+            "issuer=a audience=b scope=c jwksurl=https://a/keys cafile=keys",
+            "keys: there is no certificate in it (PEM)",
+        ),
         ("audience=b scope=c jwksfile=keys", "the method oauth needs the option \"issuer\""),
         ("issuer=a scope=c jwksfile=keys", "the method oauth needs the option \"audience\""),
         ("issuer=a audience=b jwksfile=keys", "the method oauth needs the option \"scope\""),
@@ -82,8 +111,8 @@ fn options() {
         assert_eq!(plan(options, &keys).err().as_deref(), Some(error));
     }
     let garbled = plan("issuer=a audience=b scope=c jwksfile=garbled", &keys).err().unwrap();
-    assert!(garbled.starts_with("garbled is no set of keys (RFC 7517): "), "{garbled}");
-    assert_eq!(plan(OPTIONS, &[]).err().as_deref(), Some("there is no key in keys"));
+    assert!(garbled.starts_with("garbled: it is no set of keys (RFC 7517): "), "{garbled}");
+    assert_eq!(plan(OPTIONS, &[]).err().as_deref(), Some("keys: there is no key in it"));
     assert_eq!(plan(OPTIONS, &keys).unwrap().shown, Shown::Bearer);
 }
 
@@ -100,8 +129,13 @@ fn tokens() {
         claims
     };
     let ed_header = json!({"alg": "EdDSA", "kid": "1"});
-    let judge =
-        |signer: &Signer, header: &Value, claims: &Value| plan.judge(&signer.sign(header, claims), NOW);
+    let KeysFrom::Here(keys) = &plan.keys else { panic!("{:?}", plan.keys) };
+    let said = |wrong| match wrong {
+        Wrong::Key(why) => format!("key: {why}"),
+        Wrong::Token(why) => why,
+    };
+    let judged = |token: &str| plan.judge(keys, token, NOW).map_err(said);
+    let judge = |signer: &Signer, header: &Value, claims: &Value| judged(&signer.sign(header, claims));
     for (signer, header) in [
         (&ed, &ed_header),
         (&ec, &json!({"alg": "ES256", "kid": "2"})),
@@ -133,11 +167,12 @@ fn tokens() {
         assert!(why.starts_with("the token cannot be verified: "), "{missing}: {why}");
     }
     for (signer, header, why) in [
-        (&other, &ed_header, "the token cannot be verified: InvalidSignature"),
+        (&other, &ed_header, "key: the token cannot be verified: InvalidSignature"),
+        (&other, &json!({"alg": "EdDSA"}), "key: the token cannot be verified: InvalidSignature"),
         (
             &ed,
             &json!({"alg": "EdDSA", "kid": "3"}),
-            "the token cannot be verified: no key has its identifier",
+            "key: the token cannot be verified: no key has its identifier",
         ),
         (&ed, &json!({"alg": "HS256", "kid": "1"}), "a token signed by HS256 is not taken"),
     ] {
@@ -145,11 +180,70 @@ fn tokens() {
     }
     let none = judge(&ed, &json!({"alg": "none"}), &good).unwrap_err();
     assert!(none.starts_with("no signed token: "), "{none}");
-    assert!(plan.judge("x.y.z", NOW).is_err() && plan.judge("", NOW).is_err());
+    assert!(judged("x.y.z").is_err() && judged("").is_err());
     assert_eq!(
         String::from_utf8(plan.discovery()).unwrap(),
         "{\"openid-configuration\":\"https://i.org/.well-known/openid-configuration\",\"scope\":\"read\",\"status\":\"invalid_token\"}"
     );
+}
+
+#[test]
+fn what_is_told_of_keys() {
+    let (sign, odd) = (Signer::ed().jwk("s"), json!("odd"));
+    let mut encrypt = Signer::ec().jwk("e");
+    encrypt["use"] = json!("enc");
+    let set = |keys: &[&Value]| key_set(json!({ "keys": keys }).to_string().as_bytes());
+    let names = |set: JwkSet| set.keys.into_iter().filter_map(|key| key.common.key_id).collect::<Vec<_>>();
+    assert_eq!(set(&[&odd, &sign, &encrypt]).map(names), Ok(vec!["s".to_owned()]));
+    assert_eq!(set(&[&odd, &encrypt]).unwrap_err(), "there is no key in it");
+    assert_eq!(set(&vec![&sign; 101]).unwrap_err(), "it has more than 100 keys");
+    for (text, expected) in [
+        (r#"{"issuer": "https://i", "jwks_uri": "https://i/k"}"#, Ok("https://i/k")),
+        (r#"{"issuer": "https://j", "jwks_uri": "https://i/k"}"#, Err("it calls itself \"https://j\"")),
+        (r#"{"jwks_uri": "https://i/k"}"#, Err("it does not say who it is (issuer)")),
+        (r#"{"issuer": "https://i"}"#, Err("it does not say where its keys are (jwks_uri)")),
+        (
+            r#"{"issuer": "https://i", "jwks_uri": "http://i/k"}"#,
+            Err("\"http://i/k\" does not begin with https://"),
+        ),
+    ] {
+        let url = described("https://i", text.as_bytes()).map(|url| url.to_string());
+        assert_eq!(url.as_deref().map_err(String::as_str), expected, "{text}");
+    }
+    assert!(described("i", b"<html>").unwrap_err().starts_with("it is no JSON: "));
+}
+
+#[test]
+fn keys_are_asked_for_when_they_must_be_and_no_oftener() {
+    let at = |seconds: u64| Moment::ZERO + Duration::from_secs(seconds);
+    let keys = |kid: &str| key_set(json!({"keys": [Signer::ed().jwk(kid)]}).to_string().as_bytes()).unwrap();
+    let early = "the issuer was asked for its keys just now".to_owned();
+    let mut ring = KeyRing::default();
+    assert_eq!(ring.look(at(0)), Look::Ask);
+    ring.asks(at(0));
+    assert_eq!(ring.look(at(4)), Look::Refuse(early.clone()));
+    ring.learn(Err("down".to_owned()), at(0));
+    assert_eq!(ring.look(at(4)), Look::Refuse("down".to_owned()));
+    assert_eq!(ring.look(at(5)), Look::Ask);
+    ring.asks(at(5));
+    let first = keys("1");
+    ring.learn(Ok(first.clone()), at(5));
+    let first = Arc::new(first);
+    assert_eq!(ring.look(at(5)), Look::Use(first.clone()));
+    // A token that none of them has signed.
+    assert_eq!(ring.anew(at(9)), Look::Refuse(early));
+    assert_eq!(ring.anew(at(10)), Look::Ask);
+    // They grow old, and serve while newer ones are asked for, which may fail.
+    assert_eq!(ring.look(at(304)), Look::Use(first.clone()));
+    assert_eq!(ring.look(at(305)), Look::UseAndAsk(first.clone()));
+    ring.asks(at(305));
+    ring.learn(Err("down".to_owned()), at(305));
+    assert_eq!(ring.look(at(309)), Look::Use(first.clone()));
+    assert_eq!(ring.look(at(310)), Look::UseAndAsk(first.clone()));
+    assert_eq!(ring.known(at(3604)), Ok(first));
+    // But not for ever.
+    assert_eq!(ring.look(at(3605)), Look::Ask);
+    assert_eq!(ring.known(at(3605)), Err("down".to_owned()));
 }
 
 #[test]
@@ -180,6 +274,9 @@ proptest::proptest! {
     #[test]
     fn no_bytes_make_it_panic(message: Vec<u8>, token in "[ -~]{0,80}") {
         let _ = hello(&message);
-        let _ = plan(OPTIONS, &[Signer::ed().jwk("k")]).unwrap().judge(&token, NOW);
+        let plan = plan(OPTIONS, &[Signer::ed().jwk("k")]).unwrap();
+        let KeysFrom::Here(keys) = &plan.keys else { panic!("{:?}", plan.keys) };
+        let _ = plan.judge(keys, &token, NOW);
+        let _ = (key_set(&message), described("i", &message));
     }
 }

@@ -1,9 +1,9 @@
 //! What changed from one topology to the next, in words for the log.
 
 use crate::cluster::{
-    fact::{Fact, ProbeOutcome, ProbedRole},
+    fact::{Command, Fact, FailsafeState, ProbeOutcome, ProbedRole},
     store::StoreEvent,
-    topology::{Change, Member, Reads, Standing, StoreStatus, Topology, WriteState},
+    topology::{Change, Mark, Member, Reads, Standing, StoreStatus, Topology, WriteState},
 };
 
 /// A fact in one sentence: the evidence for what follows from it.
@@ -11,10 +11,16 @@ pub(super) fn describe(fact: &Fact) -> String {
     match fact {
         Fact::Store(StoreEvent::Read(snapshot)) => match &snapshot.leader {
             Some(key) => {
-                format!("store at revision {}: {} holds the leader key", snapshot.revision, key.member)
+                let asked = snapshot.switchover.as_ref().map_or("", |_| ", a change of leader is asked for");
+                format!("store at revision {}: {} holds the leader key{asked}", snapshot.revision, key.member)
             }
             None => format!("store at revision {}: nobody holds the leader key", snapshot.revision),
         },
+        Fact::Failsafe { member, state, .. } => match state {
+            FailsafeState::Active => format!("the Patroni of {member} leads in failsafe mode"),
+            FailsafeState::Inactive => format!("the Patroni of {member} is not in failsafe mode"),
+        },
+        Fact::Ordered(command) => format!("an operator's order: {}", ordered(command)),
         Fact::ReadPolicy(_) => "the configuration has other bounds for replicas".to_owned(),
         Fact::Store(StoreEvent::Nothing { found }) => found.clone(),
         Fact::Store(StoreEvent::Lost { reason }) => format!("the store does not answer: {reason}"),
@@ -38,6 +44,18 @@ pub(super) fn describe(fact: &Fact) -> String {
         }
         Fact::Suspected { member, why } => format!("{member}: {why}"),
         Fact::Tick => "time passed".to_owned(),
+    }
+}
+
+fn ordered(command: &Command) -> String {
+    match command {
+        Command::Pin(Some(member)) => format!("{member} is pinned as leader"),
+        Command::Pin(None) => "nobody is pinned as leader".to_owned(),
+        Command::Mark(member, Some(Mark::Drain)) => format!("{member} drains"),
+        Command::Mark(member, Some(Mark::Down)) => format!("{member} is marked down"),
+        Command::Mark(member, None) => format!("{member} is marked up"),
+        Command::Hold(Some((leader, _))) => format!("{leader} is about to step down"),
+        Command::Hold(None) => "the leader need not be waited for any more".to_owned(),
     }
 }
 

@@ -1,6 +1,9 @@
 //! Who is in office: what ends a term, and what it takes to begin one.
 
-use super::views::{Answer, MemberView, Members, StoreView};
+use super::{
+    overrides::Overrides,
+    views::{Answer, MemberView, Members, StoreView},
+};
 use crate::{
     clock::Moment,
     cluster::{
@@ -31,8 +34,11 @@ pub(super) enum End {
 /// What both questions are judged by.
 pub(super) struct Hearing<'a> {
     pub(super) policy: &'a ObserverPolicy,
+    /// Who is to lead.
+    pub(super) named: Option<&'a Named>,
     pub(super) store: &'a StoreView,
     pub(super) members: &'a Members,
+    pub(super) overrides: &'a Overrides,
     pub(super) system_id: Option<u64>,
     pub(super) now: Moment,
 }
@@ -41,7 +47,7 @@ impl Hearing<'_> {
     /// Whether and how the term ends. `right_until` is up to when there is a right to write to its leader.
     pub(super) fn end(&self, office: &InOffice, right_until: Moment) -> Option<End> {
         let term = &office.term;
-        if let Some(named) = self.store.named.as_ref().filter(|named| named.member != term.member) {
+        if let Some(named) = self.named.filter(|named| named.member != term.member) {
             return Some(End::Deposed(Deposition::Replaced(named.member.clone())));
         }
         let view = self.members.get(&term.member)?;
@@ -51,7 +57,7 @@ impl Hearing<'_> {
         if let Some(end) = view.answering().and_then(|answer| self.end_by_answer(answer, term)) {
             return Some(end);
         }
-        let released = self.store.named.is_none()
+        let released = self.named.is_none()
             && matches!(self.store.status, StoreStatus::Answering { .. } | StoreStatus::Nothing(_));
         if right_until <= self.now || released {
             let (by, timeline) = self.contradiction(&term.member, term.timeline)?;
@@ -75,13 +81,15 @@ impl Hearing<'_> {
         }
     }
 
-    /// Another member that takes writes on a timeline higher than `timeline`, by a fresh answer.
+    /// Another member that takes writes on a timeline higher than `timeline`, by a fresh answer. One that an operator has
+    /// marked down does not count.
     pub(super) fn contradiction(
         &self,
         but: &MemberName,
         timeline: Timeline,
     ) -> Option<(&MemberName, Timeline)> {
-        self.members.iter().filter(|(name, _)| *name != but).find_map(|(name, view)| {
+        let counts = |name: &MemberName| name != but && !self.overrides.is_down(name);
+        self.members.iter().filter(|(name, _)| counts(name)).find_map(|(name, view)| {
             let answer = self.fresh(view)?;
             let (theirs, _) = answer.writable()?;
             (self.system_id == Some(answer.reading.system_id) && theirs > timeline).then_some((name, theirs))

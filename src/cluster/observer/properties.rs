@@ -184,7 +184,7 @@ impl Witness {
             members: NAMES[..listed].iter().map(record).collect(),
             settings: ClusterSettings::default(),
             sync_standbys: Vec::new(),
-            switchover_pending: false,
+            switchover: None,
         }
     }
 
@@ -248,7 +248,9 @@ impl Witness {
         match right.source {
             RightSource::None => assert!(right.deadline <= self.now),
             RightSource::Lease => assert!(right.deadline <= lease, "more than any lease query gave"),
-            RightSource::Probes => assert!(right.deadline <= self.newest_question + fresh_for),
+            RightSource::Probes | RightSource::Failsafe | RightSource::Pin => {
+                assert!(right.deadline <= self.newest_question + fresh_for);
+            }
         }
         // Under one term a lease's deadline is never taken back before it is over.
         let same_term = before.term() == Some(term) && before.right.source == RightSource::Lease;

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use super::views::{MemberView, Members};
+use super::{
+    overrides::Overrides,
+    views::{MemberView, Members},
+};
 use crate::{
     clock::Moment,
     cluster::{
         fact::{Receiver, Standby},
         ids::{MemberName, Term},
         policy::{ObserverPolicy, ReadPolicy},
-        topology::{Exclusion, Lag, Obstacle, Reads},
+        store::Failover,
+        topology::{Exclusion, Lag, Marked, Obstacle, Reads},
     },
 };
 
@@ -78,6 +82,9 @@ pub(super) struct Judge<'a> {
     pub(super) leader: Result<(&'a Term, Moment), &'a Leaderless>,
     /// Whom the store names.
     pub(super) named: Option<&'a MemberName>,
+    pub(super) overrides: &'a Overrides,
+    /// A member whose record is gone may be one whose Patroni was stopped while it is paused.
+    pub(super) failover: Failover,
     pub(super) system_id: Option<u64>,
     /// Leaders that were deposed and have not come back.
     pub(super) deposed: &'a dyn Fn(&MemberName) -> bool,
@@ -120,10 +127,14 @@ impl Judge<'_> {
         if self.named == Some(name) || self.leader.is_ok_and(|(term, _)| term.member == *name) {
             return Err(Obstacle::Leader.because("it is the leader"));
         }
+        if let Some(Marked { mark, .. }) = self.overrides.mark(name) {
+            return Err(Obstacle::Marked.because(mark.to_string()));
+        }
         if (self.deposed)(name) {
             return Err(Obstacle::Deposed.because("it was deposed and has not come back as a replica"));
         }
-        if let Some(gone) = view.gone_since.map(|_| "its record is gone from the store") {
+        let counts = self.failover == Failover::Automatic;
+        if let Some(gone) = view.gone_since.filter(|_| counts).map(|_| "its record is gone from the store") {
             return Err(Obstacle::Unlisted.because(gone));
         }
         if let Some(record) = &view.record {

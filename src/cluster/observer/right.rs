@@ -2,6 +2,7 @@
 
 use super::{
     hosts,
+    overrides::Overrides,
     views::{Answer, Members, StoreView},
 };
 use crate::{
@@ -9,66 +10,128 @@ use crate::{
     cluster::{
         ids::{MemberName, Term},
         policy::{Authority, ObserverPolicy},
-        topology::{Right, RightSource, StoreStatus},
+        store::Failover,
+        topology::{Mark, Right, RightSource, StoreStatus},
     },
 };
 
 /// There is none.
 pub(super) const NONE: Right = Right { deadline: Moment::ZERO, source: RightSource::None };
 
-/// The right to write to the leader of `term` and, for when it is over, why there is no more of it.
-///
-/// With a store it is what the lease queries gave to the leader they showed: their sending time plus the remaining
-/// time to live. It is never shortened while that leader is the last one seen to hold the key. Only when the store
-/// does not answer is it extended by probes, and only while every other known member has answered freshly that it
-/// is in recovery on the leader's timeline: one that cannot be asked may lead. Such an extension ends at once
-/// when an answer contradicts it.
-///
-/// Without a store a majority of fresh answers gives it, and `refused`, that answers contradict each other, takes it
-/// away.
-pub(super) fn judge(
-    policy: &ObserverPolicy,
-    store: &StoreView,
-    members: &Members,
-    term: &Term,
-    refused: Option<&str>,
-    now: Moment,
-) -> (Right, String) {
-    if let Some(why) = refused {
-        return (NONE, why.to_owned());
-    }
-    if let Authority::Hosts(_) = policy.authority {
-        return match by_majority(policy, members, term) {
-            Ok(deadline) => (probes(deadline, now), "the hosts' answers are too old".to_owned()),
-            Err(why) => (NONE, why),
-        };
-    }
-    let lease = store.lease.as_ref().filter(|lease| lease.member == term.member);
-    let lease = lease.map_or(Moment::ZERO, |lease| lease.deadline);
-    let by_lease = Right { deadline: lease, source: RightSource::Lease };
-    let over = if lease == Moment::ZERO {
-        "the store has not shown its lease yet"
-    } else {
-        "its lease in the store has run out"
-    };
-    let named = store.named.as_ref().is_some_and(|named| named.member == term.member);
-    if !matches!(store.status, StoreStatus::Lost { .. }) || !named {
-        return (if now < lease { by_lease } else { NONE }, over.to_owned());
-    }
-    match by_everybody(policy, members, term) {
-        Ok(deadline) if deadline > lease => {
-            (probes(deadline, now), format!("{over}, the store does not answer, and neither do the members"))
-        }
-        Ok(_) => (if now < lease { by_lease } else { NONE }, over.to_owned()),
-        Err(why) => {
-            let right = if now < lease { by_lease } else { NONE };
-            (right, format!("{over}, the store does not answer, and {why}"))
-        }
-    }
+/// What the right to write is judged by.
+pub(super) struct Grounds<'a> {
+    pub(super) policy: &'a ObserverPolicy,
+    pub(super) store: &'a StoreView,
+    pub(super) members: &'a Members,
+    pub(super) overrides: &'a Overrides,
+    /// Whose Patroni confirms that it leads without the store, and when it was asked.
+    pub(super) failsafe: Option<&'a (MemberName, Moment)>,
+    pub(super) now: Moment,
 }
 
-fn probes(deadline: Moment, now: Moment) -> Right {
-    if now < deadline { Right { deadline, source: RightSource::Probes } } else { NONE }
+impl Grounds<'_> {
+    /// The right to write to the leader of `term` and, for when it is over, why there is no more of it.
+    ///
+    /// With a store it is what the lease queries gave to the leader they showed: their sending time plus the remaining
+    /// time to live. It is never shortened while that leader is the last one seen to hold the key. Beyond that it is
+    /// extended only while nobody else can have the key ([`Self::extension`]); such an extension ends at once when an
+    /// answer contradicts it.
+    ///
+    /// Without a store a majority of fresh answers gives it, and `refused`, that answers contradict each other, takes it
+    /// away. Nobody has a right to write to a member that an operator has marked down.
+    pub(super) fn judge(&self, term: &Term, refused: Option<&str>) -> (Right, String) {
+        if self.overrides.is_down(&term.member) {
+            return (NONE, Mark::Down.to_string());
+        }
+        if let Some(why) = refused {
+            return (NONE, why.to_owned());
+        }
+        let pinned = self.overrides.pin().is_some();
+        if let (Authority::Hosts(_), false) = (&self.policy.authority, pinned) {
+            return match by_majority(self.policy, self.members, term) {
+                Ok(deadline) => {
+                    (self.until(deadline, RightSource::Probes), "the hosts' answers are too old".to_owned())
+                }
+                Err(why) => (NONE, why),
+            };
+        }
+        let lease = self.store.lease.as_ref().filter(|lease| lease.member == term.member);
+        let lease = lease.map_or(Moment::ZERO, |lease| lease.deadline);
+        let by_lease = self.until(lease, RightSource::Lease);
+        let over = if lease == Moment::ZERO {
+            "the store has not shown its lease yet"
+        } else {
+            "its lease in the store has run out"
+        };
+        match self.extension(term) {
+            None => (by_lease, over.to_owned()),
+            Some(Ok((deadline, source))) if deadline > lease => {
+                (self.until(deadline, source), format!("{over}, and the members do not answer either"))
+            }
+            Some(Ok(_)) => (by_lease, over.to_owned()),
+            Some(Err(why)) => (by_lease, format!("{over}, and {why}")),
+        }
+    }
+
+    /// Whether something else than a lease may give the right, until when, and what it is:
+    ///
+    /// - an operator has pinned this leader;
+    /// - the store does not answer: as long as every other known member has answered freshly that it is in recovery on
+    ///   the leader's timeline, since one that cannot be asked may lead;
+    /// - nobody holds the key, and Patroni is paused: the same, since Patroni does not promote anybody then;
+    /// - nobody holds the key or the store does not answer, and the leader's own Patroni confirms that it leads with the
+    ///   consent of every member (`failsafe_mode`): as long as nobody else is seen to take writes.
+    fn extension(&self, term: &Term) -> Option<Result<(Moment, RightSource), String>> {
+        let probes = |deadline| (deadline, RightSource::Probes);
+        if self.overrides.pin().is_some_and(|pin| pin.member == term.member) {
+            return Some(self.by_word(term, self.now, RightSource::Pin));
+        }
+        let lost = matches!(self.store.status, StoreStatus::Lost { .. });
+        let absent = match &self.store.named {
+            Some(named) if named.member != term.member => return None,
+            named => named.is_none(),
+        };
+        let paused = self.store.settings.failover == Failover::Paused;
+        let by_everybody = (lost && !absent || absent && paused)
+            .then(|| by_everybody(self.policy, self.members, term).map(probes));
+        let confirmed = self.failsafe.filter(|(member, _)| {
+            self.store.settings.failsafe_mode && (lost || absent) && *member == term.member
+        });
+        let confirmed = confirmed.map(|(_, asked_at)| self.by_word(term, *asked_at, RightSource::Failsafe));
+        match (by_everybody, confirmed) {
+            (Some(Ok(one)), Some(Ok(other))) => Some(Ok(if one.0 >= other.0 { one } else { other })),
+            (Some(Ok(known)), _) | (_, Some(Ok(known))) => Some(Ok(known)),
+            (one, other) => other.or(one),
+        }
+    }
+
+    /// Whether something else than a lease gives the right now.
+    pub(super) fn extends(&self, term: &Term) -> bool {
+        matches!(self.extension(term), Some(Ok((deadline, _))) if self.now < deadline)
+    }
+
+    /// By somebody's word of the moment `given`, while the leader takes writes and nobody else does.
+    fn by_word(
+        &self,
+        term: &Term,
+        given: Moment,
+        source: RightSource,
+    ) -> Result<(Moment, RightSource), String> {
+        let own = leader_at_work(self.members, term)?;
+        let rival = self.members.iter().find(|(name, view)| {
+            let answer = view.answering().filter(|answer| answer.is_fresh(self.policy.fresh_for(), self.now));
+            let rivals = answer.and_then(Answer::writable).is_some_and(|(theirs, _)| theirs >= term.timeline);
+            **name != term.member && !self.overrides.is_down(name) && rivals
+        });
+        match rival {
+            Some((name, _)) => Err(format!("{name} takes writes too")),
+            None => Ok((own.min(given) + self.policy.fresh_for(), source)),
+        }
+    }
+
+    fn until(&self, deadline: Moment, source: RightSource) -> Right {
+        if self.now < deadline { Right { deadline, source } } else { NONE }
+    }
 }
 
 /// Whether an answer of the leader itself shows it at work; when it was asked for.

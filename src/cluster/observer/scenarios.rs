@@ -3,10 +3,13 @@
 use super::script::{Script, hosts};
 use crate::cluster::policy::Authority;
 
+mod absent;
 mod leader;
 mod no_store;
+mod overrides;
 mod reads;
 mod rights;
+mod switchover;
 
 /// A healthy cluster with n1 as leader, n2 and n3 reading, at 110 ms.
 const HEALTHY: &str = "

@@ -5,9 +5,14 @@
 //! 0    store n1@5                 the same by a watch event: no lease was asked for
 //! 0    store -                    nobody holds the key
 //! 0    list n1 n2 n3:stopped      the members of every later reading (n4:!lb is tagged, n5:@x moved to host x)
+//! 0    failover n1@7 5000         every later reading has a switchover of n1, written at revision 7 and due at 5000;
+//!                                 `@7`: of whoever leads; `-`: there is none
 //! 10   probe n1 5 w 1 1000        asked at 5: takes writes, timeline 1, position 1000
 //! 10   probe n2 5 r 1 900 gone    asked at 5: in recovery, timeline 1, has replayed 900, WAL receiver gone | idle
 //! 10   probe n3 5 refused         or timeout, starting, auth; `sys=8` at the end: another system identifier
+//! 0    settings failsafe pause    every later reading has these modes of Patroni's
+//! 12   failsafe n1 10 active      asked at 10: its Patroni leads without the store | inactive
+//! 12   pin n1 | unpin | mark n1 drain | down | up | hold n1 5000 | release    an operator's orders
 //! 12   suspect n1
 //! 13   lost | nothing | tick
 //! = open n1 1 1                   timeline, epoch
@@ -23,11 +28,16 @@ use super::Observer;
 use crate::{
     clock::Moment,
     cluster::{
-        fact::{Fact, ProbeFailure, ProbeOutcome, ProbeReading, ProbedRole, Receiver, Standby},
+        fact::{
+            Command, Fact, FailsafeState, ProbeFailure, ProbeOutcome, ProbeReading, ProbedRole, Receiver,
+            Standby,
+        },
         ids::{Lsn, MemberName},
         policy::{Authority, ObserverPolicy, ReadPolicy},
-        store::{ClusterSettings, LeaderKey, MemberRecord, StoreEvent, StoreSnapshot},
-        topology::{Topology, WriteState},
+        store::{
+            ClusterSettings, Due, Failover, LeaderKey, MemberRecord, StoreEvent, StoreSnapshot, Switchover,
+        },
+        topology::{Mark, Topology, WriteState},
     },
     net::Address,
 };
@@ -36,7 +46,8 @@ pub(super) fn ms(ms: u64) -> Moment {
     Moment::from_nanos(1_000_000_000 + ms * 1_000_000)
 }
 
-/// Interval 500 ms, timeout 1 s (an answer counts for 1750 ms), bounds 1000 bytes and 1 s, grace 10 s.
+/// Interval 500 ms, timeout 1 s (an answer counts for 1750 ms), bounds 1000 bytes and 1 s, grace 10 s; a switchover
+/// holds writes for 3 s.
 pub(super) fn policy(authority: Authority) -> ObserverPolicy {
     ObserverPolicy {
         authority,
@@ -47,6 +58,7 @@ pub(super) fn policy(authority: Authority) -> ObserverPolicy {
             lag_time_max: Duration::from_secs(1),
             no_leader_grace: Duration::from_secs(10),
         },
+        switchover_hold_max: Duration::from_secs(3),
     }
 }
 
@@ -58,6 +70,8 @@ pub(super) fn hosts(names: &[&str]) -> Authority {
 pub(super) struct Script {
     pub(super) observer: Observer,
     listed: Vec<MemberRecord>,
+    switchover: Option<Switchover>,
+    settings: ClusterSettings,
     revision: u64,
     by_hosts: bool,
 }
@@ -67,7 +81,8 @@ impl Script {
         let by_hosts = authority != Authority::Store;
         let observer = Observer::new(policy(authority), ms(0));
         let listed = ["n1", "n2", "n3"].map(record).to_vec();
-        Self { observer, listed, revision: 100, by_hosts }
+        let settings = ClusterSettings::default();
+        Self { observer, listed, switchover: None, settings, revision: 100, by_hosts }
     }
 
     /// Runs a script, line by line.
@@ -93,6 +108,14 @@ impl Script {
                 self.listed = members.iter().map(|word| record(word)).collect();
                 return None;
             }
+            ["failover", text, due @ ..] => {
+                self.switchover = text.split_once('@').map(|(from, revision)| Switchover {
+                    revision: revision.parse().unwrap(),
+                    from: Some(from).filter(|from| !from.is_empty()).map(MemberName::from),
+                    due: due.first().map_or(Due::Now, |at| Due::At(ms(at.parse().unwrap()))),
+                });
+                return None;
+            }
             ["store", leader, right @ ..] => {
                 self.revision += 1;
                 let right = right.first().map(|until| ms(until.parse().unwrap()));
@@ -106,6 +129,31 @@ impl Script {
             ["lost"] => Fact::Store(StoreEvent::Lost { reason: "no answer".into() }),
             ["nothing"] => Fact::Store(StoreEvent::Nothing { found: "nothing under /service/x/".into() }),
             ["tick"] => Fact::Tick,
+            ["failsafe", member, asked_at, state] => Fact::Failsafe {
+                member: self.name(member),
+                asked_at: ms(asked_at.parse().unwrap()),
+                state: if *state == "active" { FailsafeState::Active } else { FailsafeState::Inactive },
+            },
+            ["pin", member] => Fact::Ordered(Command::Pin(Some(self.name(member)))),
+            ["unpin"] => Fact::Ordered(Command::Pin(None)),
+            ["mark", member, mark] => {
+                let mark = match *mark {
+                    "drain" => Some(Mark::Drain),
+                    "down" => Some(Mark::Down),
+                    _ => None,
+                };
+                Fact::Ordered(Command::Mark(self.name(member), mark))
+            }
+            ["hold", member, until] => {
+                Fact::Ordered(Command::Hold(Some((self.name(member), ms(until.parse().unwrap())))))
+            }
+            ["release"] => Fact::Ordered(Command::Hold(None)),
+            ["settings", words @ ..] => {
+                self.settings.failsafe_mode = words.contains(&"failsafe");
+                let paused = words.contains(&"pause");
+                self.settings.failover = if paused { Failover::Paused } else { Failover::Automatic };
+                return None;
+            }
             ["suspect", member] => Fact::Suspected { member: self.name(member), why: "broken".into() },
             ["probe", member, asked_at, outcome @ ..] => {
                 let host = member.split(':').next().unwrap();
@@ -132,9 +180,9 @@ impl Script {
                 right_until,
             }),
             members: self.listed.clone(),
-            settings: ClusterSettings::default(),
+            settings: self.settings.clone(),
             sync_standbys: Vec::new(),
-            switchover_pending: false,
+            switchover: self.switchover.clone(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::reads::ReadState;
+use super::{departure::Departure, reads::ReadState};
 use crate::{
     clock::Moment,
     cluster::{
@@ -28,6 +28,7 @@ pub(super) struct StoreView {
     pub(super) system_id: Option<u64>,
     pub(super) settings: ClusterSettings,
     pub(super) sync_standbys: Vec<MemberName>,
+    pub(super) departure: Departure,
     revision: u64,
 }
 
@@ -47,6 +48,7 @@ impl StoreView {
             system_id: None,
             settings: ClusterSettings::default(),
             sync_standbys: Vec::new(),
+            departure: Departure::default(),
             revision: 0,
         }
     }
@@ -89,6 +91,7 @@ impl StoreView {
         self.system_id = snapshot.system_id.or(self.system_id);
         self.settings = snapshot.settings.clone();
         self.sync_standbys.clone_from(&snapshot.sync_standbys);
+        self.departure.read(snapshot, now);
         let Some(key) = &snapshot.leader else {
             self.named = None;
             return Some(snapshot.members.clone());
@@ -120,6 +123,8 @@ pub(super) struct MemberView {
     pub(super) answer: Option<Answer>,
     pub(super) suspected: Option<Suspicion>,
     pub(super) reads: ReadState,
+    /// Patroni's REST API there, as last heard.
+    pub(super) api_url: Option<String>,
 }
 
 /// An answer, and when it was asked for.
@@ -134,6 +139,7 @@ impl MemberView {
         Self {
             address,
             known_since: now,
+            api_url: record.as_ref().and_then(|record| record.api_url.clone()),
             record,
             gone_since: None,
             last: None,
@@ -220,6 +226,7 @@ pub(super) fn list_members(members: &mut Members, listed: Vec<MemberRecord>, now
     for record in listed {
         match members.get_mut(&record.name) {
             Some(view) if view.address == record.address => {
+                view.api_url = record.api_url.clone().or(view.api_url.take());
                 view.record = Some(record);
                 view.gone_since = None;
             }

@@ -32,11 +32,16 @@ impl Observer {
 
     /// What speaks against new writes to the leader in office, apart from the right to write.
     fn doubt(&self, term: &Term, now: Moment) -> Option<Hold> {
-        let named = match (&self.store.named, &self.verdict) {
-            (Some(named), _) => named,
+        if let Some(marked) = self.overrides.mark(&term.member) {
+            return Some(Hold::Marked(marked.mark));
+        }
+        let named = match (&self.named, &self.verdict) {
+            (Some(named), _) => named.seen_at,
             (None, Some(Verdict::Nobody(why) | Verdict::Refused(why))) => {
                 return Some(Hold::Undecided(why.clone()));
             }
+            // An absent key is no deposition: in failsafe mode, and while Patroni is paused, there is another right.
+            (None, _) if self.grounds(now).extends(term) => Moment::ZERO,
             (None, _) => return Some(Hold::KeyAbsent),
         };
         let view = self.members.get(&term.member)?;
@@ -49,12 +54,13 @@ impl Observer {
         if !answer.is_fresh(self.policy.fresh_for(), now) {
             return Some(Hold::Silent("its last answer is too old".to_owned()));
         }
-        if answer.asked_at < named.seen_at {
+        if answer.asked_at < named {
             return Some(Hold::Renamed);
         }
-        let hearing = self.hearing(now);
-        let (by, timeline) = hearing.contradiction(&term.member, term.timeline)?;
-        Some(Hold::Contradicted { by: by.clone(), timeline })
+        if let Some((by, timeline)) = self.hearing(now).contradiction(&term.member, term.timeline) {
+            return Some(Hold::Contradicted { by: by.clone(), timeline });
+        }
+        self.stepping_down().filter(|until| now < *until).map(|_| Hold::SteppingDown)
     }
 
     /// Held since now, or since it was held for the same kind of reason; a newer suspicion counts anew.
@@ -78,7 +84,7 @@ impl Observer {
         let since = match &self.topology.write {
             WriteState::Vacant { since, why: was }
                 if discriminant(was) == discriminant(&why)
-                    && named_at(&self.topology.named) == named_at(&self.store.named) =>
+                    && named_at(&self.topology.named) == named_at(&self.named) =>
             {
                 *since
             }
@@ -89,14 +95,14 @@ impl Observer {
 
     /// What is missing for a term to begin.
     fn vacancy(&self, now: Moment) -> Vacancy {
-        if let (None, StoreStatus::Nothing(found)) = (&self.store.named, &self.store.status) {
+        if let (None, StoreStatus::Nothing(found)) = (&self.named, &self.store.status) {
             return Vacancy::NothingUnderScope(found.clone());
         }
         if let StoreStatus::NeverAnswered(why) = &self.store.status {
             let why = why.clone().unwrap_or_else(|| "it has just been asked".to_owned());
             return Vacancy::StoreNeverAnswered(why);
         }
-        let Some(named) = &self.store.named else {
+        let Some(named) = &self.named else {
             return Vacancy::NobodyNamed(match (&self.policy.authority, &self.verdict, &self.store.status) {
                 (Authority::Hosts(_), Some(Verdict::Nobody(why) | Verdict::Refused(why)), _) => why.clone(),
                 (_, _, StoreStatus::Lost { reason, .. }) => {

@@ -8,7 +8,9 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ClusterSettings, Failover, LeaderKey, MemberRecord, StoreSnapshot};
+use super::{
+    ClusterSettings, Due, Failover, LeaderKey, MemberRecord, StoreSnapshot, Switchover, timestamp::since_1970,
+};
 use crate::{
     clock::Moment,
     cluster::ids::{Lsn, MemberName},
@@ -81,9 +83,23 @@ impl Keys {
             members,
             settings: self.json("config").map(|config| settings(&config)).unwrap_or_default(),
             sync_standbys: self.json("sync").map(|sync| sync_standbys(&sync)).unwrap_or_default(),
-            switchover_pending: self.json("failover").is_some_and(|failover| switchover_pending(&failover)),
+            switchover: self.switchover(),
         };
         (snapshot, unreadable)
+    }
+
+    /// The key stays after a switchover, as `{}`. A schedule that cannot be read is none: the leader's end will show.
+    fn switchover(&self) -> Option<Switchover> {
+        let failover = self.json("failover")?;
+        let text = |key: &str| failover.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let from = text("leader");
+        from.or(text("member"))?;
+        let due = match failover.get("scheduled_at").filter(|value| !value.is_null()) {
+            None => Due::Now,
+            Some(at) => Due::Scheduled(since_1970(at.as_str()?)?),
+        };
+        let revision = self.0.get("failover")?.revision;
+        Some(Switchover { revision, from: from.map(MemberName::from), due })
     }
 
     fn json(&self, key: &str) -> Option<Value> {
@@ -172,12 +188,6 @@ fn sync_standbys(sync: &Value) -> Vec<MemberName> {
     names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(MemberName::from).collect()
 }
 
-/// The key stays after a switchover, as `{}`; a scheduled one is not pending yet.
-fn switchover_pending(failover: &Value) -> bool {
-    let given = |key: &str| failover.get(key).is_some_and(|value| !value.is_null());
-    (given("leader") || given("member")) && !given("scheduled_at")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,7 +228,8 @@ mod tests {
         assert_eq!(snapshot.settings.ttl, Duration::from_secs(30));
         assert_eq!(snapshot.settings.failover, Failover::Paused);
         assert_eq!(snapshot.sync_standbys, ["node2".into(), "node3".into()]);
-        assert!(snapshot.switchover_pending);
+        let switchover = Switchover { revision: 9, from: Some("node1".into()), due: Due::Now };
+        assert_eq!(snapshot.switchover, Some(switchover));
         let members: Vec<String> = snapshot
             .members
             .iter()
@@ -237,10 +248,40 @@ mod tests {
         let (snapshot, _) = keys(&[("initialize", ""), ("sync", "null"), ("failover", "{}"), ("leader", "")])
             .snapshot(Moment::ZERO, 1, None);
         assert_eq!((snapshot.system_id, snapshot.leader), (None, None));
-        assert!(snapshot.sync_standbys.is_empty() && !snapshot.switchover_pending);
-        let scheduled = r#"{"leader":"a","member":"b","scheduled_at":"2026-01-01T00:00:00+00:00"}"#;
-        let (snapshot, _) = keys(&[("failover", scheduled)]).snapshot(Moment::ZERO, 1, None);
-        assert!(!snapshot.switchover_pending);
+        assert!(snapshot.sync_standbys.is_empty() && snapshot.switchover.is_none());
+    }
+
+    #[test]
+    fn planned_changes_of_leader() {
+        let at = Due::Scheduled(Duration::from_secs(1_767_225_600));
+        for (text, expected) in [
+            (r#"{"leader":"a","member":"b"}"#, Some((Some("a"), Due::Now))),
+            // `patronictl failover` names the candidate alone.
+            (r#"{"member":"b"}"#, Some((None, Due::Now))),
+            (r#"{"leader":"a"}"#, Some((Some("a"), Due::Now))),
+            (r#"{"leader":"a","member":"b","scheduled_at":null}"#, Some((Some("a"), Due::Now))),
+            (r#"{"leader":"a","scheduled_at":"2026-01-01T00:00:00+00:00"}"#, Some((Some("a"), at))),
+            (r#"{"leader":"a","scheduled_at":"soon"}"#, None),
+            (r#"{"leader":"","member":""}"#, None),
+            ("{}", None),
+            ("garbage", None),
+        ] {
+            let (snapshot, _) = keys(&[("failover", text)]).snapshot(Moment::ZERO, 1, None);
+            let found = snapshot.switchover.map(|s| (s.from, s.due));
+            let expected = expected.map(|(from, due)| (from.map(MemberName::from), due));
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_schedule_is_due_by_our_clock() {
+        let switchover =
+            Switchover { revision: 1, from: None, due: Due::Scheduled(Duration::from_secs(100)) };
+        let now = Moment::from_nanos(7);
+        assert!(!switchover.is_due(now), "by the wall clock nothing is due");
+        let dated = switchover.clone().dated(now, Duration::from_secs(40));
+        assert!(!dated.is_due(now + Duration::from_secs(59)) && dated.is_due(now + Duration::from_secs(60)));
+        assert!(switchover.dated(now, Duration::from_secs(101)).is_due(now));
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub enum Obstacle {
     NotStreaming,
     /// It is too far behind, or was and is not back for long enough.
     Lagging,
+    /// An operator has taken it out.
+    Marked,
     /// There is no leader, and it did not serve reads when the last one was lost, or that is too long ago.
     NoLeader,
 }
@@ -68,6 +70,7 @@ impl Obstacle {
             Self::WrongTimeline => "wrong_timeline",
             Self::NotStreaming => "not_streaming",
             Self::Lagging => "lagging",
+            Self::Marked => "marked",
             Self::NoLeader => "no_leader",
         }
     }

@@ -5,7 +5,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use crate::{
     auth::secrets::Credential,
     cluster::{
         policy::{Authority, ProbePolicy, ReadPolicy},
+        rest::PatroniRest,
         store::{ClusterSettings, LeaderKey, MemberRecord, StoreSnapshot},
         topology::WriteState,
     },
@@ -40,6 +41,8 @@ enum Mode {
 struct Servers {
     modes: Mutex<BTreeMap<String, Mode>>,
     asked: Mutex<BTreeMap<String, u64>>,
+    /// Whether the leader's Patroni leads without the store.
+    failsafe: AtomicBool,
 }
 
 impl Servers {
@@ -58,14 +61,36 @@ impl Servers {
 
 struct Network(Arc<Servers>);
 
+/// Where every member's Patroni listens.
+const PATRONI: u16 = 8008;
+
+/// Answers one question put to Patroni.
+async fn answer_for_patroni(mut stream: DuplexStream, servers: Arc<Servers>) -> io::Result<()> {
+    let mut asked = Vec::new();
+    while !asked.ends_with(b"\r\n\r\n") {
+        asked.push(stream.read_u8().await?);
+    }
+    assert!(asked.starts_with(b"GET /patroni HTTP/1.1\r\n"), "{}", asked.escape_ascii());
+    let active = servers.failsafe.load(Ordering::Acquire);
+    let body = format!(r#"{{"role":"primary","failsafe_mode_is_active":{active}}}"#);
+    let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all(format!("{head}{body}").as_bytes()).await
+}
+
 impl Dial for Network {
     fn dial<'a>(
         &'a self,
         address: &'a Address,
     ) -> Pin<Box<dyn Future<Output = io::Result<Stream>> + Send + 'a>> {
-        let Address::Tcp { host, .. } = address else { unreachable!("all are TCP") };
+        let Address::Tcp { host, port } = address else { unreachable!("all are TCP") };
         let (servers, host) = (Arc::clone(&self.0), host.to_string());
+        let port = *port;
         Box::pin(async move {
+            if port == PATRONI {
+                let (ours, theirs) = duplex(4096);
+                tokio::spawn(answer_for_patroni(theirs, servers));
+                return Ok(Stream::Boxed(Box::new(ours)));
+            }
             if servers.mode(&host) == Mode::Refused {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
@@ -192,7 +217,15 @@ impl Bench {
             Authority::Store => Some(Box::new(Scripted(script, Arc::clone(&hurried)))),
             Authority::Hosts(_) => None,
         };
-        let policy = ClusterPolicy { name: "test".into(), authority, probe, reads };
+        let network: Arc<dyn Dial> = Arc::new(Network(Arc::clone(&servers)));
+        let policy = ClusterPolicy {
+            name: "test".into(),
+            authority,
+            probe,
+            reads,
+            rest: Some(Arc::new(PatroniRest::new(Arc::clone(&network), None, None))),
+            switchover_hold_max: Duration::from_secs(10),
+        };
         let (sink, doors) = (Arc::clone(&published), Arc::clone(&open_until));
         let fence = Arc::new(Fence::closed());
         let seen = Arc::clone(&fence);
@@ -200,13 +233,17 @@ impl Bench {
             sink.lock().push(Arc::clone(topology));
             doors.lock().push(seen.deadline());
         });
-        let network = Arc::new(Network(Arc::clone(&servers)));
         let watcher = Watcher::spawn(Handle::current(), clock, network, scripted, policy, fence, publish);
         Self { servers, store, hurried, watcher, published, open_until, slept, clock, revision: 0 }
     }
 
     /// A reading: who holds the key, and for how long from now.
     async fn key(&mut self, leader: &str, ttl: Duration) {
+        self.reading(Some(leader), ttl, false).await;
+    }
+
+    /// A reading, in failsafe mode or not.
+    async fn reading(&mut self, leader: Option<&str>, ttl: Duration, failsafe_mode: bool) {
         self.revision += 1;
         let record = |name: &str| MemberRecord {
             name: name.into(),
@@ -216,21 +253,21 @@ impl Bench {
             timeline: None,
             xlog_location: None,
             noloadbalance: false,
-            api_url: None,
+            api_url: Some(format!("http://{name}:{PATRONI}/patroni")),
         };
         let snapshot = StoreSnapshot {
             asked_at: self.clock.now(),
             revision: self.revision,
             system_id: Some(7),
-            leader: Some(LeaderKey {
+            leader: leader.map(|leader| LeaderKey {
                 member: leader.into(),
                 elected_at: leader.len() as u64,
                 right_until: Some(self.clock.now() + ttl),
             }),
             members: ["n1", "n2"].map(record).to_vec(),
-            settings: ClusterSettings::default(),
+            settings: ClusterSettings { failsafe_mode, ..ClusterSettings::default() },
             sync_standbys: Vec::new(),
-            switchover_pending: false,
+            switchover: None,
         };
         self.store.send(StoreEvent::Read(snapshot)).await.unwrap();
     }
@@ -312,6 +349,29 @@ async fn one_broken_connection_holds_writes_for_a_moment() {
     assert!(held[0].right.deadline > bench.clock.now(), "what is under way goes on");
     assert_eq!(held[0].term().map(|term| term.epoch), Some(bench.watcher.fence().epoch()));
     assert!(*bench.hurried.lock() > hurried, "the store was asked too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_failsafe_mode_the_leaders_patroni_is_asked() {
+    let mut bench = Bench::new(Authority::Store);
+    bench.servers.set("n1", Mode::Writable(1));
+    bench.servers.set("n2", Mode::Refused);
+    bench.reading(Some("n1"), TTL, true).await;
+    bench.open("n1").await;
+    let epoch = bench.watcher.fence().epoch();
+    // The key is gone, and nobody knows of n2: held until n1's Patroni says that it leads all the same.
+    bench.reading(None, TTL, true).await;
+    bench.until("held", |write| matches!(write, WriteState::Held { .. })).await;
+    sleep(TTL + Duration::from_secs(1)).await;
+    assert!(!bench.may_write());
+    bench.servers.failsafe.store(true, Ordering::Release);
+    assert!(bench.open("n1").await < Duration::from_millis(1100));
+    sleep(TTL).await;
+    assert!(bench.may_write() && bench.watcher.fence().epoch() == epoch, "the term has gone on");
+    // It no longer does.
+    bench.servers.failsafe.store(false, Ordering::Release);
+    let took = bench.until("held", |write| matches!(write, WriteState::Held { .. })).await;
+    assert!(took < Duration::from_millis(1100) && !bench.may_write(), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -60,7 +60,7 @@ fn single_keys_are_refused() {
     for (text, error) in [
         ("[pools]", "10:2: unknown key `pools` in the file (did you mean `pool`?)"),
         ("[pool]\ncluster = 1", "11:1: unknown key `cluster` in [pool] (this key belongs in [[listen]])"),
-        ("[http]\nxyzzy = 1", "11:1: unknown key `xyzzy` in [http]; known here: address"),
+        ("[http]\nxyzzy = 1", "11:1: unknown key `xyzzy` in [http]; known here: address, token, token_file"),
         (
             "[pool]\npool_mode = \"sesion\"",
             "11:13: `pool_mode`: `sesion` is none of \"transaction\" or \"session\" or \"statement\"; did you mean \"session\"?",
@@ -87,10 +87,7 @@ fn single_keys_are_refused() {
             "[replicas]\nlag_bytes_max = \"32mb\"",
             "11:17: `lag_bytes_max`: `32mb` is no size: the units are B, kB, MB, GB, TB",
         ),
-        (
-            "[replicas]\nbalance = \"random\"",
-            "11:11: `balance = \"random\"` comes with a later version; this one has only round_robin",
-        ),
+        ("[replicas]\nbalance = \"random\"", "11:11: `balance`: `random` is none of \"round_robin\""),
         (
             "[clusters.a.replicas]\nbalanse = \"x\"",
             "11:1: unknown key `balanse` in [clusters.a.replicas] (did you mean `balance`?)",
@@ -102,7 +99,11 @@ fn single_keys_are_refused() {
         ("[[listen]]\nroute = \"read\"", "10:1: `address` is missing in [[listen]]; add `address = …`"),
         (
             "[auth]\nauth_type = \"gss\"",
-            "9:13: `auth_type = \"gss\"` comes with a later version; this one has scram-sha-256, md5, plain, peer, cert, trust, hba, ldap, pam, oauth and reject",
+            "9:13: `auth_type`: `gss` is none of \"scram-sha-256\" or \"md5\" or \"plain\" or \"peer\" or \"cert\" or \"trust\" or \"hba\" or \"ldap\" or \"pam\" or \"oauth\" or \"reject\"",
+        ),
+        (
+            "[auth]\nauth_type = \"scram\"",
+            "9:13: `auth_type`: `scram` is none of \"scram-sha-256\" or \"md5\" or \"plain\" or \"peer\" or \"cert\" or \"trust\" or \"hba\" or \"ldap\" or \"pam\" or \"oauth\" or \"reject\"; did you mean \"scram-sha-256\"?",
         ),
         (
             "[databases]\ndatabases_only = true",

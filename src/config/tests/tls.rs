@@ -171,6 +171,14 @@ fn what_is_wanted_of_servers() {
             "11:18: sslnegotiation = \"direct\" and sslmode = \"prefer\" exclude each other; set sslmode = \"require\", or better \"verify-full\"",
         ),
         (
+            "[server_tls]\nchannel_binding = \"require\"",
+            "11:19: channel_binding = \"require\" and sslmode = \"prefer\" exclude each other: without TLS there is nothing to bind to; set sslmode = \"require\", or better \"verify-full\"",
+        ),
+        (
+            "[server_tls]\nsslmode = \"require\"\nchannel_binding = \"require\"\n[clusters.a.server_tls]\nsslmode = \"disable\"",
+            "12:19: channel_binding = \"require\" and sslmode = \"disable\" exclude each other: without TLS there is nothing to bind to; set sslmode = \"require\", or better \"verify-full\"",
+        ),
+        (
             "[server_tls]\nkey_file = \"own.key\"",
             "11:12: `key_file` is set without `cert_file`; add the key's certificate",
         ),

@@ -12,6 +12,13 @@ fn warnings() {
             "[replicas]\nlag_bytes_max = 0\nlag_time_max = 0",
             &["10:1: no lag bound: reads may see data of any age; set lag_bytes_max or lag_time_max"],
         ),
+        (
+            "[auth]\nauth_type = \"oauth\"",
+            &[
+                "9:13: with auth_type = \"oauth\" clients bring nothing that opens a server, and nothing else is known that does; list passwords in auth_file, or add user and password under [databases.NAME], unless the servers let pgsteer in by trust",
+            ],
+        ),
+        ("[auth]\nauth_type = \"oauth\"\n[databases.d]\nuser = \"u\"\npassword = \"p\"", &[]),
         ("[pool]\nquery_wait_timeout = 0", &["11:22: requests wait for a server without limit"]),
         (
             "[[listen]]\naddress = \"0.0.0.0:1\"\nroute = \"read\"",

@@ -19,6 +19,8 @@ use crate::{
 
 fn member(standing: Standing, reads: bool) -> Member {
     Member {
+        mark: None,
+        api_url: None,
         address: Address::tcp("db", 5432),
         record: None,
         probe: None,

@@ -16,7 +16,7 @@ use crate::{
         scripted::{Once, run, scripted},
     },
     server::{
-        Approach, LoginStep, ServerLogin, ServerLoginMachine, cancel, connect, login::Channel, simple_query,
+        Approach, LoginStep, ServerLogin, ServerLoginMachine, cancel, channel::Channel, connect, simple_query,
     },
     tls::ToServers,
     wire::{
@@ -195,7 +195,7 @@ fn servers_that_do_not() {
         (
             none(),
             vec![&b"R\0\0\0\x08\0\0\0\x07"[..]],
-            "Credential(\"the server asks for authentication by GSSAPI, which",
+            "Credential(\"the server's pg_hba.conf wants GSSAPI of this user, which",
         ),
         (password("x"), vec![&scram, &ok], "Protocol(\"unexpected authentication message Ok"),
         (none(), vec![&skipped[..]], "Protocol(\"the server skipped authentication"),
@@ -214,7 +214,6 @@ fn servers_that_do_not() {
 
 /// A server that asks for SCRAM; `tamper` may change its last word.
 fn scram(credential: &Credential, tamper: impl FnOnce(&mut Vec<u8>)) -> Result<String, String> {
-    use super::{LoginStep, ServerLoginMachine};
     let stretch = Stretch { salt: b"salt".as_slice().into(), iterations: DEFAULT_ITERATIONS };
     let verifier = std::sync::Arc::new(ScramKeys::derive(b"pw", stretch).verifier());
     let server = ScramServer::new(verifier, [5; NONCE_BYTES], None);
@@ -320,41 +319,4 @@ fn a_cancel_request_waits_for_the_end() {
     );
     assert_eq!(*written.lock(), b"PROXY UNKNOWN\r\n\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07abcd");
     assert!(run(cancel(&dial, &Address::tcp("x", 1), &Approach::default(), &key)).is_err(), "nobody there");
-}
-
-/// Which mechanism is chosen, and how the first message begins.
-#[test]
-fn logins_are_bound_where_both_sides_can() {
-    let offers = |names: &[u8]| [&b"\0\0\0\x0a"[..], names].concat();
-    let both = offers(b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0");
-    let plain = offers(b"SCRAM-SHA-256\0\0");
-    let plus = offers(b"SCRAM-SHA-256-PLUS\0\0");
-    let bound = || Channel::Tls(Some(crate::auth::EndPoint::from_bytes(b"hash")));
-    for (channel, offer, expected) in [
-        (bound(), &both, "SCRAM-SHA-256-PLUS p=tls-server-end-point,,n=,r="),
-        (bound(), &plus, "SCRAM-SHA-256-PLUS p=tls-server-end-point,,n=,r="),
-        (bound(), &plain, "SCRAM-SHA-256 y,,n=,r="),
-        (Channel::Tls(None), &both, "SCRAM-SHA-256 n,,n=,r="),
-        (Channel::Tls(None), &plain, "SCRAM-SHA-256 n,,n=,r="),
-        (Channel::Plain, &plain, "SCRAM-SHA-256 n,,n=,r="),
-        (Channel::Plain, &both, "the server offered SCRAM-SHA-256-PLUS over a connection without TLS"),
-        (
-            Channel::Tls(None),
-            &plus,
-            "the server asks for authentication by SASL by SCRAM-SHA-256-PLUS, which",
-        ),
-    ] {
-        let (machine, _) = ServerLoginMachine::start(&login(password("x")), channel, [4; NONCE_BYTES]);
-        let said = match machine.exchange(b'R', offer) {
-            LoginStep::Continue { send, .. } => {
-                let response = SaslInitialResponse::decode(&send[5..]).unwrap();
-                let [mechanism, data] =
-                    [response.mechanism, response.data.unwrap()].map(String::from_utf8_lossy);
-                format!("{mechanism} {data}")
-            }
-            LoginStep::Failed(error) => error.to_string(),
-            step => panic!("{step:?}"),
-        };
-        assert!(said.starts_with(expected), "{said}");
-    }
 }

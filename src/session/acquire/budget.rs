@@ -14,9 +14,9 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) const fn of(settings: &PoolSettings) -> Self {
+    pub(super) fn of(settings: &PoolSettings, waited: Duration) -> Self {
         Self {
-            line: settings.query_wait_timeout,
+            line: settings.query_wait_timeout.map(|limit| limit.saturating_sub(waited)),
             leader: settings.leader_wait_timeout,
             replica: settings.replica_wait_timeout,
             waited: [Duration::ZERO; 2],

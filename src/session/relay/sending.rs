@@ -2,12 +2,96 @@
 
 use std::{
     io,
+    sync::atomic::Ordering,
     task::{Context, Poll},
 };
 
-use super::{Activity, Cut, Exchange, Moment, PoolMode, Session};
+use super::{Activity, ClientEnd, Cut, Exchange, Moment, PoolMode, Session};
+use crate::session::{
+    exchange::ReadOnly,
+    frontend::{Stop, Terms, Vigilance},
+};
 
 impl Session {
+    /// Passes bytes of the client's on to the server as far as they are understood; how far.
+    pub(in crate::session) fn send_on(
+        &mut self,
+        x: &mut Exchange,
+        bytes: &[u8],
+        output: &mut Vec<u8>,
+        now: Moment,
+        cx: &mut Context<'_>,
+    ) -> Result<usize, Cut> {
+        self.resume = false;
+        let Some(lease) = x.lease.as_mut() else {
+            return Err(Cut::ServerGone("it was given back".to_owned()));
+        };
+        if lease.term() != 0 && !self.context.router.may_send(lease.term(), now) {
+            self.hold_back(x, now);
+            return Ok(0);
+        }
+        x.fenced_since = None;
+        let Some(server) = lease.server() else {
+            return Err(Cut::ServerGone("it was given back".to_owned()));
+        };
+        let conn = &mut server.conn;
+        let opaque = self.opaque.as_deref();
+        let sequences = self.tenant.account.reads_sequences.load(Ordering::Relaxed);
+        let all = x.pin.is_some() || opaque.is_some() || sequences;
+        let terms = Terms {
+            catalog: &self.context.catalog,
+            scope: &self.scope,
+            lexicon: self.lexicon,
+            readings: &self.context.worker.readings,
+            max_prepared_statements: self.max_prepared_statements,
+            unnamed: self.unnamed,
+            schema: &self.schema,
+            now,
+            read_only: x.read_only == ReadOnly::Enforced,
+            state: &self.state,
+            opaque,
+            sequences: x.sequences,
+            sequences_are_read: &self.tenant.account.reads_sequences,
+            vigilance: if all { Vigilance::All } else { Vigilance::Suspects },
+        };
+        let forwarded = self
+            .frontend
+            .forward(bytes, output, conn, &mut x.pipeline, &mut x.tenancy, &terms)
+            .map_err(Cut::ClientFault)?;
+        let taken = forwarded.taken;
+        match forwarded.stop {
+            Stop::Incomplete => {}
+            // What is left waits for answers, not for more bytes.
+            Stop::Unanswered => self.resume = taken < bytes.len(),
+            Stop::Terminated => x.client = ClientEnd::Terminated,
+        }
+        if !x.tenancy.has_only_looked() {
+            server.cancel.used_by(self.entry.key.pid);
+        }
+        if !forwarded.bytes.is_empty() {
+            x.pipeline.sent_bytes(forwarded.bytes);
+            self.write_server(x, forwarded.bytes, now, cx)?;
+        }
+        if x.pipeline.only_own_answers() {
+            output.clear();
+            x.backend.own_answers(&mut x.pipeline, output);
+            self.outbox_send(output, cx).map_err(|_| Cut::ClientGone)?;
+        }
+        Ok(taken)
+    }
+
+    /// There is no right to write now: what the client has sent waits, and is not understood before, so that it can be
+    /// cancelled, or run elsewhere.
+    #[cold]
+    pub(super) fn hold_back(&mut self, x: &mut Exchange, now: Moment) {
+        self.resume = true;
+        if x.fenced_since.is_none() {
+            x.fenced_since = Some(now);
+            x.alarm = None;
+            self.entry.enter(x.activity(Activity::Waiting), now);
+        }
+    }
+
     /// Sends bytes to the server, or keeps them until there is the right to. Nothing may be waiting before.
     pub(super) fn write_server(
         &self,
@@ -36,7 +120,7 @@ impl Session {
 
     /// Whether there is the right to write in a term, at this very moment: the process may have stood still since the
     /// poll began, and what is sent now have come after that.
-    fn may_send(&self, term: u64) -> bool {
+    pub(super) fn may_send(&self, term: u64) -> bool {
         term == 0 || self.context.router.may_send(term, self.context.clock.now())
     }
 

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     client::registry::Activity,
+    server::conn::Recovery,
     wire::{frame::Header, message::encode_ready_for_query},
 };
 
@@ -78,8 +79,8 @@ impl Session {
     }
 
     /// A lease ends early.
-    pub(super) fn cut(&self, exchange: Box<Exchange>, cut: Cut, now: Moment) -> Flow {
-        let open = exchange.pipeline.may_have_committed();
+    pub(super) fn cut(&self, mut exchange: Box<Exchange>, cut: Cut, now: Moment) -> Flow {
+        let left = Left::of(&mut exchange);
         let cause = cut.cause();
         let unfinished = !exchange.pipeline.may_release();
         let garbled = exchange.backend.is_inside_message() || !self.outbox.is_empty();
@@ -109,11 +110,11 @@ impl Session {
             }
             Cut::ClientFault(error) | Cut::Ordered(_, error) => error,
             Cut::ServerGone(why) => {
-                lost(open, SqlState::CONNECTION_FAILURE, &format!("the connection to {member} broke: {why}"))
+                lost(left, SqlState::CONNECTION_FAILURE, &format!("the connection to {member} broke: {why}"))
             }
-            Cut::Revoked(revoked) => lost(open, SqlState::ADMIN_SHUTDOWN, &revoked.reason),
+            Cut::Revoked(revoked) => lost(left, SqlState::ADMIN_SHUTDOWN, &revoked.reason),
             Cut::NoRight => lost(
-                open,
+                left,
                 SqlState::ADMIN_SHUTDOWN,
                 &format!("the right to write to {member} expired and was not renewed in time"),
             ),
@@ -161,9 +162,9 @@ impl Session {
                 self.entry.followed(order);
                 return self.cancelled(now);
             }
-            // Its request waits until it is known what the one before has left.
-            Order::StopWaiting if matches!(self.phase, Phase::Settling(_) | Phase::Parting(_)) => {
-                return self.step(now, cx);
+            Order::StopWaiting if self.holds_back() => {
+                self.entry.followed(order);
+                return self.cancel_held_back(now, cx);
             }
             Order::StopWaiting if matches!(self.phase, Phase::Idle) && !self.inbox.is_empty() => {
                 self.entry.followed(order);
@@ -204,9 +205,11 @@ impl Session {
             }
         };
         match std::mem::take(&mut self.phase) {
-            Phase::Relaying(exchange) => {
-                let open = exchange.pipeline.may_have_committed();
-                let error = if open { lost(true, error.code, &error.message) } else { error };
+            Phase::Relaying(mut exchange) => {
+                let error = match Left::of(&mut exchange) {
+                    Left::Nothing => error,
+                    left => lost(left, error.code, &error.message),
+                };
                 self.cut(exchange, Cut::Ordered(order, error), now)
             }
             _ => self.end(word(order), error),
@@ -214,8 +217,7 @@ impl Session {
     }
 
     fn cancelled(&mut self, now: Moment) -> Flow {
-        let error = PgError::error(SqlState::QUERY_CANCELED, "canceling statement due to user request");
-        self.reject(&error, now)
+        self.reject(&cancelled(), now)
     }
 
     /// A cancel request came while the client waited, and then it got its server.
@@ -234,7 +236,7 @@ impl Session {
 
     /// Whether a server is held with nothing open on it: session pooling.
     fn is_resting(&self) -> bool {
-        matches!(&self.phase, Phase::Relaying(exchange) if exchange.pipeline.may_release() && self.inbox.is_empty())
+        matches!(&self.phase, Phase::Relaying(exchange) if exchange.is_at_rest() && self.inbox.is_empty())
     }
 }
 
@@ -266,18 +268,59 @@ const fn word(order: Order) -> &'static str {
     }
 }
 
+/// What a client hears instead of an answer when its request was cancelled.
+pub(super) fn cancelled() -> PgError {
+    PgError::error(SqlState::QUERY_CANCELED, "canceling statement due to user request")
+}
+
+/// What a cut-off may leave behind on the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// Nothing: what was not committed is rolled back.
+    Nothing,
+    /// What a server in recovery can do, or one that was promoted a moment ago.
+    OnReplica,
+    /// Work that was committed, or not.
+    Work,
+}
+
+impl Left {
+    fn of(exchange: &mut Exchange) -> Self {
+        let pipeline = &exchange.pipeline;
+        if !pipeline.may_have_committed() {
+            return Self::Nothing;
+        }
+        let Some(lease) = &mut exchange.lease else { return Self::Work };
+        let replica = lease.term() == 0;
+        let standby = lease.server().is_some_and(|server| server.conn.recovery == Recovery::Standby);
+        match (replica, standby) {
+            (true, true) if !pipeline.may_have_committed_on_standby() => Self::Nothing,
+            (true, _) => Self::OnReplica,
+            (false, _) => Self::Work,
+        }
+    }
+}
+
 /// The error for work that was cut off: 08007 where it may have been committed, `otherwise` where it cannot have.
-fn lost(open: bool, otherwise: SqlState, why: &str) -> PgError {
-    if open {
-        PgError::fatal(
+fn lost(left: Left, otherwise: SqlState, why: &str) -> PgError {
+    let (code, message, hint) = match left {
+        Left::Work => (
             SqlState::TRANSACTION_RESOLUTION_UNKNOWN,
             "the connection was lost while a statement was running; it may have been committed, or not",
-        )
-        .detail(why.to_owned())
-        .hint("Reconnect and find out before repeating it.")
-    } else {
-        PgError::fatal(otherwise, "the connection was lost; the transaction was not committed")
-            .detail(why.to_owned())
-            .hint("Reconnect and repeat the transaction.")
-    }
+            "Reconnect and find out before repeating it.",
+        ),
+        // A replica commits nothing; but one that is promoted says so only after the first statement that it runs as a
+        // leader, and a promotion may be what has cost the connection.
+        Left::OnReplica => (
+            SqlState::TRANSACTION_RESOLUTION_UNKNOWN,
+            "the connection to a replica was lost while a statement was running",
+            "What only reads can be repeated. A statement that writes may have been committed only if the replica was promoted at that moment.",
+        ),
+        Left::Nothing => (
+            otherwise,
+            "the connection was lost; the transaction was not committed",
+            "Reconnect and repeat the transaction.",
+        ),
+    };
+    PgError::fatal(code, message).detail(why.to_owned()).hint(hint)
 }

@@ -21,7 +21,7 @@ use crate::{
 
 /// A client's channels are being taken over.
 pub(super) struct Parting {
-    exchange: Box<Exchange>,
+    pub(super) exchange: Box<Exchange>,
     /// The lease's number.
     number: u64,
     channels: BTreeSet<Channel>,

@@ -8,7 +8,7 @@ use crate::{
     pool::{account::PoolMode, lease::Lease},
     server::{Told, conn::Hygiene},
     session::{
-        exchange::ClientEnd,
+        exchange::{ClientEnd, Rest},
         inquiry::{Circumstances, Findings, Inquiry, LASTING, UNREADABLE},
         inspection::{Inspected, inspect},
         relay::Cut,
@@ -21,7 +21,7 @@ use crate::{
 
 /// A server is being asked something of ours.
 pub(super) struct Settling {
-    exchange: Box<Exchange>,
+    pub(super) exchange: Box<Exchange>,
     /// The lease's number.
     number: u64,
     purpose: Purpose,
@@ -314,9 +314,13 @@ impl Session {
         }
     }
 
-    pub(super) fn release(&mut self, exchange: Box<Exchange>, now: Moment) -> Flow {
+    pub(super) fn release(&mut self, mut exchange: Box<Exchange>, now: Moment) -> Flow {
+        let refused = exchange.refused.take();
         self.give_back(exchange, Finish::Settled, now);
         self.resume = !self.inbox.is_empty();
+        if let Some(Rest::Dropped(sequence)) = refused.map(|refused| refused.rest) {
+            self.phase = Phase::Rejecting(sequence);
+        }
         Flow::Again
     }
 

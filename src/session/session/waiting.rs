@@ -15,7 +15,7 @@ impl Session {
             Start::Line(guard, way) => {
                 Phase::Line(Box::new(Line { guard, way, since: now, notice: Notice::Due }))
             }
-            start => self.wait_for(start, now, Notice::Due),
+            start => self.wait_for(start, now, now, Notice::Due),
         };
     }
 
@@ -31,9 +31,10 @@ impl Session {
         }
     }
 
-    fn wait_for(&self, start: Start, since: Moment, notice: Notice) -> Phase {
+    /// Waits for whatever comes first, after the client has stood in line since it began to wait.
+    fn wait_for(&self, start: Start, since: Moment, now: Moment, notice: Notice) -> Phase {
         Phase::Waiting(Box::new(Waiting {
-            granted: Box::pin(self.needs().request().acquire(start)),
+            granted: Box::pin(self.needs().request().acquire(start, now.since(since))),
             since,
             notice,
         }))
@@ -65,7 +66,7 @@ impl Session {
                 return notice_or_gone;
             }
         };
-        self.phase = self.wait_for(start, line.since, line.notice);
+        self.phase = self.wait_for(start, line.since, now, line.notice);
         Flow::Again
     }
 

@@ -2,147 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod orders;
+mod proxy;
+mod slow;
 
-use std::{
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
-
-use common::{
-    exposition::Exposition,
-    postgres::{Postgres, free_port},
-};
+use common::postgres::Postgres;
 use pgsteer::metrics::table::TABLE;
 use pgsteer_testkit::eventually;
 use serde_json::Value;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
 use tokio_postgres::{Client, NoTls};
 
-const PASSWORD: &str = "correct horse";
-/// A database whose name is a label that needs escaping in every way.
-const STRANGE: &str = "a\"b\\c\\\\d\ne,{f}=";
-/// Appears in a statement, and so must appear nowhere else.
-const MARKER: &str = "marker_7f3a91";
-const SOON: Duration = Duration::from_secs(20);
-
-/// A running pgsteer, gone when dropped.
-struct Proxy {
-    folder: tempfile::TempDir,
-    running: Child,
-    port: u16,
-    http: u16,
-}
-
-impl Proxy {
-    fn start(server: &Postgres) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (port, http) = (free_port(), free_port());
-        let proxy_config = config(server, port, &format!("\"127.0.0.1:{http}\""));
-        std::fs::write(folder.path().join("pgsteer.toml"), proxy_config).unwrap();
-        std::fs::write(folder.path().join("users.txt"), format!("\"trader\" \"{PASSWORD}\"\n")).unwrap();
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let running = pgsteer(&folder).stderr(log).spawn().unwrap();
-        Self { folder, running, port, http }
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.running);
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-
-    async fn request(&self, head: &str) -> (u16, String, String) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.http)).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_ascii_lowercase(), body.to_owned())
-    }
-
-    async fn get(&self, target: &str) -> (u16, String) {
-        let (status, _, body) = self.request(&format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
-        (status, body)
-    }
-
-    async fn json(&self, target: &str) -> (u16, Value) {
-        let (status, body) = self.get(target).await;
-        (status, serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}")))
-    }
-
-    async fn metrics(&self) -> Exposition {
-        let (status, body) = self.get("/metrics").await;
-        assert_eq!(status, 200);
-        Exposition::read(&body)
-    }
-
-    async fn readiness_becomes(&self, expected: u16) {
-        let becoming = eventually("/ready", SOON, async || {
-            TcpStream::connect(("127.0.0.1", self.http)).await.ok()?;
-            (self.get("/ready").await.0 == expected).then_some(())
-        });
-        becoming.await.unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
-    }
-
-    async fn connect(&self, database: &str, password: &str) -> Result<Client, tokio_postgres::Error> {
-        let mut config = tokio_postgres::Config::new();
-        config.host("127.0.0.1").port(self.port).user("trader").password(password).dbname(database);
-        let (client, connection) = config.connect(NoTls).await?;
-        tokio::spawn(connection);
-        Ok(client)
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.running.kill().unwrap();
-        self.running.wait().unwrap();
-    }
-}
-
-fn pgsteer(folder: &tempfile::TempDir) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pgsteer"));
-    command.args(["run", "--config"]).arg(folder.path().join("pgsteer.toml")).stdout(Stdio::null());
-    command
-}
-
-/// The leader serves reads too, so that one server is enough to be ready.
-fn config(server: &Postgres, port: u16, http: &str) -> String {
-    format!(
-        r#"
-        [clusters.trading]
-        store = "none"
-        hosts = ["127.0.0.1:{server}"]
-        probe_user = "postgres"
-        probe_password = "{PASSWORD}"
-        probe_interval = "50ms"
-        [replicas]
-        fallback = "leader"
-        [[listen]]
-        address = "127.0.0.1:{port}"
-        route = "write"
-        [[listen]]
-        address = "127.0.0.1:0"
-        route = "read"
-        [pool]
-        server_connect_timeout = "1s"
-        [auth]
-        auth_file = "users.txt"
-        [http]
-        address = {http}
-        [runtime]
-        workers = 2
-        "#,
-        server = server.port()
-    )
-}
+use self::proxy::{MARKER, PASSWORD, Proxy, SOON, STRANGE, config, pgsteer};
 
 async fn prepare(server: &Postgres) {
     let mut config = tokio_postgres::Config::new();
@@ -160,8 +32,10 @@ async fn http_shows_what_happens() {
     let proxy = Proxy::start(&server);
     proxy.readiness_becomes(200).await;
     requests_are_answered_strictly(&proxy).await;
+    slow::silent_clients_keep_no_probe_waiting(&proxy).await;
     clients_are_counted(&proxy).await;
     the_topology_is_shown(&proxy, &server).await;
+    orders::orders_are_obeyed(&proxy).await;
     reloads_are_counted(&proxy).await;
     an_outage_is_shown(&proxy, &server).await;
     nothing_secret_is_told(&proxy).await;

@@ -1,0 +1,395 @@
+//! A change of leader by an operator's order, without an error for anybody who ends in time.
+//!
+//! The candidate is looked at; the leader checkpoints while everybody still works, so that Patroni need not wait for that
+//! later; new transactions wait, those that run end; then Patroni is asked, and as soon as its new leader takes writes the
+//! waiting go on there. Whatever goes wrong, they go on with the old one.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use super::view::{ClusterView, View};
+use crate::{
+    clock::{Clock, Moment},
+    cluster::{
+        fact::Command,
+        ids::{MemberName, Term},
+        rest::{NoSwitchover, PatroniRest},
+        topology::{Member, Obstacle, Reads, Standing, Topology, WriteState},
+        watcher::WatcherHandle,
+    },
+    net::Address,
+    pool::pools::Pools,
+    server::{QueryError, ServerLogin, connect, simple_query},
+    wire::error::SqlState,
+};
+
+/// A checkpoint ahead may take as long, under load. Nobody waits for it but the operator.
+const CHECKPOINT_MAX: Duration = Duration::from_secs(600);
+
+/// Patroni answers once it is done or has given up; beyond this, nobody knows.
+const PATRONI_MAX: Duration = Duration::from_secs(120);
+
+/// How often it is looked whether what is waited for has come.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// The change of leader of a cluster that was asked for last. Clones are the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Switchover(Arc<Mutex<Progress>>);
+
+#[derive(Debug, Default)]
+struct Progress {
+    stage: Stage,
+    /// What has been done, in sentences.
+    steps: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    NeverAsked,
+    Running,
+    Done,
+    Failed,
+}
+
+impl Stage {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::NeverAsked => "never_asked",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Switchover {
+    /// How it is.
+    pub(super) fn report(&self) -> Value {
+        let progress = self.0.lock();
+        json!({ "state": progress.stage.word(), "steps": progress.steps })
+    }
+
+    fn say(&self, step: String) {
+        tracing::info!("switchover: {step}");
+        self.0.lock().steps.push(step);
+    }
+
+    /// Begins one, unless one is under way.
+    pub(super) fn begin(
+        &self,
+        view: &View,
+        name: &str,
+        cluster: &ClusterView,
+        candidate: Option<MemberName>,
+        wait: Duration,
+    ) -> Result<(), String> {
+        let rest = cluster.rest.clone().ok_or("there is no Patroni to ask: the cluster has no store")?;
+        {
+            let mut progress = self.0.lock();
+            if progress.stage == Stage::Running {
+                return Err("a switchover is under way".to_owned());
+            }
+            *progress = Progress { stage: Stage::Running, steps: Vec::new() };
+        }
+        let change = Change {
+            name: name.to_owned(),
+            watcher: cluster.watcher.clone(),
+            pools: view.pools.clone(),
+            clock: view.clock,
+            rest,
+            login: cluster.probe_login.load_full(),
+            hold_max: cluster.hold_max,
+            wait,
+            progress: self.clone(),
+        };
+        tokio::spawn(async move {
+            let progress = change.progress.clone();
+            let (stage, last) = match change.run(candidate).await {
+                Ok(done) => (Stage::Done, done),
+                Err(why) => (Stage::Failed, why),
+            };
+            progress.say(last);
+            progress.0.lock().stage = stage;
+        });
+        Ok(())
+    }
+}
+
+/// One change of leader.
+struct Change {
+    name: String,
+    watcher: WatcherHandle,
+    pools: Pools,
+    clock: Clock,
+    rest: Arc<PatroniRest>,
+    login: Arc<ServerLogin>,
+    hold_max: Duration,
+    /// How long running transactions may take.
+    wait: Duration,
+    progress: Switchover,
+}
+
+/// Who hands over to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Plan {
+    term: Term,
+    address: Address,
+    api_url: String,
+    candidate: MemberName,
+    lag_bytes: u64,
+}
+
+impl Change {
+    async fn run(self, candidate: Option<MemberName>) -> Result<String, String> {
+        let plan = plan(&self.watcher.topology(), candidate.as_ref())?;
+        let Plan { term, candidate, lag_bytes, .. } = &plan;
+        self.progress.say(format!(
+            "{} is to hand over to {candidate}, which is {lag_bytes} bytes behind",
+            term.member
+        ));
+        self.checkpoint(&plan.address).await?;
+        // The world has gone on meanwhile.
+        let plan = self.still(&plan)?;
+        let release = Release { watcher: self.watcher.clone(), leader: plan.term.member.clone() };
+        let until = self.clock.now() + self.wait + self.hold_max;
+        if !release.hold(until) {
+            return Err("pgsteer is busy: nothing was done, try again".to_owned());
+        }
+        self.progress.say("new transactions wait".to_owned());
+        self.let_end(&plan.term).await;
+        let began = self.clock.now();
+        let asked = self.rest.switchover(&plan.api_url, &plan.term.member, &plan.candidate);
+        let taken = self.new_leader(plan.term.epoch);
+        let (mut asked, mut taken) = (std::pin::pin!(asked), std::pin::pin!(taken));
+        let answer = tokio::select! {
+            answer = timeout(PATRONI_MAX, &mut asked) => {
+                answer.unwrap_or_else(|_| Err(NoSwitchover::Unknown("Patroni does not answer".to_owned())))
+            }
+            leader = &mut taken => return Ok(self.done(&leader, began)),
+        };
+        match answer {
+            Ok(words) => {
+                self.progress.say(format!("Patroni: {words}"));
+                match timeout(self.hold_max, taken).await {
+                    Ok(leader) => Ok(self.done(&leader, began)),
+                    Err(_) => Err("the new leader does not take writes yet".to_owned()),
+                }
+            }
+            Err(NoSwitchover::Refused(why)) => {
+                drop(release);
+                Err(format!("Patroni refused, {} goes on: {why}", plan.term.member))
+            }
+            Err(NoSwitchover::Unknown(why)) => Err(format!("it is not known what came of it: {why}")),
+        }
+    }
+
+    fn done(&self, leader: &Term, began: Moment) -> String {
+        let took = self.clock.now().since(began).as_millis();
+        format!("{} takes writes, {took} ms after Patroni was asked", leader.member)
+    }
+
+    /// The same plan, if it can still be carried out.
+    fn still(&self, plan: &Plan) -> Result<Plan, String> {
+        let now = self::plan(&self.watcher.topology(), Some(&plan.candidate))?;
+        if now.term.epoch == plan.term.epoch {
+            Ok(now)
+        } else {
+            Err("the leader has changed meanwhile".to_owned())
+        }
+    }
+
+    /// Has the leader checkpoint, if the probe's user may.
+    async fn checkpoint(&self, leader: &Address) -> Result<(), String> {
+        let began = self.clock.now();
+        let dial = self.pools.dial();
+        let work = async {
+            let mut server = connect(&*dial, leader, &self.login).await.map_err(|error| error.to_string())?;
+            match simple_query(&mut server.stream, "CHECKPOINT").await {
+                Ok(_) => Ok(None),
+                Err(QueryError::Server(error)) if error.code == SqlState::INSUFFICIENT_PRIVILEGE => {
+                    Ok(Some("it lacks the role pg_checkpoint, which PostgreSQL has from 15 on".to_owned()))
+                }
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let why = match timeout(CHECKPOINT_MAX, work).await {
+            Ok(Ok(skipped)) => skipped,
+            Ok(Err(why)) => return Err(format!("the leader cannot be asked for a checkpoint: {why}")),
+            Err(_) => return Err(format!("the checkpoint takes longer than {CHECKPOINT_MAX:?}")),
+        };
+        let took = self.clock.now().since(began).as_millis();
+        self.progress.say(match why {
+            None => format!("the leader has checkpointed, within {took} ms"),
+            Some(why) => format!("no checkpoint ahead: {} may not, {why}", self.login.user),
+        });
+        Ok(())
+    }
+
+    /// Lets the transactions that run on the leader end, for a while.
+    async fn let_end(&self, term: &Term) {
+        let began = self.clock.now();
+        let running = || {
+            let of_leader = self
+                .pools
+                .all()
+                .into_iter()
+                .filter(|(key, _)| *key.cluster == *self.name && key.member == term.member);
+            of_leader.map(|(_, pool)| pool.gauges().leased).sum::<usize>()
+        };
+        let ended = timeout(self.wait, async {
+            // What is granted at this moment counts, too: the order is taken in by another task.
+            sleep(LOOK_AGAIN).await;
+            while running() > 0 {
+                sleep(LOOK_AGAIN).await;
+            }
+        });
+        let took = || self.clock.now().since(began).as_millis();
+        self.progress.say(match ended.await {
+            Ok(()) => format!("nothing runs on the leader any more, after {} ms", took()),
+            Err(_) => format!("{} clients still have servers of the leader, after {} ms", running(), took()),
+        });
+    }
+
+    /// The next leader, once it takes writes.
+    async fn new_leader(&self, old: u64) -> Term {
+        loop {
+            if let WriteState::Open(term) = &self.watcher.topology().write
+                && term.epoch != old
+            {
+                return term.clone();
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+}
+
+/// New transactions wait until this is dropped, or for as long as was said.
+struct Release {
+    watcher: WatcherHandle,
+    leader: MemberName,
+}
+
+impl Release {
+    fn hold(&self, until: Moment) -> bool {
+        self.watcher.order(Command::Hold(Some((self.leader.clone(), until))))
+    }
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        // If this is not taken in, they wait no longer than was said.
+        let _taken_in = self.watcher.order(Command::Hold(None));
+    }
+}
+
+/// Who hands over to whom, or why nobody can.
+fn plan(known: &Topology, wanted: Option<&MemberName>) -> Result<Plan, String> {
+    let WriteState::Open(term) = &known.write else {
+        return Err("there is no leader that takes writes, so there is nothing to hand over".to_owned());
+    };
+    if known.pin.is_some() {
+        return Err("a leader is pinned: unpin it first".to_owned());
+    }
+    let leader = known.members.get(&term.member).ok_or("the leader is not known")?;
+    let api_url =
+        leader.api_url.clone().ok_or("the store does not say where the leader's Patroni listens")?;
+    let candidate = match wanted {
+        Some(wanted) if *wanted == term.member => return Err(format!("{wanted} leads already")),
+        Some(wanted) => wanted.clone(),
+        None => best(known, term).ok_or("no member can take over")?,
+    };
+    let member = known.members.get(&candidate).ok_or_else(|| format!("there is no member {candidate}"))?;
+    let lag_bytes = fitness(member).map_err(|why| format!("{candidate} cannot take over: {why}"))?;
+    Ok(Plan { term: term.clone(), address: leader.address.clone(), api_url, candidate, lag_bytes })
+}
+
+/// The synchronous standby that is least behind, or else the standby that is.
+fn best(known: &Topology, term: &Term) -> Option<MemberName> {
+    let fit = known.members.iter().filter(|(name, _)| **name != term.member);
+    let fit = fit.filter_map(|(name, member)| Some((name, fitness(member).ok()?)));
+    let fit = fit.map(|(name, lag)| (!known.sync_standbys.contains(name), lag, name));
+    fit.min().map(|(_, _, name)| name.clone())
+}
+
+/// How many bytes a member is behind that can take over, or why it cannot. That it serves no reads by an order or a tag is
+/// no obstacle.
+fn fitness(member: &Member) -> Result<u64, String> {
+    if member.standing != Standing::Following {
+        return Err(format!("it is {}", member.standing));
+    }
+    match &member.reads {
+        Reads::Excluded(why) if !matches!(why.obstacle, Obstacle::Noloadbalance | Obstacle::Marked) => {
+            Err(why.sentence.clone())
+        }
+        _ => member.lag.map(|lag| lag.bytes).ok_or_else(|| "its lag is not known".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{
+        store::ClusterSettings,
+        topology::{Lag, StoreStatus},
+    };
+
+    fn member(standing: Standing, reads: Reads, lag: Option<u64>) -> Member {
+        Member {
+            address: Address::tcp("n", 5432),
+            record: None,
+            probe: None,
+            suspected: None,
+            standing,
+            reads,
+            lag: lag.map(|bytes| Lag { bytes, time: Duration::ZERO }),
+            parameters: None,
+            mark: None,
+            api_url: Some("http://n:8008/patroni".to_owned()),
+        }
+    }
+
+    fn known() -> Topology {
+        let out = |obstacle: Obstacle| Reads::Excluded(obstacle.because("so it is"));
+        let mut known = Topology::unknown(StoreStatus::Absent, Moment::ZERO);
+        known.settings = ClusterSettings::default();
+        known.write = WriteState::Open(Term { member: "n1".into(), timeline: 1, epoch: 3 });
+        known.members = [
+            ("n1", member(Standing::Leading, out(Obstacle::Leader), None)),
+            ("n2", member(Standing::Following, Reads::Qualifies, Some(10))),
+            ("n3", member(Standing::Following, Reads::Qualifies, Some(20))),
+            ("n4", member(Standing::Following, out(Obstacle::Lagging), Some(0))),
+            ("n5", member(Standing::Following, out(Obstacle::Noloadbalance), Some(30))),
+            ("n6", member(Standing::Unusable("gone".to_owned()), out(Obstacle::NoAnswer), Some(0))),
+        ]
+        .map(|(name, member)| (name.into(), member))
+        .into();
+        known
+    }
+
+    #[test]
+    fn who_hands_over_to_whom() {
+        let to = |known: &Topology, wanted: Option<&str>| {
+            let wanted = wanted.map(MemberName::from);
+            plan(known, wanted.as_ref()).map(|plan| plan.candidate.to_string())
+        };
+        let known = known();
+        assert_eq!(to(&known, None).as_deref(), Ok("n2"));
+        assert_eq!(to(&known, Some("n5")).as_deref(), Ok("n5"));
+        for (wanted, why) in
+            [("n1", "leads already"), ("n4", "so it is"), ("n6", "unusable"), ("n7", "no member n7")]
+        {
+            let refused = to(&known, Some(wanted)).unwrap_err();
+            assert!(refused.contains(why), "{wanted}: {refused}");
+        }
+        let synchronous = Topology { sync_standbys: vec!["n3".into()], ..known.clone() };
+        assert_eq!(to(&synchronous, None).as_deref(), Ok("n3"));
+        let term = Term { member: "n1".into(), timeline: 1, epoch: 3 };
+        let why = crate::cluster::topology::Hold::KeyAbsent;
+        let held = Topology { write: WriteState::Held { term, since: Moment::ZERO, why }, ..known };
+        assert!(to(&held, None).is_err());
+    }
+}

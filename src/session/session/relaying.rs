@@ -1,0 +1,89 @@
+//! A client that has a server.
+
+use super::{
+    super::{
+        exchange::ClientEnd,
+        relay::{Cut, Relayed},
+    },
+    Ended, Exchange, Finish, Flow, Moment, Phase, Session, TaskContext,
+    ending::cancelled,
+};
+
+impl Session {
+    pub(super) fn relaying(
+        &mut self,
+        mut exchange: Box<Exchange>,
+        now: Moment,
+        cx: &mut TaskContext<'_>,
+    ) -> Flow {
+        self.hear_at_rest(&exchange);
+        match self.relay(&mut exchange, now, cx) {
+            Relayed::Settled => self.settled(exchange, now),
+            Relayed::Unequal => self.equalize(exchange, now),
+            Relayed::Forsaken(why) => {
+                if let Some(lease) = &exchange.lease {
+                    lease.pool().suspect(&format!("a connection that was free broke: {why}"));
+                }
+                self.give_back(exchange, Finish::Broken, now);
+                self.resume = !self.inbox.is_empty();
+                Flow::Again
+            }
+            Relayed::Blocked if exchange.fenced_since.is_some() => self.held_back(exchange, now, cx),
+            Relayed::Blocked => {
+                self.phase = Phase::Relaying(exchange);
+                Flow::Wait
+            }
+            Relayed::Yield => {
+                cx.waker().wake_by_ref();
+                self.phase = Phase::Relaying(exchange);
+                Flow::Wait
+            }
+            Relayed::Cut(cut) => self.cut(exchange, cut, now),
+        }
+    }
+
+    /// What the client has sent waits for the right to write. That it leaves meanwhile is noticed.
+    #[cold]
+    fn held_back(&mut self, exchange: Box<Exchange>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+        if exchange.client == ClientEnd::Open
+            && let Flow::End(Ended::ByClient) = self.listen_while_waiting(cx)
+        {
+            return self.cut(exchange, Cut::ClientGone, now);
+        }
+        self.resume |= !self.inbox.is_empty();
+        self.phase = Phase::Relaying(exchange);
+        Flow::Wait
+    }
+
+    /// Whether the client has sent something of which nothing was understood: it waits for the right to write, or until it
+    /// is known what the request before has left.
+    pub(super) fn holds_back(&self) -> bool {
+        let waits = match &self.phase {
+            Phase::Relaying(exchange) => exchange.holds_back(),
+            Phase::Settling(settling) => !settling.exchange.drops(),
+            Phase::Parting(parting) => !parting.exchange.drops(),
+            _ => false,
+        };
+        waits && !self.inbox.is_empty() && !self.frontend.is_inside_message()
+    }
+
+    /// The client cancels what it has sent, of which nothing has reached the server.
+    pub(super) fn cancel_held_back(&mut self, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+        let mut phase = std::mem::take(&mut self.phase);
+        let exchange = match &mut phase {
+            Phase::Relaying(exchange) => exchange,
+            Phase::Settling(settling) => &mut settling.exchange,
+            Phase::Parting(parting) => &mut parting.exchange,
+            _ => return Flow::Again,
+        };
+        self.refuse(exchange, &cancelled());
+        let dropped = self.drop_refused(exchange, now);
+        // Should the client be gone, reading from it tells.
+        let _flushed = self.outbox.poll_flush(&mut self.stream, cx);
+        self.phase = phase;
+        match dropped {
+            Err(Cut::ClientFault(error)) => self.end("client_fault", error),
+            Ok(()) | Err(_) => Flow::Again,
+        }
+    }
+}
