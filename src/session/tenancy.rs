@@ -58,32 +58,6 @@ pub struct Tenancy {
     pub(super) evidence: Evidence,
 }
 
-/// The last statements that touched the session, each by its fingerprint.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Evidence(Vec<(Kinds, u64)>);
-
-impl Evidence {
-    /// So many are remembered.
-    const STATEMENTS_MAX: usize = 8;
-
-    /// A statement touches these kinds of state.
-    pub(super) fn add(&mut self, kinds: Kinds, fingerprint: u64) {
-        self.0.retain(|known| *known != (kinds, fingerprint));
-        if self.0.len() == Self::STATEMENTS_MAX {
-            self.0.remove(0);
-        }
-        self.0.push((kinds, fingerprint));
-    }
-
-    /// The last one that has shown this kind of state, or may have done anything.
-    pub(super) fn of(&self, kind: Kinds) -> Option<u64> {
-        const ANYTHING: Kinds = Kinds::OPAQUE.and(Kinds::CALLS).and(Kinds::USES_PREPARED);
-        let last =
-            |kinds| self.0.iter().rev().find(|(known, _)| known.has_any(kinds)).map(|(_, print)| *print);
-        last(kind).or_else(|| last(ANYTHING))
-    }
-}
-
 /// Whether a named portal may hold a statement that must be awaited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum NamedPortals {
@@ -98,16 +72,6 @@ enum Moved {
     #[default]
     No,
     Yes,
-}
-
-/// Whose draws from sequences a server may remember.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sequences {
-    /// The client's own, if anybody's: nobody else has had the server since they were forgotten.
-    Own,
-    /// Another client's.
-    #[default]
-    MayBeOthers,
 }
 
 /// Whether a statement was sent that does more than look.
@@ -434,3 +398,8 @@ impl Tenancy {
         self.start = StartValues::Unused;
     }
 }
+
+mod evidence;
+
+use evidence::Evidence;
+pub use evidence::Sequences;

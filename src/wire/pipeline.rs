@@ -292,10 +292,7 @@ impl Pipeline {
             (b'Z', _) => self.ready(status).ok_or(Unexpected { tag }),
             (b'1' | b'C', Some(Owed::Aside(_))) => Ok(Passage::Swallow),
             (b'E', Some(Owed::Aside(_))) => Ok(self.aside_failed(undo)),
-            (tag, Some(Owed::Ours(expected))) if tag == *expected => {
-                self.settle();
-                Ok(Passage::Swallow)
-            }
+            (tag, Some(Owed::Ours(expected))) if tag == *expected => Ok(self.ours_is_answered()),
             (b'E', _) => Ok(self.failed(undo)),
             (b'G', _) => {
                 self.copy_in_begins();
