@@ -44,6 +44,8 @@ pub struct View {
     pub replications: Arc<Quota>,
     /// Who listens for notifications without a server.
     pub switchboard: Arc<Switchboard>,
+    /// Users and databases that are remembered.
+    pub tenants: Box<dyn Fn() -> usize + Send + Sync>,
     /// What was counted for the whole process.
     pub events: Arc<Events>,
     /// Who shows it may give orders; `None`: nobody may.

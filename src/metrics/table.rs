@@ -166,6 +166,8 @@ metrics! {
     CLIENT_CONNECTIONS: Gauge "pgsteer_client_connections" [];
     /// `max_client_conn`.
     CLIENT_CONNECTIONS_MAX: Gauge "pgsteer_client_connections_max" [];
+    /// Pairs of a user and a database that have been served and are remembered: at most 100,000, then those without a client give way.
+    TENANTS: Gauge "pgsteer_users_and_databases" [];
     /// Replication connections, each with a server connection beside the pools.
     REPLICATION_CONNECTIONS: Gauge "pgsteer_replication_connections" [];
     /// Connections to leaders on which clients listen that have no server of their own, beside the pools.

@@ -26,7 +26,7 @@ use crate::{
         state::Carried,
         statements::{
             Catalog, SERVER_PREFIX, Scope, Sharing, Source, Statement, TAKEN, Unnamed, UnnamedAt,
-            fingerprint, put_close, put_parse_taken, put_parse_twice, taken_for_ours,
+            UnnamedText, fingerprint, put_close, put_parse_taken, put_parse_twice, taken_for_ours,
         },
     },
 };
@@ -155,7 +155,10 @@ impl Frontend {
             Undo::ClientKeeps(name, named) => self.statements.restore(&name, named),
             Undo::ServerForgets(id) => conn.statements.forget(id),
             Undo::ServerKeeps(id) => conn.statements.remember(id),
-            Undo::ServerDistrusts(id) => conn.statements.spoil(id),
+            Undo::ServerDistrusts(id) => {
+                conn.statements.remember(id);
+                conn.statements.spoil(id);
+            }
             Undo::Unnamed(unnamed, at) => {
                 self.unnamed = unnamed;
                 tenancy.unnamed = at;
@@ -202,7 +205,7 @@ impl Frontend {
             if left.len() < bytes_needed(header, left, terms.max_prepared_statements) {
                 break Stop::Incomplete;
             }
-            if extended::must_wait(passage.pipeline, header.tag, left) {
+            if must_wait(passage.pipeline, header.tag, left) {
                 break Stop::Unanswered;
             }
             let message = &left[..header.total.min(left.len())];
@@ -325,7 +328,7 @@ mod true_names;
 mod unnamed;
 
 pub use super::tenancy::Sequences;
-use messages::{bytes_needed, cut_short, invalid_type, malformed};
+use messages::{bytes_needed, cut_short, invalid_type, malformed, must_wait};
 use passage::{Passage, Prepared};
 pub use touching::Vigilance;
 use unnamed::Mapped;

@@ -98,30 +98,6 @@ enum StartValues {
     OfServer,
 }
 
-/// Whether the session's settings are the followed ones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Settings {
-    /// They are.
-    #[default]
-    Followed,
-    /// Others were changed as well.
-    Changed,
-}
-
-/// Whether a statement is under way that changes, resets or discards what decides how later ones are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Awaited {
-    /// None.
-    #[default]
-    Nothing,
-    /// One is, with this effect on the settings that are followed: nothing is read from the client before it is
-    /// answered.
-    Answer(Followed),
-    /// One was answered inside a sequence of extended messages. PostgreSQL (14 and later) reports settings only
-    /// with ReadyForQuery: until then what is parsed is the client's own.
-    Report,
-}
-
 /// Whether a statement is under way that may take data from the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum CopyAwaited {
@@ -159,6 +135,10 @@ impl Tenancy {
     /// The server has said what a statement yields there: as clients were told, or not.
     pub(super) fn checked(&mut self, refused: Option<u64>) {
         self.check = refused.map_or(Check::None, Check::Refused);
+        if refused.is_some() {
+            // It may be the unnamed one, which is to be checked again then.
+            self.unnamed = UnnamedAt::Unknown;
+        }
     }
 
     /// Whether a statement was found to yield something else in this sequence.
@@ -400,6 +380,8 @@ impl Tenancy {
 }
 
 mod evidence;
+mod states;
 
 use evidence::Evidence;
 pub use evidence::Sequences;
+pub use states::{Awaited, Settings};

@@ -56,6 +56,8 @@ pub enum Owed {
     ParseTwice(Box<[u8]>),
     /// Bind of this statement: BindComplete.
     Bind(Serial),
+    /// Bind of this statement, behind which a refusal comes: BindComplete, for us.
+    OwnBind(Serial),
     /// Close: CloseComplete.
     Close(For, Option<Undo>),
     /// Describe of this statement, or of a portal: RowDescription or NoData.
@@ -308,7 +310,7 @@ impl Pipeline {
                 self.settle();
                 Ok(Passage::Pass)
             }
-            (b'T' | b'n', Some(Owed::Check(_) | Owed::Parameters)) => {
+            (b'T' | b'n', Some(Owed::Check(_) | Owed::Parameters)) | (b'2', Some(Owed::OwnBind(_))) => {
                 self.settle();
                 Ok(Passage::Swallow)
             }

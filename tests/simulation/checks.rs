@@ -53,6 +53,10 @@ impl World {
             let (node, tag) = (self.conns[conn].node, char::from(tag));
             self.violated(format!("{tag} \"{text}\" sent on connection {conn} to n{node}, though {why}"));
         }
+        let node = self.conns[conn].node;
+        if self.nodes[node].pg == Pg::Masked && self.conns[conn].life == Life::Open {
+            self.violated(format!("{text} sent to the other server at the address of n{node}"));
+        }
         match self.conns[conn].role {
             // Rolling back what a client has left behind is no write.
             Role::Writer if !own => self.has_right(conn, text),

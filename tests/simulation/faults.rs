@@ -3,6 +3,7 @@
 use crate::{
     conn::{Ending, Life},
     node::{Ailment, Pg},
+    random::Rng,
     world::{Event, Ms, World},
 };
 
@@ -26,6 +27,10 @@ pub(crate) enum Strike {
     WatchSilent,
     /// The watch tells everything late.
     WatchLate,
+    /// The program asks a member of the store that lags behind.
+    StoreLags,
+    /// The cluster is set up anew on the same addresses, as by pg_upgrade: another system identifier, timelines from 1.
+    SetUpAnew,
     /// The program is suspended.
     Suspended(Ms),
     /// It is suspended at the very moment a client sends something.
@@ -40,6 +45,8 @@ impl World {
                 let at = from + at + self.rng.within(0, 300);
                 self.after(at, Event::Begin { strike: Strike::Switchover, lasts: 0 });
             }
+        } else if self.shape.more && self.rng.chance(25) {
+            self.sleep_through_a_switchover(from);
         } else if self.rng.chance(35) {
             self.draw_plot(from);
         }
@@ -49,6 +56,27 @@ impl World {
             let lasts = if self.rng.chance(50) { left } else { self.rng.within(50, left) };
             let strike = self.draw();
             self.after(at, Event::Begin { strike, lasts });
+        }
+    }
+
+    /// What happens once in years: other servers at known addresses, a cluster that is set up anew, a store that shows the
+    /// past. Drawn apart, so that the other faults of a seed stay what they were.
+    pub(crate) fn draw_rarities(&mut self, from: Ms, rng: &mut Rng) {
+        if self.shape.is_orderly() || !rng.chance(30) {
+            return;
+        }
+        for _ in 0..rng.within(1, 2) {
+            let at = from + rng.within(0, self.shape.trouble * 6 / 10);
+            let left = from + self.shape.trouble - at;
+            let node = rng.below(self.nodes.len());
+            let node = if rng.chance(30) { usize::MAX } else { node };
+            let strike = match rng.below(4) {
+                0 => Strike::Ails(node, Ailment::Foreign),
+                1 => Strike::Ails(node, Ailment::Restored),
+                2 => Strike::StoreLags,
+                _ => Strike::SetUpAnew,
+            };
+            self.after(at, Event::Begin { strike, lasts: left });
         }
     }
 
@@ -90,6 +118,17 @@ impl World {
                 self.after(soon, begin(Strike::Ails(leader, Ailment::NoLink)));
             }
         }
+    }
+
+    /// The program stands still for longer than it may vouch for what it knows, and for less than the leader's lease lasts;
+    /// meanwhile the leader is changed on purpose.
+    fn sleep_through_a_switchover(&mut self, from: Ms) {
+        let at = from + self.rng.within(0, self.shape.trouble / 3);
+        let asleep = self.rng.within(2000, self.shape.ttl);
+        let lasts = from + self.shape.trouble - at;
+        self.after(at, Event::Begin { strike: Strike::SuspendedInFlight(asleep), lasts });
+        let asked = at + self.rng.within(0, 300);
+        self.after(asked, Event::Begin { strike: Strike::Switchover, lasts });
     }
 
     fn draw(&mut self) -> Strike {
@@ -138,8 +177,15 @@ impl World {
             Strike::Ails(node, ailment) => {
                 self.note(ailment.began(), node, 0);
                 self.nodes[node].ails(ailment);
-                if ailment == Ailment::Off {
-                    self.crash(node, Ending::Silence);
+                match ailment {
+                    Ailment::Off => self.crash(node, Ending::Silence),
+                    Ailment::Foreign | Ailment::Restored => {
+                        self.crash(node, Ending::Reset);
+                        let life = self.nodes[node].life;
+                        let delay = self.rng.within(2500, 4000);
+                        self.after(delay, Event::Masked { node, life });
+                    }
+                    _ => {}
                 }
             }
             Strike::Crash(node) => {
@@ -168,6 +214,11 @@ impl World {
                 self.store.trouble.push(strike);
                 self.store.woken.notify_one();
             }
+            Strike::StoreLags => {
+                self.note("STORE LAGS", 0, 0);
+                self.store.trouble.push(strike);
+            }
+            Strike::SetUpAnew => self.set_up_anew(),
             Strike::WatchSilent | Strike::WatchLate => {
                 self.note("WATCH TROUBLE", 0, u64::from(strike == Strike::WatchSilent));
                 self.store.trouble.push(strike);
@@ -197,14 +248,22 @@ impl World {
                 }
                 self.after(self.shape.ttl, Event::Expiry);
             }
-            Strike::StoreRefused | Strike::StoreSilent | Strike::WatchSilent | Strike::WatchLate => {
+            Strike::StoreRefused
+            | Strike::StoreSilent
+            | Strike::StoreLags
+            | Strike::WatchSilent
+            | Strike::WatchLate => {
                 self.note("STORE IN REACH", 0, 0);
                 if let Some(place) = self.store.trouble.iter().position(|known| *known == strike) {
                     self.store.trouble.remove(place);
                 }
             }
             Strike::SuspendedInFlight(_) => self.store.suspend_next = None,
-            Strike::Crash(_) | Strike::Backend | Strike::Switchover | Strike::Suspended(_) => {}
+            Strike::Crash(_)
+            | Strike::Backend
+            | Strike::Switchover
+            | Strike::SetUpAnew
+            | Strike::Suspended(_) => {}
         }
     }
 
@@ -235,6 +294,7 @@ impl World {
                 }
             }
             Ailment::Lag | Ailment::NoReplication => self.stream(node),
+            Ailment::Foreign | Ailment::Restored => self.crash(node, Ending::Reset),
             _ => {}
         }
     }
@@ -267,6 +327,8 @@ impl Ailment {
             Self::FailProbe => "FAILING PROBES",
             Self::Lag => "LAGS",
             Self::NoReplication => "RECEIVES NOTHING",
+            Self::Foreign => "ANOTHER CLUSTER AT THE ADDRESS OF",
+            Self::Restored => "A RESTORED COPY AT THE ADDRESS OF",
         }
     }
 
@@ -280,6 +342,7 @@ impl Ailment {
             Self::SlowProbe | Self::FailProbe => "PROBES WELL",
             Self::Lag => "REPLAYS",
             Self::NoReplication => "RECEIVES",
+            Self::Foreign | Self::Restored => "ITSELF AGAIN",
         }
     }
 }

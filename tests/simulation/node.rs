@@ -18,6 +18,8 @@ pub(crate) enum Pg {
     Standby,
     Promoting,
     Primary,
+    /// What answers at the node's address is another server, which takes writes: this node's own is down.
+    Masked,
 }
 
 /// What may ail a node; several may at once, and each more than once.
@@ -41,6 +43,10 @@ pub(crate) enum Ailment {
     Lag,
     /// Nothing is received from upstream.
     NoReplication,
+    /// A server of another cluster is at its address.
+    Foreign,
+    /// A copy that was restored somewhere is at its address: of this cluster by its identifier, on a higher timeline.
+    Restored,
 }
 
 /// A stretch of the write-ahead log.
@@ -123,13 +129,16 @@ impl Node {
     }
 
     pub(crate) fn patroni_runs(&self) -> bool {
-        self.runs() && !self.has(Ailment::PatroniFrozen)
+        use Ailment::{Foreign, PatroniFrozen, Restored};
+        self.runs() && ![PatroniFrozen, Foreign, Restored].iter().any(|ailment| self.has(*ailment))
     }
 
     /// Whether a question of the program's is answered as usual.
     pub(crate) fn is_askable(&self) -> bool {
-        use Ailment::{FailProbe, Frozen, NoLink, Off, SlowProbe};
-        ![Off, Frozen, NoLink, SlowProbe, FailProbe].iter().any(|ailment| self.has(*ailment))
+        use Ailment::{FailProbe, Foreign, Frozen, NoLink, Off, Restored, SlowProbe};
+        ![Off, Frozen, NoLink, SlowProbe, FailProbe, Foreign, Restored]
+            .iter()
+            .any(|ailment| self.has(*ailment))
     }
 
     pub(crate) fn end_of(&self, length: usize) -> u64 {

@@ -56,7 +56,7 @@ impl World {
             Some(holder) if holder == node => match pg {
                 Pg::Primary | Pg::Promoting => self.renew(node),
                 Pg::Standby => self.promote(node),
-                Pg::Down | Pg::Starting => {
+                Pg::Down | Pg::Starting | Pg::Masked => {
                     self.drop_key("GIVES THE KEY UP");
                     if pg == Pg::Down {
                         self.start(node);
@@ -202,6 +202,38 @@ impl World {
         promoted.timeline = self.timeline;
         promoted.replayed = promoted.log.len();
         self.append(node, [].into(), 4096);
+    }
+
+    /// Another server is at a node's address. Whoever holds the key is left alone: from outside nobody can tell a copy at
+    /// the leader's address from a leader that was promoted anew.
+    pub(crate) fn masked(&mut self, node: usize, life: u32) {
+        let ails = self.nodes[node].has(Ailment::Foreign) || self.nodes[node].has(Ailment::Restored);
+        let holds_key = self.store.leader.as_ref().is_some_and(|key| key.node == node);
+        if ails && self.nodes[node].life == life && self.nodes[node].pg == Pg::Down {
+            if holds_key && self.nodes[node].has(Ailment::Restored) {
+                return self.after(500, Event::Masked { node, life });
+            }
+            self.note("MASKED", node, 0);
+            self.nodes[node].pg = Pg::Masked;
+        }
+    }
+
+    /// Every server is stopped and started as one of a cluster with another identifier, whose timelines begin anew.
+    pub(crate) fn set_up_anew(&mut self) {
+        if !self.store.is_up || self.leader().is_none() {
+            return;
+        }
+        self.note("SET UP ANEW", 0, 0);
+        self.system_id += 2;
+        let newest = std::mem::replace(&mut self.timeline, 1);
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].pg != Pg::Masked {
+                self.crash(node, Ending::Reset);
+            }
+            let known = self.nodes[node].timeline;
+            self.nodes[node].timeline = if known == newest { 1 } else { 0 };
+        }
+        self.drop_key("GIVES THE KEY UP, set up anew");
     }
 
     /// The server is shut down and started as a standby.

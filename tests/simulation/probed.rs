@@ -4,7 +4,7 @@ use pgsteer::wire::message::encode_data_row;
 
 use crate::{
     ledger::Row,
-    node::Pg,
+    node::{Ailment, Pg},
     statement::{Statement, text_of},
     world::World,
 };
@@ -15,11 +15,14 @@ impl World {
         let node = &self.nodes[place];
         let lsn = |position: u64| Some(format!("{:X}/{:X}", position >> 32, position & 0xFFFF_FFFF));
         let version = Some("150004".to_owned());
-        let row = if node.pg == Pg::Primary {
-            let file = Some(format!("{:08X}", node.timeline));
+        let foreign = node.pg == Pg::Masked && node.has(Ailment::Foreign);
+        let system_id = if foreign { "8".to_owned() } else { self.system_id.to_string() };
+        let row = if matches!(node.pg, Pg::Primary | Pg::Masked) {
+            let timeline = if node.pg == Pg::Masked { self.timeline + 40 } else { node.timeline };
+            let file = Some(format!("{timeline:08X}"));
             let end = lsn(node.received_to());
-            ["f", "7"]
-                .map(|text| Some(text.to_owned()))
+            ["f".to_owned(), system_id]
+                .map(Some)
                 .into_iter()
                 .chain([version, end, file, None, None])
                 .chain([Some("f".to_owned()), None, None])
@@ -30,8 +33,8 @@ impl World {
             let receiver = Some(if streams { "t" } else { "f" }.to_owned());
             let timeline = Some(node.timeline.to_string());
             let (replayed, received) = (lsn(node.replayed_to()), lsn(node.received_to()));
-            ["t", "7"]
-                .map(|text| Some(text.to_owned()))
+            ["t".to_owned(), system_id]
+                .map(Some)
                 .into_iter()
                 .chain([version, None, None, replayed, received])
                 .chain([receiver, status, timeline])

@@ -24,6 +24,8 @@ use crate::{
 
 /// How often the store is read again.
 const REREAD: Duration = Duration::from_millis(1000);
+/// How many changes a member of the store may lag behind.
+const PAST_MAX: usize = 6;
 /// A request takes no longer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -47,6 +49,8 @@ pub(crate) struct StoreModel {
     pub(crate) candidate: Option<usize>,
     /// The leader that is to step down as planned, and the revision at which that was asked for.
     pub(crate) switchover: Option<(usize, u64)>,
+    /// What it held before, for members that lag behind.
+    past: VecDeque<StoreSnapshot>,
     /// What is wrong between the program and the store.
     pub(crate) trouble: Vec<Strike>,
     /// Counts the records of all logs.
@@ -86,12 +90,13 @@ impl World {
             timeline: None,
             xlog_location: None,
             noloadbalance: false,
+            tags: Default::default(),
             api_url: None,
         };
         StoreSnapshot {
             asked_at,
             revision: self.store.revision,
-            system_id: Some(7),
+            system_id: Some(self.system_id),
             leader: self.store.leader.as_ref().map(key),
             members: self.nodes.iter().map(record).collect(),
             settings: ClusterSettings {
@@ -107,9 +112,24 @@ impl World {
         }
     }
 
+    /// What the store shows to one who asks now: from a member that lags behind, what it held before.
+    fn as_seen(&mut self, asked_at: Moment) -> StoreSnapshot {
+        let lags = self.has_trouble(Strike::StoreLags) && self.rng.chance(60) && !self.store.past.is_empty();
+        if !lags {
+            return self.snapshot(asked_at, None);
+        }
+        let place = self.rng.below(self.store.past.len());
+        let past = self.store.past[place].clone();
+        StoreSnapshot { asked_at, ..past }
+    }
+
     /// Something was written: the watch will tell, in order.
     pub(crate) fn store_changed(&mut self) {
         let snapshot = self.snapshot(self.clock().now(), None);
+        self.store.past.push_back(snapshot.clone());
+        if self.store.past.len() > PAST_MAX {
+            self.store.past.pop_front();
+        }
         self.store.told += 1;
         let (number, now) = (self.store.told, self.now());
         self.store.broadcasts.push_back((number, snapshot));
@@ -288,13 +308,15 @@ impl FakeStore {
                 key.map(|key| key.deadline.saturating_sub(world.now()) / 1000).filter(|left| *left > 0)
             };
             self.travel().await?;
-            let found = self.0.lock().store.leader.as_ref().map(|key| key.elected_at);
+            let seen = self.0.lock().as_seen(asked_at);
+            let found = seen.leader.as_ref().map(|key| key.elected_at);
             if found.is_some() && found != lease {
                 lease = found;
                 continue;
             }
             let right = left.filter(|_| found.is_some()).map(|left| asked + Duration::from_secs(left));
-            return Ok(self.0.lock().snapshot(asked_at, right));
+            let leader = seen.leader.map(|key| LeaderKey { right_until: right, ..key });
+            return Ok(StoreSnapshot { leader, ..seen });
         }
     }
 

@@ -38,6 +38,8 @@ pub(crate) enum Event {
     Promoted { node: usize, life: u32 },
     /// A server has started.
     Started { node: usize, life: u32 },
+    /// Another server has started at a node's address.
+    Masked { node: usize, life: u32 },
     /// A standby receives what its upstream has.
     Stream(usize),
     /// The leader writes something of its own.
@@ -72,6 +74,8 @@ pub(crate) struct World {
     pub(crate) store: StoreModel,
     pub(crate) ledger: Ledger,
     pub(crate) trace: Trace,
+    /// The cluster's system identifier.
+    pub(crate) system_id: u64,
     /// The highest timeline there is.
     pub(crate) timeline: u32,
     /// What the program knows, to hold it to.
@@ -99,6 +103,7 @@ impl World {
             ledger: Ledger::default(),
             trace: Trace::new(wanted),
             timeline: 1,
+            system_id: 7,
             eyes: None,
             resumed_at: 0,
             clock: Clock::suspendable(slept),
@@ -186,6 +191,7 @@ impl World {
             Event::Patroni(node) => self.patroni(node),
             Event::Promoted { node, life } => self.promoted(node, life),
             Event::Started { node, life } => self.started(node, life),
+            Event::Masked { node, life } => self.masked(node, life),
             Event::Stream(node) => self.stream(node),
             Event::Noise => self.noise(),
             Event::Expiry => self.expire(),

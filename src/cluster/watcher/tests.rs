@@ -1,7 +1,7 @@
 //! The watcher with a scripted store and servers that exist in memory only, in paused time.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     io,
     pin::Pin,
@@ -59,7 +59,10 @@ impl Servers {
     }
 }
 
-struct Network(Arc<Servers>);
+/// The way to the servers, and those that cannot be reached on it.
+struct Network(Arc<Servers>, Arc<Hidden>);
+
+type Hidden = Mutex<BTreeSet<String>>;
 
 /// Where every member's Patroni listens.
 const PATRONI: u16 = 8008;
@@ -83,7 +86,7 @@ impl Dial for Network {
         address: &'a Address,
     ) -> Pin<Box<dyn Future<Output = io::Result<Stream>> + Send + 'a>> {
         let Address::Tcp { host, port } = address else { unreachable!("all are TCP") };
-        let (servers, host) = (Arc::clone(&self.0), host.to_string());
+        let (servers, host, hidden) = (Arc::clone(&self.0), host.to_string(), Arc::clone(&self.1));
         let port = *port;
         Box::pin(async move {
             if port == PATRONI {
@@ -91,18 +94,23 @@ impl Dial for Network {
                 tokio::spawn(answer_for_patroni(theirs, servers));
                 return Ok(Stream::Boxed(Box::new(ours)));
             }
-            if servers.mode(&host) == Mode::Refused {
+            if servers.mode(&host) == Mode::Refused || hidden.lock().contains(&host) {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
             let (ours, theirs) = duplex(4096);
-            tokio::spawn(serve(theirs, servers, host));
+            tokio::spawn(serve(theirs, servers, host, hidden));
             Ok(Stream::Boxed(Box::new(ours)))
         })
     }
 }
 
 /// Serves one connection until the server behaves in a way that ends it.
-async fn serve(mut stream: DuplexStream, servers: Arc<Servers>, host: String) -> io::Result<()> {
+async fn serve(
+    mut stream: DuplexStream,
+    servers: Arc<Servers>,
+    host: String,
+    hidden: Arc<Hidden>,
+) -> io::Result<()> {
     let length = stream.read_u32().await?;
     stream.read_exact(&mut vec![0; length as usize - 4]).await?;
     let mut hello = message(b'R', &0u32.to_be_bytes());
@@ -114,6 +122,9 @@ async fn serve(mut stream: DuplexStream, servers: Arc<Servers>, host: String) ->
         let _tag = stream.read_u8().await?;
         let length = stream.read_u32().await?;
         stream.read_exact(&mut vec![0; length as usize - 4]).await?;
+        if hidden.lock().contains(&host) {
+            std::future::pending::<()>().await;
+        }
         let row = match servers.mode(&host) {
             Mode::Writable(timeline) => {
                 format!("f|7|150004|0/1000|{timeline:08X}|||f||")
@@ -176,6 +187,8 @@ struct Bench {
     servers: Arc<Servers>,
     store: mpsc::Sender<StoreEvent>,
     hurried: Arc<Mutex<u64>>,
+    /// Servers that this one cannot reach.
+    hidden: Arc<Hidden>,
     watcher: WatcherHandle,
     published: Arc<Mutex<Vec<Arc<Topology>>>>,
     /// Up to when the fence was open at each publication.
@@ -188,9 +201,13 @@ struct Bench {
 
 impl Bench {
     fn new(authority: Authority) -> Self {
+        Self::before(authority, Arc::default())
+    }
+
+    fn before(authority: Authority, servers: Arc<Servers>) -> Self {
+        let hidden = Arc::<Hidden>::default();
         let slept: &'static AtomicU64 = Box::leak(Box::default());
         let clock = Clock::suspendable(slept);
-        let servers = Arc::new(Servers::default());
         let published = Arc::new(Mutex::new(Vec::new()));
         let open_until = Arc::new(Mutex::new(Vec::new()));
         let hurried = Arc::new(Mutex::new(0));
@@ -214,10 +231,10 @@ impl Bench {
             no_leader_grace: Duration::from_secs(60),
         };
         let scripted: Option<Box<dyn Store>> = match authority {
-            Authority::Store => Some(Box::new(Scripted(script, Arc::clone(&hurried)))),
+            Authority::Store | Authority::Patroni => Some(Box::new(Scripted(script, Arc::clone(&hurried)))),
             Authority::Hosts(_) => None,
         };
-        let network: Arc<dyn Dial> = Arc::new(Network(Arc::clone(&servers)));
+        let network: Arc<dyn Dial> = Arc::new(Network(Arc::clone(&servers), Arc::clone(&hidden)));
         let policy = ClusterPolicy {
             name: "test".into(),
             authority,
@@ -234,7 +251,7 @@ impl Bench {
             doors.lock().push(seen.deadline());
         });
         let watcher = Watcher::spawn(Handle::current(), clock, network, scripted, policy, fence, publish);
-        Self { servers, store, hurried, watcher, published, open_until, slept, clock, revision: 0 }
+        Self { servers, store, hurried, hidden, watcher, published, open_until, slept, clock, revision: 0 }
     }
 
     /// A reading: who holds the key, and for how long from now.
@@ -253,6 +270,7 @@ impl Bench {
             timeline: None,
             xlog_location: None,
             noloadbalance: false,
+            tags: Default::default(),
             api_url: Some(format!("http://{name}:{PATRONI}/patroni")),
         };
         let snapshot = StoreSnapshot {
@@ -455,4 +473,44 @@ async fn it_ends_with_its_last_handle() {
     sleep(Duration::from_secs(10)).await;
     assert_eq!(servers.asked("n1"), asked, "nobody asks any more");
     assert!(store.is_closed());
+}
+
+/// Two of us before one cluster: one sees only the old leader, the other only the store and the new one.
+#[tokio::test(start_paused = true)]
+async fn two_that_see_different_halves_never_write_to_two_leaders() {
+    for lost_at in [0, 1, 900, 4000] {
+        let servers = Arc::new(Servers::default());
+        servers.set("n1", Mode::Writable(1));
+        servers.set("n2", Mode::Standby(1));
+        let mut left = Bench::before(Authority::Store, Arc::clone(&servers));
+        let mut right = Bench::before(Authority::Store, Arc::clone(&servers));
+        left.key("n1", TTL).await;
+        right.key("n1", TTL).await;
+        let expires = left.clock.now() + TTL;
+        left.open("n1").await;
+        right.open("n1").await;
+        sleep(Duration::from_millis(lost_at)).await;
+        left.hidden.lock().insert("n2".to_owned());
+        left.store.send(StoreEvent::Lost { reason: "cut off".to_owned() }).await.unwrap();
+        right.hidden.lock().insert("n1".to_owned());
+        let leader = |bench: &Bench| {
+            let topology = bench.watcher.topology();
+            topology.term().filter(|_| bench.may_write()).map(|term| term.member.clone())
+        };
+        let (mut named, mut handed_over) = (false, false);
+        for _ in 0..3 * TTL.as_millis() / 5 {
+            sleep(Duration::from_millis(5)).await;
+            if !named && right.clock.now() >= expires {
+                // The lease has run out: the key passes on, though n1 goes on taking writes.
+                servers.set("n2", Mode::Writable(2));
+                right.key("n2", TTL).await;
+                named = true;
+            }
+            if let (Some(one), Some(other)) = (leader(&left), leader(&right)) {
+                assert_eq!(one, other, "lost after {lost_at} ms");
+            }
+            handed_over |= leader(&right).is_some_and(|leader| leader.as_str() == "n2");
+        }
+        assert!(handed_over && leader(&left).is_none());
+    }
 }

@@ -110,6 +110,11 @@ impl Passage<'_, '_> {
             return Prepared::Ready;
         }
         self.check(statement);
+        self.await_check()
+    }
+
+    /// The client's message waits for what the server says of a statement.
+    pub(super) fn await_check(&mut self) -> Prepared {
         put(self.splice.insert(), b'H', |_| {});
         self.tenancy.await_check();
         Prepared::Checking

@@ -107,9 +107,9 @@ impl Pipeline {
             Some(Owed::ParseTwice(name)) => Passage::NameTwice(std::mem::take(name)),
             Some(Owed::Unknown(name)) => Passage::NameTwice(std::mem::take(name)),
             Some(Owed::Refuse(refusal)) => Passage::Instead(*refusal),
-            Some(Owed::Bind(serial) | Owed::Describe(serial) | Owed::Tell(serial, _)) => {
-                Passage::Name(*serial)
-            }
+            Some(
+                Owed::Bind(serial) | Owed::OwnBind(serial) | Owed::Describe(serial) | Owed::Tell(serial, _),
+            ) => Passage::Name(*serial),
             Some(owed) => {
                 // The server drops its unnamed statement before it parses another; one that it was to parse under a name
                 // leaves it what it was.
