@@ -243,6 +243,7 @@ async fn learn(
     let needs = Needs {
         context,
         tenant,
+        purpose: context.purpose,
         tether: &Arc::new(Tether::default()),
         pid: 0,
         parameters: &wanted,

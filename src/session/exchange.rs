@@ -7,6 +7,7 @@ use tokio::time::Sleep;
 use super::{
     backend::Backend,
     outbox::Outbox,
+    split::trial::Trial,
     tenancy::{Sequences, Tenancy},
 };
 use crate::{
@@ -37,6 +38,8 @@ pub struct Exchange {
     /// Since when something has waited for the right to write: what is with `to_server`, or what the client has sent
     /// since, which is not read before.
     pub(super) fenced_since: Option<Moment>,
+    /// A request that a replica tries instead of the leader.
+    pub(super) trial: Trial,
     /// What is left to do about a request that was refused.
     pub(super) refused: Option<Box<Refused>>,
 }
@@ -93,7 +96,9 @@ impl Exchange {
     pub(super) fn clear(&mut self) {
         let mut pipeline = std::mem::take(&mut self.pipeline);
         pipeline.reset();
-        *self = Self { pipeline, ..Self::default() };
+        let mut trial = std::mem::take(&mut self.trial);
+        trial.end();
+        *self = Self { pipeline, trial, ..Self::default() };
     }
 
     /// For how long the server is the client's: for the session too where its state keeps it there.

@@ -11,7 +11,8 @@ use super::{
     ears::Ears,
     exchange::{ClientEnd, Exchange},
     frontend::OWED_MAX,
-    session::Session,
+    session::{INBOX_BYTES_MAX, Session},
+    split::trial::Beginning,
 };
 use crate::{
     client::registry::{Activity, Order},
@@ -198,6 +199,14 @@ impl Session {
             kept.extend_from_slice(&input[..bytes]);
             &kept[..]
         };
+        match x.trial.hear(received) {
+            Beginning::Answer => {}
+            Beginning::Unclear => {
+                x.server_in = received.to_vec();
+                return Ok(true);
+            }
+            Beginning::Refusal(why) => return self.returned(x, received, output, why),
+        }
         if !x.to_server.is_empty() {
             x.pipeline.forget_sequence();
         }
@@ -234,6 +243,7 @@ impl Session {
             self.write_server(x, &again, now, cx)?;
         }
         self.note(progress, x, now)?;
+        self.tried(x);
         Ok(true)
     }
 
@@ -287,7 +297,8 @@ impl Session {
             return self.see_refusal_through(x, scratch, now, cx);
         }
         // The rest of a message that is on its way always follows: without it there is no answer to wait for.
-        let holds = x.tenancy.holds_client() || x.pipeline.len() >= OWED_MAX;
+        let full = x.trial.is_on() && self.inbox.len() >= INBOX_BYTES_MAX;
+        let holds = x.tenancy.holds_client() || x.pipeline.len() >= OWED_MAX || full;
         if holds && !self.frontend.is_inside_message() {
             return Ok(false);
         }
@@ -338,3 +349,4 @@ impl Session {
 
 mod refusing;
 mod sending;
+mod trying;
