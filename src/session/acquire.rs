@@ -295,7 +295,9 @@ impl Request {
             return Ok(None);
         }
         let check = now.since(conn.idle_since) >= settings.check_delay;
-        let work = tokio::time::timeout(READY_MAX, self.prepare(conn, check, draws));
+        let work = tokio::time::timeout(READY_MAX, async {
+            if draws { self.prepare_anew(conn, check).await } else { self.prepare(conn, check).await }
+        });
         match self.while_bound_for(way, number, work).await {
             Some(Ok(Ok(None))) => {
                 if draws && let Some(server) = lease.server() {

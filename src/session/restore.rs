@@ -22,14 +22,7 @@ impl Request {
         &self,
         conn: &mut ServerConn,
         check: bool,
-        forget_draws: bool,
     ) -> io::Result<Option<ServerError>> {
-        if forget_draws {
-            let told = ask(&mut conn.stream, &[b"DISCARD SEQUENCES"]).await?;
-            if let Some((_, error)) = told.refused.into_iter().next() {
-                return Ok(Some(error));
-            }
-        }
         let others = conn.state.get().is_some();
         let refused = self.enter(conn, check).await?;
         if refused.is_none() || !others {
@@ -42,6 +35,19 @@ impl Request {
         }
         conn.discarded();
         self.enter(conn, false).await
+    }
+
+    /// The same for a server that may know what others have drawn from sequences: it forgets that first.
+    pub(super) async fn prepare_anew(
+        &self,
+        conn: &mut ServerConn,
+        check: bool,
+    ) -> io::Result<Option<ServerError>> {
+        let told = ask(&mut conn.stream, &[b"DISCARD SEQUENCES"]).await?;
+        match told.refused.into_iter().next() {
+            Some((_, error)) => Ok(Some(error)),
+            None => self.prepare(conn, check).await,
+        }
     }
 
     async fn enter(&self, conn: &mut ServerConn, check: bool) -> io::Result<Option<ServerError>> {
