@@ -46,6 +46,9 @@ fn clients(page: &mut Page, view: &View) {
     page.add(&table::CLIENT_CONNECTIONS_MAX, [], view.connections.max());
     page.add(&table::TENANTS, [], (view.tenants)());
     page.add(&table::REPLICATION_CONNECTIONS, [], view.replications.used());
+    let figures = view.switchboard.figures();
+    page.add(&table::LISTENING_CONNECTIONS, [], figures.connections);
+    page.add(&table::NOTIFICATIONS, [], figures.delivered);
     tally(page, &table::LOGINS, &view.events.logins);
     tally(page, &table::LOGIN_FAILURES, &view.events.login_failures);
     tally(page, &table::DELAYS, &view.events.delays);

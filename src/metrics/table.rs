@@ -170,6 +170,10 @@ metrics! {
     TENANTS: Gauge "pgsteer_users_and_databases" [];
     /// Replication connections, each with a server connection beside the pools.
     REPLICATION_CONNECTIONS: Gauge "pgsteer_replication_connections" [];
+    /// Connections to leaders on which clients listen that have no server of their own, beside the pools.
+    LISTENING_CONNECTIONS: Gauge "pgsteer_listening_connections" [];
+    /// Notifications that came on them and were passed on, for each client that got it.
+    NOTIFICATIONS: Counter "pgsteer_notifications_total" [];
     /// Clients that were let in.
     LOGINS: Counter "pgsteer_logins_total" [];
     /// Clients that were not let in, by where that ended (introduction by a proxy, too_many logging in at once, authentication, admission, timeout, left) and SQLSTATE.

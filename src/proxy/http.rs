@@ -54,6 +54,7 @@ fn view(app: &Arc<App>) -> View {
         workers: app.workers.iter().map(|(worker, _)| worker.clone()).collect(),
         connections: app.connections.clone(),
         replications: app.replications.clone(),
+        switchboard: app.switchboard.clone(),
         tenants: {
             let app = app.clone();
             Box::new(move || app.tenants.len())

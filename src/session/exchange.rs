@@ -4,7 +4,12 @@ use std::{pin::Pin, task::Context};
 
 use tokio::time::Sleep;
 
-use super::{backend::Backend, frontend::Sequences, outbox::Outbox, split::trial::Trial, tenancy::Tenancy};
+use super::{
+    backend::Backend,
+    outbox::Outbox,
+    split::trial::Trial,
+    tenancy::{Sequences, Tenancy},
+};
 use crate::{
     client::registry::Activity,
     clock::Moment,

@@ -6,8 +6,9 @@ use std::{
 };
 
 use super::{
-    backend::{ClientSide, LastWord, Progress},
+    backend::{ClientSide, Heard, LastWord, Progress},
     context::Scratch,
+    ears::Ears,
     exchange::{ClientEnd, Exchange},
     frontend::OWED_MAX,
     session::{INBOX_BYTES_MAX, Session},
@@ -209,7 +210,7 @@ impl Session {
         if !x.to_server.is_empty() {
             x.pipeline.forget_sequence();
         }
-        let (pools, target) = (&self.context.pools, &server.cancel);
+        let (pools, target, own) = (&self.context.pools, &server.cancel, self.entry.key.pid);
         let mut client = ClientSide {
             frontend: &mut self.frontend,
             parameters: &mut self.parameters,
@@ -217,8 +218,13 @@ impl Session {
             state: &mut self.state,
             tenancy: &mut x.tenancy,
             mode,
-            heard: self.ears.as_ref().map(|ears| &ears.channels),
-            client_of: &|pid| pools.client_of(&target.address, pid),
+            heard: self.ears.as_mut().map(|ears| {
+                let Ears { heard: channels, sent, .. } = &mut **ears;
+                Heard { channels, sent, server: target.key.pid }
+            }),
+            client_of: &|pid| {
+                if pid == target.key.pid { Some(own) } else { pools.client_of(&target.address, pid) }
+            },
             catalog: &self.context.catalog,
         };
         let passed = x

@@ -1,10 +1,10 @@
 //! The extended query protocol: statements and portals by name.
 
 use super::{
-    Arc, Awaited, Block, Conduct, Copying, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
-    OwnAnswer, Passage, PgError, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX, STATEMENT_BYTES_MAX,
-    Serial, Settings, Sharing, Source, SqlState, Statement, TAKEN, Text, Undo, Unnamed, UnnamedAt,
-    UnnamedText, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours,
+    Arc, Awaited, Conduct, Copying, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed, OwnAnswer,
+    Passage, PgError, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX, STATEMENT_BYTES_MAX, Serial,
+    Settings, Sharing, Source, SqlState, Statement, TAKEN, Text, Undo, Unnamed, UnnamedAt, UnnamedText, cstr,
+    cut_short, put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours,
 };
 
 impl Frontend {
@@ -175,7 +175,7 @@ impl Frontend {
                 } else {
                     // Not ours: prepared by SQL, or the server will say that it does not exist.
                     passage.touch_prepared(name);
-                    Conduct { block: Block::MayCommit, ..Conduct::default() }
+                    Conduct::HARMLESS
                 };
                 if taken_for_ours(name) {
                     passage.pipeline.sent(Owed::Unknown(name.into()));
@@ -218,7 +218,7 @@ impl Frontend {
     pub(super) fn execute(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
         let named = message.get(HEADER_BYTES) != Some(&0);
         let conduct = passage.tenancy.portal(named);
-        passage.tenancy.runs(conduct.block);
+        passage.tenancy.runs(conduct);
         passage.pipeline.sent(Owed::Execute(conduct.block));
         self.pass(header, message, passage);
         let followed = passage.tenancy.must_await(conduct);

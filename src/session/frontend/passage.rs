@@ -51,7 +51,7 @@ impl Passage<'_, '_> {
     #[inline]
     pub(super) fn heed_conduct(&mut self, conduct: Conduct, text: Text<'_>) {
         if conduct.residue != Residue::None || self.terms.vigilance == Vigilance::All {
-            self.touch(conduct, text);
+            self.touch(text);
         }
         if conduct.parsing != Parsing::Kept {
             self.parse_otherwise(conduct.parsing);

@@ -110,7 +110,7 @@ impl Session {
         let Some(server) = lease.server() else { return Ok(false) };
         let mut query = Vec::with_capacity(FAILING.len() + 6);
         put(&mut query, b'Q', |out| put_cstr(out, FAILING));
-        x.pipeline.sent(Owed::Aside);
+        x.pipeline.sent(Owed::Aside(None));
         let sent = x.to_server.send(&mut server.conn.stream, cx, &query);
         sent.map_err(|error| Cut::ServerGone(error.to_string()))?;
         x.refused = x.refused.take().filter(|refused| refused.rest != Rest::Done);

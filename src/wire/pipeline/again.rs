@@ -106,7 +106,7 @@ impl Pipeline {
         self.again.bytes = bytes;
         self.again.state = State::Due;
         let sequence = std::mem::take(&mut self.owed);
-        self.owe(Owed::Aside);
+        self.owe(Owed::Aside(None));
         self.owe(Owed::Close(For::Us, None));
         self.owe(Owed::Parse(For::Us, Undo::ServerForgets(next.id()), None));
         for owed in sequence {

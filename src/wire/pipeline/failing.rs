@@ -82,6 +82,22 @@ impl Pipeline {
         })
     }
 
+    /// The answer to a message of ours.
+    pub(super) fn ours_is_answered(&mut self) -> Passage {
+        self.settle();
+        Passage::Swallow
+    }
+
+    /// ErrorResponse to a request of ours.
+    pub(super) fn aside_failed(&mut self, undo: &mut dyn FnMut(Undo)) -> Passage {
+        if let Some(Owed::Aside(undone)) = self.owed.front_mut()
+            && let Some(undone) = undone.take()
+        {
+            undo(undone);
+        }
+        Passage::Swallow
+    }
+
     /// ErrorResponse: inside a query ReadyForQuery follows; otherwise the server skips to the next Sync. What it
     /// skips is undone, the last first.
     pub(super) fn failed(&mut self, undo: &mut dyn FnMut(Undo)) -> Passage {
