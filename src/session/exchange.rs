@@ -4,7 +4,7 @@ use std::{pin::Pin, task::Context};
 
 use tokio::time::Sleep;
 
-use super::{backend::Backend, frontend::Sequences, outbox::Outbox, tenancy::Tenancy};
+use super::{backend::Backend, frontend::Sequences, outbox::Outbox, tenancy::Tenancy, untried::Untried};
 use crate::{
     client::registry::Activity,
     clock::Moment,
@@ -28,6 +28,8 @@ pub struct Exchange {
     /// What the server has not taken yet, or may not be given yet.
     pub(super) to_server: Outbox,
     pub(super) client: ClientEnd,
+    /// What the client has sent, as long as the server has said nothing.
+    pub(super) untried: Untried,
     /// When the exchange must be looked at again without anything having come. Says nothing by itself.
     pub(super) alarm: Option<Pin<Box<Sleep>>>,
     /// Since when something has waited for the right to write: what is with `to_server`, or what the client has sent
@@ -89,7 +91,9 @@ impl Exchange {
     pub(super) fn clear(&mut self) {
         let mut pipeline = std::mem::take(&mut self.pipeline);
         pipeline.reset();
-        *self = Self { pipeline, ..Self::default() };
+        let mut untried = std::mem::take(&mut self.untried);
+        untried.reset();
+        *self = Self { pipeline, untried, ..Self::default() };
     }
 
     /// For how long the server is the client's: for the session too where its state keeps it there.

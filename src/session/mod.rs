@@ -21,3 +21,4 @@ pub mod routes;
 pub mod session;
 pub mod tenancy;
 pub mod touched;
+mod untried;
