@@ -295,6 +295,7 @@ impl Relay {
             mode: pgsteer::pool::account::PoolMode::Transaction,
             heard: None,
             client_of: &|_| None,
+            catalog,
         };
         let passed = backend.forward(black_box(answer), out, conn, pipeline, &mut client);
         let passed =

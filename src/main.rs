@@ -161,6 +161,9 @@ fn check(source: &Source) -> ExitCode {
             for warning in config.warnings() {
                 complain(&format!("{}\n", warning.render()));
             }
+            for odd in proxy::odd_rules(&config, &rules) {
+                complain(&format!("warning: {odd}\n"));
+            }
             print(&format!(
                 "{} is valid.\n\n{}\n{}",
                 config.name,

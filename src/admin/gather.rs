@@ -43,6 +43,7 @@ fn clients(page: &mut Page, view: &View) {
     }
     page.add(&table::CLIENT_CONNECTIONS, [], view.connections.used());
     page.add(&table::CLIENT_CONNECTIONS_MAX, [], view.connections.max());
+    page.add(&table::TENANTS, [], (view.tenants)());
     page.add(&table::REPLICATION_CONNECTIONS, [], view.replications.used());
     tally(page, &table::LOGINS, &view.events.logins);
     tally(page, &table::LOGIN_FAILURES, &view.events.login_failures);

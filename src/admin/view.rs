@@ -41,6 +41,8 @@ pub struct View {
     pub connections: Arc<Quota>,
     /// Replication connections, which are clients' as well.
     pub replications: Arc<Quota>,
+    /// Users and databases that are remembered.
+    pub tenants: Box<dyn Fn() -> usize + Send + Sync>,
     /// What was counted for the whole process.
     pub events: Arc<Events>,
     /// Who shows it may give orders; `None`: nobody may.

@@ -173,7 +173,7 @@ impl Rules {
         if rule.method == Method::Reject {
             return Err(refusal(visit, Refusal::Rejected));
         }
-        if rule.certificate != CertificateNeed::None && visit.whence.certificate().is_none() {
+        if rule.needs_certificate() && visit.whence.certificate().is_none() {
             let message = "connection requires a valid client certificate";
             return Err(PgError::fatal(SqlState::INVALID_AUTHORIZATION, message));
         }
@@ -263,6 +263,16 @@ fn refusal(visit: &Visit<'_>, why: Refusal) -> PgError {
 }
 
 impl Rule {
+    /// Whether nobody without a certificate gets in by it.
+    pub fn needs_certificate(&self) -> bool {
+        self.certificate != CertificateNeed::None
+    }
+
+    /// Whether it is for connections with TLS only.
+    pub fn is_for_tls_only(&self) -> bool {
+        self.transport == Transport::Tls
+    }
+
     fn is_for(&self, visit: &Visit<'_>, interfaces: &[Interface]) -> bool {
         let transport = match (self.transport, visit.whence) {
             (Transport::Local, Whence::Local { .. })

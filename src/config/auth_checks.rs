@@ -32,12 +32,33 @@ pub(super) fn auth(keys: &Keys, reading: &mut Reading<'_>) -> Auth {
         let help = "listen on a Unix socket, or choose another auth_type";
         reading.error(&format!("listen.{index}.address"), what, help);
     }
+    if matches!(kind, AuthType::Peer | AuthType::Cert | AuthType::Oauth)
+        && !has_server_credential(keys, &users)
+    {
+        let what = format!(
+            "with auth_type = \"{}\" clients bring nothing that opens a server, and nothing else is known that does",
+            kind.word()
+        );
+        let help = "list passwords in auth_file, or add user and password under [databases.NAME], unless the servers let \
+                    pgsteer in by trust";
+        reading.warning("auth.auth_type", what, help);
+    }
     let databases = if keys.auth.databases_only { Databases::Declared } else { Databases::Any };
     if databases == Databases::Declared && keys.databases.is_empty() {
         let help = "add [databases.NAME], or remove databases_only";
         reading.error("auth.databases_only", "no database is declared, so nobody could connect", help);
     }
     Auth { kind, users: Arc::new(users), databases }
+}
+
+/// Whether anything is known that may log in to a server, besides what clients bring.
+pub(super) fn has_server_credential(keys: &Keys, users: &AuthFile) -> bool {
+    let tls = keys.cluster_tls.values().chain(keys.database_tls.values()).chain([&keys.server_tls]);
+    keys.databases.values().any(|database| database.password.is_some())
+        || users
+            .iter()
+            .any(|(_, secret)| matches!(SecretKind::of(secret), SecretKind::Plain | SecretKind::Md5))
+        || tls.into_iter().any(|own| own.cert_file.is_some())
 }
 
 struct AuthKeysRead {
@@ -125,7 +146,7 @@ fn rules(keys: &Keys, reading: &mut Reading<'_>) {
 }
 
 /// Whether users are looked up on the servers, for any database.
-fn looks_up(keys: &Keys) -> bool {
+pub(super) fn looks_up(keys: &Keys) -> bool {
     keys.auth.auth_user.is_some() || keys.databases.values().any(|database| database.auth_user.is_some())
 }
 

@@ -26,6 +26,7 @@ mod secret;
 mod secret_file;
 mod settings;
 mod source;
+mod store_checks;
 mod store_source;
 #[cfg(test)]
 mod tests;
@@ -57,7 +58,7 @@ pub use settings::{
     Rotation, ServerLogin, Tcp, UnnamedStatements,
 };
 pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
-pub use store_source::{Etcd3, StoreSource, StoreTls};
+pub use store_source::{KubernetesKeys, RemoteKind, RemoteStore, StoreSource, StoreTls, StoreToken};
 pub use tls_keys::{ClientTls, ServerTls, Trusted};
 pub use units::duration;
 pub use value::{Delay, OrOff, Size};
@@ -136,6 +137,17 @@ impl Config {
     /// `None`: not at all.
     pub fn auth_query(&self, database: &str) -> Option<AuthQuery> {
         AuthQuery::resolve(&self.keys, &self.auth.users, self.keys.databases.get(database))
+    }
+
+    /// Whether users are looked up on the servers, for any database.
+    pub fn looks_users_up(&self) -> bool {
+        auth_checks::looks_up(&self.keys)
+    }
+
+    /// Whether anything is known here that may log in to a server, besides what clients bring: a password, an md5 hash,
+    /// a certificate. Servers may let pgsteer in without.
+    pub fn has_server_credential(&self) -> bool {
+        auth_checks::has_server_credential(&self.keys, &self.auth.users)
     }
 
     /// How to log in to a server for this user (as the client logged in) and database (as the client named it).

@@ -166,6 +166,8 @@ metrics! {
     CLIENT_CONNECTIONS: Gauge "pgsteer_client_connections" [];
     /// `max_client_conn`.
     CLIENT_CONNECTIONS_MAX: Gauge "pgsteer_client_connections_max" [];
+    /// Pairs of a user and a database that have been served and are remembered: at most 100,000, then those without a client give way.
+    TENANTS: Gauge "pgsteer_users_and_databases" [];
     /// Replication connections, each with a server connection beside the pools.
     REPLICATION_CONNECTIONS: Gauge "pgsteer_replication_connections" [];
     /// Clients that were let in.

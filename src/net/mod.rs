@@ -5,11 +5,11 @@ pub mod conveyed;
 mod dial;
 mod framed;
 pub mod http;
-pub mod https;
 mod interfaces;
 mod peer;
 #[cfg(test)]
 pub(crate) mod scripted;
+pub mod secured;
 mod stream;
 pub mod tls;
 mod unix;

@@ -2,6 +2,7 @@
 
 use std::{fs, io, path::Path, sync::Arc};
 
+use super::rule_checks;
 use crate::{
     auth::{
         self,
@@ -31,6 +32,9 @@ pub(super) fn authenticator(
     outside: &Arc<Outside>,
 ) -> Result<Authenticator, WrongRules> {
     let rules = Arc::new(rules(config)?);
+    for odd in rule_checks::warnings(config, &rules) {
+        tracing::warn!("{odd}");
+    }
     let auth = &config.keys.auth;
     let policy = auth.auth_failures_max.0.map(|failures| ThrottlePolicy {
         failures_max: failures.get(),
@@ -70,7 +74,9 @@ pub fn rules(config: &Config) -> Result<Rules, WrongRules> {
             }
         },
     };
-    rules.map_err(WrongRules)
+    let rules = rules.map_err(WrongRules)?;
+    let errors = rule_checks::errors(config, &rules);
+    if errors.is_empty() { Ok(rules) } else { Err(WrongRules(errors)) }
 }
 
 /// A method that needs no options.

@@ -10,11 +10,13 @@ use crate::{
     server::conn::{Hygiene, ServerConn},
     session::{ears, frontend::Frontend, tenancy::Tenancy},
     wire::{
+        description::DESCRIPTION_BYTES_MAX,
         frame::{HEADER_BYTES, Header, Malformed, cstr},
         parameters::Parameters,
-        pipeline::{Followed, OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
+        pipeline::{OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
         splice::Splice,
         state::Carried,
+        statements::Catalog,
     },
 };
 
@@ -103,6 +105,8 @@ pub struct ClientSide<'a> {
     pub heard: Option<&'a BTreeSet<Box<[u8]>>>,
     /// The client that had this server process last, by the process id that it was told.
     pub client_of: ClientOf<'a>,
+    /// All statements.
+    pub catalog: &'a Catalog,
 }
 
 impl Backend {
@@ -147,7 +151,7 @@ impl Backend {
             let left = splice.rest();
             let Some(header) = Header::read(left)? else { break };
             if pipeline.keeps_sequence() {
-                match refused(header, left, pipeline, client)? {
+                match refused(header, left, pipeline, conn, client)? {
                     Refusal::Unclear => break,
                     Refusal::Refused(bytes) => {
                         splice.skip(bytes);
@@ -156,8 +160,10 @@ impl Backend {
                     Refusal::Aside | Refusal::None => {}
                 }
             }
-            let understood =
-                matches!(header.tag, b'Z' | b'S' | b'E' | b'C' | b'A') && header.total <= WHOLE_BYTES_MAX;
+            let describes = described::describes(header, pipeline);
+            let understood = (describes && header.total <= DESCRIPTION_BYTES_MAX)
+                || (matches!(header.tag, b'Z' | b'S' | b'E' | b'C' | b'A')
+                    && header.total <= WHOLE_BYTES_MAX);
             if understood && left.len() < header.total {
                 break;
             }
@@ -168,15 +174,15 @@ impl Backend {
                 self.rest = Rest::Skip(header.total - message.len());
                 continue;
             }
-            let status = if header.tag == b'Z' { message.get(HEADER_BYTES).copied() } else { None };
-            let ClientSide { frontend, tenancy, .. } = client;
-            let mut undo = |undo: Undo| frontend.undo(undo, conn, tenancy);
+            if describes || header.tag == b'N' {
+                described::note(header, message, pipeline, conn, client);
+            }
             let last = pipeline.len() == 1;
-            let passage = pipeline.received(header.tag, status, &mut undo)?;
+            let passage = received(header.tag, message, conn, pipeline, client)?;
             match header.tag {
                 b'Z' | b'E' | b'C' if passage == Passage::Swallow => {}
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
-                b'E' => self.failed(message, client),
+                b'E' => self.failed(message, &passage, conn, client),
                 b'S' if understood => {
                     progress.settings_changed |= setting(message, conn, client);
                 }
@@ -191,24 +197,33 @@ impl Backend {
                 client.tenancy.answered(pipeline.is_in_sequence());
             }
             let remaining = header.total - message.len();
-            let statements = &client.frontend.statements;
-            if passage == Passage::Pass && header.tag == b'A' && understood {
-                notify(message, client, splice.insert());
-            } else if let Some(name) = naming::clients_name(&passage, message, pipeline, statements) {
-                naming::rename(message, &name, splice.insert());
-            } else if passage != Passage::Swallow {
+            let as_it_is = passage == Passage::Pass && !(header.tag == b'A' && understood);
+            self.rest = if as_it_is || !replace(message, &passage, pipeline, client, &mut splice) {
                 splice.pass(message.len());
-                self.rest = Rest::Pass(remaining);
-                continue;
-            }
-            splice.skip(message.len());
-            self.rest = Rest::Skip(remaining);
+                Rest::Pass(remaining)
+            } else {
+                splice.skip(message.len());
+                Rest::Skip(remaining)
+            };
         }
         Ok(Received { taken: splice.taken(), bytes: splice.finish(), progress })
     }
 
-    fn failed(&mut self, message: &[u8], client: &mut ClientSide<'_>) {
+    fn failed(
+        &mut self,
+        message: &[u8],
+        passage: &Passage,
+        conn: &mut ServerConn,
+        client: &mut ClientSide<'_>,
+    ) {
         client.tenancy.failed();
+        if let Passage::Name(serial) = passage {
+            let frontend = &client.frontend;
+            let statement = if *serial == 0 { frontend.stand_in() } else { frontend.statements.of(*serial) };
+            if let Some(statement) = statement {
+                described::refused(message, *serial, statement, conn, client.catalog);
+            }
+        }
         if is_fatal(message) {
             self.last_word = LastWord::Said;
         }
@@ -233,6 +248,43 @@ impl Backend {
     }
 }
 
+/// What becomes of a message; what it shows not to have been carried out is taken back.
+#[inline]
+fn received(
+    tag: u8,
+    message: &[u8],
+    conn: &mut ServerConn,
+    pipeline: &mut Pipeline,
+    client: &mut ClientSide<'_>,
+) -> Result<Passage, Unexpected> {
+    let status = if tag == b'Z' { message.get(HEADER_BYTES).copied() } else { None };
+    let ClientSide { frontend, tenancy, .. } = client;
+    pipeline.received(tag, status, &mut |undo: Undo| frontend.undo(undo, conn, tenancy))
+}
+
+/// Puts what the client is told in the place of a message, if it is not told the message itself; whether that is so.
+fn replace(
+    message: &[u8],
+    passage: &Passage,
+    pipeline: &Pipeline,
+    client: &ClientSide<'_>,
+    splice: &mut Splice<'_>,
+) -> bool {
+    match passage {
+        Passage::Swallow => {}
+        Passage::Pass => notify(message, client, splice.insert()),
+        Passage::Instead(refusal) => refusal.encode(splice.insert()),
+        Passage::Name(_) | Passage::NameTwice(_) => {
+            let statements = &client.frontend.statements;
+            let Some(name) = naming::clients_name(passage, message, pipeline, statements) else {
+                return false;
+            };
+            naming::rename(message, &name, splice.insert());
+        }
+    }
+    true
+}
+
 /// NotificationResponse: a client that hears the channel by other ways is not told twice, and process ids are those that
 /// clients were told.
 fn notify(message: &[u8], client: &ClientSide<'_>, out: &mut Vec<u8>) {
@@ -249,16 +301,13 @@ fn refused(
     header: Header,
     left: &[u8],
     pipeline: &mut Pipeline,
-    client: &ClientSide<'_>,
+    conn: &mut ServerConn,
+    client: &mut ClientSide<'_>,
 ) -> Result<Refusal, Malformed> {
     let refusal = refusal::read(header, left)?;
     match refusal {
         Refusal::Unclear | Refusal::Aside => return Ok(refusal),
-        Refusal::Refused(_)
-            if client.frontend.stand_in().is_some_and(|statement| pipeline.send_again(statement)) =>
-        {
-            return Ok(refusal);
-        }
+        Refusal::Refused(_) if described::tries_again(pipeline, conn, client) => return Ok(refusal),
         Refusal::Refused(_) | Refusal::None => {}
     }
     pipeline.forget_sequence();
@@ -292,52 +341,6 @@ fn ready(
     }
 }
 
-/// The client has put settings back to what they were at *its* start, which the server, started by us, does not
-/// know: it gets them with its next server, and is told so here.
-fn reset_settings(reset: Followed, client: &mut ClientSide<'_>) -> Vec<u8> {
-    let start = client.reset_values;
-    let known = client.parameters.clone();
-    match reset {
-        Followed::AllReset => *client.parameters = start.clone(),
-        Followed::Reset(place) => Arc::make_mut(client.parameters).reset(usize::from(place), start),
-        Followed::Kept | Followed::Changed => {}
-    }
-    known.status_of_difference(client.parameters)
-}
-
-/// ParameterStatus: what the server reports is what the client has from now on, here and elsewhere.
-fn setting(message: &[u8], conn: &mut ServerConn, client: &mut ClientSide<'_>) -> bool {
-    let alike = Arc::ptr_eq(&conn.parameters, client.parameters);
-    if !conn.reported(&message[HEADER_BYTES..]) {
-        return false;
-    }
-    if alike {
-        *client.parameters = conn.parameters.clone();
-    } else if let Some((name, value)) = crate::server::conn::parameter(&message[HEADER_BYTES..]) {
-        Arc::make_mut(client.parameters).set(name, value);
-    }
-    client.tenancy.reported();
-    true
-}
-
-/// CommandComplete of a statement that discards.
-fn command_tag(body: &[u8], conn: &mut ServerConn, client: &mut ClientSide<'_>) {
-    let tag = body.strip_suffix(b"\0").unwrap_or(body);
-    match tag {
-        b"DISCARD ALL" => {
-            client.frontend.discarded();
-            client.tenancy.discarded();
-            *client.state = Carried::NOTHING;
-            conn.discarded();
-        }
-        b"DEALLOCATE ALL" => {
-            client.frontend.discarded();
-            conn.statements.clear();
-        }
-        _ => {}
-    }
-}
-
 /// Whether an ErrorResponse ends the session (documentation, "Error and Notice Message Fields": V is never
 /// translated).
 fn is_fatal(message: &[u8]) -> bool {
@@ -359,10 +362,13 @@ const fn own_answer(answer: OwnAnswer) -> &'static [u8] {
     }
 }
 
+mod described;
 mod naming;
 mod refusal;
+mod settings;
 
 use refusal::Refusal;
+use settings::{command_tag, reset_settings, setting};
 
 #[cfg(test)]
 mod tests;

@@ -16,17 +16,18 @@ use crate::{
     wire::{
         error::{PgError, SqlState},
         frame::{HEADER_BYTES, Header, cstr, put, put_cstr},
-        held::{Known, Prepare, Sent, When},
+        held::{Known, Prepare, Sent},
         named::{ClientStatements, Named, Serial},
         pipeline::{
-            Block, Conduct, Copying, Followed, For, Owed, OwnAnswer, Parsing, Pipeline, Residue, Undo,
+            Block, Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline, Refusal,
+            Residue, Undo,
         },
-        schema::Schema,
+        schema::{Schema, When},
         splice::Splice,
         state::Carried,
         statements::{
-            Catalog, Scope, Sharing, Statement, TAKEN, Unnamed, UnnamedAt, fingerprint, put_close,
-            put_parse_taken, put_parse_twice, taken_for_ours,
+            Catalog, SERVER_PREFIX, Scope, Sharing, Source, Statement, TAKEN, Unnamed, UnnamedAt,
+            UnnamedText, fingerprint, put_close, put_parse_taken, put_parse_twice, taken_for_ours,
         },
     },
 };
@@ -197,14 +198,6 @@ impl Frontend {
         matches!(self.rest, Rest::Pass(_))
     }
 
-    /// The statement that stands for the client's unnamed one, if one does and no message is on its way in part.
-    pub fn stand_in(&self) -> Option<&Arc<Statement>> {
-        match &self.unnamed {
-            Unnamed::Shared(statement) if self.rest == Rest::None => Some(statement),
-            _ => None,
-        }
-    }
-
     /// The named statements were discarded by command. The unnamed one is not touched by that.
     pub fn discarded(&mut self) {
         self.statements.clear();
@@ -219,6 +212,10 @@ impl Frontend {
             Undo::ClientKeeps(name, named) => self.statements.restore(&name, named),
             Undo::ServerForgets(id) => conn.statements.forget(id),
             Undo::ServerKeeps(id) => conn.statements.remember(id),
+            Undo::ServerDistrusts(id) => {
+                conn.statements.remember(id);
+                conn.statements.spoil(id);
+            }
             Undo::Unnamed(unnamed, at) => {
                 self.unnamed = unnamed;
                 tenancy.unnamed = at;
@@ -264,7 +261,7 @@ impl Frontend {
             if left.len() < bytes_needed(header, left, terms.max_prepared_statements) {
                 break Stop::Incomplete;
             }
-            if extended::must_wait(passage.pipeline, header.tag, left) {
+            if must_wait(passage.pipeline, header.tag, left) {
                 break Stop::Unanswered;
             }
             let message = &left[..header.total.min(left.len())];
@@ -385,9 +382,10 @@ mod touching;
 mod true_names;
 mod unnamed;
 
-use messages::{bytes_needed, cut_short, invalid_type, is_request, malformed};
-use passage::Passage;
+use messages::{bytes_needed, cut_short, invalid_type, is_request, malformed, must_wait};
+use passage::{Passage, Prepared};
 pub use touching::{Sequences, Vigilance};
+use unnamed::Mapped;
 pub use unnamed::UnnamedPolicy;
 
 #[cfg(test)]

@@ -285,7 +285,7 @@ fn can_be_repeated(text: &[u8]) -> bool {
         let effects = sql::classify(text, standard);
         let first = sql::lexer::Lexer::new(text, standard).next();
         effects.statements() == Statements::One
-            && !effects.time_literals()
+            && !effects.parsed_alone()
             && first.is_some_and(|first| first.is_word("prepare"))
     })
 }

@@ -8,7 +8,7 @@ use crate::{
     },
     wire::{
         parameters::{Parameters, tracked},
-        pipeline::{Block, Conduct, Copying, Followed, Parsing, Residue},
+        pipeline::{Block, Conduct, Copying, Followed, Form, Parsing, Residue},
         statements::Sharing,
     },
 };
@@ -57,15 +57,6 @@ pub struct Reading {
     pub unlocks_writes: bool,
 }
 
-/// What a text is to the parser.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// One statement of those that are planned.
-    Planned,
-    /// Anything else.
-    Other,
-}
-
 impl Reading {
     /// Reads a whole text.
     #[inline]
@@ -111,7 +102,7 @@ impl Reading {
             (false, true) => Residue::Discards,
             (true, true) => Residue::DirtAndDiscards,
         };
-        let sharing = if effects.time_literals() { Sharing::Nobody } else { Sharing::Scope };
+        let sharing = if effects.parsed_alone() { Sharing::Nobody } else { Sharing::Scope };
         let parsing = match (effects.changes_schema(), effects.sets_locally()) {
             (true, _) => Parsing::ChangedForAll,
             (false, true) => Parsing::ChangedHere,

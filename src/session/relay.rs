@@ -225,6 +225,7 @@ impl Session {
             mode,
             heard: self.ears.as_ref().map(|ears| &ears.channels),
             client_of: &|pid| pools.client_of(&target.address, pid),
+            catalog: &self.context.catalog,
         };
         let passed = x
             .backend

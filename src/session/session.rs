@@ -28,7 +28,7 @@ use crate::{
     clock::Moment,
     net::Stream,
     pool::{
-        account::{OpaquePolicy, PoolMode},
+        account::{Account, OpaquePolicy, PoolMode},
         flavours::FlavourHeld,
         lease::{Finish, Refusal},
         line::WaitGuard,
@@ -172,7 +172,7 @@ impl Session {
         let (opaque, sample) = (settings.opaque.clone(), settings.sample);
         let unnamed = if settings.map_unnamed { UnnamedPolicy::Map } else { UnnamedPolicy::PassOn };
         drop(settings);
-        let schema = context.catalog.schema(&tenant.account.database);
+        let schema = context.catalog.schema(&tenant.account.cluster, &tenant.account.database);
         let mut session = Self {
             stream,
             context,
@@ -207,8 +207,9 @@ impl Session {
         let account = &self.tenant.account;
         let key = self.parameters.parse_key();
         let others = self.state.get().map_or_else(String::new, SessionState::parse_key);
-        let (user, database) = (&account.user, &account.database);
-        self.scope = format!("{user}\0{database}\0{}\0{key}\0{others}", self.flavour.number()).into();
+        let Account { cluster, user, database, .. } = &**account;
+        let flavour = self.flavour.number();
+        self.scope = format!("{cluster}\0{user}\0{database}\0{flavour}\0{key}\0{others}").into();
         self.lexicon = Lexicon::of(&self.parameters);
     }
 

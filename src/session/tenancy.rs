@@ -13,7 +13,7 @@ use crate::{
     wire::{
         parameters::Parameters,
         pipeline::{Block, Conduct, Followed},
-        statements::UnnamedAt,
+        statements::{Statement, UnnamedAt},
     },
 };
 
@@ -21,17 +21,20 @@ use crate::{
 const MEANING: Kinds = Kinds::SETTINGS.and(Kinds::EVERY_SETTING).and(Kinds::OPAQUE).and(Kinds::TEMP);
 
 /// What happened to the session during one lease.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Tenancy {
     pub(super) unnamed: UnnamedAt,
     /// What running the portal bound last may do.
     bound: Conduct,
+    /// The statement in the unnamed portal, if nobody was told what it yields.
+    untold: Option<Arc<Statement>>,
     portals: NamedPortals,
     /// Whether settings were changed that are not followed, so that what is parsed from now on is the client's own.
     pub settings: Settings,
     /// A statement whose outcome decides how to go on.
     pub awaited: Awaited,
     copy: CopyAwaited,
+    check: Check,
     /// What that statement does to the settings that are followed, once it has succeeded.
     reset: Option<Followed>,
     moved: Moved,
@@ -110,11 +113,44 @@ enum CopyAwaited {
     Yes,
 }
 
+/// Whether a statement of which clients were told what it yields is held against that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Check {
+    #[default]
+    None,
+    /// It is: nothing is read from the client before the server has described it.
+    Awaited,
+    /// This one yields something else there.
+    Refused(u64),
+}
+
 impl Tenancy {
     /// Whether nothing may be read from the client now.
     #[inline]
     pub const fn holds_client(&self) -> bool {
-        matches!(self.awaited, Awaited::Answer(_)) || matches!(self.copy, CopyAwaited::Yes)
+        matches!(self.awaited, Awaited::Answer(_))
+            || matches!(self.copy, CopyAwaited::Yes)
+            || matches!(self.check, Check::Awaited)
+    }
+
+    /// The server is to say what a statement yields there before anything else.
+    pub(super) fn await_check(&mut self) {
+        self.check = Check::Awaited;
+    }
+
+    /// The server has said what a statement yields there: as clients were told, or not.
+    pub(super) fn checked(&mut self, refused: Option<u64>) {
+        self.check = refused.map_or(Check::None, Check::Refused);
+        if refused.is_some() {
+            // It may be the unnamed one, which is to be checked again then.
+            self.unnamed = UnnamedAt::Unknown;
+        }
+    }
+
+    /// Whether a statement was found to yield something else in this sequence.
+    #[inline]
+    pub(super) fn is_refused(&self, id: u64) -> bool {
+        self.check == Check::Refused(id)
     }
 
     /// Whether nothing may be read from the client before a statement is answered.
@@ -134,11 +170,19 @@ impl Tenancy {
     }
 
     /// A portal was bound; what it may do counts when it is run.
-    pub(super) fn bind(&mut self, conduct: Conduct, named: bool) {
+    pub(super) fn bind(&mut self, conduct: Conduct, named: bool, untold: Option<Arc<Statement>>) {
         self.bound = conduct;
+        if !named {
+            self.untold = untold;
+        }
         if named && conduct.must_be_told_apart() {
             self.portals = NamedPortals::MustBeAwaited;
         }
+    }
+
+    /// The statement in the unnamed portal, if nobody was told so far what it yields.
+    pub(super) fn untold(&self) -> Option<&Arc<Statement>> {
+        self.untold.as_ref().filter(|statement| statement.is_untold())
     }
 
     /// What running a portal may do.
@@ -174,6 +218,7 @@ impl Tenancy {
 
     /// What ends a sequence is sent: where a report is awaited, ReadyForQuery brings it.
     pub(super) fn sequence_ends(&mut self) {
+        self.check = Check::None;
         if self.awaited == Awaited::Report {
             self.awaited = Awaited::Answer(Followed::Changed);
         }
@@ -199,6 +244,9 @@ impl Tenancy {
     /// A statement has failed, and with it what the same transaction has reset.
     pub(super) fn failed(&mut self) {
         self.reset = None;
+        if self.check == Check::Awaited {
+            self.check = Check::None;
+        }
     }
 
     /// A statement that is about to run, or may be, touches state of the session.

@@ -55,6 +55,7 @@ enum Command {
     Do,
     Execute,
     Explain,
+    Fetch,
     Prepare,
     Release,
     Reset,
@@ -88,7 +89,7 @@ const COMMANDS: &Table<Command> = &Table::new(&[
     ("end", Command::Commit),
     ("execute", Command::Execute),
     ("explain", Command::Explain),
-    ("fetch", Command::Plain),
+    ("fetch", Command::Fetch),
     ("grant", Command::Schema),
     ("import", Command::Schema),
     ("insert", Command::Planned),
@@ -151,6 +152,7 @@ pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
         Command::Do => Head { literals: Literals::Code, ..Head::flags(Flags::MAY_COMMIT | Flags::SCHEMA) },
         Command::Execute => Head::flags(EXECUTE),
         Command::Explain => explain(rest()),
+        Command::Fetch => Head::flags(Flags::PARSED_ALONE),
         Command::Prepare => prepare(rest()),
         Command::Release => Head::control(TransactionControl::Release, Flags::NONE),
         Command::Reset => Head::flags(super::settings::reset(rest())),
@@ -167,7 +169,7 @@ pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
 }
 
 /// `EXECUTE name` runs what an earlier `PREPARE` named.
-const EXECUTE: Flags = Flags::DIRTY.and(Flags::MAY_COMMIT).and(Flags::READS_SESSION);
+const EXECUTE: Flags = Flags::DIRTY.and(Flags::MAY_COMMIT).and(Flags::READS_SESSION).and(Flags::PARSED_ALONE);
 
 /// `COMMIT`, `END`, `COMMIT PREPARED`.
 fn commit(mut rest: Lexer<'_>) -> Head {

@@ -172,10 +172,11 @@ impl Effects {
         self.flags.has(Flags::RESETS)
     }
 
-    /// A literal holds, or may hold, `now`, `today`, `tomorrow` or `yesterday`, which are resolved when a statement is
-    /// parsed: its parse result must never be shared.
-    pub const fn time_literals(self) -> bool {
-        self.flags.has(Flags::TIME_LITERALS)
+    /// What parsing makes of it depends on when or where: a literal holds, or may hold, `now`, `today`, `tomorrow` or
+    /// `yesterday`, which are resolved then; or it names what its session alone has (`EXECUTE`, `FETCH`). The parse result
+    /// must never be shared.
+    pub const fn parsed_alone(self) -> bool {
+        self.flags.has(Flags::PARSED_ALONE)
     }
 
     /// Could turn a read-only session or transaction into one that writes.

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const OPAQUE: &str = "Many may_commit dirty reads_session time_literals unlocks_writes not_understood";
+const OPAQUE: &str = "Many may_commit dirty reads_session parsed_alone unlocks_writes not_understood";
 const UNSEEN: &str = "One dirty reads_session unlocks_writes";
 
 fn check(cases: &[(&str, &str)]) {
@@ -61,7 +61,6 @@ fn plain_commands_leave_nothing() {
         "drop table t",
         "explain (analyze, format json) select 1",
         "explain select temp from t",
-        "fetch 10 from c",
         "grant execute on function f() to x",
         "import foreign schema x from server y into z",
         "insert into temp values (1) on conflict (a) do update set b = excluded.b",
@@ -185,10 +184,10 @@ fn session_state_is_noticed() {
         ("unlisten *", "One dirty"),
         ("load 'x'", "One dirty"),
         ("prepare p as select 1", "One dirty"),
-        ("execute p(1)", "One may_commit dirty reads_session"),
-        ("explain analyze execute p", "One may_commit dirty reads_session"),
-        ("explain (analyze) create table x as execute p", "One may_commit dirty reads_session"),
-        ("create table x as execute p", "One may_commit dirty reads_session"),
+        ("execute p(1)", "One may_commit dirty reads_session parsed_alone"),
+        ("explain analyze execute p", "One may_commit dirty reads_session parsed_alone"),
+        ("explain (analyze) create table x as execute p", "One may_commit dirty reads_session parsed_alone"),
+        ("create table x as execute p", "One may_commit dirty reads_session parsed_alone"),
         ("deallocate p", "One dirty"),
         ("deallocate \"all\"", "One dirty"),
         ("deallocate all", "One deallocates_all"),
@@ -237,7 +236,7 @@ fn code_blocks_count_by_their_words() {
         ("do $$begin x $$ language plpython3u", "One may_commit dirty reads_session unlocks_writes"),
         ("do language \"plperl\" 'x'", "One may_commit dirty reads_session unlocks_writes"),
         ("do 'begin perform f(''x''); end'", "One may_commit dirty reads_session unlocks_writes"),
-        ("do E'begin\\n end'", "One may_commit dirty reads_session time_literals unlocks_writes"),
+        ("do E'begin\\n end'", "One may_commit dirty reads_session parsed_alone unlocks_writes"),
         ("do $$begin execute 'x'; end$$", "One may_commit dirty reads_session unlocks_writes"),
         ("do $$begin if a then set search_path = x; end if; end$$", "One may_commit dirty"),
         ("do $$begin set local search_path = x; end$$", "One may_commit"),
@@ -255,13 +254,13 @@ fn literals_are_looked_into() {
     check(&[
         ("select now(), today, \"now\", current_date", "One"),
         ("select 'unknown', 'nowhere'", "One"),
-        ("select 'now'::timestamptz", "One time_literals"),
-        ("select date $x$Today$x$", "One time_literals"),
-        ("select N'{tomorrow}', '2020-01-01 YESTERDAY'", "One time_literals"),
-        ("select E'a\\x6eow'", "One time_literals"),
+        ("select 'now'::timestamptz", "One parsed_alone"),
+        ("select date $x$Today$x$", "One parsed_alone"),
+        ("select N'{tomorrow}', '2020-01-01 YESTERDAY'", "One parsed_alone"),
+        ("select E'a\\x6eow'", "One parsed_alone"),
         ("select E'unescaped'", "One"),
-        ("select U&'\\006eow'", "One time_literals"),
-        ("select 'n'\n'ow'", "One time_literals"),
+        ("select U&'\\006eow'", "One parsed_alone"),
+        ("select 'n'\n'ow'", "One parsed_alone"),
         ("select x'10', b'10'", "One"),
         ("select set_config('transaction_read_only', 'off', true)", "One unlocks_writes"),
         ("set transaction_read_only = off", "One dirty unlocks_writes"),
@@ -299,11 +298,11 @@ fn other_readings_are_never_milder() {
     assert_eq!(shown(classify_opaque(b"select 1", true)), "One");
     assert_eq!(shown(classify_opaque(b"select '\x95\\'", true)), OPAQUE);
     assert_eq!(shown(classify_unsure(b"select 1")), "One");
-    assert_eq!(shown(classify_unsure(b"select E'\\n'")), "One time_literals");
+    assert_eq!(shown(classify_unsure(b"select E'\\n'")), "One parsed_alone");
     let hidden = br"select '\'; set a = 1 --'";
-    assert_eq!(shown(classify(hidden, false)), "One time_literals");
+    assert_eq!(shown(classify(hidden, false)), "One parsed_alone");
     assert_eq!(shown(classify(hidden, true)), "Many may_commit dirty");
-    assert_eq!(shown(classify_unsure(hidden)), "Many may_commit dirty time_literals");
+    assert_eq!(shown(classify_unsure(hidden)), "Many may_commit dirty parsed_alone");
     assert_eq!(shown(Effects::NOTHING), "None");
 }
 

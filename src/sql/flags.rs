@@ -15,7 +15,7 @@ impl Flags {
     pub(super) const DISCARDS_ALL: Self = Self(1 << 4);
     pub(super) const DEALLOCATES_ALL: Self = Self(1 << 5);
     pub(super) const RESETS: Self = Self(1 << 6);
-    pub(super) const TIME_LITERALS: Self = Self(1 << 7);
+    pub(super) const PARSED_ALONE: Self = Self(1 << 7);
     pub(super) const UNLOCKS_WRITES: Self = Self(1 << 8);
     pub(super) const NOT_UNDERSTOOD: Self = Self(1 << 9);
     /// Used while one statement is scanned, never in a result: it contains the word `UPDATE`.
@@ -36,7 +36,7 @@ impl Flags {
     /// Every danger there is. Says nothing about what the text certainly does (discard, deallocate, reset).
     pub(super) const OPAQUE: Self = Self::UNSEEN_CODE
         .and(Self::MAY_COMMIT)
-        .and(Self::TIME_LITERALS)
+        .and(Self::PARSED_ALONE)
         .and(Self::NOT_UNDERSTOOD)
         .and(Self::SCHEMA)
         .and(Self::SETS_LOCALLY)
@@ -51,7 +51,7 @@ impl Flags {
         (Self::DISCARDS_ALL, "discards_all"),
         (Self::DEALLOCATES_ALL, "deallocates_all"),
         (Self::RESETS, "resets"),
-        (Self::TIME_LITERALS, "time_literals"),
+        (Self::PARSED_ALONE, "parsed_alone"),
         (Self::UNLOCKS_WRITES, "unlocks_writes"),
         (Self::NOT_UNDERSTOOD, "not_understood"),
     ];

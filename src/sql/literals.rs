@@ -28,7 +28,7 @@ fn ending_at(content: &[u8], at: usize) -> Flags {
         .iter()
         .filter_map(|word| ends_with(head, word))
         .any(|before| !before.last().is_some_and(u8::is_ascii_alphabetic));
-    if is_word && !letter_follows { Flags::TIME_LITERALS } else { Flags::NONE }
+    if is_word && !letter_follows { Flags::PARSED_ALONE } else { Flags::NONE }
 }
 
 /// What stands before `end` in `text` if it ends so, case ignored.
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn finds_words_between_non_letters() {
-        let time = Flags::TIME_LITERALS;
+        let time = Flags::PARSED_ALONE;
         let unlocks = Flags::UNLOCKS_WRITES;
         let cases: [(&str, Flags); 19] = [
             ("", Flags::NONE),

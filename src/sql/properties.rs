@@ -88,7 +88,7 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
 /// Every danger in `milder` is in `worse` too.
 fn covers(worse: Effects, milder: Effects) -> bool {
     let dangers = |effects: Effects| {
-        [effects.may_commit(), effects.reads_session(), effects.time_literals(), effects.unlocks_writes()]
+        [effects.may_commit(), effects.reads_session(), effects.parsed_alone(), effects.unlocks_writes()]
     };
     let session = worse.session() == Session::Dirty || worse.session() == milder.session();
     session

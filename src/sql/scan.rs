@@ -97,7 +97,7 @@ impl Scan {
             Literal::Bits => return,
             Literal::Encoded => None,
         };
-        self.flags |= content.map_or(Flags::TIME_LITERALS, literals::mentions);
+        self.flags |= content.map_or(Flags::PARSED_ALONE, literals::mentions);
         if self.literals == Literals::Data {
             return;
         }

@@ -13,7 +13,6 @@ mod names;
 #[cfg(test)]
 mod tests;
 mod verify;
-mod web;
 
 use std::sync::Arc;
 
@@ -27,7 +26,6 @@ pub use certificate::{Certificate, ClientCertificate};
 pub use dial::{ChannelBinding, Connector, SslMode, Start, ToServers};
 pub use end_point::EndPoint;
 pub use material::{About, Authorities, Fault, Identity, Revocations};
-pub use web::web;
 
 /// The name of PostgreSQL's protocol inside a TLS handshake (ALPN, RFC 7301), as registered with IANA.
 pub const ALPN: &[u8] = b"postgresql";

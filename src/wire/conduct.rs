@@ -75,6 +75,17 @@ pub enum Parsing {
     ChangedForAll,
 }
 
+/// What a text is to the parser.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// One statement of those that are planned. What such a one yields is settled when it is parsed: where a change of the
+    /// schema makes it yield something else, it is refused (0A000).
+    Planned,
+    /// Anything else.
+    #[default]
+    Other,
+}
+
 /// What a statement leaves in its session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Residue {

@@ -1,13 +1,11 @@
 //! The statements that one server has prepared for us.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use super::statements::{Map, Scope, Statement};
-use crate::clock::Moment;
-
-/// What was parsed for an unnamed statement is used for as long, then parsed anew: a change of the schema that was made
-/// elsewhere is not seen.
-pub const UNNAMED_AGE_MAX: Duration = Duration::from_secs(1);
+use super::{
+    schema::When,
+    statements::{Map, Scope, Statement},
+};
 
 /// On a server that holds all it may, one in so many texts without a name takes another statement's place: more texts
 /// than there is room for must not cost more than they would without any room.
@@ -31,21 +29,27 @@ struct Held {
     used_at: u64,
     /// Where it stands among the unnamed ones, if it does.
     fingerprint: Option<u64>,
+    worth: Worth,
+}
+
+/// Whether what is prepared there is what clients take it for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Worth {
+    Sound,
+    /// The schema has changed since they were told of it: it must be closed before it is prepared again.
+    Spoilt,
+}
+
+impl Held {
+    const fn new(used_at: u64, worth: Worth) -> Self {
+        Self { used_at, fingerprint: None, worth }
+    }
 }
 
 #[derive(Debug)]
 struct Parsed {
     statement: Arc<Statement>,
     when: When,
-}
-
-/// When something was parsed, or is looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct When {
-    /// The time.
-    pub now: Moment,
-    /// The generation of the schema.
-    pub generation: u64,
 }
 
 /// What a client sends as its unnamed statement.
@@ -79,14 +83,14 @@ pub enum Prepare {
     Ready,
     /// A Parse.
     Parse,
-    /// A Close of this statement, then a Parse: it holds as many as it may.
+    /// A Close of this statement, then a Parse: it holds as many as it may, or the statement itself is spoilt.
     CloseThenParse(u64),
 }
 
 impl ServerStatements {
     /// Whether it has `id`.
     pub fn has(&self, id: u64) -> bool {
-        self.held.contains_key(&id)
+        self.held.get(&id).is_some_and(|held| held.worth == Worth::Sound)
     }
 
     /// Uses statement `id` there, which must be one of at most `max`.
@@ -95,7 +99,12 @@ impl ServerStatements {
         let uses = self.uses;
         if let Some(held) = self.held.get_mut(&id) {
             held.used_at = uses;
-            return Prepare::Ready;
+            if held.worth == Worth::Sound {
+                return Prepare::Ready;
+            }
+            held.worth = Worth::Sound;
+            self.parses += 1;
+            return Prepare::CloseThenParse(id);
         }
         let mut prepare = Prepare::Parse;
         if self.held.len() >= max.max(1) {
@@ -105,7 +114,7 @@ impl ServerStatements {
                 prepare = Prepare::CloseThenParse(oldest);
             }
         }
-        self.held.insert(id, Held { used_at: uses, fingerprint: None });
+        self.held.insert(id, Held::new(uses, Worth::Sound));
         self.parses += 1;
         prepare
     }
@@ -117,9 +126,11 @@ impl ServerStatements {
         if !parsed.statement.is(sent.scope, sent.query, sent.types) {
             return Known::No;
         }
-        let fresh =
-            parsed.when.generation == when.generation && when.now.since(parsed.when.now) < UNNAMED_AGE_MAX;
-        if fresh { Known::Fresh(parsed.statement.clone()) } else { Known::Stale(parsed.statement.clone()) }
+        if parsed.when.is_fresh(when) {
+            Known::Fresh(parsed.statement.clone())
+        } else {
+            Known::Stale(parsed.statement.clone())
+        }
     }
 
     /// Whether there is room for one more text without a name, of at most `max` statements; or if there is none,
@@ -140,11 +151,6 @@ impl ServerStatements {
         }
     }
 
-    /// A statement that it has is parsed there once more.
-    pub const fn parsed_anew(&mut self) {
-        self.parses += 1;
-    }
-
     /// How often statements were used since this was last asked, and how often that needed a Parse.
     pub fn news(&mut self) -> (u64, u64) {
         let before = std::mem::replace(&mut self.told, (self.uses, self.parses));
@@ -162,7 +168,15 @@ impl ServerStatements {
 
     /// It turned out still to have `id`.
     pub fn remember(&mut self, id: u64) {
-        self.held.insert(id, Held { used_at: self.uses, fingerprint: None });
+        self.held.insert(id, Held::new(self.uses, Worth::Sound));
+    }
+
+    /// What it has as `id` is not what clients take that for, or not for sure.
+    pub fn spoil(&mut self, id: u64) {
+        if self.held.contains_key(&id) {
+            self.forget(id);
+            self.held.insert(id, Held::new(self.uses, Worth::Spoilt));
+        }
     }
 
     /// It has none any more.
@@ -185,7 +199,13 @@ impl ServerStatements {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{conduct::Conduct, statements::Catalog};
+    use crate::{
+        clock::Moment,
+        wire::{
+            conduct::{Conduct, Form},
+            statements::{Catalog, Source},
+        },
+    };
 
     #[test]
     fn the_least_recently_used_goes() {
@@ -200,11 +220,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_spoilt_is_closed_before_it_is_prepared_again() {
+        let mut server = ServerStatements::default();
+        server.use_statement(1, 2);
+        server.spoil(1);
+        assert!(!server.has(1) && server.len() == 1);
+        assert_eq!(server.use_statement(1, 2), Prepare::CloseThenParse(1));
+        assert_eq!(server.use_statement(1, 2), Prepare::Ready);
+    }
+
+    #[test]
     fn what_stands_for_an_unnamed_statement_grows_old() {
         let (catalog, mut server) = (Catalog::default(), ServerStatements::default());
         let (scope, other): (Scope, Scope) = ("a".into(), "b".into());
-        let statement = catalog.unnamed(&scope, b"select 1", &[0, 0], Conduct::default());
         let when = |millis: u64, generation| When { now: Moment::from_nanos(millis * 1_000_000), generation };
+        let (conduct, form) = (Conduct::default(), Form::Planned);
+        let source = Source { scope: &scope, query: b"select 1", types: &[0, 0], conduct, form };
+        let statement = catalog.unnamed(&source, when(0, 1));
         let sent = |scope| Sent { fingerprint: 5, scope, query: b"select 1", types: &[0, 0] };
         server.use_statement(statement.id(), 2);
         assert!(matches!(server.unnamed(&sent(&scope), when(0, 1)), Known::No));

@@ -1,6 +1,7 @@
 //! The protocol as values: no runtime, no clock, no configuration.
 
 pub mod conduct;
+pub mod description;
 pub mod error;
 pub mod frame;
 pub mod held;

@@ -21,7 +21,15 @@ pub struct Named {
 pub struct ClientStatements {
     by_name: Map<Box<[u8]>, Named>,
     serial: Serial,
+    /// Bytes of their texts.
+    bytes: usize,
 }
+
+/// Named statements of one client at most.
+pub const STATEMENTS_MAX: usize = 64 * 1024;
+
+/// Bytes in their texts at most.
+pub const TEXT_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// PostgreSQL looks no further than this at a statement's name (`NAMEDATALEN`).
 const NAME_BYTES_MAX: usize = 63;
@@ -42,14 +50,24 @@ impl ClientStatements {
         self.restore(name, Named { statement, serial: self.serial });
     }
 
+    /// Whether the client may prepare one more.
+    pub fn has_room_for(&self, query: &[u8]) -> bool {
+        self.by_name.len() < STATEMENTS_MAX && self.bytes + query.len() <= TEXT_BYTES_MAX
+    }
+
     /// The client still has what it called `name`.
     pub fn restore(&mut self, name: &[u8], named: Named) {
-        self.by_name.insert(looked_at(name).into(), named);
+        self.bytes += named.statement.query().len();
+        if let Some(before) = self.by_name.insert(looked_at(name).into(), named) {
+            self.bytes -= before.statement.query().len();
+        }
     }
 
     /// The client closed `name`.
     pub fn remove(&mut self, name: &[u8]) -> Option<Named> {
-        self.by_name.remove(looked_at(name))
+        let named = self.by_name.remove(looked_at(name))?;
+        self.bytes -= named.statement.query().len();
+        Some(named)
     }
 
     /// The name under which the client has the statement of this number.
@@ -57,9 +75,15 @@ impl ClientStatements {
         self.by_name.iter().find(|(_, named)| named.serial == serial).map(|(name, _)| &**name)
     }
 
+    /// What the client's statement of this number stands for.
+    pub fn of(&self, serial: Serial) -> Option<&Arc<Statement>> {
+        self.by_name.values().find(|named| named.serial == serial).map(|named| &named.statement)
+    }
+
     /// The client has none any more.
     pub fn clear(&mut self) {
         self.by_name = Map::default();
+        self.bytes = 0;
     }
 
     /// How many it has.
@@ -70,5 +94,63 @@ impl ClientStatements {
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Moment,
+        wire::{
+            conduct::{Conduct, Form},
+            schema::When,
+            statements::{Catalog, Scope, Sharing, Source},
+        },
+    };
+
+    /// One client's statements, each with a text of its own.
+    fn prepare(catalog: &Catalog, scope: &Scope, count: usize) -> ClientStatements {
+        let mut statements = ClientStatements::default();
+        let when = Some(When { now: Moment::ZERO, generation: 0 });
+        for number in 0..count {
+            let query = format!("select {number}, {:1000}", "");
+            let (query, types, conduct) = (query.as_bytes(), &[0, 0][..], Conduct::default());
+            let source = Source { scope, query, types, conduct, form: Form::Planned };
+            let statement = catalog.statement(&source, Sharing::Scope, when);
+            assert!(statements.has_room_for(query));
+            statements.insert(format!("s{number}").as_bytes(), statement);
+        }
+        statements
+    }
+
+    #[test]
+    fn texts_are_kept_once() {
+        let (catalog, scope) = (Catalog::default(), Scope::from("a"));
+        let clients: Vec<_> = (0..20).map(|_| prepare(&catalog, &scope, 5000)).collect();
+        for number in 0..5000 {
+            let name = format!("s{number}");
+            let mut held = clients.iter().map(|client| &client.get(name.as_bytes()).unwrap().statement);
+            let first = held.next().unwrap();
+            assert!(held.all(|statement| Arc::ptr_eq(first, statement)));
+            assert_eq!(Arc::strong_count(first), clients.len());
+        }
+        // What each client has of its own: a name, and where its statement is.
+        assert!(size_of::<(Box<[u8]>, Named)>() <= 32);
+    }
+
+    #[test]
+    fn texts_are_bounded_together() {
+        let (catalog, scope) = (Catalog::default(), Scope::from("a"));
+        let mut statements = prepare(&catalog, &scope, 3);
+        let bytes = statements.bytes;
+        assert!(bytes > 3000 && statements.has_room_for(&vec![0; TEXT_BYTES_MAX - bytes]));
+        assert!(!statements.has_room_for(&vec![0; TEXT_BYTES_MAX - bytes + 1]));
+        let named = statements.remove(b"s0").unwrap();
+        statements.restore(b"s0", named.clone());
+        statements.restore(b"s0", named);
+        assert_eq!(statements.bytes, bytes);
+        statements.clear();
+        assert_eq!(statements.bytes, 0);
     }
 }

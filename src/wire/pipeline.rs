@@ -4,17 +4,17 @@
 //! it follows which of the server's messages are the client's, where answers of our own belong between them, when
 //! the server is free, and what a cut-off would leave open.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 pub use super::conduct::{
-    Block, Conduct, Copying, Followed, Outlook, Parsing, Residue, Step, TransactionStatus,
+    Block, Conduct, Copying, Followed, Form, Outlook, Parsing, Residue, Step, TransactionStatus,
 };
 use again::Again;
 use failing::Unsettled;
 
 use super::{
     named::{Named, Serial},
-    statements::{Unnamed, UnnamedAt},
+    statements::{Statement, Unnamed, UnnamedAt},
 };
 
 /// Undoes what was noted for a message that the server then did not carry out.
@@ -28,6 +28,8 @@ pub enum Undo {
     ServerForgets(u64),
     /// The server still has this statement.
     ServerKeeps(u64),
+    /// The server still has this statement, and it is not what it is taken for.
+    ServerDistrusts(u64),
     /// The client's unnamed statement is this one, and the server's is whose.
     Unnamed(Unnamed, UnnamedAt),
     /// The server's unnamed statement is not the client's.
@@ -43,15 +45,6 @@ pub enum For {
     Us,
 }
 
-/// An answer that we give ourselves, as the protocol lets a proxy that maps statements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnAnswer {
-    /// ParseComplete: the server has the statement already.
-    ParseComplete,
-    /// CloseComplete: the statement was the client's, not the server's.
-    CloseComplete,
-}
-
 /// One message that is answered.
 #[derive(Clone, Debug)]
 pub enum Owed {
@@ -61,10 +54,22 @@ pub enum Owed {
     ParseTwice(Box<[u8]>),
     /// Bind of this statement: BindComplete.
     Bind(Serial),
+    /// Bind of this statement, behind which a refusal comes: BindComplete, for us.
+    OwnBind(Serial),
     /// Close: CloseComplete.
     Close(For, Option<Undo>),
     /// Describe of this statement, or of a portal: RowDescription or NoData.
     Describe(Serial),
+    /// The same, of a statement of which no client was told before.
+    Tell(Serial, Arc<Statement>),
+    /// Describe of ours of a statement, by which it is seen whether it yields what clients were told: the same, for us.
+    Check(Arc<Statement>),
+    /// Describe of a statement for its parameters alone: ParameterDescription, and the rest for us.
+    Parameters,
+    /// Bind or Describe of what the client calls so, which nobody has: the server's error, with that name in it.
+    Unknown(Box<[u8]>),
+    /// A message that is sure to fail: the server's error, told as this one.
+    Refuse(Refusal),
     /// Execute: CommandComplete, EmptyQueryResponse or PortalSuspended.
     Execute(Block),
     /// Query: anything, up to ReadyForQuery.
@@ -73,13 +78,11 @@ pub enum Owed {
     FunctionCall,
     /// Sync: ReadyForQuery.
     Sync,
-    /// A Sync that ends nothing of the client's: ReadyForQuery, for us.
-    OwnSync,
     /// Nothing, but behind an error this is undone with the rest.
     Note(Undo),
     /// CopyDone or CopyFail: nothing, but a Sync before it was swallowed by the copy.
     CopyEnd,
-    /// A request of ours, up to its own ReadyForQuery.
+    /// Anything of ours up to ReadyForQuery: a request, or a Sync alone.
     Aside,
     /// An answer of our own.
     Own(OwnAnswer, Option<Undo>),
@@ -96,6 +99,8 @@ pub enum Passage {
     NameTwice(Box<[u8]>),
     /// It is an error that may name our statement where this one of the client's is meant.
     Name(Serial),
+    /// It is an error that stands for this one.
+    Instead(Refusal),
 }
 
 /// The server sent something that answers nothing it was asked: the connection cannot be trusted any more.
@@ -268,24 +273,6 @@ impl Pipeline {
         due
     }
 
-    /// The next answer of our own, if it is due now: nothing of the server's comes before it.
-    #[inline]
-    pub fn own_answer_due(&mut self) -> Option<OwnAnswer> {
-        match self.owed.front() {
-            Some(Owed::Own(answer, _)) => {
-                let answer = *answer;
-                self.settle();
-                Some(answer)
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether answers of our own are all that is owed, so that nothing from the server will bring them along.
-    pub fn only_own_answers(&self) -> bool {
-        !self.owed.is_empty() && self.owed.iter().all(|owed| matches!(owed, Owed::Own(..)))
-    }
-
     /// A message came from the server; `status` is ReadyForQuery's byte. What must be undone goes to `undo`.
     #[inline]
     pub fn received(
@@ -296,6 +283,8 @@ impl Pipeline {
     ) -> Result<Passage, Unexpected> {
         let unexpected = Err(Unexpected { tag });
         match (tag, self.owed.front()) {
+            (b't', Some(Owed::Check(_))) => Ok(Passage::Swallow),
+            (b'N', Some(owed)) if owed.is_ours() => Ok(Passage::Swallow),
             // Data rows, copy data, descriptions inside a query, notices, notifications, settings.
             (b'D' | b'd' | b'c' | b't' | b'H' | b'W' | b'V' | b'N' | b'A' | b'S', _) => Ok(Passage::Pass),
             (b'Z', _) => self.ready(status).ok_or(Unexpected { tag }),
@@ -311,9 +300,13 @@ impl Pipeline {
                 self.settle();
                 Ok(if whom == For::Us { Passage::Swallow } else { Passage::Pass })
             }
-            (b'2', Some(Owed::Bind(_))) | (b'T' | b'n', Some(Owed::Describe(_))) => {
+            (b'2', Some(Owed::Bind(_))) | (b'T' | b'n', Some(Owed::Describe(_) | Owed::Tell(..))) => {
                 self.settle();
                 Ok(Passage::Pass)
+            }
+            (b'T' | b'n', Some(Owed::Check(_) | Owed::Parameters)) | (b'2', Some(Owed::OwnBind(_))) => {
+                self.settle();
+                Ok(Passage::Swallow)
             }
             (b'C' | b'I' | b's', Some(Owed::Execute(block))) => {
                 self.ran = self.ran.after(Step::Execute(*block));
@@ -349,7 +342,7 @@ impl Pipeline {
         self.ran = Outlook::Safe(self.status);
         match self.settle() {
             Some(Owed::Query(_) | Owed::FunctionCall | Owed::Sync) => Some(Passage::Pass),
-            Some(Owed::OwnSync | Owed::Aside) => Some(Passage::Swallow),
+            Some(Owed::Aside) => Some(Passage::Swallow),
             _ => None,
         }
     }
@@ -391,6 +384,11 @@ impl Pipeline {
 mod again;
 mod failing;
 mod owed;
+mod own;
+mod refusal;
+
+pub use own::OwnAnswer;
+pub use refusal::Refusal;
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,35 @@
 //! Changes of a database's schema, as far as they pass through here: what was parsed before one may mean something
 //! else behind it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
+
+use crate::clock::Moment;
+
+/// What was parsed stands for what is parsed now for as long: a change of the schema that was made elsewhere is not seen.
+pub const PARSED_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// When something was parsed, or is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct When {
+    /// The time.
+    pub now: Moment,
+    /// The generation of the schema.
+    pub generation: u64,
+}
+
+impl When {
+    /// Whether what was parsed then may stand for what is parsed at `when`.
+    #[inline]
+    pub fn is_fresh(self, when: Self) -> bool {
+        self.generation == when.generation && when.now.since(self.now) < PARSED_AGE_MAX
+    }
+}
 
 /// The schema of one database, as a number that grows with every change.
 #[derive(Debug, Default)]

@@ -5,22 +5,16 @@
 //! (`pgsteer_…`), so a client's name never collides with another's.
 
 use std::{
-    collections::BTreeMap,
     hash::{BuildHasher, Hash, Hasher},
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use foldhash::fast::RandomState;
-use parking_lot::Mutex;
 
 use super::{
-    conduct::Conduct,
-    frame::{put, put_cstr},
-    schema::Schema,
-    sightings::Sightings,
+    conduct::{Conduct, Form},
+    frame::{HEADER_BYTES, cstr, put, put_cstr},
+    schema::When,
 };
 
 pub(super) type Map<K, V> = std::collections::HashMap<K, V, RandomState>;
@@ -77,12 +71,35 @@ pub fn fingerprint(seed: u64, parts: &[&[u8]]) -> u64 {
     hasher.finish()
 }
 
-/// A client's statement as a server may have it prepared.
+/// What a client has parsed.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// What its meaning depends on.
+    pub scope: &'a Scope,
+    /// The text.
+    pub query: &'a [u8],
+    /// The parameter types as they stand on the wire.
+    pub types: &'a [u8],
+    /// What running it may do.
+    pub conduct: Conduct,
+    /// What it is to the parser.
+    pub form: Form,
+}
+
+/// A client's statement as servers may have it prepared. As in PostgreSQL its parameters and what it yields are settled
+/// when it is parsed first; wherever it is parsed again it is held against that.
 #[derive(Debug)]
 pub struct Statement {
     id: u64,
     key: Key,
     conduct: Conduct,
+    form: Form,
+    /// When it was parsed first.
+    parsed: Option<When>,
+    /// The parameter types that the server has found, as they stand on the wire, once a client was told of them.
+    found: OnceLock<Box<[u8]>>,
+    /// A number for what it yields, once a client was told of that.
+    result: OnceLock<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -111,6 +128,38 @@ impl Statement {
     /// What running it may do.
     pub const fn conduct(&self) -> Conduct {
         self.conduct
+    }
+
+    /// Whether what it yields is settled when it is parsed, and nobody was told of it so far.
+    #[inline]
+    pub fn is_untold(&self) -> bool {
+        self.form == Form::Planned && self.result.get().is_none()
+    }
+
+    /// Whether a client was told what it yields.
+    #[inline]
+    pub fn is_told(&self) -> bool {
+        self.result.get().is_some()
+    }
+
+    /// A client is told of these parameter types.
+    pub fn takes(&self, types: &[u8]) {
+        self.found.get_or_init(|| types.into());
+    }
+
+    /// It is described as yielding this. False: clients were told something else.
+    pub fn yields(&self, result: u64) -> bool {
+        *self.result.get_or_init(|| result) == result
+    }
+
+    /// Whether it yields what a client was told of `other`.
+    fn yields_as(&self, other: &Self) -> bool {
+        other.result.get().is_none_or(|result| self.result.get() == Some(result))
+    }
+
+    /// When it was parsed first; `None` if it is nobody's but its client's.
+    pub const fn parsed(&self) -> Option<When> {
+        self.parsed
     }
 
     /// Whether it was made under this scope.
@@ -144,7 +193,7 @@ impl Statement {
         put(out, b'P', |out| {
             self.put_name(out);
             put_cstr(out, &self.key.query);
-            out.extend_from_slice(&self.key.types);
+            out.extend_from_slice(self.types());
         });
     }
 
@@ -153,7 +202,20 @@ impl Statement {
         put(out, b'P', |out| {
             put_cstr(out, name);
             put_cstr(out, &self.key.query);
-            out.extend_from_slice(&self.key.types);
+            out.extend_from_slice(self.types());
+        });
+    }
+
+    /// The types of its parameters as far as they are settled.
+    fn types(&self) -> &[u8] {
+        self.found.get().map_or(&*self.key.types, |found| &**found)
+    }
+
+    /// Appends the Describe message for it.
+    pub fn put_describe(&self, out: &mut Vec<u8>) {
+        put(out, b'D', |out| {
+            out.push(b'S');
+            self.put_name(out);
         });
     }
 
@@ -163,13 +225,12 @@ impl Statement {
     }
 }
 
-/// What our names for servers' statements begin with.
+/// What our names for servers' statements begin with. None is so short.
 pub const SERVER_PREFIX: &[u8] = b"pgsteer_";
 
-/// Whether a client's name for a statement that it does not have could be taken for one of ours: where in the name it
-/// must be changed so that it cannot.
-pub fn taken_for_ours(name: &[u8]) -> Option<usize> {
-    name.starts_with(SERVER_PREFIX).then_some(SERVER_PREFIX.len() - 1)
+/// Whether a client's name for a statement that it does not have could be taken for one of ours.
+pub fn taken_for_ours(name: &[u8]) -> bool {
+    name.starts_with(SERVER_PREFIX)
 }
 
 fn put_server_name(out: &mut Vec<u8>, id: u64) {
@@ -210,102 +271,37 @@ pub fn put_close(out: &mut Vec<u8>, id: u64) {
     });
 }
 
-/// Who may share a statement with whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sharing {
-    /// Every client in the same scope that sends the same text and types.
-    Scope,
-    /// Nobody: what it means was settled when it was parsed (a literal `now`, settings that are not followed).
-    Nobody,
-}
-
-/// All statements that clients hold, so that the same one is kept once.
-#[derive(Debug, Default)]
-pub struct Catalog {
-    shared: Mutex<Shelf>,
-    next_id: AtomicU64,
-    /// Texts without a name that were seen lately.
-    pub sightings: Sightings,
-    schemas: Mutex<BTreeMap<String, Weak<Schema>>>,
-}
-
-#[derive(Debug, Default)]
-struct Shelf {
-    statements: Map<Key, Weak<Statement>>,
-    /// Dead entries are swept when the shelf has grown to this.
-    sweep_at: usize,
-}
-
-impl Catalog {
-    /// The schema of a database.
-    pub fn schema(&self, database: &str) -> Arc<Schema> {
-        let mut schemas = self.schemas.lock();
-        if let Some(known) = schemas.get(database).and_then(Weak::upgrade) {
-            return known;
-        }
-        schemas.retain(|_, schema| schema.strong_count() > 0);
-        let schema = Arc::default();
-        schemas.insert(database.to_owned(), Arc::downgrade(&schema));
-        schema
-    }
-
-    /// The statement for this text, or a new one.
-    pub fn statement(
-        &self,
-        scope: &Scope,
-        query: &[u8],
-        types: &[u8],
-        conduct: Conduct,
-        sharing: Sharing,
-    ) -> Arc<Statement> {
-        let key = Key { scope: scope.clone(), query: query.into(), types: types.into(), name: Name::Given };
-        self.keep(key, conduct, sharing)
-    }
-
-    /// The same for a text that was given no name. Those are kept apart, because they do not keep what they meant when
-    /// they were parsed first.
-    pub fn unnamed(&self, scope: &Scope, query: &[u8], types: &[u8], conduct: Conduct) -> Arc<Statement> {
-        let key = Key { scope: scope.clone(), query: query.into(), types: types.into(), name: Name::None };
-        self.keep(key, conduct, Sharing::Scope)
-    }
-
-    fn keep(&self, key: Key, conduct: Conduct, sharing: Sharing) -> Arc<Statement> {
-        if sharing == Sharing::Nobody {
-            return self.make(key, conduct);
-        }
-        let mut shelf = self.shared.lock();
-        if let Some(known) = shelf.statements.get(&key).and_then(Weak::upgrade) {
-            return known;
-        }
-        if shelf.statements.len() >= shelf.sweep_at {
-            shelf.statements.retain(|_, statement| statement.strong_count() > 0);
-            shelf.sweep_at = (shelf.statements.len() * 2).max(256);
-        }
-        let statement = self.make(key.clone(), conduct);
-        shelf.statements.insert(key, Arc::downgrade(&statement));
-        statement
-    }
-
-    /// The same statement under another scope: a client that changed its settings since it prepared it.
-    pub fn rescoped(&self, statement: &Statement, scope: &Scope, sharing: Sharing) -> Arc<Statement> {
-        self.keep(Key { scope: scope.clone(), ..statement.key.clone() }, statement.conduct, sharing)
-    }
-
-    fn make(&self, key: Key, conduct: Conduct) -> Arc<Statement> {
-        Arc::new(Statement { id: self.next_id.fetch_add(1, Ordering::Relaxed) + 1, key, conduct })
-    }
-}
-
 /// A client's unnamed statement.
 #[derive(Clone, Debug, Default)]
 pub enum Unnamed {
     /// It has none.
     #[default]
     None,
-    /// The Parse message, as it was sent, and what running it may do.
-    Text(Box<(Box<[u8]>, Conduct)>),
+    /// What it has sent.
+    Text(Box<UnnamedText>),
     /// One that servers hold for whoever sends the same.
     Shared(Arc<Statement>),
+}
+
+/// An unnamed statement as a client has sent it.
+#[derive(Clone, Debug)]
+pub struct UnnamedText {
+    /// The Parse message.
+    pub message: Box<[u8]>,
+    /// What running it may do.
+    pub conduct: Conduct,
+    /// What it is to the parser.
+    pub form: Form,
+    /// The same, for what the client was told of it, once it has asked.
+    pub told: Option<Arc<Statement>>,
+}
+
+impl UnnamedText {
+    /// The text and the parameter types.
+    pub fn parts(&self) -> Option<(&[u8], &[u8])> {
+        let (_, rest) = cstr(self.message.get(HEADER_BYTES..)?)?;
+        cstr(rest)
+    }
 }
 
 /// Whose the server's own unnamed statement is.
@@ -318,40 +314,6 @@ pub enum UnnamedAt {
     Ours,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+mod catalog;
 
-    #[test]
-    fn sharing_needs_the_same_text_types_and_scope() {
-        let catalog = Catalog::default();
-        let scope: Scope = "a".into();
-        let make = |scope: &Scope, query: &str, types: &[u8], sharing| {
-            catalog.statement(scope, query.as_bytes(), types, Conduct::default(), sharing)
-        };
-        let first = make(&scope, "select 1", &[0, 0], Sharing::Scope);
-        for (scope, query, types, sharing, same) in [
-            ("a", "select 1", &[0, 0][..], Sharing::Scope, true),
-            ("b", "select 1", &[0, 0][..], Sharing::Scope, false),
-            ("a", "select 2", &[0, 0][..], Sharing::Scope, false),
-            ("a", "select 1", &[0, 1, 0, 0, 0, 23][..], Sharing::Scope, false),
-            ("a", "select 1", &[0, 0][..], Sharing::Nobody, false),
-        ] {
-            let other = make(&scope.into(), query, types, sharing);
-            assert_eq!(other.id() == first.id(), same, "{scope} {query}");
-        }
-        let mut out = Vec::new();
-        first.put_parse(&mut out);
-        assert_eq!(out, b"P\0\0\0\x19pgsteer_1\0select 1\0\0\0");
-    }
-
-    #[test]
-    fn dead_statements_are_swept() {
-        let catalog = Catalog::default();
-        for n in 0..10_000 {
-            let query = format!("select {n}");
-            catalog.statement(&"s".into(), query.as_bytes(), &[0, 0], Conduct::default(), Sharing::Scope);
-        }
-        assert!(catalog.shared.lock().statements.len() <= 512);
-    }
-}
+pub use catalog::{Catalog, Sharing};

@@ -17,10 +17,8 @@ const FIRST_OWN_OID: u32 = 16_384;
 /// statement that is prepared again under another search path; with 18, a table made by way of pg_temp in search_path.
 const PENDING: &[(&str, usize, usize)] = &[
     ("blocks", 44, 52),
-    ("definitions", 47, 80),
     ("discarding", 39, 80),
     ("notifications", 0, 0),
-    ("prepared", 76, 120),
     ("sequences", 33, 36),
     ("settings", 117, 125),
     ("temporary", 93, 110),

@@ -25,8 +25,10 @@ fn a_named_statement_is_prepared_where_it_is_used() {
         # Elsewhere it is prepared on the way, and nobody is told.
         C on t
         C> Bind "" a 2 | Execute "" | Sync
-        >t Parse pgsteer_1 "select $1" 23 | Bind "" pgsteer_1 2 | Execute "" | Sync
-        t< ParseComplete | BindComplete | DataRow 2 | CommandComplete "SELECT 1" | ReadyForQuery I
+        >t Parse pgsteer_1 "select $1" 23 | Describe S pgsteer_1 | Flush
+        t< ParseComplete | ParameterDescription 23 | RowDescription n
+        >t Bind "" pgsteer_1 2 | Execute "" | Sync
+        t< BindComplete | DataRow 2 | CommandComplete "SELECT 1" | ReadyForQuery I
         <C BindComplete | DataRow 2 | CommandComplete "SELECT 1" | ReadyForQuery I
         C> Describe S a | Sync
         >t Describe S pgsteer_1 | Sync
@@ -213,8 +215,10 @@ fn the_unnamed_statement_follows_the_client() {
         <D ParseComplete | ReadyForQuery I
         C on s
         C> Bind "" "" 7 | Execute "" | Sync
-        >s Parse "" "select $1" 23 | Bind "" "" 7 | Execute "" | Sync
-        s< ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        >s Parse "" "select $1" 23 | Describe S "" | Flush
+        s< ParseComplete | ParameterDescription 23 | RowDescription n
+        >s Bind "" "" 7 | Execute "" | Sync
+        s< BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         <C BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         C> Bind "" "" 8 | Sync
         >s Bind "" "" 8 | Sync
@@ -662,13 +666,13 @@ fn a_name_like_ours_reaches_no_statement_of_another_client() {
     check(
         r#"
         C> Bind "" pgsteer_1 | Execute "" | Sync
-        >s Bind "" pgsteer:1 | Execute "" | Sync
-        s< Error 26000 "prepared statement \"pgsteer:1\" does not exist" | ReadyForQuery I
-        <C Error 26000 "prepared statement \"pgsteer:1\" does not exist" | ReadyForQuery I
+        >s Bind "" pgsteer_ | Execute "" | Sync
+        s< Error 26000 "prepared statement \"pgsteer_\" does not exist" | ReadyForQuery I
+        <C Error 26000 "prepared statement \"pgsteer_1\" does not exist" | ReadyForQuery I
         C> Describe S pgsteer_1 | Sync
-        >s Describe S pgsteer:1 | Sync
-        s< Error 26000 "prepared statement \"pgsteer:1\" does not exist" | ReadyForQuery I
-        <C Error 26000 "prepared statement \"pgsteer:1\" does not exist" | ReadyForQuery I
+        >s Describe S pgsteer_ | Sync
+        s< Error 26000 "prepared statement \"pgsteer_\" does not exist" | ReadyForQuery I
+        <C Error 26000 "prepared statement \"pgsteer_1\" does not exist" | ReadyForQuery I
         C> Close S pgsteer_1 | Sync
         >s Sync
         s< ReadyForQuery I
@@ -703,9 +707,10 @@ fn notices_and_notifications_can_come_at_any_time() {
         >s Parse pgsteer_1 "select 1" | Sync
         s< Notice 01000 one | ParseComplete | Notification ch hello | ReadyForQuery I | Notification ch again
         <C Notice 01000 one | ParseComplete | Notification ch hello | ReadyForQuery I | Notification ch again
+        # What the server has to say of a text, it is to say to everybody.
         C> Parse b "select 1" | Bind "" b | Execute "" | Sync
-        >s Bind "" pgsteer_1 | Execute "" | Sync
-        s< Notice 01000 two | BindComplete | Notification ch x | DataRow 1 | Notice 01000 three | CommandComplete "SELECT 1" | ReadyForQuery I
+        >s Parse pgsteer_2 "select 1" | Bind "" pgsteer_2 | Execute "" | Sync
+        s< ParseComplete | Notice 01000 two | BindComplete | Notification ch x | DataRow 1 | Notice 01000 three | CommandComplete "SELECT 1" | ReadyForQuery I
         <C ParseComplete | Notice 01000 two | BindComplete | Notification ch x | DataRow 1 | Notice 01000 three | CommandComplete "SELECT 1" | ReadyForQuery I
         "#,
     );

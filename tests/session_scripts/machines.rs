@@ -97,6 +97,11 @@ pub(crate) fn check(script: &str) {
     }
 }
 
+/// Plays a conversation that is long, once.
+pub(crate) fn once(script: &str) {
+    play(script, Cut::At(0));
+}
+
 fn play(script: &str, cut: Cut) {
     let mut stage = Stage {
         clients: BTreeMap::new(),
@@ -274,6 +279,7 @@ impl Stage {
             mode: pgsteer::pool::account::PoolMode::Transaction,
             heard: None,
             client_of: &|_| None,
+            catalog: &self.catalog,
         };
         let mut out = Vec::new();
         match backend.forward(&server.said, &mut out, &mut server.conn, pipeline, &mut side) {

@@ -5,6 +5,7 @@
 mod cancelling;
 mod carried;
 mod conversations;
+mod described;
 mod failover;
 mod leaving;
 mod machines;

@@ -113,7 +113,7 @@ fn a_change_of_the_schema_ends_it() {
         # It is parsed anew, once.
         D on s
         D> Parse "" "select $1" 23 | Sync
-        >s Close S pgsteer_1 | Parse pgsteer_1 "select $1" 23 | Sync
+        >s Close S pgsteer_1 | Parse pgsteer_2 "select $1" 23 | Sync
         s< CloseComplete | ParseComplete | ReadyForQuery I
         <D ParseComplete | ReadyForQuery I
         D> Parse "" "select $1" 23 | Sync
@@ -135,7 +135,7 @@ fn it_grows_old() {
         <C ParseComplete | ReadyForQuery I
         wait 1
         C> Parse "" "select $1" 23 | Sync
-        >s Close S pgsteer_1 | Parse pgsteer_1 "select $1" 23 | Sync
+        >s Close S pgsteer_1 | Parse pgsteer_2 "select $1" 23 | Sync
         # What it named may be gone meanwhile.
         s< CloseComplete | Error 42P01 "relation does not exist" | ReadyForQuery I
         <C Error 42P01 "relation does not exist" | ReadyForQuery I
@@ -151,7 +151,7 @@ fn it_grows_old() {
         r#"
         wait 1000
         C> Bind "" nope | Parse "" "select $1" 23 | Parse "" "select 2" | Sync
-        >s Bind "" nope | Close S pgsteer_1 | Parse pgsteer_1 "select $1" 23 | Parse "" "select 2" | Sync
+        >s Bind "" nope | Close S pgsteer_1 | Parse pgsteer_2 "select $1" 23 | Parse "" "select 2" | Sync
         s< Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery I
         <C Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery I
         prepared 1
@@ -160,8 +160,8 @@ fn it_grows_old() {
         s< BindComplete | ReadyForQuery I
         <C BindComplete | ReadyForQuery I
         C> Parse "" "select $1" 23 | Sync
-        >s Close S pgsteer_1 | Parse pgsteer_1 "select $1" 23 | Sync
-        s< CloseComplete | ParseComplete | ReadyForQuery I
+        >s Parse pgsteer_3 "select $1" 23 | Sync
+        s< ParseComplete | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         "#,
     );
@@ -198,11 +198,11 @@ fn in_a_failed_block_the_server_refuses_it_itself() {
         s< CommandComplete BEGIN | Error 22012 "division by zero" | ReadyForQuery E
         <C CommandComplete BEGIN | Error 22012 "division by zero" | ReadyForQuery E
         C> Parse b "select 1" | Sync
-        >s Close S pgsteer_1 | Parse pgsteer_1 "select 1" | Sync
-        s< CloseComplete | Error 25P02 "aborted" | ReadyForQuery E
+        >s Parse pgsteer_2 "select 1" | Sync
+        s< Error 25P02 "aborted" | ReadyForQuery E
         <C Error 25P02 "aborted" | ReadyForQuery E
         named 1
-        prepared 0
+        prepared 1
         "#,
     );
 }
@@ -296,20 +296,20 @@ fn what_the_server_has_may_be_refused_and_is_parsed_anew() {
         C> Parse "" "select $1" 23 | Bind "" "" 7 | Execute "" | Sync
         >s Bind "" pgsteer_1 7 | Execute "" | Sync
         s< {changed} | ReadyForQuery I
-        >s Close S pgsteer_1 | Parse pgsteer_1 "select $1" 23 | Bind "" pgsteer_1 7 | Execute "" | Sync
+        >s Close S pgsteer_1 | Parse pgsteer_2 "select $1" 23 | Bind "" pgsteer_2 7 | Execute "" | Sync
         free false
         s< CloseComplete | ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         <C ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         free true
         # Described, it tells its parameters first. The client has not ended the sequence.
         C> Parse "" "select $1" 23 | Describe S "" | Flush
-        >s Describe S pgsteer_1 | Flush
+        >s Describe S pgsteer_2 | Flush
         s< ParameterDescription 23 | {changed}
-        >s Sync | Close S pgsteer_1 | Parse pgsteer_1 "select $1" 23 | Describe S pgsteer_1 | Flush
+        >s Sync | Close S pgsteer_2 | Parse pgsteer_3 "select $1" 23 | Describe S pgsteer_3 | Flush
         s< ReadyForQuery I | CloseComplete | ParseComplete | ParameterDescription 23 | RowDescription n
         <C ParseComplete | ParameterDescription 23 | RowDescription n
         C> Bind "" "" 7 | Execute "" | Sync
-        >s Bind "" pgsteer_1 7 | Execute "" | Sync
+        >s Bind "" pgsteer_3 7 | Execute "" | Sync
         # Once something was said, it is the client's.
         s< {changed} | ReadyForQuery I
         <C {changed} | ReadyForQuery I
@@ -321,7 +321,7 @@ fn what_the_server_has_may_be_refused_and_is_parsed_anew() {
         C> Parse "" "select $1" 23 | Bind "" "" 7 | Execute "" | Sync
         >s Bind "" pgsteer_1 7 | Execute "" | Sync
         s< {changed} | ReadyForQuery I
-        >s Close S pgsteer_1 | Parse pgsteer_1 "select $1" 23 | Bind "" pgsteer_1 7 | Execute "" | Sync
+        >s Close S pgsteer_1 | Parse pgsteer_2 "select $1" 23 | Bind "" pgsteer_2 7 | Execute "" | Sync
         s< CloseComplete | Error 42P01 "relation does not exist" | ReadyForQuery I
         <C ParseComplete | Error 42P01 "relation does not exist" | ReadyForQuery I
         prepared 0

@@ -308,6 +308,11 @@ fn half_a_message_behind_a_reset_in_a_block_is_waited_for() {
     check_whole(
         |_| {},
         r#"
+        # Its server is there at once, so that nobody listens to the client meanwhile and is woken by the rest for that.
+        C> Query "select 1"
+        >a1 Query "select 1"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
         C> Query "begin" | Query "reset timezone" | Raw 5100
         >a1 Query begin | Query "reset timezone"
         a1< CommandComplete BEGIN | ReadyForQuery T | CommandComplete RESET | ReadyForQuery T

@@ -93,6 +93,12 @@ impl Client {
         {
             self.violated(format!("was told {error:?}, though a server had begun with {last:?}"));
         }
+        if let Outcome::Over(Some(error)) = &outcome
+            && error.code == unknown
+            && !self.world.lock().ledger.sent.contains(&last)
+        {
+            self.violated(format!("was told {error:?}, though nothing of {last:?} was ever sent"));
+        }
         self.count_error(&outcome);
         let (told, result) = match &outcome {
             Outcome::Tagged(tag) if tag == "ROLLBACK" => (Told::NotCommitted, Ok(())),

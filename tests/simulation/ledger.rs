@@ -47,6 +47,7 @@ pub(crate) struct Count {
     /// Answered with an error for which nobody has asked.
     pub(crate) failed: u64,
     pub(crate) terms: u64,
+    pub(crate) renamed: u64,
 }
 
 impl std::ops::AddAssign for Count {
@@ -59,5 +60,6 @@ impl std::ops::AddAssign for Count {
         self.cancelled += more.cancelled;
         self.failed += more.failed;
         self.terms += more.terms;
+        self.renamed += more.renamed;
     }
 }

@@ -3,16 +3,20 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use hyper::StatusCode;
 use jsonwebtoken::jwk::JwkSet;
 use parking_lot::Mutex;
-use rustls::ClientConfig;
 use tokio::{sync::watch, time::timeout};
+use url::{Position, Url};
 
 use crate::{
     auth::oauth::{KeyPlace, KeyRing, KeyUrl, KeysFrom, Look, OauthPlan, Wrong, described, key_set},
     clock::{Clock, Moment, wall_time},
-    net::https,
-    tls::{self, Authorities},
+    net::{
+        KeepAlive, NetDialer,
+        http::{HttpClient, HttpEndpoint, Unfit},
+    },
+    tls::{Authorities, Connector, Revocations, SslMode, Start, ToServers, Version},
 };
 
 /// An issuer that has not answered by then has not answered.
@@ -156,20 +160,38 @@ impl Issuer {
 }
 
 async fn fetch(place: &KeyPlace) -> Result<JwkSet, String> {
-    let config = config(place).await?;
+    let connector = connector(place).await?;
     let url = match &place.at {
         KeyUrl::Keys(url) => url.clone(),
         KeyUrl::Discovery { issuer, url } => {
-            let told = https::get(url, config.clone(), BYTES_MAX).await;
-            let found = told.and_then(|told| described(issuer, &told));
-            found.map_err(|why| format!("{url}: {why}"))?
+            let told = get(url, &connector).await;
+            told.and_then(|told| described(issuer, &told)).map_err(|why| format!("{url}: {why}"))?
         }
     };
-    let keys = https::get(&url, config, BYTES_MAX).await;
+    let keys = get(&url, &connector).await;
     keys.and_then(|keys| key_set(&keys)).map_err(|why| format!("{url}: {why}"))
 }
 
-async fn config(place: &KeyPlace) -> Result<Arc<ClientConfig>, String> {
+/// What stands at `url`. Nothing is followed.
+async fn get(url: &Url, connector: &Connector) -> Result<Vec<u8>, String> {
+    let dial = Arc::new(NetDialer::new(KeepAlive::default()));
+    let endpoint = HttpEndpoint::new(url.as_str(), Some(connector), dial).map_err(|Unfit(why)| why)?;
+    let mut client = HttpClient::new(endpoint);
+    let mut answer = client.stream(&url[Position::BeforePath..Position::AfterQuery]).await?;
+    if answer.status != StatusCode::OK {
+        return Err(format!("it answers {}", answer.status));
+    }
+    let mut body = Vec::new();
+    while let Some(bytes) = answer.next().await? {
+        if body.len() + bytes.len() > BYTES_MAX {
+            return Err(format!("its answer is longer than {BYTES_MAX} bytes"));
+        }
+        body.extend_from_slice(&bytes);
+    }
+    Ok(body)
+}
+
+async fn connector(place: &KeyPlace) -> Result<Connector, String> {
     let authorities = match &place.authorities {
         Some(pem) => Authorities::from_pem(pem.as_bytes(), wall_time()),
         None => {
@@ -177,5 +199,10 @@ async fn config(place: &KeyPlace) -> Result<Arc<ClientConfig>, String> {
             Authorities::of_system(system.map_err(|error| error.to_string())?.certs)
         }
     };
-    authorities.and_then(|authorities| tls::web(&authorities)).map_err(|fault| fault.what)
+    let authorities = authorities.map_err(|fault| fault.what)?;
+    let trusted = Some((&authorities, Revocations::default()));
+    let versions = [Version::Tls12, Version::Tls13];
+    let to = ToServers::new(SslMode::VerifyFull, Start::Direct, &versions, trusted, None);
+    let to = to.map_err(|fault| fault.what)?;
+    to.connector().cloned().ok_or_else(|| "there is no TLS".to_owned())
 }

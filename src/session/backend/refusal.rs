@@ -50,9 +50,12 @@ fn error(header: Header, left: &[u8]) -> Refusal {
     }
     let Some(message) = left.get(HEADER_BYTES..header.total) else { return Refusal::Unclear };
     match ServerError::decode(message) {
-        Some(error) if CLASSES.iter().any(|class| error.code.as_str().as_bytes().starts_with(class)) => {
-            Refusal::Refused(header.total)
-        }
+        Some(error) if is_of_age(&error) => Refusal::Refused(header.total),
         _ => Refusal::None,
     }
+}
+
+/// Whether an error may be due to when a statement was parsed.
+pub(super) fn is_of_age(error: &ServerError) -> bool {
+    CLASSES.iter().any(|class| error.code.as_str().as_bytes().starts_with(class))
 }

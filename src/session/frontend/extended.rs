@@ -1,10 +1,10 @@
 //! The extended query protocol: statements and portals by name.
 
 use super::{
-    Arc, Awaited, Block, Conduct, Copying, For, Frontend, HEADER_BYTES, Header, Named, Owed, OwnAnswer,
-    Passage, PgError, Pipeline, Prepare, Reading, STATEMENT_BYTES_MAX, Serial, Settings, Sharing, SqlState,
-    Statement, TAKEN, Text, Undo, Unnamed, UnnamedAt, cstr, cut_short, put, put_cstr, put_parse_taken,
-    put_parse_twice, taken_for_ours,
+    Arc, Awaited, Block, Conduct, Copying, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
+    OwnAnswer, Passage, PgError, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX, STATEMENT_BYTES_MAX,
+    Serial, Settings, Sharing, Source, SqlState, Statement, TAKEN, Text, Undo, Unnamed, UnnamedAt,
+    UnnamedText, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours,
 };
 
 impl Frontend {
@@ -18,7 +18,7 @@ impl Frontend {
         let whole = message.len() == header.total;
         let (name, rest) = cstr(body).ok_or_else(|| cut_short("Parse"))?;
         if name.is_empty() || passage.terms.max_prepared_statements == 0 {
-            if name.is_empty() && whole && self.parse_mapped(header, message, passage) {
+            if name.is_empty() && whole && self.parse_mapped(header, message, passage) != Mapped::No {
                 return Ok(());
             }
             let (text, reading) = match cstr(rest) {
@@ -29,7 +29,15 @@ impl Frontend {
             self.provide(reading.conduct, text, passage);
             let undo = if name.is_empty() {
                 // A longer one is not kept: it is lost when the client gets another server.
-                let text = |message: &[u8]| Unnamed::Text(Box::new((message.into(), reading.conduct)));
+                let Reading { conduct, form, .. } = reading;
+                let text = |message: &[u8]| {
+                    Unnamed::Text(Box::new(UnnamedText {
+                        message: message.into(),
+                        conduct,
+                        form,
+                        told: None,
+                    }))
+                };
                 let unnamed = if whole { text(message) } else { Unnamed::None };
                 let at = std::mem::replace(&mut passage.tenancy.unnamed, UnnamedAt::Ours);
                 Undo::Unnamed(std::mem::replace(&mut self.unnamed, unnamed), at)
@@ -76,24 +84,37 @@ impl Frontend {
             self.leave_out(header, message, passage);
             return Ok(());
         }
+        if !self.statements.has_room_for(query) {
+            passage.refuse(Refusal::TooManyStatements);
+            self.leave_out(header, message, passage);
+            return Ok(());
+        }
         let reading = passage.read(query);
         passage.may_run(reading)?;
-        let sharing = passage.sharing(reading);
         let terms = passage.terms;
-        let statement = terms.catalog.statement(terms.scope, query, types, reading.conduct, sharing);
-        self.statements.insert(name, statement.clone());
+        let source =
+            Source { scope: terms.scope, query, types, conduct: reading.conduct, form: reading.form };
+        let mut statement = terms.catalog.statement(&source, passage.sharing(reading), passage.when());
+        let has = passage.conn.statements.has(statement.id());
         let undo = Undo::ClientForgets(name.into());
-        if passage.make_room(statement.id()) == Prepare::Ready {
-            if passage.pipeline.accepts_parse() {
+        if has || statement.is_told() {
+            if !passage.pipeline.accepts_parse() {
+                // Whether it may be parsed now only the server can say.
+                statement = terms.catalog.statement(&source, Sharing::Nobody, None);
+            } else if has || passage.prepare(&statement) != Prepared::Checking {
+                passage.make_room(statement.id());
+                self.statements.insert(name, statement);
                 passage.pipeline.sent(Owed::Own(OwnAnswer::ParseComplete, Some(undo)));
                 self.leave_out(header, message, passage);
                 return Ok(());
+            } else {
+                return Ok(());
             }
-            // Whether it may be parsed now only the server can say.
-            passage.close(statement.id());
         }
+        passage.make_room(statement.id());
         statement.put_parse(passage.splice.insert());
         let forget = Undo::ServerForgets(statement.id());
+        self.statements.insert(name, statement);
         passage.pipeline.sent(Owed::Parse(For::Client, forget, Some(undo)));
         self.leave_out(header, message, passage);
         Ok(())
@@ -108,49 +129,90 @@ impl Frontend {
         let body = &message[HEADER_BYTES..];
         let (portal, rest) = cstr(body).ok_or_else(|| cut_short("Bind"))?;
         let (name, parameters) = cstr(rest).ok_or_else(|| cut_short("Bind"))?;
+        let mut untold = None;
         let (conduct, serial) = match self.known(name, passage) {
             Some((statement, serial)) => {
                 self.provide(statement.conduct(), Text::Whole(statement.query()), passage);
-                passage.prepare(&statement);
-                let skipped = message.len() - parameters.len();
-                let mut names = Vec::with_capacity(portal.len() + 32);
-                put_cstr(&mut names, portal);
-                statement.put_name(&mut names);
-                let length = header.total - 1 - (skipped - HEADER_BYTES) + names.len();
-                let out = passage.splice.insert();
-                out.push(b'B');
-                out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-                out.extend_from_slice(&names);
-                passage.splice.skip(skipped);
-                passage.splice.pass(parameters.len());
-                self.set_rest(super::Rest::Pass(header.total - message.len()));
+                let whole = message.len() == header.total;
+                match passage.prepare(&statement) {
+                    Prepared::Ready => {}
+                    Prepared::Checking => return Ok(()),
+                    Prepared::Refused if whole => {
+                        // What is wrong with the values PostgreSQL finds before that.
+                        self.bind_prepared(header, message, parameters, &statement, passage);
+                        passage.pipeline.sent(Owed::OwnBind(serial));
+                        passage.refuse(Refusal::ResultChanged);
+                        return Ok(());
+                    }
+                    Prepared::Refused => {
+                        passage.refuse(Refusal::ResultChanged);
+                        self.leave_out(header, message, passage);
+                        return Ok(());
+                    }
+                }
+                if statement.is_untold() {
+                    // Whoever wants values in binary counts on their types, without having asked for them.
+                    if whole && message.ends_with(&[0, 1]) {
+                        passage.check(&statement);
+                    }
+                    untold = Some(statement.clone());
+                }
+                self.bind_prepared(header, message, parameters, &statement, passage);
                 passage.heed_conduct(statement.conduct(), Text::Whole(statement.query()));
                 (statement.conduct(), serial)
             }
             None => {
                 let conduct = if name.is_empty() {
-                    let conduct = self.prepare_unnamed(passage);
-                    if let Some(text) = self.unnamed_text() {
-                        passage.heed_conduct(conduct, Text::Whole(text));
+                    match self.prepare_unnamed(passage) {
+                        Prepared::Ready => self.heed_unnamed(passage),
+                        Prepared::Checking => return Ok(()),
+                        Prepared::Refused => {
+                            passage.refuse(Refusal::ResultChanged);
+                            self.leave_out(header, message, passage);
+                            return Ok(());
+                        }
                     }
-                    conduct
                 } else {
                     // Not ours: prepared by SQL, or the server will say that it does not exist.
                     passage.touch_prepared(name);
                     Conduct { block: Block::MayCommit, ..Conduct::default() }
                 };
-                match taken_for_ours(name) {
-                    Some(place) => {
-                        self.disguise(header, message, HEADER_BYTES + portal.len() + 1 + place, passage);
-                    }
-                    None => self.pass(header, message, passage),
+                if taken_for_ours(name) {
+                    passage.pipeline.sent(Owed::Unknown(name.into()));
+                    self.disguise(header, message, HEADER_BYTES + portal.len() + 1, name, passage);
+                    return Ok(());
                 }
+                self.pass(header, message, passage);
                 (conduct, 0)
             }
         };
-        passage.tenancy.bind(conduct, !portal.is_empty());
+        passage.tenancy.bind(conduct, !portal.is_empty(), untold);
         passage.pipeline.sent(Owed::Bind(serial));
         Ok(())
+    }
+
+    /// Passes a Bind on with the server's name for the statement. `parameters` is what follows the names.
+    fn bind_prepared(
+        &mut self,
+        header: Header,
+        message: &[u8],
+        parameters: &[u8],
+        statement: &Statement,
+        passage: &mut Passage<'_, '_>,
+    ) {
+        let skipped = message.len() - parameters.len();
+        let (portal, _) = cstr(&message[HEADER_BYTES..]).unwrap_or_default();
+        let mut names = Vec::with_capacity(portal.len() + 32);
+        put_cstr(&mut names, portal);
+        statement.put_name(&mut names);
+        let length = header.total - 1 - (skipped - HEADER_BYTES) + names.len();
+        let out = passage.splice.insert();
+        out.push(b'B');
+        out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+        out.extend_from_slice(&names);
+        passage.splice.skip(skipped);
+        passage.splice.pass(parameters.len());
+        self.set_rest(super::Rest::Pass(header.total - message.len()));
     }
 
     pub(super) fn execute(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
@@ -190,7 +252,7 @@ impl Frontend {
                 self.leave_out(header, message, passage);
                 return Ok(());
             }
-            if taken_for_ours(name).is_some() {
+            if taken_for_ours(name) {
                 // Closing what does not exist is no error, but this name would close another client's.
                 passage.pipeline.sent(Owed::Own(OwnAnswer::CloseComplete, None));
                 self.leave_out(header, message, passage);
@@ -205,36 +267,61 @@ impl Frontend {
             }
         } else if *kind == b'S' {
             if let Some((statement, serial)) = self.known(name, passage) {
-                passage.prepare(&statement);
-                put(passage.splice.insert(), b'D', |out| {
-                    out.push(b'S');
-                    statement.put_name(out);
-                });
-                passage.pipeline.sent(Owed::Describe(serial));
+                let prepared = passage.prepare(&statement);
+                if prepared == Prepared::Checking {
+                    return Ok(());
+                }
+                statement.put_describe(passage.splice.insert());
+                match prepared {
+                    // PostgreSQL tells the parameters before it finds that the result has changed.
+                    Prepared::Refused => {
+                        passage.pipeline.sent(Owed::Parameters);
+                        passage.refuse(Refusal::ResultChanged);
+                    }
+                    _ if statement.is_untold() => passage.pipeline.sent(Owed::Tell(serial, statement)),
+                    _ => passage.pipeline.sent(Owed::Describe(serial)),
+                }
                 self.leave_out(header, message, passage);
                 return Ok(());
             }
             if name.is_empty() {
-                self.prepare_unnamed(passage);
+                return self.describe_unnamed(header, message, passage);
             }
-            if let Some(place) = taken_for_ours(name) {
-                passage.pipeline.sent(Owed::Describe(0));
-                self.disguise(header, message, HEADER_BYTES + 1 + place, passage);
+            if taken_for_ours(name) {
+                passage.pipeline.sent(Owed::Unknown(name.into()));
+                self.disguise(header, message, HEADER_BYTES + 1, name, passage);
                 return Ok(());
             }
+        } else if !close
+            && name.is_empty()
+            && let Some(untold) = passage.tenancy.untold()
+        {
+            passage.pipeline.sent(Owed::Tell(0, untold.clone()));
+            self.pass(header, message, passage);
+            return Ok(());
         }
         passage.pipeline.sent(if close { Owed::Close(For::Client, None) } else { Owed::Describe(0) });
         self.pass(header, message, passage);
         Ok(())
     }
 
-    /// Passes a message on with the byte at `place` changed, so that the name there is none of ours and the server says
+    /// Passes a message on with another name than the one at `place`, which could be one of ours: so that the server says
     /// that it does not exist.
-    fn disguise(&mut self, header: Header, message: &[u8], place: usize, passage: &mut Passage<'_, '_>) {
+    fn disguise(
+        &mut self,
+        header: Header,
+        message: &[u8],
+        place: usize,
+        name: &[u8],
+        passage: &mut Passage<'_, '_>,
+    ) {
+        let length = header.total - 1 - name.len() + SERVER_PREFIX.len();
         let out = passage.splice.insert();
-        let start = out.len();
-        out.extend_from_slice(message);
-        out[start + place] = b':';
+        out.push(header.tag);
+        out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+        out.extend_from_slice(&message[HEADER_BYTES..place]);
+        out.extend_from_slice(SERVER_PREFIX);
+        out.extend_from_slice(&message[place + name.len()..]);
         passage.splice.skip(message.len());
         self.set_rest(super::Rest::Pass(header.total - message.len()));
     }
@@ -263,68 +350,22 @@ impl Frontend {
         keep: impl FnOnce(&mut Self, Arc<Statement>),
     ) -> Arc<Statement> {
         let terms = passage.terms;
-        if passage.conn.statements.has(statement.id()) {
+        if passage.conn.statements.has(statement.id()) || passage.tenancy.is_refused(statement.id()) {
             return statement;
         }
-        if passage.tenancy.settings == Settings::Changed {
-            // Parsed now, it may mean something else than elsewhere: it is the client's own from here on.
-            let own = terms.catalog.rescoped(&statement, terms.scope, Sharing::Nobody);
-            keep(self, own.clone());
-            return own;
-        }
-        if passage.tenancy.awaited == Awaited::Report {
-            // Parsed now, it may mean something else than elsewhere: a copy for this once.
-            return terms.catalog.rescoped(&statement, terms.scope, Sharing::Nobody);
-        }
-        if statement.is_of(terms.scope) {
-            return statement;
-        }
-        let reading = passage.read(statement.query());
-        let now = terms.catalog.rescoped(&statement, terms.scope, passage.sharing(reading));
+        let now =
+            if passage.tenancy.settings == Settings::Changed || passage.tenancy.awaited == Awaited::Report {
+                // Parsed now, it may mean something else than elsewhere: it is the client's own from here on.
+                terms.catalog.rescoped(&statement, terms.scope, Sharing::Nobody, None)
+            } else if let Some(last) = terms.catalog.last(&statement, terms.scope) {
+                last
+            } else if statement.is_of(terms.scope) {
+                return statement;
+            } else {
+                let sharing = passage.sharing(passage.read(statement.query()));
+                terms.catalog.rescoped(&statement, terms.scope, sharing, passage.when())
+            };
         keep(self, now.clone());
         now
     }
-
-    fn unnamed_text(&self) -> Option<&[u8]> {
-        let Unnamed::Text(text) = &self.unnamed else { return None };
-        let (_, rest) = cstr(text.0.get(HEADER_BYTES..)?)?;
-        cstr(rest).map(|(text, _)| text)
-    }
-
-    /// Makes the server's unnamed statement the client's own, if it may be another's.
-    fn prepare_unnamed(&self, passage: &mut Passage<'_, '_>) -> Conduct {
-        let text = match &self.unnamed {
-            Unnamed::Text(text) => Some(&**text),
-            Unnamed::None | Unnamed::Shared(_) => None,
-        };
-        if passage.tenancy.unnamed == UnnamedAt::Unknown {
-            match text {
-                Some((message, _)) => {
-                    passage.splice.insert().extend_from_slice(message);
-                    passage.pipeline.sent(Owed::Parse(For::Us, Undo::UnnamedElsewhere, None));
-                }
-                None => {
-                    // Then the server itself says that there is none.
-                    put(passage.splice.insert(), b'C', |out| out.extend_from_slice(b"S\0"));
-                    passage.pipeline.sent(Owed::Close(For::Us, Some(Undo::UnnamedElsewhere)));
-                }
-            }
-            passage.tenancy.unnamed = UnnamedAt::Ours;
-        }
-        text.map_or(Conduct::UNSEEN, |(_, conduct)| *conduct)
-    }
-}
-
-/// Whether a message that uses statements must wait until it is known which there are.
-pub(super) fn must_wait(pipeline: &Pipeline, tag: u8, message: &[u8]) -> bool {
-    let uses_unnamed = || {
-        let body = message.get(HEADER_BYTES..).unwrap_or_default();
-        match tag {
-            b'B' => cstr(body).is_some_and(|(_, rest)| rest.first() == Some(&0)),
-            b'D' => body.starts_with(b"S\0"),
-            _ => false,
-        }
-    };
-    (pipeline.statements_are_unsettled() && matches!(tag, b'P' | b'B' | b'D' | b'C'))
-        || (pipeline.unnamed_is_unsettled() && uses_unnamed())
 }

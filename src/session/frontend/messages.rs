@@ -1,6 +1,6 @@
 //! What messages need to be dealt with, and what is said of those that cannot be.
 
-use super::{HEADER_BYTES, Header, PgError, STATEMENT_BYTES_MAX, SqlState, WHOLE_BYTES_MAX};
+use super::{HEADER_BYTES, Header, PgError, Pipeline, STATEMENT_BYTES_MAX, SqlState, WHOLE_BYTES_MAX, cstr};
 use crate::wire::frame::Malformed;
 
 /// The bytes a message needs before it can be dealt with.
@@ -33,4 +33,18 @@ pub(super) fn malformed(error: Malformed) -> PgError {
 
 pub(super) fn cut_short(what: &str) -> PgError {
     PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid {what} message: it ends too early"))
+}
+
+/// Whether a message that uses statements must wait until it is known which there are.
+pub(super) fn must_wait(pipeline: &Pipeline, tag: u8, message: &[u8]) -> bool {
+    let uses_unnamed = || {
+        let body = message.get(HEADER_BYTES..).unwrap_or_default();
+        match tag {
+            b'B' => cstr(body).is_some_and(|(_, rest)| rest.first() == Some(&0)),
+            b'D' => body.starts_with(b"S\0"),
+            _ => false,
+        }
+    };
+    (pipeline.statements_are_unsettled() && matches!(tag, b'P' | b'B' | b'D' | b'C'))
+        || (pipeline.unnamed_is_unsettled() && uses_unnamed())
 }

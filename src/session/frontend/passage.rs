@@ -2,9 +2,20 @@
 
 use super::{
     Arc, Awaited, Conduct, Followed, For, Hygiene, Lexicon, Owed, Parsing, PgError, Pipeline, Prepare,
-    Reading, Residue, ServerConn, Settings, Sharing, Splice, SqlState, Statement, Tenancy, Terms, Text, Undo,
-    Vigilance, When, put_close,
+    Reading, Refusal, Residue, SERVER_PREFIX, ServerConn, Settings, Sharing, Splice, SqlState, Statement,
+    Tenancy, Terms, Text, Undo, Vigilance, When, put, put_close, put_cstr,
 };
+
+/// Whether a server has what a message of the client's is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prepared {
+    /// It has, or will when the message arrives.
+    Ready,
+    /// Whether it yields what clients were told, the server must say first: the message stays where it is.
+    Checking,
+    /// It yields something else.
+    Refused,
+}
 
 /// One stretch of the client's bytes on its way.
 pub(super) struct Passage<'a, 'p> {
@@ -73,37 +84,79 @@ impl Passage<'_, '_> {
         self.terms.readings.read(text, self.lexicon())
     }
 
-    /// Makes sure that the server has a statement prepared when what follows arrives.
+    /// Makes sure that the server has a statement prepared when what follows arrives, and that it yields there what clients
+    /// were told.
     #[inline]
-    pub(super) fn prepare(&mut self, statement: &Arc<Statement>) {
-        if self.make_room(statement.id()) != Prepare::Ready {
-            self.parse_for_client(statement);
+    pub(super) fn prepare(&mut self, statement: &Arc<Statement>) -> Prepared {
+        if self.tenancy.is_refused(statement.id()) {
+            return Prepared::Refused;
         }
+        if self.make_room(statement.id()) == Prepare::Ready {
+            return Prepared::Ready;
+        }
+        self.parse_for_client(statement)
     }
 
     #[cold]
-    fn parse_for_client(&mut self, statement: &Arc<Statement>) {
+    fn parse_for_client(&mut self, statement: &Arc<Statement>) -> Prepared {
         if statement.is_unnamed()
-            && let Some(generation) = self.terms.schema.generation()
+            && let Some(when) = self.when()
         {
-            let when = When { now: self.terms.now, generation };
             self.conn.statements.stands_for(statement.fingerprint(), statement, when);
         }
         statement.put_parse(self.splice.insert());
         self.pipeline.sent(Owed::Parse(For::Us, Undo::ServerForgets(statement.id()), None));
+        if !statement.is_told() {
+            return Prepared::Ready;
+        }
+        self.check(statement);
+        self.await_check()
+    }
+
+    /// The client's message waits for what the server says of a statement.
+    pub(super) fn await_check(&mut self) -> Prepared {
+        put(self.splice.insert(), b'H', |_| {});
+        self.tenancy.await_check();
+        Prepared::Checking
+    }
+
+    /// Has the server say what a statement yields there.
+    pub(super) fn check(&mut self, statement: &Arc<Statement>) {
+        statement.put_describe(self.splice.insert());
+        self.pipeline.sent(Owed::Check(statement.clone()));
+    }
+
+    /// The server is to refuse what comes here, in these words.
+    #[cold]
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        put(self.splice.insert(), b'B', |out| {
+            put_cstr(out, b"");
+            put_cstr(out, SERVER_PREFIX);
+            out.extend_from_slice(&[0; 6]);
+        });
+        self.pipeline.sent(Owed::Refuse(refusal));
+    }
+
+    /// When something that is parsed now is parsed; `None` while the schema changes.
+    pub(super) fn when(&self) -> Option<When> {
+        let generation = self.terms.schema.generation()?;
+        Some(When { now: self.terms.now, generation })
     }
 
     /// Uses a statement of the server's; if it lacks it, there is room for it.
     pub(super) fn make_room(&mut self, id: u64) -> Prepare {
         let prepare = self.conn.statements.use_statement(id, self.terms.max_prepared_statements);
-        if let Prepare::CloseThenParse(oldest) = prepare {
-            self.close(oldest);
+        if let Prepare::CloseThenParse(closed) = prepare {
+            let undo = if closed == id { Undo::ServerDistrusts(id) } else { Undo::ServerKeeps(closed) };
+            put_close(self.splice.insert(), closed);
+            self.pipeline.sent(Owed::Close(For::Us, Some(undo)));
         }
         prepare
     }
 
     /// Closes a statement of the server's.
     pub(super) fn close(&mut self, id: u64) {
+        self.conn.statements.forget(id);
         put_close(self.splice.insert(), id);
         self.pipeline.sent(Owed::Close(For::Us, Some(Undo::ServerKeeps(id))));
     }

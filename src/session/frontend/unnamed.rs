@@ -2,14 +2,15 @@
 //!
 //! Most drivers send the text of a statement with every use of it. Where the server has the same text prepared under a
 //! name of ours, the Parse is answered by us and that statement is bound instead; what parsing costs is saved. What must
-//! not differ is what it means: so a text is shared by the rule of named statements, for [`UNNAMED_AGE_MAX`] at most and
+//! not differ is what it means: so a text is shared by the rule of named statements, for [`PARSED_AGE_MAX`] at most and
 //! no longer than the schema stays what it was. Texts that come only once are not prepared.
 //!
-//! [`UNNAMED_AGE_MAX`]: crate::wire::held::UNNAMED_AGE_MAX
+//! [`PARSED_AGE_MAX`]: crate::wire::schema::PARSED_AGE_MAX
 
 use super::{
-    Arc, Awaited, For, Frontend, HEADER_BYTES, Header, Known, Owed, OwnAnswer, Passage, Prepare, Sent,
-    Settings, Statement, Undo, Unnamed, When, cstr, fingerprint,
+    Arc, Awaited, Conduct, For, Form, Frontend, HEADER_BYTES, Header, Known, Owed, OwnAnswer, Passage,
+    PgError, Prepared, Refusal, Rest, Sent, Settings, Sharing, Source, Statement, Terms, Text, Undo, Unnamed,
+    UnnamedAt, UnnamedText, When, cstr, fingerprint, put,
 };
 
 /// What is done with unnamed statements (`map_unnamed_statements`).
@@ -22,7 +23,31 @@ pub enum UnnamedPolicy {
     Map,
 }
 
+/// What became of a Parse of the unnamed statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mapped {
+    /// Another takes its place.
+    Yes,
+    /// It is to be looked at again when the server has answered.
+    Later,
+    /// It is the server's.
+    No,
+}
+
 impl Frontend {
+    /// The statement that stands for the client's unnamed one, if one does and no message is on its way in part.
+    pub fn stand_in(&self) -> Option<&Arc<Statement>> {
+        match &self.unnamed {
+            Unnamed::Shared(statement) if self.rest == Rest::None => Some(statement),
+            _ => None,
+        }
+    }
+
+    /// Another statement stands for the client's unnamed one from now on.
+    pub fn replace_stand_in(&mut self, next: Arc<Statement>) {
+        self.unnamed = Unnamed::Shared(next);
+    }
+
     /// A Parse of the unnamed statement, whole: whether one that has a name on the server takes its place.
     #[inline]
     pub(super) fn parse_mapped(
@@ -30,54 +55,159 @@ impl Frontend {
         header: Header,
         message: &[u8],
         passage: &mut Passage<'_, '_>,
-    ) -> bool {
-        let Some(when) = passage.may_map() else { return false };
-        let Some((query, types)) = cstr(&message[HEADER_BYTES + 1..]) else { return false };
+    ) -> Mapped {
+        let Some(when) = passage.may_map() else { return Mapped::No };
+        let Some((query, types)) = cstr(&message[HEADER_BYTES + 1..]) else { return Mapped::No };
         let scope = passage.terms.scope;
         let sent =
             Sent { fingerprint: fingerprint(scope.fingerprint(), &[query, types]), scope, query, types };
         match passage.conn.statements.unnamed(&sent, when) {
             Known::Fresh(statement) => {
                 passage.pipeline.keep_sequence();
-                let before = std::mem::replace(&mut self.unnamed, Unnamed::Shared(statement));
-                passage.pipeline.sent(Owed::Own(
-                    OwnAnswer::ParseComplete,
-                    Some(Undo::Unnamed(before, passage.tenancy.unnamed)),
-                ));
+                self.answer_parse(statement, passage);
             }
-            Known::Stale(statement) => self.map(&statement, &sent, when, passage),
+            Known::Stale(old) => {
+                let (conduct, form) = (old.conduct(), Form::Planned);
+                let source = Source { scope, query, types, conduct, form };
+                let statement = passage.terms.catalog.unnamed(&source, when);
+                if statement.id() != old.id() {
+                    passage.close(old.id());
+                }
+                if !self.map(statement, &sent, when, passage) {
+                    return Mapped::Later;
+                }
+            }
             Known::No => {
-                let Some(statement) = passage.worth_preparing(&sent) else { return false };
-                self.map(&statement, &sent, when, passage);
+                let Some(statement) = passage.worth_preparing(&sent, when) else { return Mapped::No };
+                if !self.map(statement, &sent, when, passage) {
+                    return Mapped::Later;
+                }
             }
         }
         self.leave_out(header, message, passage);
-        true
+        Mapped::Yes
     }
 
-    /// Has the server parse a statement, under its name there.
+    /// Another statement takes the place of the client's, and the server need not be asked.
+    fn answer_parse(&mut self, statement: Arc<Statement>, passage: &mut Passage<'_, '_>) {
+        let before = std::mem::replace(&mut self.unnamed, Unnamed::Shared(statement));
+        passage
+            .pipeline
+            .sent(Owed::Own(OwnAnswer::ParseComplete, Some(Undo::Unnamed(before, passage.tenancy.unnamed))));
+    }
+
+    /// Has the server parse a statement, under its name there. False: of others it is known what it yields, so the server
+    /// must say first whether it does so there.
     #[cold]
     fn map(
         &mut self,
-        statement: &Arc<Statement>,
+        statement: Arc<Statement>,
         sent: &Sent<'_>,
         when: When,
         passage: &mut Passage<'_, '_>,
-    ) {
-        if passage.make_room(statement.id()) == Prepare::Ready {
-            passage.close(statement.id());
-            passage.conn.statements.parsed_anew();
+    ) -> bool {
+        let has = passage.conn.statements.has(statement.id());
+        if has || statement.is_told() {
+            if !has && passage.prepare(&statement) == Prepared::Checking {
+                return false;
+            }
+            passage.make_room(statement.id());
+            // What the server has it may have had for as long.
+            let since = statement.parsed().filter(|_| has).unwrap_or(when);
+            passage.conn.statements.stands_for(sent.fingerprint, &statement, since);
+            if has {
+                passage.pipeline.keep_sequence();
+            }
+            self.answer_parse(statement, passage);
+            return true;
         }
-        passage.conn.statements.stands_for(sent.fingerprint, statement, when);
+        passage.make_room(statement.id());
+        passage.conn.statements.stands_for(sent.fingerprint, &statement, when);
         statement.put_parse(passage.splice.insert());
-        let before = std::mem::replace(&mut self.unnamed, Unnamed::Shared(statement.clone()));
         let forget = Undo::ServerForgets(statement.id());
+        let before = std::mem::replace(&mut self.unnamed, Unnamed::Shared(statement));
         passage.pipeline.sent(Owed::Parse(
             For::Client,
             forget,
             Some(Undo::Unnamed(before, passage.tenancy.unnamed)),
         ));
+        true
     }
+}
+
+/// The client's unnamed statement where nothing takes its place.
+impl Frontend {
+    /// Makes the server's unnamed statement the client's own, if it may be another's.
+    pub(super) fn prepare_unnamed(&self, passage: &mut Passage<'_, '_>) -> Prepared {
+        if passage.tenancy.unnamed == UnnamedAt::Ours {
+            return Prepared::Ready;
+        }
+        let Unnamed::Text(text) = &self.unnamed else {
+            // Then the server itself says that there is none.
+            put(passage.splice.insert(), b'C', |out| out.extend_from_slice(b"S\0"));
+            passage.pipeline.sent(Owed::Close(For::Us, Some(Undo::UnnamedElsewhere)));
+            passage.tenancy.unnamed = UnnamedAt::Ours;
+            return Prepared::Ready;
+        };
+        let told = text.told.as_ref().filter(|told| told.is_told());
+        match told {
+            Some(told) if passage.tenancy.is_refused(told.id()) => return Prepared::Refused,
+            Some(told) => told.put_parse_as(b"", passage.splice.insert()),
+            None => passage.splice.insert().extend_from_slice(&text.message),
+        }
+        passage.pipeline.sent(Owed::Parse(For::Us, Undo::UnnamedElsewhere, None));
+        passage.tenancy.unnamed = UnnamedAt::Ours;
+        let Some(told) = told else { return Prepared::Ready };
+        put(passage.splice.insert(), b'D', |out| out.extend_from_slice(b"S\0"));
+        passage.pipeline.sent(Owed::Check(told.clone()));
+        passage.await_check()
+    }
+
+    /// The unnamed statement is bound: what running it may do.
+    pub(super) fn heed_unnamed(&self, passage: &mut Passage<'_, '_>) -> Conduct {
+        let Unnamed::Text(unnamed) = &self.unnamed else { return Conduct::UNSEEN };
+        if let Some((text, _)) = unnamed.parts() {
+            passage.heed_conduct(unnamed.conduct, Text::Whole(text));
+        }
+        unnamed.conduct
+    }
+
+    /// Describe of the unnamed statement: what is told of it is noted, for the next server.
+    #[cold]
+    pub(super) fn describe_unnamed(
+        &mut self,
+        header: Header,
+        message: &[u8],
+        passage: &mut Passage<'_, '_>,
+    ) -> Result<(), PgError> {
+        match self.prepare_unnamed(passage) {
+            Prepared::Ready => {}
+            Prepared::Checking => return Ok(()),
+            Prepared::Refused => {
+                passage.refuse(Refusal::ResultChanged);
+                self.leave_out(header, message, passage);
+                return Ok(());
+            }
+        }
+        let described = match &mut self.unnamed {
+            Unnamed::Text(text) => told(text, passage.terms),
+            Unnamed::None | Unnamed::Shared(_) => None,
+        };
+        passage.pipeline.sent(described.map_or(Owed::Describe(0), |told| Owed::Tell(0, told)));
+        self.pass(header, message, passage);
+        Ok(())
+    }
+}
+
+/// What is noted of an unnamed statement, if something is to be and nothing was.
+fn told(text: &mut UnnamedText, terms: &Terms<'_>) -> Option<Arc<Statement>> {
+    if text.told.is_none() {
+        let (query, types) = text.parts()?;
+        let (conduct, form) = (text.conduct, text.form);
+        let source = Source { scope: terms.scope, query, types, conduct, form };
+        text.told = Some(terms.catalog.statement(&source, Sharing::Nobody, None));
+    }
+    text.told.clone().filter(|told| told.is_untold())
 }
 
 impl Passage<'_, '_> {
@@ -91,12 +221,11 @@ impl Passage<'_, '_> {
             && self.tenancy.settings == Settings::Followed
             && self.tenancy.awaited == Awaited::Nothing
             && self.pipeline.accepts_parse();
-        let generation = if may { terms.schema.generation() } else { None };
-        generation.map(|generation| When { now: terms.now, generation })
+        if may { self.when() } else { None }
     }
 
     /// The statement for a text that the server has not prepared, if it should.
-    fn worth_preparing(&mut self, sent: &Sent<'_>) -> Option<Arc<Statement>> {
+    fn worth_preparing(&mut self, sent: &Sent<'_>, when: When) -> Option<Arc<Statement>> {
         let terms = self.terms;
         // Its types must be what they seem, so that the server need not refuse them.
         let (count, types) = sent.types.split_first_chunk()?;
@@ -107,6 +236,8 @@ impl Passage<'_, '_> {
         let reading = self.read(sent.query);
         let admitted =
             reading.may_stand_for_unnamed() && self.conn.statements.admits(terms.max_prepared_statements);
-        admitted.then(|| terms.catalog.unnamed(sent.scope, sent.query, sent.types, reading.conduct))
+        let (conduct, form) = (reading.conduct, reading.form);
+        let source = Source { scope: sent.scope, query: sent.query, types: sent.types, conduct, form };
+        admitted.then(|| terms.catalog.unnamed(&source, when))
     }
 }

@@ -2,9 +2,12 @@
 //! own. That is so when the server refuses, first of all, to bind or describe a statement that we put in the place of one
 //! which the client has just had parsed.
 
+use std::sync::Arc;
+
 use super::{CopyIn, Owed, Pipeline, Sequence, TransactionStatus, Undo};
 use crate::wire::{
     conduct::Outlook,
+    frame::{HEADER_BYTES, Header, cstr, put},
     pipeline::For,
     statements::{Statement, put_close},
 };
@@ -78,28 +81,40 @@ impl Pipeline {
         self.again.state = State::Off;
     }
 
-    /// The server refuses `statement`, which it has, and skips the rest of the sequence: has it parsed anew there, and the
-    /// sequence sent again. False if more was sent than this one sequence, or something else is refused.
-    pub fn send_again(&mut self, statement: &Statement) -> bool {
-        let refused = matches!(self.owed.front(), Some(Owed::Bind(0) | Owed::Describe(0)));
-        let whole = matches!(self.owed.back(), Some(Owed::Sync));
-        let before_end = self.owed.len() - usize::from(whole);
-        let simple = |owed: &Owed| matches!(owed, Owed::Bind(_) | Owed::Describe(_) | Owed::Execute(_));
-        if self.again.state != State::Kept || !refused || !self.owed.iter().take(before_end).all(simple) {
-            return false;
-        }
-        let mut bytes = if whole { Vec::new() } else { SYNC.to_vec() };
+    /// Whether the server refuses something that may be sent again: one sequence and no more, of a statement in another's
+    /// place.
+    pub fn can_send_again(&self) -> bool {
+        let refused = matches!(self.owed.front(), Some(Owed::Bind(0) | Owed::Describe(0) | Owed::Tell(0, _)));
+        let before_end = self.owed.len() - usize::from(self.is_whole());
+        let simple = |owed: &Owed| {
+            matches!(owed, Owed::Bind(_) | Owed::Describe(_) | Owed::Tell(..) | Owed::Execute(_))
+        };
+        self.again.state == State::Kept && refused && self.owed.iter().take(before_end).all(simple)
+    }
+
+    fn is_whole(&self) -> bool {
+        matches!(self.owed.back(), Some(Owed::Sync))
+    }
+
+    /// The server refuses `statement`, which it has, and skips the rest of the sequence: has `next` parsed there in its
+    /// place, and the sequence sent again.
+    pub fn send_again(&mut self, statement: &Statement, next: &Arc<Statement>) {
+        let mut bytes = if self.is_whole() { Vec::new() } else { SYNC.to_vec() };
         put_close(&mut bytes, statement.id());
-        statement.put_parse(&mut bytes);
-        bytes.append(&mut self.again.bytes);
+        next.put_parse(&mut bytes);
+        rename(&self.again.bytes, statement, next, &mut bytes);
         self.again.bytes = bytes;
         self.again.state = State::Due;
         let sequence = std::mem::take(&mut self.owed);
-        self.owed.push_back(Owed::OwnSync);
+        self.owe(Owed::Aside);
         self.owe(Owed::Close(For::Us, None));
-        self.owe(Owed::Parse(For::Us, Undo::ServerForgets(statement.id()), None));
-        sequence.into_iter().for_each(|owed| self.owe(owed));
-        true
+        self.owe(Owed::Parse(For::Us, Undo::ServerForgets(next.id()), None));
+        for owed in sequence {
+            self.owe(match owed {
+                Owed::Tell(serial, _) => Owed::Tell(serial, next.clone()),
+                owed => owed,
+            });
+        }
     }
 
     /// Whether an error that comes now comes before any statement was begun: not even the first message of one sequence, all
@@ -131,5 +146,31 @@ impl Pipeline {
         }
         self.again.state = State::Off;
         Some(std::mem::take(&mut self.again.bytes))
+    }
+}
+
+/// Appends messages of a client's, with one statement in the place of another where they name that.
+fn rename(mut messages: &[u8], statement: &Statement, next: &Statement, out: &mut Vec<u8>) {
+    let mut name = Vec::new();
+    statement.put_name(&mut name);
+    while let Ok(Some(header)) = Header::read(messages) {
+        let Some((message, behind)) = messages.split_at_checked(header.total) else { break };
+        messages = behind;
+        // Before the name: a portal's, or what kind it is.
+        let body = &message[HEADER_BYTES..];
+        let place = match header.tag {
+            b'B' => cstr(body).map(|(portal, _)| portal.len() + 1),
+            b'D' if body.first() == Some(&b'S') => Some(1),
+            _ => None,
+        };
+        let named = place.and_then(|place| body.split_at_checked(place));
+        match named.and_then(|(before, rest)| Some((before, rest.strip_prefix(&name[..])?))) {
+            Some((before, rest)) => put(out, header.tag, |out| {
+                out.extend_from_slice(before);
+                next.put_name(out);
+                out.extend_from_slice(rest);
+            }),
+            None => out.extend_from_slice(message),
+        }
     }
 }

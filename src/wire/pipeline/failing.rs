@@ -1,12 +1,14 @@
 //! An error in the middle: what the server skips then, and what cannot be relied on before it is known to be fine.
 
+use std::sync::Arc;
+
 use super::{
     super::{
         conduct::{Outlook, Step},
         named::Serial,
-        statements::{Unnamed, UnnamedAt},
+        statements::{Statement, Unnamed, UnnamedAt},
     },
-    Block, CopyIn, Owed, Passage, Pipeline, Sequence, TransactionStatus, Undo,
+    Block, CopyIn, For, Owed, Passage, Pipeline, Sequence, TransactionStatus, Undo,
 };
 
 /// Replies owed that are looked through for what may have become of a transaction.
@@ -54,6 +56,24 @@ impl Pipeline {
         }
     }
 
+    /// The statement of which the server tells next what it takes and yields, if that is to be noted; and whether it is
+    /// told to us alone.
+    #[inline]
+    pub fn described(&self) -> Option<(&Arc<Statement>, For)> {
+        let first = self.owed.front()?;
+        let whom = if first.is_ours() { For::Us } else { For::Client };
+        first.described().map(|statement| (statement, whom))
+    }
+
+    /// The name under which the client has parsed what the server reads now.
+    pub fn parses(&self) -> Option<&[u8]> {
+        match self.owed.front() {
+            Some(Owed::Parse(For::Client, _, Some(Undo::ClientForgets(name)))) => Some(name),
+            Some(Owed::Parse(For::Client, ..)) => Some(b""),
+            _ => None,
+        }
+    }
+
     /// The name of a client's statement that was closed by a message which the server has not come to.
     pub fn name_of(&self, serial: Serial) -> Option<&[u8]> {
         self.owed.iter().find_map(|owed| match owed {
@@ -69,7 +89,11 @@ impl Pipeline {
             // Said of itself: the server is about to close.
             None | Some(Owed::Query(_) | Owed::FunctionCall) => return Passage::Pass,
             Some(Owed::ParseTwice(name)) => Passage::NameTwice(std::mem::take(name)),
-            Some(Owed::Bind(serial) | Owed::Describe(serial)) => Passage::Name(*serial),
+            Some(Owed::Unknown(name)) => Passage::NameTwice(std::mem::take(name)),
+            Some(Owed::Refuse(refusal)) => Passage::Instead(*refusal),
+            Some(
+                Owed::Bind(serial) | Owed::OwnBind(serial) | Owed::Describe(serial) | Owed::Tell(serial, _),
+            ) => Passage::Name(*serial),
             Some(owed) => {
                 // The server drops its unnamed statement before it parses another; one that it was to parse under a name
                 // leaves it what it was.

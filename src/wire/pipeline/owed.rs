@@ -1,11 +1,13 @@
 //! What one owed reply decides, and how it is undone.
 
+use std::sync::Arc;
+
 use super::{
     super::{
         conduct::Step,
-        statements::{Unnamed, UnnamedAt},
+        statements::{Statement, Unnamed, UnnamedAt},
     },
-    Owed, Undo,
+    For, Owed, Undo,
 };
 
 impl Owed {
@@ -19,9 +21,29 @@ impl Owed {
         }
     }
 
+    /// Whether what the server has to say of it is for us, errors aside.
+    pub(super) const fn is_ours(&self) -> bool {
+        matches!(
+            self,
+            Self::Parse(For::Us, ..)
+                | Self::Close(For::Us, _)
+                | Self::Check(_)
+                | Self::Parameters
+                | Self::Aside
+        )
+    }
+
+    /// The statement of which the server tells next what it takes and yields, if that is to be noted.
+    pub(super) const fn described(&self) -> Option<&Arc<Statement>> {
+        match self {
+            Self::Tell(_, statement) | Self::Check(statement) => Some(statement),
+            _ => None,
+        }
+    }
+
     /// Whether an error before it does not reach beyond it.
     pub(super) const fn ends_sequence(&self) -> bool {
-        matches!(self, Self::Sync | Self::OwnSync | Self::Query(_) | Self::FunctionCall)
+        matches!(self, Self::Sync | Self::Aside | Self::Query(_) | Self::FunctionCall)
     }
 
     /// Whether its outcome decides which named statements there are.
