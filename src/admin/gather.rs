@@ -10,10 +10,11 @@ use super::view::View;
 use crate::{
     client::registry::Activity,
     metrics::{
-        Reading, Tally, WorkerCounters,
+        Counter, Reading, Tally, WorkerCounters,
         page::Page,
         table::{self, Metric},
     },
+    session::split::verdict::REASONS,
 };
 
 /// The page. Takes a while where there are many pools and clients: not to be made on a runtime that others wait for.
@@ -71,7 +72,7 @@ fn traffic(page: &mut Page, view: &View) {
     }
     let mut waits = [Reading::default(); 3];
     let (mut cutoffs, mut aborted, mut rejected) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let (mut pins, mut found) = (BTreeMap::new(), BTreeMap::new());
+    let (mut pins, mut found, mut returns) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for worker in all() {
         worker.server_waits.add_to(&mut waits[0]);
         worker.leader_waits.add_to(&mut waits[1]);
@@ -81,10 +82,18 @@ fn traffic(page: &mut Page, view: &View) {
         worker.rejected.add_to(&mut rejected);
         worker.pins.add_to(&mut pins);
         worker.found.add_to(&mut found);
+        worker.returns.add_to(&mut returns);
     }
     for (what, reading) in ["server", "leader", "replica"].into_iter().zip(&waits) {
         page.add_histogram(&table::WAITS, [what], reading);
     }
+    for (place, (_, to, why)) in REASONS.iter().enumerate() {
+        let sum: u64 = all().filter_map(|worker| worker.splits.get(place)).map(Counter::get).sum();
+        if sum > 0 {
+            page.add(&table::SPLITS, [to, why], sum);
+        }
+    }
+    counts(page, &table::RETURNS, &returns);
     counts(page, &table::PINS, &pins);
     counts(page, &table::HIDDEN, &found);
     counts(page, &table::CUTOFFS, &cutoffs);

@@ -131,6 +131,8 @@ async fn elsewhere(work: impl FnOnce() -> Answer + Send + 'static) -> Answer {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(failed)
 }
 
+const WRONG: &str = "the query may have cluster=NAME and route=write, route=read or route=split\n";
+
 /// What stands behind the question mark.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Query {
@@ -146,8 +148,9 @@ impl Query {
                 ("cluster", name) => query.cluster = Some(name.to_owned()),
                 ("route", "write") => query.route = Some(Purpose::Write),
                 ("route", "read") => query.route = Some(Purpose::Read),
-                ("route", _) => return Err("route is write or read\n".to_owned()),
-                _ => return Err("the query may have cluster=NAME and route=write or route=read\n".to_owned()),
+                ("route", "split") => query.route = Some(Purpose::Split),
+                ("route", _) => return Err("route is write, read or split\n".to_owned()),
+                _ => return Err(WRONG.to_owned()),
             }
         }
         Ok(query)
@@ -201,12 +204,13 @@ mod tests {
         for (text, cluster, route) in [
             ("", None, None),
             ("route=read", None, Some(Purpose::Read)),
+            ("route=split", None, Some(Purpose::Split)),
             ("cluster=a%20b&route=write", Some("a b"), Some(Purpose::Write)),
         ] {
             let expected = Query { cluster: cluster.map(str::to_owned), route };
             assert_eq!(Query::parse(text), Ok(expected), "{text}");
         }
-        for text in ["route=split", "route=", "routes=write", "x"] {
+        for text in ["route=splat", "route=", "routes=write", "x"] {
             assert!(Query::parse(text).is_err(), "{text}");
         }
     }

@@ -64,7 +64,8 @@ pub(super) fn readiness(view: &View, cluster: Option<&str>, purpose: Option<Purp
 pub(super) fn served(cluster: &ClusterView, purpose: Purpose, now: Moment) -> Result<Vec<String>, String> {
     let table = cluster.router.load();
     match purpose {
-        Purpose::Write => match &table.write {
+        // The leader can do all of it.
+        Purpose::Write | Purpose::Split => match &table.write {
             WriteRoute::Open(target) if cluster.router.may_send(target.term, now) => {
                 Ok(vec![target.member.to_string()])
             }

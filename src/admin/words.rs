@@ -13,6 +13,7 @@ pub(super) const fn purpose(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Write => "write",
         Purpose::Read => "read",
+        Purpose::Split => "split",
     }
 }
 

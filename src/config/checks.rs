@@ -13,7 +13,7 @@ use super::{
     secret::Secret,
     secret_file::{Readers, read_secret},
     settings::Listener,
-    words::ProxyProtocol,
+    words::{PoolMode, ProxyProtocol, RouteKind},
 };
 
 /// Characters of a token for orders at least.
@@ -104,6 +104,7 @@ pub(super) fn listeners(keys: &Keys, reading: &mut Reading<'_>) -> Vec<Listener>
             reading.error(&format!("{path}.unix_socket_mode"), what, "only a socket in a folder has a file");
         }
         conveyed(&path, listen, reading);
+        splits_nothing(&path, listen, reading);
         let cluster = match &listen.cluster {
             Some(name) => known_cluster(&format!("{path}.cluster"), name, keys, reading),
             None if keys.clusters.len() > 1 => {
@@ -133,6 +134,18 @@ pub(super) fn listeners(keys: &Keys, reading: &mut Reading<'_>) -> Vec<Listener>
         }
     }
     listeners
+}
+
+/// A client that keeps its server for good cannot have two.
+fn splits_nothing(path: &str, listen: &ListenKeys, reading: &mut Reading<'_>) {
+    if listen.route == RouteKind::Split && listen.pool_mode == Some(PoolMode::Session) {
+        let help = "use pool_mode = \"transaction\", or route = \"write\"";
+        reading.error(
+            &format!("{path}.pool_mode"),
+            "`route = \"split\"` splits nothing with `pool_mode = \"session\"`",
+            help,
+        );
+    }
 }
 
 /// Who may say which client he forwards.

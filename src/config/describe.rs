@@ -25,6 +25,7 @@ impl Config {
             let to = match listener.route {
                 RouteKind::Write => "write: the leader of",
                 RouteKind::Read => "read: the replicas of",
+                RouteKind::Split => "split: reads to the replicas, the rest to the leader of",
             };
             line(&mut text, &format!("{:<22}{to} {}", listener.address.to_string(), listener.cluster));
         }

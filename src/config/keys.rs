@@ -14,7 +14,7 @@ use super::{
     value::{Delay, OrOff, Size, Value},
     words::{
         Balance, Fallback, LogFormat, LogLevel, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader,
-        ProxyProtocol, RouteKind, StoreKind,
+        ProxyProtocol, RouteKind, SplitRoute, StoreKind,
     },
 };
 
@@ -149,7 +149,9 @@ section! {
         /// Whose headers of the PROXY protocol are believed: addresses and networks, `["10.0.0.0/8"]`. On a Unix socket
         /// everybody's is who can connect.
         Restart proxy_protocol_from: Vec<Network> = [];
-        /// `write`: to the leader; `read`: to the replicas that qualify.
+        /// `write`: to the leader; `read`: to the replicas that qualify; `split`: statements that only read and
+        /// read-only transactions to the replicas that qualify, or to the leader where none does, everything else to the
+        /// leader. What a client has just written a replica may not show yet.
         Restart route: RouteKind;
         /// The cluster; may be left out where there is one.
         Restart cluster: Option<String>;
@@ -307,6 +309,11 @@ section! {
         NewConnections max_prepared_statements: Option<OrOff<NonZeroU32>>;
         /// As `map_unnamed_statements` in `[pool]`.
         NewConnections map_unnamed_statements: Option<bool>;
+        /// Where listeners with `route = "split"` send the statements of this database: `auto`, as each statement says;
+        /// `read`, to replicas unless it says that it writes, whatever functions it calls; `write`, to the leader. A client
+        /// chooses for itself by `SET pgsteer.route`, the same as a start-up option, or a comment at the front of a
+        /// statement: `/* pgsteer: read */`.
+        NewConnections split_route: Option<SplitRoute>;
     }
 }
 
@@ -317,6 +324,8 @@ section! {
     UserKeys "[users.NAME]" {
         /// As `pool_mode` in `[pool]`.
         NewConnections pool_mode: Option<PoolMode>;
+        /// As `split_route` of a database.
+        NewConnections split_route: Option<SplitRoute>;
         /// Instead of `default_pool_size`.
         AtOnce pool_size: Option<NonZeroU32>;
         /// As `reserve_pool_size` in `[pool]`.

@@ -65,7 +65,7 @@ pub use value::{Delay, OrOff, Size};
 pub use words::{
     AuthType, Balance, ClientNegotiation, ClientSslMode, Fallback, LogFormat, LogLevel, MaxProtocol,
     OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind, ServerBinding, ServerNegotiation,
-    ServerSslMode, StoreKind, TlsVersion,
+    ServerSslMode, SplitRoute, StoreKind, TlsVersion,
 };
 
 /// A configuration that has been checked.

@@ -6,13 +6,15 @@ use super::{
     Keys,
     auth_file::{AuthFile, SecretKind},
     function_name::FunctionName,
-    keys::{DatabaseKeys, Pool, Replicas},
+    keys::{DatabaseKeys, Pool, Replicas, UserKeys},
     listen_address::{FileMode, ListenAddress},
     network::Network,
     secret::Secret,
     store_source::StoreSource,
     value::OrOff,
-    words::{AuthType, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind},
+    words::{
+        AuthType, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind, SplitRoute,
+    },
 };
 
 /// A cluster and how to learn about it.
@@ -203,6 +205,8 @@ pub struct PoolSettings {
     pub unnamed_statements: UnnamedStatements,
     /// Which of several idle servers a client gets.
     pub rotation: Rotation,
+    /// What a listener that splits does with its statements.
+    pub split_route: SplitRoute,
 }
 
 /// Which of several idle servers a client gets.
@@ -294,9 +298,15 @@ impl PoolSettings {
                 None if pool.map_unnamed_statements => UnnamedStatements::Mapped,
                 Some(false) | None => UnnamedStatements::PassedOn,
             },
+            split_route: split_route(database, user),
             rotation: if pool.rotate_servers { Rotation::On } else { Rotation::Off },
         }
     }
+}
+
+fn split_route(database: Option<&DatabaseKeys>, user: Option<&UserKeys>) -> SplitRoute {
+    let own = user.and_then(|user| user.split_route);
+    own.or(database.and_then(|database| database.split_route)).unwrap_or(SplitRoute::Auto)
 }
 
 /// Limits of the whole process.

@@ -127,8 +127,21 @@ words! {
         Write = "write",
         /// To replicas within the lag bounds.
         Read = "read",
+        /// Statements that only read, and read-only transactions, to replicas; the rest to the leader.
+        Split = "split",
     }
-    later "route" { "split" }
+}
+
+words! {
+    /// What a listener with `route = "split"` does with the statements of a user or database.
+    SplitRoute {
+        /// As each statement says.
+        Auto = "auto",
+        /// To replicas unless a statement says that it writes.
+        Read = "read",
+        /// To the leader.
+        Write = "write",
+    }
 }
 
 words! {

@@ -21,6 +21,9 @@ impl Counter {
     }
 }
 
+/// Reasons that a listener that splits can have.
+pub const SPLIT_REASONS: usize = 12;
+
 /// What one worker counts.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -49,6 +52,10 @@ pub struct WorkerCounters {
     pub pins: Tally<1>,
     /// State that was found although no text had shown it, by kind.
     pub found: Tally<1>,
+    /// Requests of listeners that split, by the number of why they went where.
+    pub splits: [Counter; SPLIT_REASONS],
+    /// Requests that a replica did not answer and that went to the leader, by SQLSTATE or cause.
+    pub returns: Tally<1>,
     /// Waits for a server of a pool that had none free.
     pub server_waits: Histogram,
     /// Waits for a leader, or for the right to write to it.

@@ -12,7 +12,7 @@ mod reference;
 pub mod table;
 mod tally;
 
-pub use counters::{Counter, WorkerCounters};
+pub use counters::{Counter, SPLIT_REASONS, WorkerCounters};
 pub use events::{Events, PoolEvents};
 pub use histogram::{BOUNDS_US, BUCKETS, Histogram, Reading};
 pub use reference::reference;

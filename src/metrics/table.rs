@@ -203,6 +203,10 @@ metrics! {
     PINS: Counter "pgsteer_session_pins_total" ["kind"];
     /// State that was found in a session although no statement had shown that it was left there, by kind; looked for in samples (`hidden_state_sample`).
     HIDDEN: Counter "pgsteer_session_hidden_state_total" ["kind"];
+    /// Requests of clients without a server on listeners with `route = "split"`, by where they belong (replica, leader) and why: reads, read_only_transaction, asked; writes, volatile (a function, operator or relation that may write), unknown (functions), unlearnt (nothing is known of the database yet), state (of the session), not_whole, refused (by a replica before) or returned (by a replica just now). Where no replica qualifies the leader serves those of replicas.
+    SPLITS: Counter "pgsteer_split_requests_total" ["to", "reason"];
+    /// Requests that a replica could not answer and that the leader was given instead, by the SQLSTATE the replica gave, or server_gone or deposed.
+    RETURNS: Counter "pgsteer_split_returns_total" ["cause"];
     /// Waits of requests that ended in a server or an error, by what was waited for: server (of a pool with none free), leader (or the right to write to it) or replica.
     WAITS: Histogram "pgsteer_wait_seconds" ["for"];
     /// Requests refused with an error while their client went on, by SQLSTATE.

@@ -10,7 +10,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::slots::SlotLimits;
 use crate::{
-    auth::secrets::Credential, server::Approach, sql::touches::FunctionNames, wire::startup::Protocol,
+    auth::secrets::Credential, route::leaning::Leaning, server::Approach, sql::touches::FunctionNames,
+    wire::startup::Protocol,
 };
 
 /// When a server goes back to its pool (`pool_mode`).
@@ -90,6 +91,8 @@ pub struct PoolSettings {
     pub pin_timeout: Option<Duration>,
     /// Whether unnamed statements are mapped to statements that a server has prepared.
     pub map_unnamed: bool,
+    /// What a listener that splits does with statements of this user and database.
+    pub leaning: Leaning,
     /// A client without a transaction may be silent for as long.
     pub client_idle_timeout: Option<Duration>,
     /// A client inside a transaction may be silent for as long.

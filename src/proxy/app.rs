@@ -22,7 +22,7 @@ use crate::{
     metrics::Events,
     notify::switchboard::Switchboard,
     pool::{account::Account, pools::Pools, quota::Quota},
-    session::{context::Worker, routes::Tenant},
+    session::{context::Worker, routes::Tenant, split::atlas::Atlas},
     wire::statements::Catalog,
 };
 
@@ -38,6 +38,7 @@ pub(super) struct App {
     pub(super) switchboard: Arc<Switchboard>,
     pub(super) registry: Arc<Registry>,
     pub(super) catalog: Arc<Catalog>,
+    pub(super) atlas: Arc<Atlas>,
     pub(super) workers: Vec<(Arc<Worker>, tokio::runtime::Handle)>,
     pub(super) welcomes: Arc<Welcomes>,
     pub(super) authenticator: ArcSwap<Authenticator>,

@@ -72,6 +72,7 @@ fn routes(config: &Config) -> BTreeSet<(String, Purpose)> {
         let purpose = match listener.route {
             RouteKind::Write => Purpose::Write,
             RouteKind::Read => Purpose::Read,
+            RouteKind::Split => Purpose::Split,
         };
         let named = config.keys.databases.values().filter_map(|database| database.cluster.as_ref());
         routes.extend(named.chain([&listener.cluster]).map(|cluster| (cluster.clone(), purpose)));

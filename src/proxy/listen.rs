@@ -44,6 +44,7 @@ impl Door {
         let purpose = match listener.route {
             RouteKind::Write => Purpose::Write,
             RouteKind::Read => Purpose::Read,
+            RouteKind::Split => Purpose::Split,
         };
         let door = |worker: &Arc<crate::session::context::Worker>| {
             let mut contexts = BTreeMap::new();
@@ -56,6 +57,7 @@ impl Door {
                     pools: app.pools.clone(),
                     switchboard: app.switchboard.clone(),
                     catalog: app.catalog.clone(),
+                    atlas: app.atlas.clone(),
                     registry: app.registry.clone(),
                     clock: app.clock,
                 });

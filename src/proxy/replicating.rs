@@ -229,7 +229,7 @@ fn account(app: &App, way: &ClusterDoor, login: &Applicant, kind: Replication) -
 async fn target(way: &ClusterDoor, settings: &PoolSettings) -> Result<Target, PgError> {
     let (router, purpose) = (&way.context.router, way.context.purpose);
     let patience = match purpose {
-        Purpose::Write => settings.leader_wait_timeout,
+        Purpose::Write | Purpose::Split => settings.leader_wait_timeout,
         Purpose::Read => settings.replica_wait_timeout,
     };
     let waiting = async {
@@ -244,7 +244,7 @@ async fn target(way: &ClusterDoor, settings: &PoolSettings) -> Result<Target, Pg
     let found = tokio::time::timeout(patience.unwrap_or(WAIT_MAX).min(WAIT_MAX), waiting).await;
     found.or_else(|_| choose(&router.load(), purpose)).map_err(|why| {
         let message = match purpose {
-            Purpose::Write => "no leader could be used in time",
+            Purpose::Write | Purpose::Split => "no leader could be used in time",
             Purpose::Read => "no replica qualifies",
         };
         PgError::fatal(SqlState::CANNOT_CONNECT_NOW, message).detail(why.sentence)
@@ -253,8 +253,8 @@ async fn target(way: &ClusterDoor, settings: &PoolSettings) -> Result<Target, Pg
 
 fn choose(table: &RoutingTable, purpose: Purpose) -> Result<Target, NoRoute> {
     match (purpose, &table.write, &table.fallback) {
-        (Purpose::Write, WriteRoute::Open(target), _) => Ok(target.clone()),
-        (Purpose::Write, WriteRoute::Wait(why), _) => Err(why.clone()),
+        (Purpose::Write | Purpose::Split, WriteRoute::Open(target), _) => Ok(target.clone()),
+        (Purpose::Write | Purpose::Split, WriteRoute::Wait(why), _) => Err(why.clone()),
         (Purpose::Read, _, fallback) => {
             // Connections are few and last: which replica is first makes no difference, the table's number varies it.
             match (round_robin(&table.read, table.seq), fallback) {

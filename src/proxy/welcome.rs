@@ -249,6 +249,7 @@ async fn learn(
     let needs = Needs {
         context,
         tenant,
+        purpose: context.purpose,
         tether: &Arc::new(Tether::default()),
         parameters: &wanted,
         state: &Carried::NOTHING,

@@ -1,5 +1,6 @@
 //! Where a request goes: decisions derived whole from a topology.
 
 pub mod balance;
+pub mod leaning;
 pub mod router;
 pub mod table;

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     context::Context,
-    routes::{NoWay, Patience, Tenant, Way},
+    routes::{NoWay, Patience, Purpose, Tenant, Way},
 };
 use crate::{
     clock::Moment,
@@ -42,6 +42,8 @@ pub struct Request {
     pub context: Arc<Context>,
     /// User and database.
     pub tenant: Arc<Tenant>,
+    /// Where it may go.
+    pub purpose: Purpose,
     /// Where the server is handed over.
     pub tether: Arc<Tether>,
     /// The settings the client must find.
@@ -87,6 +89,8 @@ pub struct Needs<'a> {
     pub context: &'a Arc<Context>,
     /// User and database.
     pub tenant: &'a Arc<Tenant>,
+    /// Where it may go.
+    pub purpose: Purpose,
     /// Where the server is handed over.
     pub tether: &'a Arc<Tether>,
     /// The settings the client must find.
@@ -103,6 +107,7 @@ impl Needs<'_> {
         Request {
             context: self.context.clone(),
             tenant: self.tenant.clone(),
+            purpose: self.purpose,
             tether: self.tether.clone(),
             parameters: self.parameters.clone(),
             state: self.state.clone(),
@@ -113,7 +118,7 @@ impl Needs<'_> {
     /// Goes as far as it can without waiting.
     pub fn attempt(&self, now: Moment, cx: &mut TaskContext<'_>) -> Attempt {
         let context = self.context;
-        let Ok(way) = self.tenant.way(context.purpose, &context.router, &context.pools) else {
+        let Ok(way) = self.tenant.way(self.purpose, &context.router, &context.pools) else {
             return Attempt::Slow(Start::Route);
         };
         if way.term != 0 && !context.router.may_send(way.term, now) {
@@ -164,7 +169,11 @@ impl Request {
     pub async fn acquire(self, start: Start, waited: Duration) -> Result<Granted, PgError> {
         let settings = self.tenant.account.settings.load_full();
         let mut patience = Budget::of(&settings, waited);
-        let outcome = self.seek(start, &settings, &mut patience).await;
+        let mut outcome = self.seek(start, self.purpose, &settings, &mut patience).await;
+        if outcome.is_err() && self.purpose == Purpose::Split {
+            // What no replica could do the leader can, if it has a server in the time that is left.
+            outcome = self.seek(Start::Route, Purpose::Write, &settings, &mut patience).await;
+        }
         patience.count(&self.context.worker.counters);
         outcome
     }
@@ -172,13 +181,14 @@ impl Request {
     async fn seek(
         &self,
         start: Start,
+        purpose: Purpose,
         settings: &PoolSettings,
         patience: &mut Budget,
     ) -> Result<Granted, PgError> {
         let mut next = start;
         loop {
             next = match next {
-                Start::Route => self.route(patience).await?,
+                Start::Route => self.route(purpose, patience).await?,
                 Start::Line(guard, way) => self.wait_in_line(guard, way, patience).await?,
                 Start::Unready(lease, way) => match self.make_ready(lease, &way, settings).await? {
                     Some(lease) => return Ok(Granted { lease, read_only: way.read_only }),
@@ -189,11 +199,11 @@ impl Request {
         }
     }
 
-    async fn route(&self, patience: &mut Budget) -> Result<Start, PgError> {
+    async fn route(&self, purpose: Purpose, patience: &mut Budget) -> Result<Start, PgError> {
         let context = &self.context;
         let changed = context.router.changed();
         let now = context.clock.now();
-        let way = match self.tenant.way(context.purpose, &context.router, &context.pools) {
+        let way = match self.tenant.way(purpose, &context.router, &context.pools) {
             Ok(way) => way,
             Err(no_way) => {
                 let left = patience.without_way(no_way.patience);

@@ -4,7 +4,12 @@ use std::sync::{Arc, atomic::AtomicUsize};
 
 use parking_lot::Mutex;
 
-use super::{exchange::Exchange, readings::Readings, routes::Purpose};
+use super::{
+    exchange::Exchange,
+    readings::Readings,
+    routes::Purpose,
+    split::{atlas::Atlas, texts::Texts},
+};
 use crate::{
     client::registry::Registry,
     clock::Clock,
@@ -33,6 +38,8 @@ pub struct Worker {
     pub(super) scratch: Mutex<Scratch>,
     /// What long texts were read as.
     pub(super) readings: Readings,
+    /// What texts without a name were found to be by those who split.
+    pub(super) texts: Texts,
     #[expect(clippy::vec_box, reason = "the boxes themselves are what is kept")]
     spare: Mutex<Vec<Box<Exchange>>>,
 }
@@ -54,6 +61,7 @@ impl Worker {
             clients: AtomicUsize::new(0),
             scratch: Mutex::new(scratch),
             readings: Readings::default(),
+            texts: Texts::default(),
             spare: Mutex::default(),
         }
     }
@@ -87,6 +95,8 @@ pub struct Context {
     pub switchboard: Arc<Switchboard>,
     /// All statements.
     pub catalog: Arc<Catalog>,
+    /// What is known of the databases.
+    pub atlas: Arc<Atlas>,
     /// All clients.
     pub registry: Arc<Registry>,
     /// The time.

@@ -4,7 +4,10 @@ use std::{pin::Pin, task::Context};
 
 use tokio::time::Sleep;
 
-use super::{backend::Backend, frontend::Sequences, outbox::Outbox, tenancy::Tenancy, untried::Untried};
+use super::{
+    backend::Backend, frontend::Sequences, outbox::Outbox, split::trial::Trial, tenancy::Tenancy,
+    untried::Untried,
+};
 use crate::{
     client::registry::Activity,
     clock::Moment,
@@ -35,6 +38,8 @@ pub struct Exchange {
     /// Since when something has waited for the right to write: what is with `to_server`, or what the client has sent
     /// since, which is not read before.
     pub(super) fenced_since: Option<Moment>,
+    /// A request that a replica tries instead of the leader.
+    pub(super) trial: Trial,
     /// What is left to do about a request that was refused.
     pub(super) refused: Option<Box<Refused>>,
 }
@@ -93,7 +98,9 @@ impl Exchange {
         pipeline.reset();
         let mut untried = std::mem::take(&mut self.untried);
         untried.reset();
-        *self = Self { pipeline, untried, ..Self::default() };
+        let mut trial = std::mem::take(&mut self.trial);
+        trial.end();
+        *self = Self { pipeline, untried, trial, ..Self::default() };
     }
 
     /// For how long the server is the client's: for the session too where its state keeps it there.

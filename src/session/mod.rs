@@ -19,6 +19,7 @@ mod restore;
 pub mod routes;
 #[expect(clippy::module_inception, reason = "a session, in the room of sessions")]
 pub mod session;
+pub mod split;
 pub mod tenancy;
 pub mod touched;
 mod untried;

@@ -10,7 +10,8 @@ use super::{
     context::Scratch,
     exchange::{ClientEnd, Exchange},
     frontend::OWED_MAX,
-    session::Session,
+    session::{INBOX_BYTES_MAX, Session},
+    split::trial::Beginning,
 };
 use crate::{
     client::registry::{Activity, Order},
@@ -202,15 +203,18 @@ impl Session {
             kept.extend_from_slice(&input[..bytes]);
             &kept[..]
         };
-        if x.untried.is_kept() {
-            let whole = x.client == ClientEnd::Open && !self.frontend.is_inside_message();
-            if x.untried.heard(received, &x.pipeline, whole) {
+        match x.trial.hear(received) {
+            Beginning::Answer => {}
+            Beginning::Unclear => {
                 x.server_in = received.to_vec();
                 return Ok(true);
             }
-            if x.untried.is_turned_away() {
-                return Ok(true);
-            }
+            Beginning::Refusal(why) => return self.returned(x, received, output, why),
+        }
+        let whole = x.client == ClientEnd::Open && !self.frontend.is_inside_message();
+        if x.untried.is_kept() && x.untried.heard(received, &x.pipeline, whole) {
+            x.server_in = received.to_vec();
+            return Ok(true);
         }
         if !x.to_server.is_empty() {
             x.pipeline.forget_sequence();
@@ -243,6 +247,7 @@ impl Session {
             self.write_server(x, &again, now, cx)?;
         }
         self.note(progress, x, now)?;
+        self.tried(x);
         Ok(true)
     }
 
@@ -296,7 +301,8 @@ impl Session {
             return self.see_refusal_through(x, scratch, now, cx);
         }
         // The rest of a message that is on its way always follows: without it there is no answer to wait for.
-        let holds = x.tenancy.holds_client() || x.pipeline.len() >= OWED_MAX;
+        let full = x.trial.is_on() && self.inbox.len() >= INBOX_BYTES_MAX;
+        let holds = x.tenancy.holds_client() || x.pipeline.len() >= OWED_MAX || full;
         if holds && !self.frontend.is_inside_message() {
             return Ok(false);
         }
@@ -347,3 +353,4 @@ impl Session {
 
 mod refusing;
 mod sending;
+mod trying;

@@ -27,6 +27,8 @@ pub enum Purpose {
     Write,
     /// A replica that qualifies.
     Read,
+    /// A replica that qualifies for what only reads, or else the leader; the leader for the rest.
+    Split,
 }
 
 /// Where a request goes.
@@ -98,11 +100,15 @@ impl Tenant {
     fn choose(&self, ways: &Ways, purpose: Purpose) -> Result<Way, NoWay> {
         match purpose {
             Purpose::Write => ways.write.clone(),
-            Purpose::Read => {
-                let turn = self.turn.fetch_add(1, Ordering::Relaxed) as u64;
-                round_robin(&ways.read, turn).cloned().map_or_else(|| ways.fallback.clone(), Ok)
-            }
+            Purpose::Read => self.replica(ways).map_or_else(|| ways.fallback.clone(), Ok),
+            Purpose::Split => self.replica(ways).map_or_else(|| ways.write.clone(), Ok),
         }
+    }
+
+    /// The replica whose turn it is.
+    fn replica(&self, ways: &Ways) -> Option<Way> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) as u64;
+        round_robin(&ways.read, turn).cloned()
     }
 
     fn ways_of(&self, table: &RoutingTable, pools: &Pools) -> Ways {

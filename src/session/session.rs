@@ -22,6 +22,7 @@ use super::{
     reading::Lexicon,
     relay::Cut,
     routes::{Tenant, Way},
+    split::Split,
 };
 use crate::{
     client::registry::{Activity, Order, Registered},
@@ -46,7 +47,7 @@ use crate::{
 pub const WAIT_NOTICE_AFTER: Duration = Duration::from_secs(5);
 
 /// Bytes of further requests that are read from a client that waits.
-const INBOX_BYTES_MAX: usize = 64 * 1024;
+pub(super) const INBOX_BYTES_MAX: usize = 64 * 1024;
 
 /// Steps in one poll, before it is others' turn.
 const STEPS_MAX: u32 = 64;
@@ -76,6 +77,8 @@ pub struct Session {
     /// ReadyForQuery messages it has got.
     pub(super) queries: u64,
     flavour: FlavourHeld,
+    /// What it has on a listener that splits.
+    pub(super) split: Option<Box<Split>>,
     /// Bytes of the client's that could not be dealt with so far.
     pub(super) inbox: Vec<u8>,
     /// Whether the inbox can be dealt with without more bytes.
@@ -192,6 +195,7 @@ impl Session {
             schema,
             queries: 0,
             flavour,
+            split: None,
             resume: !unread.is_empty(),
             inbox: unread,
             outbox: Outbox::default(),
@@ -199,6 +203,7 @@ impl Session {
             phase: Phase::Idle,
         };
         session.settings_changed();
+        session.begin_to_split();
         session
     }
 
@@ -270,6 +275,7 @@ impl Session {
             }
             Ok(Opening::Request) => {}
         }
+        self.choose(bytes, now);
         match self.needs().attempt(now, cx) {
             Attempt::Ready(granted) => self.start(granted, bytes, output, now, cx),
             Attempt::Slow(start) => {
@@ -291,6 +297,7 @@ impl Session {
         cx: &mut TaskContext<'_>,
     ) -> Flow {
         let mut exchange = self.begin(granted, now);
+        self.try_alone(&mut exchange, bytes);
         match self.send_on(&mut exchange, bytes, output, now, cx) {
             Ok(taken) => {
                 self.inbox.extend_from_slice(&bytes[taken..]);
@@ -344,6 +351,7 @@ mod ending;
 mod parting;
 mod relaying;
 mod settling;
+mod splitting;
 mod waiting;
 
 use parting::Parting;

@@ -85,7 +85,7 @@ impl Untried {
         self.state == State::TurnedAway
     }
 
-    /// The server has said its first words; whether more of them are needed to understand.
+    /// The server has said its first words; whether they are not for the client, or more of them are needed to tell.
     /// `whole`: nothing of the client's is under way.
     pub(super) fn heard(&mut self, words: &[u8], pipeline: &Pipeline, whole: bool) -> bool {
         self.state = match farewell(words) {
@@ -93,7 +93,7 @@ impl Untried {
             Farewell::Said if whole && pipeline.has_begun_nothing() => State::TurnedAway,
             Farewell::Said | Farewell::SomethingElse => State::Over,
         };
-        false
+        self.is_turned_away()
     }
 
     /// What the client has sent.

@@ -9,6 +9,7 @@ mod commands;
 mod config_call;
 pub mod effects;
 pub mod encoding;
+pub mod errand;
 mod flags;
 pub mod lexer;
 mod literals;

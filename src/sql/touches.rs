@@ -16,6 +16,7 @@ mod settings;
 
 pub use kinds::Kinds;
 pub use names::FunctionNames;
+pub(super) use names::unescaped;
 
 use super::lexer::{Lexer, Token};
 

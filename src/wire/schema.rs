@@ -48,6 +48,12 @@ impl Schema {
         (self.changing.load(Ordering::Acquire) == 0).then(|| self.generation.load(Ordering::Acquire))
     }
 
+    /// How many changes have ended so far. What was learnt before holds until the next one has.
+    #[inline]
+    pub fn ended(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
     /// A statement that may change it is about to be sent. The change is over when the guard is dropped.
     pub fn change(self: &Arc<Self>) -> SchemaChange {
         self.changing.fetch_add(1, Ordering::AcqRel);

@@ -6,7 +6,7 @@
 
 use std::{
     hash::{BuildHasher, Hash, Hasher},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
 use foldhash::fast::RandomState;
@@ -100,6 +100,8 @@ pub struct Statement {
     found: OnceLock<Box<[u8]>>,
     /// A number for what it yields, once a client was told of that.
     result: OnceLock<u64>,
+    /// What was found out of it last by those who split reads from writes; 0: nothing.
+    pub verdict: AtomicU64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

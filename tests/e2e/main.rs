@@ -14,6 +14,7 @@ mod outcome;
 mod pooling;
 mod reads;
 mod replication;
+mod split;
 mod start_up;
 mod state;
 mod stopping;

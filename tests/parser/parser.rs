@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod collected;
+mod errands;
 mod generated;
 mod tokens;
 
@@ -13,6 +14,7 @@ use pgsteer_parser_tests::{Said, read, said};
 /// What the parser says of a text that it accepts, after checking that pgsteer reads no less and counts the same.
 fn checked(text: &str) -> Option<Said> {
     let said = said(text)?;
+    errands::check(text);
     let effects = classify(text.as_bytes(), true);
     let many = said.statements > 1 || said.nests;
     let (least, most) = match said.statements {

@@ -84,6 +84,7 @@ impl Default for Setup {
             pin_max: None,
             pin_timeout: None,
             map_unnamed: true,
+            leaning: pgsteer::route::leaning::Leaning::Auto,
             client_idle_timeout: None,
             idle_transaction_timeout: None,
             query_timeout: None,
@@ -141,6 +142,7 @@ impl World {
             pools: pools.clone(),
             switchboard: Arc::new(Switchboard::new(pools.clone(), tokio::runtime::Handle::current(), 1)),
             catalog: Arc::new(Catalog::default()),
+            atlas: Arc::default(),
             registry: registry.clone(),
             clock,
         };

@@ -20,6 +20,8 @@ pub struct Proxy {
     pub write: SocketAddr,
     /// The listener whose route is `read`.
     pub read: SocketAddr,
+    /// The listener whose route is `split`.
+    pub split: SocketAddr,
     /// Metrics, health and the topology.
     pub http: SocketAddr,
     part: Part,
@@ -80,11 +82,11 @@ impl Proxy {
     ) -> Result<Self> {
         let part = sandbox.part(part)?;
         let [write, read] = [sandbox.address(2, 6432)?, sandbox.address(2, 6433)?];
-        let http = sandbox.address(2, 9930)?;
+        let [split, http] = [sandbox.address(2, 6434)?, sandbox.address(2, 9930)?];
         let users = [Login::TRADER, Login::POSTGRES];
         let users = users.map(|Login { user, password }| format!("\"{user}\" \"{password}\"\n")).concat();
         part.write("userlist.txt", &users)?;
-        let mut config: Table = configuration([write, read, http]).parse()?;
+        let mut config: Table = configuration([write, read, split, http]).parse()?;
         merge(&mut config, [("clusters".to_owned(), clusters(store))].into_iter().collect());
         merge(&mut config, overrides.parse::<Table>().context("overrides")?);
         without_store(&mut config, members);
@@ -95,7 +97,7 @@ impl Proxy {
         std::fs::copy(&built, &program).with_context(|| format!("{}", built.display()))?;
         let arguments = ["run".to_owned(), "--config".to_owned(), file.display().to_string()];
         let running = part.start(&program, &arguments)?;
-        Ok(Self { write, read, http, part, running })
+        Ok(Self { write, read, split, http, part, running })
     }
 
     /// Waits until it says that it can serve.
@@ -132,6 +134,11 @@ impl Proxy {
     /// How the application reaches replicas through it.
     pub fn read_config(&self) -> tokio_postgres::Config {
         connection_string(self.read, Login::TRADER, Cluster::DATABASE)
+    }
+
+    /// How the application reaches both through it, by one connection.
+    pub fn split_config(&self) -> tokio_postgres::Config {
+        connection_string(self.split, Login::TRADER, Cluster::DATABASE)
     }
 
     /// One request to its HTTP address.
@@ -254,7 +261,7 @@ fn clusters(mut store: Table) -> toml::Value {
     clusters.into()
 }
 
-fn configuration([write, read, http]: [SocketAddr; 3]) -> String {
+fn configuration([write, read, split, http]: [SocketAddr; 4]) -> String {
     format!(
         r#"
         [[listen]]
@@ -263,6 +270,9 @@ fn configuration([write, read, http]: [SocketAddr; 3]) -> String {
         [[listen]]
         address = "{read}"
         route = "read"
+        [[listen]]
+        address = "{split}"
+        route = "split"
         [auth]
         auth_type = "scram-sha-256"
         auth_file = "userlist.txt"

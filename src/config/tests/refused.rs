@@ -93,8 +93,8 @@ fn single_keys_are_refused() {
             "11:1: unknown key `balanse` in [clusters.a.replicas] (did you mean `balance`?)",
         ),
         (
-            "[[listen]]\nroute = \"split\"\naddress=\"[::1]:1\"",
-            "11:9: `route = \"split\"` comes with a later version; this one has write and read",
+            "[[listen]]\nroute = \"splat\"\naddress=\"[::1]:1\"",
+            "11:9: `route`: `splat` is none of \"write\" or \"read\" or \"split\"; did you mean \"split\"?",
         ),
         ("[[listen]]\nroute = \"read\"", "10:1: `address` is missing in [[listen]]; add `address = …`"),
         (
@@ -141,6 +141,10 @@ fn keys_that_contradict_each_other_are_refused() {
         (
             "[databases.d]\npassword = \"x\"",
             "10:12: `password` is set without `user`; add the user it belongs to",
+        ),
+        (
+            "[[listen]]\naddress = \"[::1]:1\"\nroute = \"split\"\npool_mode = \"session\"",
+            "13:13: `route = \"split\"` splits nothing with `pool_mode = \"session\"`; use pool_mode = \"transaction\", or route = \"write\"",
         ),
         (
             "[[listen]]\naddress = \"127.0.0.1:6432\"\nroute = \"read\"",

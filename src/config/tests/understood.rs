@@ -89,6 +89,7 @@ fn the_defaults_are_the_contract() {
         transaction_timeout: None,
         max_prepared_statements: Some(200),
         opaque_functions: OpaqueFunctions::Trust,
+        split_route: SplitRoute::Auto,
         opaque_function_names: vec![],
         hidden_state_sample: Some(10_000),
         pin_max: None,

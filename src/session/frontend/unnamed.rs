@@ -137,6 +137,12 @@ impl Frontend {
 
 /// The client's unnamed statement where nothing takes its place.
 impl Frontend {
+    /// The text of the client's unnamed statement, where it is passed on.
+    pub fn unnamed_text(&self) -> Option<&[u8]> {
+        let Unnamed::Text(unnamed) = &self.unnamed else { return None };
+        unnamed.parts().map(|(text, _)| text)
+    }
+
     /// Makes the server's unnamed statement the client's own, if it may be another's.
     pub(super) fn prepare_unnamed(&self, passage: &mut Passage<'_, '_>) -> Prepared {
         if passage.tenancy.unnamed == UnnamedAt::Ours {

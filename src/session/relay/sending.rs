@@ -23,6 +23,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Result<usize, Cut> {
         self.resume = false;
+        let bytes = x.trial.bound(bytes);
         let Some(lease) = x.lease.as_mut() else {
             return Err(Cut::ServerGone("it was given back".to_owned()));
         };
@@ -59,6 +60,7 @@ impl Session {
             .forward(bytes, output, conn, &mut x.pipeline, &mut x.tenancy, &terms)
             .map_err(Cut::ClientFault)?;
         let taken = forwarded.taken;
+        x.trial.sent(taken);
         match forwarded.stop {
             Stop::Incomplete => {}
             // What is left waits for answers, not for more bytes.

@@ -79,7 +79,10 @@ impl Session {
     }
 
     /// A lease ends early.
-    pub(super) fn cut(&self, mut exchange: Box<Exchange>, cut: Cut, now: Moment) -> Flow {
+    pub(super) fn cut(&mut self, mut exchange: Box<Exchange>, cut: Cut, now: Moment) -> Flow {
+        if self.lost_replica(&mut exchange, &cut) {
+            return self.leave_replica(exchange, now);
+        }
         let left = Left::of(&mut exchange);
         let cause = cut.cause();
         let unfinished = !exchange.pipeline.may_release();

@@ -23,6 +23,7 @@ impl Session {
         Needs {
             context: &self.context,
             tenant: &self.tenant,
+            purpose: self.purpose(),
             tether: &self.entry.tether,
             parameters: &self.parameters,
             state: &self.state,

@@ -39,7 +39,7 @@ pub(super) fn dotted(first: Token<'_>, rest: &mut Lexer<'_>) -> Option<Vec<u8>> 
 }
 
 /// What `U&"…"` spells if it does so without escapes. `UESCAPE 'x'` behind it can make any character begin one.
-pub(super) fn unescaped<'a>(quoted: &'a [u8], rest: &Lexer<'_>) -> Option<&'a [u8]> {
+pub(in crate::sql) fn unescaped<'a>(quoted: &'a [u8], rest: &Lexer<'_>) -> Option<&'a [u8]> {
     let own_escape = rest.clone().next().is_some_and(|next| next.is_word("uescape"));
     (!own_escape && !quoted.contains(&b'\\')).then_some(quoted)
 }

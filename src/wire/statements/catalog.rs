@@ -97,6 +97,7 @@ impl Catalog {
                 parsed: when,
                 found: OnceLock::new(),
                 result: OnceLock::new(),
+                verdict: AtomicU64::default(),
             })
         };
         let Some(when) = when else { return make() };
@@ -146,7 +147,16 @@ impl Catalog {
         let Statement { key, conduct, form, parsed, .. } = statement;
         let (found, result) = (OnceLock::new(), OnceLock::new());
         let (key, conduct, form, parsed) = (key.clone(), *conduct, *form, *parsed);
-        let next = self.number(Statement { id: 0, key, conduct, form, parsed, found, result });
+        let next = self.number(Statement {
+            id: 0,
+            key,
+            conduct,
+            form,
+            parsed,
+            found,
+            result,
+            verdict: AtomicU64::default(),
+        });
         if parsed.is_some() {
             self.shared.lock().put(&next);
         }
@@ -165,7 +175,16 @@ impl Catalog {
         let Statement { key, conduct, form, found, result, .. } = statement;
         let key = Key { scope: scope.clone(), ..key.clone() };
         let (found, result) = (found.clone(), result.clone());
-        self.number(Statement { id: 0, key, conduct: *conduct, form: *form, parsed, found, result })
+        self.number(Statement {
+            id: 0,
+            key,
+            conduct: *conduct,
+            form: *form,
+            parsed,
+            found,
+            result,
+            verdict: AtomicU64::default(),
+        })
     }
 
     fn number(&self, statement: Statement) -> Arc<Statement> {

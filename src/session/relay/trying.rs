@@ -1,0 +1,60 @@
+//! A request that a replica tries: what it says is held back until it is known to be an answer.
+
+use super::{ClientSide, Cut, Exchange, Session};
+use crate::{pool::lease::Lease, session::split::trial::Lasting, wire::pipeline::TransactionStatus};
+
+impl Session {
+    /// The replica cannot do it: its whole answer is `received`. The leader is asked next, once this lease is over, which it
+    /// is with that.
+    #[cold]
+    pub(super) fn returned(
+        &mut self,
+        x: &mut Exchange,
+        received: &[u8],
+        output: &mut Vec<u8>,
+        (code, lasting): ([u8; 5], Lasting),
+    ) -> Result<bool, Cut> {
+        // What stands in for an unnamed statement is not sent again here.
+        x.pipeline.forget_sequence();
+        let mode = x.mode(self.mode);
+        let known = self.parameters.clone();
+        let Some(server) = x.lease.as_mut().and_then(Lease::server) else {
+            return Err(Cut::ServerGone("it was given back".to_owned()));
+        };
+        let mut client = ClientSide {
+            frontend: &mut self.frontend,
+            parameters: &mut self.parameters,
+            reset_values: &self.reset_values,
+            state: &mut self.state,
+            tenancy: &mut x.tenancy,
+            mode,
+            heard: None,
+            client_of: &|_| None,
+            catalog: &self.context.catalog,
+        };
+        let passed = x.backend.forward(received, output, &mut server.conn, &mut x.pipeline, &mut client);
+        let taken = passed.map(|passed| passed.taken);
+        let told = known.status_of_difference(&self.parameters);
+        if !told.is_empty() {
+            self.outbox.push(&told);
+            self.settings_changed();
+        }
+        if !taken.is_ok_and(|taken| taken == received.len()) || !x.pipeline.may_release() {
+            // Not as it should be. The request is still kept, and goes to the leader with the end of this lease.
+            return Err(Cut::ServerGone("it did not end its answer".to_owned()));
+        }
+        if let Some(request) = x.trial.take_back() {
+            self.ask_leader(request, std::str::from_utf8(&code).unwrap_or("odd"), lasting);
+        }
+        Ok(true)
+    }
+
+    /// A transaction that has begun on a replica stays there, and all that follows in it.
+    #[inline]
+    pub(super) fn tried(&mut self, x: &mut Exchange) {
+        if x.trial.is_on() && x.pipeline.status() != TransactionStatus::Idle {
+            x.trial.end();
+            self.resume = !self.inbox.is_empty();
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! A request that a replica tries: kept until it has begun to answer, so that the leader can be asked instead.
+
+use crate::wire::frame::{HEADER_BYTES, Header, cstr};
+
+/// Bytes of a request that are kept, and of an answer that is held back until it is known what it is.
+const HELD_MAX: usize = 64 * 1024;
+
+/// One request on a replica, which gets nothing else until it has answered.
+#[derive(Debug, Default)]
+pub struct Trial {
+    stage: Stage,
+    request: Vec<u8>,
+    /// Bytes of it that have not been sent.
+    left: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// There is none.
+    #[default]
+    None,
+    /// Nothing of the answer has been passed on.
+    Held,
+    /// The client has the beginning of the answer.
+    Answered,
+}
+
+/// What the beginning of an answer is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// More of it must come.
+    Unclear,
+    /// The client's.
+    Answer,
+    /// The replica cannot do it; everything is here. The SQLSTATE.
+    Refusal(([u8; 5], Lasting)),
+}
+
+/// Whether the same text would be refused again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasting {
+    /// It would.
+    Yes,
+    /// Perhaps not: the replica had not replayed what it needs, or was in the middle of something.
+    No,
+}
+
+impl Trial {
+    /// Begins one.
+    pub fn begin(&mut self, request: &[u8]) {
+        self.request.clear();
+        self.request.extend_from_slice(request);
+        (self.left, self.stage) = (request.len(), Stage::Held);
+    }
+
+    /// It is over; the memory is kept.
+    pub fn end(&mut self) {
+        self.stage = Stage::None;
+        if self.request.capacity() > 4096 {
+            self.request = Vec::new();
+        }
+    }
+
+    /// Whether there is one.
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.stage != Stage::None
+    }
+
+    /// What of these bytes the replica may have.
+    #[inline]
+    pub fn bound<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        if self.is_on() { &bytes[..self.left.min(bytes.len())] } else { bytes }
+    }
+
+    /// So many were taken.
+    #[inline]
+    pub fn sent(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes);
+    }
+
+    /// What was received of the replica, from the beginning of its answer on as long as that is not clear.
+    #[inline]
+    pub fn hear(&mut self, received: &[u8]) -> Beginning {
+        if self.stage != Stage::Held {
+            return Beginning::Answer;
+        }
+        let heard = beginning(received);
+        if heard == Beginning::Answer {
+            self.stage = Stage::Answered;
+        }
+        heard
+    }
+
+    /// The request, if all of it was sent and nothing of the answer has been passed on.
+    pub fn take_back(&mut self) -> Option<Vec<u8>> {
+        if self.stage != Stage::Held || self.left > 0 {
+            return None;
+        }
+        self.stage = Stage::None;
+        Some(std::mem::take(&mut self.request))
+    }
+}
+
+/// Looks at the beginning of an answer.
+fn beginning(received: &[u8]) -> Beginning {
+    let mut at = 0;
+    let mut refusal = None;
+    loop {
+        let left = &received[at..];
+        // What cannot be read is for those to judge who pass it on.
+        let Ok(header) = Header::read(left) else { return Beginning::Answer };
+        let whole = header.filter(|header| header.total <= left.len());
+        let Some(header) = whole else {
+            return if received.len() > HELD_MAX { Beginning::Answer } else { Beginning::Unclear };
+        };
+        let message = &left[..header.total];
+        at += header.total;
+        match (header.tag, refusal) {
+            // Said before, or beside, what matters.
+            (b'1' | b'2' | b'3' | b'n' | b't' | b'T' | b'N' | b'S' | b'A', _) => {}
+            (b'E', None) => match refused(&message[HEADER_BYTES..]) {
+                Some(said) => refusal = Some(said),
+                None => return Beginning::Answer,
+            },
+            (b'Z', Some((code, lasting))) if at == received.len() => {
+                return Beginning::Refusal((code, lasting));
+            }
+            _ => return Beginning::Answer,
+        }
+    }
+}
+
+/// Whether an error is one that the leader would not give, or not for this reason.
+fn refused(mut fields: &[u8]) -> Option<([u8; 5], Lasting)> {
+    let (mut code, mut routine) = (None, &b""[..]);
+    while let Some((field, rest)) = fields.split_first() {
+        let Some((text, rest)) = cstr(rest) else { break };
+        match field {
+            b'C' => code = <[u8; 5]>::try_from(text).ok(),
+            b'R' => routine = text,
+            _ => {}
+        }
+        fields = rest;
+    }
+    let code = code?;
+    let lasting = match &code {
+        b"25006" => Lasting::Yes,
+        // "cached plan must not change result type" is what a replica says that has replayed a change.
+        b"0A000" if routine == b"RevalidateCachedQuery" => Lasting::No,
+        b"0A000" => Lasting::Yes,
+        // A conflict with replay; shutting down.
+        b"40001" | b"40P01" | b"57P01" | b"57P02" | b"57P03" => Lasting::No,
+        b"42601" => return None,
+        // What it names may exist, or be allowed, on the leader already.
+        [b'4', b'2', ..] | b"3F000" => Lasting::No,
+        _ => return None,
+    };
+    Some((code, lasting))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+        let mut message = vec![tag];
+        message.extend_from_slice(&(u32::try_from(body.len()).unwrap() + 4).to_be_bytes());
+        message.extend_from_slice(body);
+        message
+    }
+
+    fn error(code: &str, routine: &str) -> Vec<u8> {
+        message(b'E', format!("SERROR\0VERROR\0C{code}\0Mm\0R{routine}\0\0").as_bytes())
+    }
+
+    #[test]
+    fn beginnings_at_every_byte() {
+        let ready = message(b'Z', b"I");
+        let parsed = message(b'1', b"");
+        let row = message(b'D', &[0, 0]);
+        let refusal = |code: &[u8; 5], lasting| Beginning::Refusal((*code, lasting));
+        for (answer, expected) in [
+            ([parsed.clone(), error("25006", "x"), ready.clone()].concat(), refusal(b"25006", Lasting::Yes)),
+            ([error("0A000", "x"), ready.clone()].concat(), refusal(b"0A000", Lasting::Yes)),
+            (
+                [error("0A000", "RevalidateCachedQuery"), ready.clone()].concat(),
+                refusal(b"0A000", Lasting::No),
+            ),
+            ([error("42P01", "x"), ready.clone()].concat(), refusal(b"42P01", Lasting::No)),
+            ([error("22012", "x"), ready.clone()].concat(), Beginning::Answer),
+            ([parsed.clone(), row.clone()].concat(), Beginning::Answer),
+            ([row, error("25006", "x"), ready.clone()].concat(), Beginning::Answer),
+            ([parsed, ready].concat(), Beginning::Answer),
+        ] {
+            assert_eq!(beginning(&answer), expected);
+            for end in 0..answer.len() {
+                let so_far = beginning(&answer[..end]);
+                let may_be =
+                    so_far == Beginning::Unclear || (so_far == expected && expected == Beginning::Answer);
+                assert!(may_be, "{so_far:?} at {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_replica_gets_one_request_and_it_can_be_taken_back() {
+        let mut trial = Trial::default();
+        assert_eq!(trial.bound(b"abc"), b"abc");
+        trial.begin(b"ab");
+        assert_eq!(trial.bound(b"abc"), b"ab");
+        trial.sent(1);
+        assert_eq!((trial.bound(b"bc"), trial.take_back()), (&b"b"[..], None));
+        trial.sent(1);
+        assert_eq!(trial.bound(b"c"), b"");
+        assert_eq!(trial.take_back().as_deref(), Some(&b"ab"[..]));
+        assert!(!trial.is_on());
+        trial.begin(b"ab");
+        trial.sent(2);
+        assert_eq!(trial.hear(b"D\0\0\0\x04"), Beginning::Answer);
+        assert_eq!((trial.is_on(), trial.take_back()), (true, None));
+        trial.end();
+        assert_eq!(trial.bound(b"abc"), b"abc");
+    }
+}
