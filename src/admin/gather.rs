@@ -65,6 +65,7 @@ fn traffic(page: &mut Page, view: &View) {
         (&table::CLIENT_BYTES, |worker| worker.client_bytes.get()),
         (&table::SERVER_BYTES, |worker| worker.server_bytes.get()),
         (&table::LEASES, |worker| worker.leases.get()),
+        (&table::TURNED_AWAY, |worker| worker.turned_away.get()),
         (&table::INSPECTIONS, |worker| worker.inspections.get()),
         (&table::RESTORES, |worker| worker.restores.get()),
         (&table::STATEMENT_USES, |worker| worker.statement_uses.get()),

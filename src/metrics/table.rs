@@ -193,6 +193,8 @@ metrics! {
     SERVER_BYTES: Counter "pgsteer_received_from_servers_bytes_total" [];
     /// Times that a client got a server.
     LEASES: Counter "pgsteer_leases_total" [];
+    /// Requests that a server, told to end (57P01), turned away before it began with any of them; another server got them.
+    TURNED_AWAY: Counter "pgsteer_requests_turned_away_total" [];
     /// Uses of named prepared statements (Parse, Bind, Describe) that were mapped to a statement of the server's.
     STATEMENT_USES: Counter "pgsteer_statement_uses_total" [];
     /// Of these, with a Parse because the server did not have the statement.

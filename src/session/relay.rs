@@ -44,6 +44,8 @@ pub(super) enum Relayed {
     Unequal,
     /// The server has gone, how that showed, while nothing of the client's was with it.
     Forsaken(String),
+    /// The server has turned the request away before it began with any of it.
+    TurnedAway,
     /// Something must come first.
     Blocked,
     /// There is more to do, but it is others' turn.
@@ -85,6 +87,9 @@ impl Session {
                 Err(Cut::ServerGone(why)) if self.is_settled(x) => return Relayed::Forsaken(why),
                 Err(cut) => return Relayed::Cut(cut),
             };
+            if x.untried.is_turned_away() {
+                return Relayed::TurnedAway;
+            }
             if self.is_settled(x) {
                 return match x.backend.last_word() {
                     LastWord::Unheard => Relayed::Forsaken("it ended the session".to_owned()),
@@ -206,6 +211,11 @@ impl Session {
                 return Ok(true);
             }
             Beginning::Refusal(why) => return self.returned(x, received, output, why),
+        }
+        let whole = x.client == ClientEnd::Open && !self.frontend.is_inside_message();
+        if x.untried.is_kept() && x.untried.heard(received, &x.pipeline, whole) {
+            x.server_in = received.to_vec();
+            return Ok(true);
         }
         if !x.to_server.is_empty() {
             x.pipeline.forget_sequence();

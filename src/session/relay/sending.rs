@@ -74,6 +74,7 @@ impl Session {
             x.pipeline.sent_bytes(forwarded.bytes);
             self.write_server(x, forwarded.bytes, now, cx)?;
         }
+        x.untried.sent(&bytes[..taken], x.mode(self.mode), &x.pipeline);
         if x.pipeline.only_own_answers() {
             output.clear();
             x.backend.own_answers(&mut x.pipeline, output);
