@@ -242,6 +242,7 @@ impl Session {
             .forward(received, output, &mut server.conn, &mut x.pipeline, &mut client)
             .map_err(|fault| Cut::ServerGone(fault.to_string()))?;
         if !passed.bytes.is_empty() {
+            x.trial.passed();
             self.outbox.send(&mut self.stream, cx, passed.bytes).map_err(|_| Cut::ClientGone)?;
         }
         let progress = passed.progress;
@@ -307,7 +308,7 @@ impl Session {
             return self.see_refusal_through(x, scratch, now, cx);
         }
         // The rest of a message that is on its way always follows: without it there is no answer to wait for.
-        let full = x.trial.is_on() && self.inbox.len() >= INBOX_BYTES_MAX;
+        let full = x.trial.is_sent() && self.inbox.len() >= INBOX_BYTES_MAX;
         let holds = x.tenancy.holds_client() || x.pipeline.len() >= OWED_MAX || full;
         if holds && !self.frontend.is_inside_message() {
             return Ok(false);

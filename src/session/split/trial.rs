@@ -82,7 +82,8 @@ impl Trial {
     /// What was received of the replica, from the beginning of its answer on as long as that is not clear.
     #[inline]
     pub fn hear(&mut self, received: &[u8]) -> Beginning {
-        if self.stage != Stage::Held {
+        // What comes before all of it is sent answers messages of ours.
+        if self.stage != Stage::Held || self.left > 0 {
             return Beginning::Answer;
         }
         let heard = beginning(received);
@@ -90,6 +91,20 @@ impl Trial {
             self.stage = Stage::Answered;
         }
         heard
+    }
+
+    /// Something of the answer has been passed on.
+    #[inline]
+    pub fn passed(&mut self) {
+        if self.stage == Stage::Held {
+            self.stage = Stage::Answered;
+        }
+    }
+
+    /// Whether the replica has all that it gets.
+    #[inline]
+    pub fn is_sent(&self) -> bool {
+        self.is_on() && self.left == 0
     }
 
     /// The request, if all of it was sent and nothing of the answer has been passed on.
@@ -210,6 +225,7 @@ mod tests {
         trial.begin(b"ab");
         assert_eq!(trial.bound(b"abc"), b"ab");
         trial.sent(1);
+        assert_eq!(trial.hear(b"1\0\0\0\x04"), Beginning::Answer);
         assert_eq!((trial.bound(b"bc"), trial.take_back()), (&b"b"[..], None));
         trial.sent(1);
         assert_eq!(trial.bound(b"c"), b"");
