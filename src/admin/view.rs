@@ -15,6 +15,7 @@ use crate::{
     cluster::{rest::PatroniRest, watcher::WatcherHandle},
     config::Secret,
     metrics::Events,
+    notify::switchboard::Switchboard,
     pool::{pools::Pools, quota::Quota},
     route::router::Router,
     server::ServerLogin,
@@ -41,6 +42,10 @@ pub struct View {
     pub connections: Arc<Quota>,
     /// Replication connections, which are clients' as well.
     pub replications: Arc<Quota>,
+    /// Who listens for notifications without a server.
+    pub switchboard: Arc<Switchboard>,
+    /// Users and databases that are remembered.
+    pub tenants: Box<dyn Fn() -> usize + Send + Sync>,
     /// What was counted for the whole process.
     pub events: Arc<Events>,
     /// Who shows it may give orders; `None`: nobody may.

@@ -174,7 +174,6 @@ impl ClientEntry {
     /// A server is its own from now on: cancel requests go there.
     #[inline]
     pub fn leased(&self, target: &Arc<CancelTarget>) {
-        target.leased_by(self.key.pid);
         *self.cancel.lock() = Some(target.clone());
     }
 

@@ -71,7 +71,7 @@ impl Observer {
     /// An observer that has learnt nothing yet, beginning at `now`.
     pub fn new(policy: ObserverPolicy, now: Moment) -> Self {
         let (status, members) = match &policy.authority {
-            Authority::Store => (StoreStatus::NeverAnswered(None), Members::new()),
+            Authority::Store | Authority::Patroni => (StoreStatus::NeverAnswered(None), Members::new()),
             Authority::Hosts(hosts) => {
                 let view = |address: &crate::net::Address| {
                     let name = MemberName::from(address.to_string().as_str());
@@ -339,6 +339,7 @@ impl Observer {
             named: self.named.as_ref().map(|named| &named.member),
             overrides: &self.overrides,
             failover: self.store.settings.failover,
+            kind: self.store.settings.kind,
             system_id: self.store.system_id,
             deposed: &|name| self.deposed.iter().any(|deposed| deposed.term.member == *name),
             served: &|name| served.contains(name),

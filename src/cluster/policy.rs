@@ -76,6 +76,9 @@ impl ObserverPolicy {
 pub enum Authority {
     /// A consensus store, whose leader key carries a lease.
     Store,
+    /// Patroni's word for it, without a lease (`store = "patroni"`): it names leader and members, and the right to
+    /// write follows from what these answer.
+    Patroni,
     /// Nobody: the servers themselves are asked, a majority must answer (`store = "none"`). There is no fencing:
     /// a leader that this process cannot reach may still take writes from others.
     Hosts(Vec<Address>),

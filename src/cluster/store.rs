@@ -1,15 +1,24 @@
 //! What a consensus store tells of a cluster, whichever store it is.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{collections::BTreeMap, future::Future, pin::Pin, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 
 use super::ids::{Lsn, MemberName, Timeline};
 use crate::{clock::Moment, net::Address};
 
+pub mod consul;
 pub mod etcd;
+pub mod etcd2;
+mod follow;
 pub mod keys;
+pub mod kubernetes;
+mod nothing;
+pub mod patroni;
+pub mod policy;
+mod report;
 mod timestamp;
+pub mod zookeeper;
 
 /// Everything the store says of one cluster, read at one revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,8 +114,43 @@ pub struct MemberRecord {
     pub xlog_location: Option<Lsn>,
     /// The tag `noloadbalance`: serves no reads.
     pub noloadbalance: bool,
+    /// All its tags.
+    pub tags: Tags,
     /// Patroni's REST API, for later stores and failsafe mode.
     pub api_url: Option<String>,
+}
+
+/// A member's tags as Patroni's configuration has them: `nofailover`, `nosync`, `replicatefrom` … and those that only
+/// its administrator knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tags(pub BTreeMap<String, String>);
+
+impl Tags {
+    /// Most tags of a member that are kept.
+    pub const MAX: usize = 64;
+
+    /// A tag's value as text.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Whether a tag is set, as Patroni reads it: any word for yes, and any number but 0.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| match value.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" => true,
+            other => other.parse::<i64>().is_ok_and(|number| number != 0),
+        })
+    }
+}
+
+/// Whether a cluster has a leader of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClusterKind {
+    /// Its leader takes writes.
+    #[default]
+    Primary,
+    /// `standby_cluster`: its leader replicates from another cluster, and takes none until it is promoted.
+    Standby,
 }
 
 /// What of Patroni's dynamic configuration concerns a proxy.
@@ -120,6 +164,8 @@ pub struct ClusterSettings {
     pub failover: Failover,
     /// `failsafe_mode`.
     pub failsafe_mode: bool,
+    /// `standby_cluster`.
+    pub kind: ClusterKind,
 }
 
 /// Whether Patroni acts by itself.

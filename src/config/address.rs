@@ -6,9 +6,6 @@ use toml::de::DeValue;
 
 use super::value::{Context, Fault, Value, quoted};
 
-/// etcd's client port where none is given.
-const ETCD_PORT: u16 = 2379;
-
 /// Where a PostgreSQL server listens: `host`, `host:port`, `[ipv6]:port` or `/socket/folder:port`.
 /// A text that has been checked to be one of these.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,7 +15,9 @@ pub struct ServerAddress(String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     scheme: Scheme,
-    authority: String,
+    host: String,
+    /// `None`: where the store listens unless told otherwise.
+    port: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +55,17 @@ impl fmt::Display for ServerAddress {
 }
 
 impl Endpoint {
-    /// The URL to connect to. An endpoint without a scheme follows `tls`.
-    pub(super) fn url(&self, tls: bool) -> String {
+    /// The URL to connect to. An endpoint without a scheme follows `tls`, one without a port has `port`.
+    pub(super) fn url(&self, tls: bool, port: u16) -> String {
         let scheme = if self.is_tls(tls) { "https" } else { "http" };
-        format!("{scheme}://{}", self.authority)
+        format!("{scheme}://{}:{}", self.host, self.port.unwrap_or(port))
+    }
+
+    fn authority(&self) -> String {
+        match self.port {
+            None => self.host.clone(),
+            Some(port) => format!("{}:{port}", self.host),
+        }
     }
 
     pub(super) fn is_tls(&self, unsaid: bool) -> bool {
@@ -92,10 +98,12 @@ impl FromStr for Endpoint {
             ));
         }
         let bare_v6 = authority.parse::<Ipv6Addr>().is_ok();
-        let has_port = !bare_v6 && authority.rsplit_once(':').is_some_and(|(_, port)| is_port(port));
-        let host = if bare_v6 { format!("[{authority}]") } else { authority.to_owned() };
-        let authority = if has_port { host } else { format!("{host}:{ETCD_PORT}") };
-        Ok(Self { scheme, authority })
+        if bare_v6 {
+            return Ok(Self { scheme, host: format!("[{authority}]"), port: None });
+        }
+        let split = authority.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let (host, port) = split.map_or((authority, None), |(host, port)| (host, Some(port)));
+        Ok(Self { scheme, host: host.to_owned(), port })
     }
 }
 
@@ -143,8 +151,9 @@ impl Value for Endpoint {
     }
     fn show(&self) -> String {
         match self.scheme {
-            Scheme::Unsaid => quoted(&self.authority),
-            Scheme::Http | Scheme::Https => quoted(&self.url(false)),
+            Scheme::Unsaid => quoted(&self.authority()),
+            Scheme::Http => quoted(&format!("http://{}", self.authority())),
+            Scheme::Https => quoted(&format!("https://{}", self.authority())),
         }
     }
 }
@@ -189,7 +198,11 @@ mod tests {
             ("[::1]", "http://[::1]:2379", "https://[::1]:2379"),
         ] {
             let endpoint: Endpoint = text.parse().unwrap();
-            assert_eq!((endpoint.url(false).as_str(), endpoint.url(true).as_str()), (plain, tls), "{text}");
+            assert_eq!(
+                (endpoint.url(false, 2379).as_str(), endpoint.url(true, 2379).as_str()),
+                (plain, tls),
+                "{text}"
+            );
         }
         for text in ["", "http://", "ftp://a", "a:x", "http://a/v2", "http://u:p@a:1", "a?b", "https://a:1#c"]
         {

@@ -1,28 +1,17 @@
 //! What the keys of a cluster say together.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs::File,
-    path::Path,
-    time::Duration,
-};
+use std::collections::BTreeMap;
 
 use super::{
     auth_file::{AuthFile, SecretKind},
     declare::{Reading, key_part},
     document::Keys,
-    error::Finding,
     keys::{ClusterKeys, Replicas},
-    secret_file::plain,
     settings::{Cluster, PatroniApi, Probe},
-    store_source::{Etcd3, StoreSource, StoreTls},
-    units::show_duration,
+    store_checks::{hosts, limits, readable, remote},
+    store_source::RemoteKind,
     words::StoreKind,
 };
-
-/// What an interval or timeout of watching may be: shorter would be a load, longer would be blindness.
-const FEWEST: Duration = Duration::from_millis(10);
-const LONGEST: Duration = Duration::from_secs(60);
 
 /// The clusters, checked.
 pub(super) fn clusters(
@@ -38,7 +27,12 @@ pub(super) fn clusters(
     for (name, cluster) in &keys.clusters {
         let path = format!("clusters.{}", key_part(name));
         let source = match cluster.store {
-            StoreKind::Etcd3 => etcd3(&path, cluster, reading).map(StoreSource::Etcd3),
+            StoreKind::Etcd3 => remote(RemoteKind::Etcd3, &path, cluster, reading),
+            StoreKind::Etcd => remote(RemoteKind::Etcd2, &path, cluster, reading),
+            StoreKind::Consul => remote(RemoteKind::Consul, &path, cluster, reading),
+            StoreKind::ZooKeeper => remote(RemoteKind::ZooKeeper, &path, cluster, reading),
+            StoreKind::Kubernetes => remote(RemoteKind::Kubernetes, &path, cluster, reading),
+            StoreKind::Patroni => remote(RemoteKind::Patroni, &path, cluster, reading),
             StoreKind::None => hosts(&path, cluster, reading),
         };
         let probe = probe(&path, cluster, users, reading);
@@ -69,156 +63,6 @@ pub(super) fn clusters(
         }
     }
     clusters
-}
-
-fn etcd3(path: &str, keys: &ClusterKeys, reading: &mut Reading<'_>) -> Option<Etcd3> {
-    let key = |name: &str| format!("{path}.{name}");
-    if reading.is_written(&key("hosts")) {
-        let help = "the members come from the store; remove it, or write store = \"none\"";
-        reading.error(&key("hosts"), "`hosts` is for store = \"none\" only", help);
-    }
-    if keys.scope.is_none() {
-        reading.missing(
-            &key("scope"),
-            "`scope` is missing",
-            "add Patroni's scope: `patronictl list` shows it",
-        );
-    }
-    if keys.endpoints.is_empty() {
-        let help = "add the addresses of etcd: endpoints = [\"10.0.0.10:2379\"]";
-        reading.missing(&key("endpoints"), "`endpoints` is missing or empty", help);
-    }
-    if keys.store_password.is_some() && keys.store_user.is_none() {
-        reading.missing(&key("store_user"), "`store_password` is set without `store_user`", "add store_user");
-    }
-    if keys.store_user.is_some() && keys.store_password.is_none() {
-        let help = "add store_password or store_password_file";
-        reading.missing(&key("store_password"), "`store_user` is set without `store_password`", help);
-    }
-    limits(&key("store_reread_interval"), keys.store_reread_interval, reading);
-    let tls = tls(path, keys, reading);
-    let scope = keys.scope.clone()?;
-    if scope.contains('/') {
-        reading.error(&key("scope"), "`scope` contains a `/`", "the part before it belongs in `namespace`");
-    }
-    let namespace = keys.namespace.trim_matches('/');
-    let namespace = if namespace.is_empty() { "/".to_owned() } else { format!("/{namespace}/") };
-    Some(Etcd3 {
-        scope,
-        namespace,
-        endpoints: keys.endpoints.iter().map(|endpoint| endpoint.url(tls.is_some())).collect(),
-        login: keys.store_user.clone().zip(keys.store_password.clone()),
-        tls,
-        reread_interval: keys.store_reread_interval,
-    })
-}
-
-fn tls(path: &str, keys: &ClusterKeys, reading: &mut Reading<'_>) -> Option<StoreTls> {
-    let key = |name: &str| format!("{path}.{name}");
-    let files = [
-        ("store_ca_file", &keys.store_ca_file),
-        ("store_cert_file", &keys.store_cert_file),
-        ("store_key_file", &keys.store_key_file),
-    ];
-    for (name, file) in files.iter().filter_map(|(name, file)| file.as_ref().map(|file| (name, file))) {
-        readable(&key(name), name, file, reading);
-    }
-    match (&keys.store_cert_file, &keys.store_key_file) {
-        (Some(_), None) => reading.missing(
-            &key("store_key_file"),
-            "`store_cert_file` is set without `store_key_file`",
-            "add the certificate's key",
-        ),
-        (None, Some(_)) => reading.missing(
-            &key("store_cert_file"),
-            "`store_key_file` is set without `store_cert_file`",
-            "add the key's certificate",
-        ),
-        _ => {}
-    }
-    let wanted = files.iter().any(|(_, file)| file.is_some());
-    let with: Vec<_> = keys.endpoints.iter().filter(|endpoint| endpoint.is_tls(wanted)).collect();
-    if !with.is_empty() && with.len() < keys.endpoints.len() {
-        let help = "write all endpoints with https:// or all with http://";
-        reading.error(&key("endpoints"), "some endpoints use TLS and some do not", help);
-    }
-    if wanted && with.is_empty() && !keys.endpoints.is_empty() {
-        let help = "write https:// or leave the scheme out, or remove the store_*_file keys";
-        reading.error(&key("endpoints"), "certificates are configured, but every endpoint is http://", help);
-    }
-    no_duplicates(&key("endpoints"), keys.endpoints.iter().map(|endpoint| endpoint.url(wanted)), reading);
-    let client = keys.store_cert_file.clone().zip(keys.store_key_file.clone());
-    (!with.is_empty()).then(|| StoreTls { ca_file: keys.store_ca_file.clone(), client })
-}
-
-fn readable(path: &str, name: &str, file: &Path, reading: &mut Reading<'_>) {
-    if let Err(error) = File::open(file) {
-        reading.error(path, format!("`{name}`: cannot read {}: {}", file.display(), plain(&error)), "");
-    }
-}
-
-/// `store = "none"`.
-fn hosts(path: &str, keys: &ClusterKeys, reading: &mut Reading<'_>) -> Option<StoreSource> {
-    let key = |name: &str| format!("{path}.{name}");
-    for name in [
-        "endpoints",
-        "store_user",
-        "store_password",
-        "store_password_file",
-        "store_ca_file",
-        "store_cert_file",
-        "store_key_file",
-        "store_reread_interval",
-        "switchover_hold_max",
-        "patroni_user",
-        "patroni_password",
-        "patroni_password_file",
-        "patroni_ca_file",
-        "patroni_cert_file",
-        "patroni_key_file",
-    ] {
-        if reading.is_written(&key(name)) {
-            let place = reading.key_place(&key(name));
-            let what = format!("`{name}` has no meaning with store = \"none\"");
-            reading.findings.push(Finding::error(place, what).help("remove it, or name the store"));
-        }
-    }
-    if reading.is_written(&key("scope")) {
-        reading.warning(&key("scope"), "`scope` has no meaning with store = \"none\"", "");
-    }
-    no_duplicates(&key("hosts"), keys.hosts.iter().map(ToString::to_string), reading);
-    match keys.hosts.len() {
-        0 => {
-            let help = "add the servers to ask: hosts = [\"db1:5432\", \"db2:5432\", \"db3:5432\"]";
-            reading.missing(&key("hosts"), "`hosts` is missing or empty", help);
-            return None;
-        }
-        1 => reading.warning(&key("hosts"), "one host: there is nothing to fail over to", ""),
-        2 => {
-            let help = "name a third server: a majority of two is both, so there is no failover while either is down";
-            reading.warning(&key("hosts"), "two hosts have no majority without each other", help);
-        }
-        _ => {}
-    }
-    Some(StoreSource::None { hosts: keys.hosts.clone() })
-}
-
-fn no_duplicates(path: &str, texts: impl Iterator<Item = String>, reading: &mut Reading<'_>) {
-    let mut seen = BTreeSet::new();
-    for text in texts {
-        if let Some(text) = seen.replace(text) {
-            reading.error(path, format!("`{text}` is listed twice"), "remove one");
-            return;
-        }
-    }
-}
-
-fn limits(path: &str, duration: Duration, reading: &mut Reading<'_>) {
-    if !(FEWEST..=LONGEST).contains(&duration) {
-        let (low, high) = (show_duration(FEWEST), show_duration(LONGEST));
-        let shown = show_duration(duration);
-        reading.error(path, format!("{shown} is out of range: it must lie between {low} and {high}"), "");
-    }
 }
 
 fn probe(path: &str, keys: &ClusterKeys, users: &AuthFile, reading: &mut Reading<'_>) -> Probe {

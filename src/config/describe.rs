@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use super::{
-    AuthType, Cluster, Config, RouteKind, SecretKind, StoreSource,
+    AuthType, Cluster, Config, RemoteKind, RouteKind, SecretKind, StoreSource,
     declare::{DefaultOr, Entry},
     units::show_duration,
     value::UNSET,
@@ -91,9 +91,23 @@ impl SecretKind {
 fn cluster_lines(cluster: &Cluster) -> String {
     let mut text = format!("  {}\n", cluster.name);
     let source = match &cluster.source {
-        StoreSource::Etcd3(etcd) => {
-            let login = etcd.login.as_ref().map(|(user, _)| format!(" as {user}")).unwrap_or_default();
-            format!("etcd (v3) at {}{login}, keys under {}", etcd.endpoints.join(", "), etcd.prefix())
+        StoreSource::Remote(store) => {
+            let login = store.login.as_ref().map(|(user, _)| format!(" as {user}")).unwrap_or_default();
+            let (name, endpoints) = (store.kind.name(), store.endpoints.join(", "));
+            match store.kind {
+                RemoteKind::Patroni => {
+                    format!("{name} at {endpoints}{login}, the cluster {}", store.scope)
+                }
+                RemoteKind::Kubernetes => {
+                    format!(
+                        "{name} at {endpoints}, the cluster {} in the namespace {}",
+                        store.scope, store.namespace
+                    )
+                }
+                RemoteKind::ZooKeeper | RemoteKind::Etcd3 | RemoteKind::Etcd2 | RemoteKind::Consul => {
+                    format!("{name} at {endpoints}{login}, keys under {}", store.prefix())
+                }
+            }
         }
         StoreSource::None { hosts } => {
             let hosts: Vec<_> = hosts.iter().map(|host| host.as_str()).collect();

@@ -24,23 +24,41 @@ section! {
     ClusterKeys "[clusters.NAME]" {
         /// Patroni's `scope`. Needed with every store but `"none"`.
         Restart scope: Option<String>;
-        /// Who says which member leads: Patroni's consensus store, or `"none"`: the servers themselves are asked.
-        /// Without a store there is no fencing: a deposed leader that still answers cannot be told from a live one
-        /// by its own word, only by the majority of `hosts`.
+        /// Who says which member leads: Patroni's consensus store, named as Patroni names it; `"patroni"`: the REST API
+        /// of its members; or `"none"`: the servers themselves are asked. Only a store shows for how long the leader
+        /// keeps its key. With `"patroni"` writes need a leader that Patroni names and that a majority of the members
+        /// follows. Without either there is no fencing: a deposed leader that still answers cannot be told from
+        /// a live one by its own word, only by the majority of `hosts`.
         Restart store: StoreKind;
         /// The store's addresses: `host:port`, `http://host:port` or `https://host:port`. Without a scheme, TLS is
-        /// used if `store_ca_file` or `store_cert_file` is set.
+        /// used if `store_ca_file` or `store_cert_file` is set. With `store = "patroni"`: the `restapi` of several
+        /// members, all of which are asked each time; of stores one is asked, and the next when it fails. With
+        /// `store = "kubernetes"` a pod needs none: the API server of its own cluster is asked.
         Restart endpoints: Vec<Endpoint> = [];
-        /// Patroni's `namespace`.
+        /// Patroni's `namespace`. With `store = "kubernetes"`: the one of Kubernetes; pgsteer's own where none is written.
         Restart namespace: String = "/service/";
+        /// The group of a Citus cluster that is meant, as `citus.group` in Patroni's configuration: 0 is the coordinator's.
+        Restart group: Option<u32>;
         /// With `store = "none"`: the servers to ask, `host:port` or `/socket/folder:port`. A majority must answer.
         Restart hosts: Vec<ServerAddress> = [];
+        /// With `store = "kubernetes"`: whether Patroni writes to Endpoints or to ConfigMaps, as `use_endpoints` in its
+        /// configuration.
+        Restart kubernetes_use_endpoints: bool = false;
+        /// With `store = "kubernetes"`: the labels of Patroni's objects, as `labels` in its configuration.
+        Restart kubernetes_labels: String = "application=patroni";
+        /// With `store = "kubernetes"`: the label that carries the scope, as `scope_label` in Patroni's configuration.
+        Restart kubernetes_scope_label: String = "cluster-name";
         /// User at the store, where it asks for one.
         Restart store_user: Option<String>;
         /// Password at the store.
         Restart store_password: Option<Secret>;
         /// File that holds the password at the store.
         Restart store_password_file: Option<PathBuf>;
+        /// Token shown to the store (Consul's ACL, Kubernetes' bearer token).
+        Restart store_token: Option<Secret>;
+        /// File that holds the token. It is read anew again and again, so that others may renew it. With
+        /// `store = "kubernetes"` and no `endpoints`, token and certificate authority are those of the pod.
+        Restart store_token_file: Option<PathBuf>;
         /// Certificate authorities (PEM) that the store's certificate is checked against.
         Restart store_ca_file: Option<PathBuf>;
         /// Client certificate (PEM) shown to the store.
@@ -200,8 +218,8 @@ section! {
         AtOnce transaction_timeout: OrOff<Duration> = "0";
         /// How long running transactions may take to end when pgsteer is stopped.
         AtOnce drain_timeout: Delay = "60s";
-        /// Named prepared statements kept on a server connection in transaction and statement mode, and those a client
-        /// may have; the longest unused give way. 0: named statements are not followed from server to server.
+        /// Named prepared statements kept on a server connection in transaction and statement mode; the longest unused
+        /// give way. 0: named statements are not followed from server to server.
         NewConnections max_prepared_statements: OrOff<NonZeroU32> = 200;
         /// What is thought of `DO`, `CALL`, texts that are not understood and the functions of `opaque_function_names`.
         /// What other functions and triggers do to a session no text shows either. `trust`: code leaves nothing behind

@@ -26,6 +26,7 @@ mod secret;
 mod secret_file;
 mod settings;
 mod source;
+mod store_checks;
 mod store_source;
 #[cfg(test)]
 mod tests;
@@ -57,7 +58,7 @@ pub use settings::{
     Rotation, ServerLogin, Tcp, UnnamedStatements,
 };
 pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
-pub use store_source::{Etcd3, StoreSource, StoreTls};
+pub use store_source::{KubernetesKeys, RemoteKind, RemoteStore, StoreSource, StoreTls, StoreToken};
 pub use tls_keys::{ClientTls, ServerTls, Trusted};
 pub use units::duration;
 pub use value::{Delay, OrOff, Size};

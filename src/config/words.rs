@@ -71,10 +71,19 @@ words! {
     StoreKind {
         /// etcd through its v3 API.
         Etcd3 = "etcd3",
+        /// etcd through its v2 API.
+        Etcd = "etcd",
+        /// Consul.
+        Consul = "consul",
+        /// ZooKeeper.
+        ZooKeeper = "zookeeper",
+        /// Kubernetes.
+        Kubernetes = "kubernetes",
+        /// Patroni's REST API.
+        Patroni = "patroni",
         /// Nobody: the servers themselves are asked. There is no fencing then.
         None = "none",
     }
-    later "store" { "etcd", "consul", "zookeeper", "kubernetes", "patroni" }
 }
 
 words! {

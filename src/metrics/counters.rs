@@ -38,6 +38,8 @@ pub struct WorkerCounters {
     pub server_bytes: Counter,
     /// Leases granted.
     pub leases: Counter,
+    /// Requests that a server turned away before it began with any of them.
+    pub turned_away: Counter,
     /// Uses of named statements that were mapped to a server's.
     pub statement_uses: Counter,
     /// Of these, with a Parse for a server that did not have it.

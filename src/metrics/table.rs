@@ -166,8 +166,14 @@ metrics! {
     CLIENT_CONNECTIONS: Gauge "pgsteer_client_connections" [];
     /// `max_client_conn`.
     CLIENT_CONNECTIONS_MAX: Gauge "pgsteer_client_connections_max" [];
+    /// Pairs of a user and a database that have been served and are remembered: at most 100,000, then those without a client give way.
+    TENANTS: Gauge "pgsteer_users_and_databases" [];
     /// Replication connections, each with a server connection beside the pools.
     REPLICATION_CONNECTIONS: Gauge "pgsteer_replication_connections" [];
+    /// Connections to leaders on which clients listen that have no server of their own, beside the pools.
+    LISTENING_CONNECTIONS: Gauge "pgsteer_listening_connections" [];
+    /// Notifications that came on them and were passed on, for each client that got it.
+    NOTIFICATIONS: Counter "pgsteer_notifications_total" [];
     /// Clients that were let in.
     LOGINS: Counter "pgsteer_logins_total" [];
     /// Clients that were not let in, by where that ended (introduction by a proxy, too_many logging in at once, authentication, admission, timeout, left) and SQLSTATE.
@@ -187,6 +193,8 @@ metrics! {
     SERVER_BYTES: Counter "pgsteer_received_from_servers_bytes_total" [];
     /// Times that a client got a server.
     LEASES: Counter "pgsteer_leases_total" [];
+    /// Requests that a server, told to end (57P01), turned away before it began with any of them; another server got them.
+    TURNED_AWAY: Counter "pgsteer_requests_turned_away_total" [];
     /// Uses of named prepared statements (Parse, Bind, Describe) that were mapped to a statement of the server's.
     STATEMENT_USES: Counter "pgsteer_statement_uses_total" [];
     /// Of these, with a Parse because the server did not have the statement.

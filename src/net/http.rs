@@ -16,7 +16,8 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 
-use super::{Address, Dial, tls};
+pub use super::secured::Unfit;
+use super::{Address, Dial, secured::Secured};
 use crate::tls::Connector;
 
 /// Most bytes of an answer's body that are taken.
@@ -27,28 +28,16 @@ const HEAD_MAX: usize = 64 * 1024;
 /// Where to ask, and how to get there.
 #[derive(Clone)]
 pub struct HttpEndpoint {
-    /// Host and port.
-    pub address: Address,
-    /// The host, as it is named in requests and certificates.
-    host: String,
-    connector: Option<Connector>,
-    dial: Arc<dyn Dial>,
+    to: Secured,
     /// Sent with every request. The secret ones are marked as such, and never shown.
     headers: HeaderMap,
 }
 
 impl fmt::Debug for HttpEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpEndpoint")
-            .field("address", &self.address)
-            .field("tls", &self.connector.is_some())
-            .finish_non_exhaustive()
+        self.to.fmt(f)
     }
 }
-
-/// Why there is no endpoint, or no header, of a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unfit(pub String);
 
 impl HttpEndpoint {
     /// The endpoint of `http://host:port` or `https://host:port`; TLS is spoken as `connector` says.
@@ -56,28 +45,19 @@ impl HttpEndpoint {
     /// # Errors
     /// It is no such URL, or needs a connector that is missing.
     pub fn new(url: &str, connector: Option<&Connector>, dial: Arc<dyn Dial>) -> Result<Self, Unfit> {
-        let unfit = |why: &str| Unfit(format!("{url}: {why}"));
-        let parsed = url::Url::parse(url).map_err(|error| unfit(&error.to_string()))?;
-        let connector = match (parsed.scheme(), connector) {
-            ("http", _) => None,
-            ("https", Some(connector)) => Some(connector.speaking(b"http/1.1")),
-            ("https", None) => return Err(unfit("there is nothing to check its certificate against")),
-            _ => return Err(unfit("it begins neither with http:// nor with https://")),
-        };
-        let host = match parsed.host() {
-            Some(url::Host::Domain(name)) => name.to_owned(),
-            Some(url::Host::Ipv4(ip)) => ip.to_string(),
-            Some(url::Host::Ipv6(ip)) => ip.to_string(),
-            None => return Err(unfit("it names no host")),
-        };
-        let port = parsed.port_or_known_default().ok_or_else(|| unfit("it names no port"))?;
-        let address = Address::tcp(&host, port);
+        let connector = connector.map(|connector| connector.speaking(Some(b"http/1.1")));
+        let to = Secured::new(url, connector.as_ref(), dial)?;
         let mut headers = HeaderMap::new();
-        let authority =
-            HeaderValue::try_from(address.to_string()).map_err(|error| unfit(&error.to_string()))?;
+        let authority = HeaderValue::try_from(to.address.to_string());
+        let authority = authority.map_err(|error| Unfit(format!("{url}: {error}")))?;
         headers.insert(header::HOST, authority);
         headers.insert(header::USER_AGENT, HeaderValue::from_static("pgsteer"));
-        Ok(Self { address, host, connector, dial, headers })
+        Ok(Self { to, headers })
+    }
+
+    /// Host and port.
+    pub const fn address(&self) -> &Address {
+        &self.to.address
     }
 
     /// Sends a header with every request, as a secret.
@@ -93,15 +73,7 @@ impl HttpEndpoint {
     }
 
     async fn connect(&self) -> Result<Connection, String> {
-        let stream = self.dial.dial(&self.address).await.map_err(|error| error.to_string())?;
-        let stream = match &self.connector {
-            None => stream,
-            Some(connector) => {
-                let (config, name) = connector.to_host(&self.host);
-                let shaken = tls::connect(stream, config, name).await;
-                shaken.map_err(|error| format!("TLS: {error}"))?.0
-            }
-        };
+        let stream = self.to.connect().await?;
         let mut builder = http1::Builder::new();
         builder.max_buf_size(HEAD_MAX);
         let (sender, running) =
@@ -280,6 +252,20 @@ async fn whole(response: hyper::Response<Incoming>) -> Result<Answer, String> {
     Ok(Answer { status: parts.status, headers: parts.headers, body: whole.freeze() })
 }
 
+/// A path with what cannot stand in one escaped; slashes stay.
+pub fn escaped(path: &str) -> String {
+    let mut escaped = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                escaped.push(byte.into())
+            }
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
 /// An error and what is behind it.
 fn in_words(error: &hyper::Error) -> String {
     let mut words = error.to_string();
@@ -292,4 +278,28 @@ fn in_words(error: &hyper::Error) -> String {
         behind = cause.source();
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_escaped() {
+        for (path, expected) in
+            [("/service/a-b_1.x~/", "/service/a-b_1.x~/"), ("a b?c#d%/ä", "a%20b%3Fc%23d%25/%C3%A4")]
+        {
+            assert_eq!(escaped(path), expected);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let dial = Arc::new(crate::net::NetDialer::default());
+        let endpoint = HttpEndpoint::new("http://db1:1", None, dial).unwrap();
+        let endpoint = endpoint.with_secret("authorization", "Basic hunter2").unwrap();
+        assert!(!format!("{endpoint:?} {:?}", endpoint.headers).contains("hunter2"));
+        let refused = endpoint.with_secret("authorization", "hunter2\n").unwrap_err();
+        assert!(!refused.0.contains("hunter2"));
+    }
 }

@@ -9,6 +9,7 @@ mod interfaces;
 mod peer;
 #[cfg(test)]
 pub(crate) mod scripted;
+pub mod secured;
 mod stream;
 pub mod tls;
 mod unix;

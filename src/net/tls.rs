@@ -51,6 +51,8 @@ enum Receiving {
     Open,
     /// The peer has said so (close_notify).
     Ended,
+    /// What came made no sense: rustls must not be asked anything more.
+    Failed,
 }
 
 impl TlsStream {
@@ -71,8 +73,10 @@ impl TlsStream {
     pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         self.answer(cx)?;
         while self.plain.is_empty() {
-            if self.receiving == Receiving::Ended {
-                return Poll::Ready(Ok(0));
+            match self.receiving {
+                Receiving::Open => {}
+                Receiving::Ended => return Poll::Ready(Ok(0)),
+                Receiving::Failed => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
             }
             if ready!(self.poll_fill(cx))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
@@ -100,7 +104,7 @@ impl TlsStream {
     /// Whether a look may be worth while. Registers `cx` if not, without a system call.
     pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let unsent = self.owed == 0 && !self.outgoing.is_empty();
-        if unsent || !self.plain.is_empty() || self.receiving == Receiving::Ended {
+        if unsent || !self.plain.is_empty() || self.receiving != Receiving::Open {
             Poll::Ready(Ok(()))
         } else {
             self.under.poll_readable(cx)
@@ -114,7 +118,9 @@ impl TlsStream {
 
     /// Says goodbye (close_notify) and ends our side.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.session.say_goodbye(&mut self.incoming, &mut self.plain, &mut self.outgoing)?;
+        if self.receiving != Receiving::Failed {
+            self.session.say_goodbye(&mut self.incoming, &mut self.plain, &mut self.outgoing)?;
+        }
         ready!(self.poll_drain(cx))?;
         Pin::new(&mut self.under).poll_shutdown(cx)
     }
@@ -125,12 +131,18 @@ impl TlsStream {
 
     /// Deals with the records that are there, and encrypts `plaintext`.
     fn process(&mut self, cx: &mut Context<'_>, plaintext: &[u8]) -> io::Result<()> {
+        if self.receiving == Receiving::Failed {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         let turn = self.session.turn(&mut self.incoming, &mut self.plain, &mut self.outgoing, plaintext);
         release(&mut self.incoming);
         match turn {
             Ok(Turn::Blocked | Turn::Open) => {}
             Ok(Turn::Ended) => self.receiving = Receiving::Ended,
+            // Nothing can be sent after our own goodbye; everything else is the end.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Err(error),
             Err(error) => {
+                self.receiving = Receiving::Failed;
                 // The peer is told why, if it takes it at once.
                 let _told = self.answer(cx);
                 return Err(error);

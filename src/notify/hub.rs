@@ -120,6 +120,11 @@ impl Hub {
         &self.marks
     }
 
+    /// Whether the shared connection is there.
+    pub const fn is_connected(&self) -> bool {
+        matches!(self.link, Link::Up { .. })
+    }
+
     /// Whether nobody listens.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()

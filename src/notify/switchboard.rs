@@ -37,6 +37,15 @@ pub struct Switchboard {
     halls: DashMap<HallKey, Arc<Hall>>,
 }
 
+/// What is to be seen from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Connections that listen, beside the pools.
+    pub connections: u64,
+    /// Notifications passed on to clients, one that goes to several counted for each.
+    pub delivered: u64,
+}
+
 /// Cluster, database, client encoding.
 type HallKey = (Arc<str>, Arc<str>, Arc<str>);
 
@@ -47,6 +56,8 @@ pub(super) struct Hall {
     pub(super) encoding: Arc<str>,
     runtime: tokio::runtime::Handle,
     next_mark: AtomicU64,
+    /// Notifications that were put into mailboxes.
+    delivered: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -60,7 +71,20 @@ struct State {
     task: Option<AbortHandle>,
 }
 
+/// A notification.
+#[derive(Clone, Copy)]
+struct News<'a> {
+    /// The client that had its server last, by the process id that it was told.
+    sender: u32,
+    /// The client before that one.
+    earlier: u32,
+    channel: &'a [u8],
+    payload: &'a [u8],
+}
+
 struct Seat {
+    /// The process id that its client was told.
+    pid: u32,
     mailbox: Arc<Mailbox>,
     account: Arc<Account>,
     joined: Option<oneshot::Sender<()>>,
@@ -81,9 +105,21 @@ impl Switchboard {
         Self { pools, runtime, nonce, next: AtomicU64::new(1), halls: DashMap::new() }
     }
 
-    /// A place for a client of this account, that reads this encoding and is woken so.
+    /// What is to be seen of it from outside.
+    pub fn figures(&self) -> Figures {
+        let mut figures = Figures::default();
+        for hall in &self.halls {
+            let is_up = hall.state.lock().hub.is_connected();
+            figures.connections += u64::from(is_up);
+            figures.delivered += hall.delivered.load(Ordering::Relaxed);
+        }
+        figures
+    }
+
+    /// A place for a client of this account, by the process id that it was told, that reads this encoding and is woken so.
     pub fn subscribe(
         &self,
+        pid: u32,
         account: &Arc<Account>,
         router: &Arc<Router>,
         encoding: &Arc<str>,
@@ -101,13 +137,14 @@ impl Switchboard {
                 encoding: encoding.clone(),
                 runtime: self.runtime.clone(),
                 next_mark: AtomicU64::new(1),
+                delivered: AtomicU64::new(0),
                 state: Mutex::new(state),
             })
         });
         let hall = hall.clone();
         let member = self.next.fetch_add(1, Ordering::Relaxed);
         let mailbox = Arc::new(Mailbox::new(tether.clone()));
-        let seat = Seat { mailbox: mailbox.clone(), account: account.clone(), joined: None };
+        let seat = Seat { pid, mailbox: mailbox.clone(), account: account.clone(), joined: None };
         hall.state.lock().seats.insert(member, seat);
         Subscription { hall, member, mailbox, marks }
     }
@@ -139,13 +176,14 @@ impl Hall {
     ) {
         let mut state = self.state.lock();
         if state.link == link {
-            let pid = self.pools.client_of(address, pid).unwrap_or(pid);
+            let sender = self.pools.client_of(address, pid).unwrap_or(pid);
+            let earlier = self.pools.earlier_client_of(address, pid).unwrap_or(pid);
             let event = Event::Heard(channel.into(), payload.into());
-            self.handle(&mut state, event, Some((pid, channel, payload)));
+            self.handle(&mut state, event, Some(News { sender, earlier, channel, payload }));
         }
     }
 
-    fn handle(self: &Arc<Self>, state: &mut State, event: Event, news: Option<(u32, &[u8], &[u8])>) {
+    fn handle(self: &Arc<Self>, state: &mut State, event: Event, news: Option<News<'_>>) {
         for action in state.hub.handle(event) {
             match action {
                 Action::Open => self.open(state),
@@ -167,8 +205,11 @@ impl Hall {
                     }
                 }
                 Action::Deliver(member) => {
-                    if let (Some(seat), Some((pid, channel, payload))) = (state.seats.get(&member), news) {
-                        seat.mailbox.notify(pid, channel, payload);
+                    if let (Some(seat), Some(news)) = (state.seats.get(&member), news) {
+                        // What it has sent itself its own server has told it.
+                        let sender = if news.sender == seat.pid { news.earlier } else { news.sender };
+                        seat.mailbox.notify(sender, news.channel, news.payload);
+                        self.delivered.fetch_add(1, Ordering::Relaxed);
                     }
                 }
                 Action::Gap(member) => {

@@ -1,12 +1,14 @@
 //! Whom servers are opened for: a user and a database, their settings, and what can log in.
 
 use std::{
+    collections::BTreeSet,
     num::NonZeroU32,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::Mutex;
 
 use super::slots::SlotLimits;
 use crate::{
@@ -118,4 +120,29 @@ pub struct Account {
     pub credential: ArcSwapOption<Credential>,
     /// Whether a client has ever asked what its session last drew from a sequence (`currval`, `lastval`).
     pub reads_sequences: AtomicBool,
+    /// The custom settings that its clients have used.
+    pub custom_settings: CustomSettings,
+}
+
+/// Custom settings (names with a dot that no module has claimed) that clients have used: a server does not list them, so
+/// that they must be asked for by name. Some only: it is a help to find what no text shows.
+#[derive(Debug, Default)]
+pub struct CustomSettings(Mutex<BTreeSet<Box<[u8]>>>);
+
+impl CustomSettings {
+    /// Names that are remembered.
+    pub const NAMES_MAX: usize = 32;
+
+    /// A client has used this one.
+    pub fn note(&self, name: &[u8]) {
+        let mut names = self.0.lock();
+        if names.len() < Self::NAMES_MAX && !names.contains(name) {
+            names.insert(name.into());
+        }
+    }
+
+    /// All that are remembered.
+    pub fn names(&self) -> Vec<Box<[u8]>> {
+        self.0.lock().iter().cloned().collect()
+    }
 }

@@ -27,4 +27,9 @@ impl Backends {
     pub(super) fn client_of(&self, address: &Address, pid: u32) -> Option<u32> {
         self.0.get(&(address.clone(), pid))?.upgrade()?.client()
     }
+
+    /// The one before it.
+    pub(super) fn earlier_client_of(&self, address: &Address, pid: u32) -> Option<u32> {
+        self.0.get(&(address.clone(), pid))?.upgrade()?.earlier_client()
+    }
 }

@@ -40,7 +40,7 @@ pub struct Server {
     pub cancel: Arc<CancelTarget>,
     /// The start-up settings it was opened with.
     pub flavour: Flavour,
-    /// The client that had it last, by the process id it was told; 0: none.
+    /// The client that had it last, by the process id it was told; 0: none since it was opened or everything discarded.
     pub served: u32,
     pub(super) worker: usize,
     /// How it is to be closed.
@@ -61,6 +61,8 @@ pub struct CancelTarget {
     pub(super) server: ServerId,
     /// The process id that the client was told which had it last.
     client: AtomicU32,
+    /// And the one before it.
+    earlier: AtomicU32,
     on_their_way: AtomicUsize,
     /// A request was given up on: it may still arrive, whoever has the server then.
     astray: AtomicBool,
@@ -75,6 +77,7 @@ impl CancelTarget {
             key,
             server,
             client: AtomicU32::new(0),
+            earlier: AtomicU32::new(0),
             on_their_way: AtomicUsize::new(0),
             astray: AtomicBool::new(false),
             ended: Notify::new(),
@@ -86,13 +89,24 @@ impl CancelTarget {
         Self::new(address, approach, key, 0)
     }
 
-    /// The server is this client's from now on, by the process id that it was told.
+    /// This client, by the process id that it was told, does more there than look: a notification that comes from now on is its
+    /// own, one that came before was of the client before. (It is on its way for a moment: where the next client changes
+    /// something within that moment, it counts as that client's.)
     #[inline]
-    pub fn leased_by(&self, pid: u32) {
-        self.client.store(pid, Ordering::Relaxed);
+    pub fn used_by(&self, pid: u32) {
+        let before = self.client.load(Ordering::Relaxed);
+        if before != pid {
+            self.earlier.store(before, Ordering::Relaxed);
+            self.client.store(pid, Ordering::Relaxed);
+        }
     }
 
-    /// The process id that the client was told which had the server last, if one has.
+    /// The same of the client before that one.
+    pub fn earlier_client(&self) -> Option<u32> {
+        Some(self.earlier.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+    }
+
+    /// The process id that the client was told which did more there than look last, if one has.
     pub fn client(&self) -> Option<u32> {
         Some(self.client.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
     }

@@ -156,6 +156,11 @@ impl Pools {
         self.0.backends.client_of(address, pid)
     }
 
+    /// The client that had it before that one.
+    pub fn earlier_client_of(&self, address: &Address, pid: u32) -> Option<u32> {
+        self.0.backends.earlier_client_of(address, pid)
+    }
+
     /// The pool of this account on this member, made if there is none.
     pub fn pool(
         &self,

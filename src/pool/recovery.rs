@@ -82,6 +82,7 @@ async fn put_in_order(server: &mut Server, how: Finish) -> Result<(), String> {
     if server.conn.hygiene == Hygiene::Dirty {
         tell(server, "DISCARD ALL").await?;
         server.conn.discarded();
+        server.served = 0;
     }
     Ok(())
 }

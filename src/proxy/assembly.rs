@@ -7,7 +7,7 @@ use tokio::{runtime::Handle, sync::watch};
 
 use super::{
     app::App,
-    clusters::{self, Unwatchable, WatchedBy},
+    clusters,
     liaison::Liaison,
     listen::{ACCEPTOR, Door},
     lookups::Lookups,
@@ -15,6 +15,7 @@ use super::{
     run::Failure,
     serve::serve,
     settings::keepalive,
+    stores::{self, Unwatchable, WatchedBy},
     timeouts,
     welcome::Welcomes,
 };
@@ -53,12 +54,14 @@ impl Surroundings {
     /// The machine's clock, the network, the stores that the configuration names. Must be called on the runtime that
     /// is to watch the clusters.
     pub(super) fn real(config: &Config, workers: Vec<Handle>) -> Self {
+        let dial: Arc<dyn Dial> = Arc::new(NetDialer::new(keepalive(config)));
+        let to_store = dial.clone();
         Self {
             clock: Clock::boot(),
-            dial: Arc::new(NetDialer::new(keepalive(config))),
+            dial,
             control: Handle::current(),
             workers,
-            open_store: Box::new(clusters::watched_by),
+            open_store: Box::new(move |cluster, clock| stores::watched_by(cluster, clock, &to_store)),
         }
     }
 }

@@ -4,30 +4,27 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 
-use super::settings::approach;
+use super::{
+    settings::approach,
+    stores::{Unwatchable, WatchedBy, certificates},
+};
 use crate::{
     auth::secrets::{Credential, Password},
-    clock::{Clock, wall_time},
+    clock::Clock,
     cluster::{
         fence::Fence,
-        policy::{Authority, ClusterPolicy, ProbePolicy, ReadPolicy},
+        policy::{ClusterPolicy, ProbePolicy, ReadPolicy},
         rest::PatroniRest,
-        store::{
-            Store,
-            etcd::{EtcdPolicy, EtcdStore, EtcdTls},
-        },
         topology::{Mark, Topology},
         watcher::{Watcher, WatcherHandle},
     },
-    config::{Cluster, Config, Etcd3, Fallback, PatroniApi, StoreSource, StoreTls},
-    net::Address,
+    config::{Cluster, Config, Fallback, PatroniApi, StoreTls},
     pool::{pools::Pools, tether::Revoked},
     route::{
         router::Router,
         table::{ReadFallback, RoutePolicy, RoutingTable},
     },
     server::{Approach, ServerLogin},
-    tls::{Authorities, Fault, Identity, Revocations, SslMode, Start, ToServers, Version},
 };
 
 /// What is done with each new topology.
@@ -59,9 +56,6 @@ impl RunningCluster {
         (self.publish)(&self.watcher.topology());
     }
 }
-
-/// Why a cluster cannot be watched: a sentence that names it.
-pub type Unwatchable = Box<dyn std::error::Error + Send + Sync>;
 
 /// Starts to watch every cluster of the configuration, on `runtime`.
 pub(super) fn start(
@@ -133,28 +127,14 @@ fn why(topology: &Topology) -> String {
     newest.map_or_else(|| "the cluster has another leader".to_owned(), |(_, why)| why)
 }
 
-/// How Patroni's REST API is reached. Certificates are always checked, the name in them too.
+/// How Patroni's REST API is reached.
 fn patroni(api: &PatroniApi, cluster: &str, pools: &Pools) -> Result<PatroniRest, Unwatchable> {
-    let read = |path: &std::path::Path| {
-        std::fs::read(path)
-            .map_err(|error| format!("cluster {cluster}: cannot read {}: {error}", path.display()))
-    };
-    let fault = |fault: Fault| format!("cluster {cluster}: Patroni's REST API: {}", fault.what);
-    let connector = match &api.ca_file {
+    let files = StoreTls { ca_file: api.ca_file.clone(), client: api.client.clone() };
+    let connector = match files.ca_file {
         None => None,
-        Some(file) => {
-            let authorities = Authorities::from_pem(&read(file)?, wall_time()).map_err(fault)?;
-            let identity = match &api.client {
-                None => None,
-                Some((certificate, key)) => {
-                    Some(Identity::from_pem(&read(certificate)?, &read(key)?).map_err(fault)?)
-                }
-            };
-            let versions = [Version::Tls12, Version::Tls13];
-            let servers = Some((&authorities, Revocations::default()));
-            let to =
-                ToServers::new(SslMode::VerifyFull, Start::Direct, &versions, servers, identity.as_ref());
-            to.map_err(fault)?.connector().cloned()
+        Some(_) => {
+            let tls = certificates(&files);
+            tls.map_err(|why| format!("cluster {cluster}: Patroni's REST API: {why}"))?.connector
         }
     };
     let login = api.login.as_ref().map(|(user, password)| (user.as_str(), password.expose()));
@@ -196,46 +176,4 @@ fn probe_policy(cluster: &Cluster, approach: Approach) -> ProbePolicy {
             approach,
         })),
     }
-}
-
-/// Who says which member of a cluster leads, and the store if it is one.
-pub type WatchedBy = (Authority, Option<Box<dyn Store>>);
-
-/// What the configuration says of it.
-pub(super) fn watched_by(cluster: &Cluster, clock: Clock) -> Result<WatchedBy, Unwatchable> {
-    match &cluster.source {
-        StoreSource::Etcd3(etcd) => {
-            let store = EtcdStore::new(etcd_policy(etcd, &cluster.name)?, clock);
-            Ok((Authority::Store, Some(Box::new(store))))
-        }
-        StoreSource::None { hosts } => {
-            let hosts: Result<Vec<Address>, _> = hosts.iter().map(|host| host.as_str().parse()).collect();
-            Ok((Authority::Hosts(hosts?), None))
-        }
-    }
-}
-
-fn etcd_policy(etcd: &Etcd3, cluster: &str) -> Result<EtcdPolicy, Unwatchable> {
-    Ok(EtcdPolicy {
-        endpoints: etcd.endpoints.clone(),
-        namespace: etcd.namespace.clone(),
-        scope: etcd.scope.clone(),
-        tls: etcd.tls.as_ref().map(|tls| etcd_tls(tls, cluster)).transpose()?,
-        login: etcd.login.as_ref().map(|(user, password)| (user.clone(), password.expose().to_owned())),
-        reread_interval: etcd.reread_interval,
-    })
-}
-
-fn etcd_tls(tls: &StoreTls, cluster: &str) -> Result<EtcdTls, Unwatchable> {
-    let read = |path: &std::path::Path| {
-        std::fs::read(path)
-            .map_err(|error| format!("cluster {cluster}: cannot read {}: {error}", path.display()))
-    };
-    let identity = |(certificate, key): &(std::path::PathBuf, std::path::PathBuf)| {
-        Ok::<_, String>((read(certificate)?, read(key)?))
-    };
-    Ok(EtcdTls {
-        ca: tls.ca_file.as_deref().map(read).transpose()?,
-        identity: tls.client.as_ref().map(identity).transpose()?,
-    })
 }

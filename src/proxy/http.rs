@@ -32,7 +32,7 @@ pub(super) async fn serve(listener: TcpListener, app: Arc<App>) {
     admin::http::serve(listener, Arc::new(view(&app))).await;
 }
 
-fn view(app: &App) -> View {
+fn view(app: &Arc<App>) -> View {
     let cluster = |(name, cluster): (&String, &super::clusters::RunningCluster)| {
         let seen = ClusterView {
             watcher: cluster.watcher.clone(),
@@ -54,6 +54,11 @@ fn view(app: &App) -> View {
         workers: app.workers.iter().map(|(worker, _)| worker.clone()).collect(),
         connections: app.connections.clone(),
         replications: app.replications.clone(),
+        switchboard: app.switchboard.clone(),
+        tenants: {
+            let app = app.clone();
+            Box::new(move || app.tenants.len())
+        },
         events: app.events.clone(),
         token: app.config.load().keys.http.token.clone(),
         stopping: app.stopping.subscribe(),

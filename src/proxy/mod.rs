@@ -18,12 +18,13 @@ mod rule_checks;
 mod run;
 mod serve;
 mod settings;
+mod stores;
 mod timeouts;
 mod welcome;
 mod workers;
 
 pub use assembly::{Embedded, OpenStore, Surroundings};
-pub use clusters::{Unwatchable, WatchedBy};
 pub use reception::{WrongRules, rules};
 pub use rule_checks::warnings as odd_rules;
 pub use run::{Failure, run};
+pub use stores::{Unwatchable, WatchedBy};

@@ -224,17 +224,11 @@ fn outage(app: &App, context: &Context, tenant: &Tenant) -> Option<Reported> {
     app.welcomes.of(&tenant.account).or_else(|| app.welcomes.newest.lock().clone())
 }
 
-/// What a server would probably say.
+/// What a server would probably say. What the client has not asked for it has at the start of its first server, which may
+/// differ from what others were told: other start-up settings, another user.
 fn assumed(reported: Reported, key: &Key) -> Welcome {
-    let mut parameters = from_reported(&reported);
-    for (name, value) in &key.tracked {
-        parameters.set(name, value);
-    }
-    Welcome { reported, parameters: Arc::new(parameters) }
-}
-
-fn from_reported(reported: &[(String, String)]) -> Parameters {
-    Parameters::from_reported(reported.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    let tracked = key.tracked.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    Welcome { reported, parameters: Arc::new(Parameters::from_reported(tracked)) }
 }
 
 /// Asks a server.
@@ -251,6 +245,7 @@ async fn learn(
         tenant,
         purpose: context.purpose,
         tether: &Arc::new(Tether::default()),
+        pid: 0,
         parameters: &wanted,
         state: &Carried::NOTHING,
         flavour: key.flavour,

@@ -169,6 +169,11 @@ impl ServerConn {
         tracked
     }
 
+    /// The statement that gives it the settings that a client must find; `None` if it has them.
+    pub fn difference_sql(&self, wanted: &Parameters) -> Option<String> {
+        self.parameters.difference_sql(wanted, &self.start)
+    }
+
     /// Takes note of what it says of its recovery. One that was writable and is in recovery is not the server it was (something
     /// in between has changed its mind): nobody else gets it.
     fn recovers(&mut self, name: &str, value: &str) {

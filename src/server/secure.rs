@@ -141,3 +141,6 @@ fn failed(error: io::Error) -> ConnectError {
         _ => ConnectError::Unreachable(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

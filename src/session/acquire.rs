@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context as TaskContext, Poll},
     time::Duration,
 };
@@ -16,7 +16,7 @@ use crate::{
     metrics::WorkerCounters,
     pool::{
         account::PoolSettings,
-        lease::{Finish, Lease, Refusal},
+        lease::{Finish, Lease, Refusal, Server},
         line::WaitGuard,
         pool::Acquired,
         slots::Flavour,
@@ -46,6 +46,8 @@ pub struct Request {
     pub purpose: Purpose,
     /// Where the server is handed over.
     pub tether: Arc<Tether>,
+    /// The process id that the client was told.
+    pub pid: u32,
     /// The settings the client must find.
     pub parameters: Arc<Parameters>,
     /// What its session must hold beside them.
@@ -93,6 +95,8 @@ pub struct Needs<'a> {
     pub purpose: Purpose,
     /// Where the server is handed over.
     pub tether: &'a Arc<Tether>,
+    /// The process id that the client was told.
+    pub pid: u32,
     /// The settings the client must find.
     pub parameters: &'a Arc<Parameters>,
     /// What its session must hold beside them.
@@ -109,6 +113,7 @@ impl Needs<'_> {
             tenant: self.tenant.clone(),
             purpose: self.purpose,
             tether: self.tether.clone(),
+            pid: self.pid,
             parameters: self.parameters.clone(),
             state: self.state.clone(),
             flavour: self.flavour,
@@ -142,6 +147,7 @@ impl Needs<'_> {
     ) -> Attempt {
         let check_delay = self.tenant.account.settings.load().check_delay;
         let Some(server) = lease.server() else { return Attempt::Slow(Start::Route) };
+        let draws = remembers_draws_of_others(server, self.tenant, self.pid);
         let conn = &mut server.conn;
         // First of all: what it has to say may be that its settings have changed.
         if conn.poll_idle(cx).is_err() {
@@ -150,14 +156,21 @@ impl Needs<'_> {
         }
         let alike = conn.state.is_like(self.state)
             && (Arc::ptr_eq(&conn.parameters, self.parameters)
-                || conn.parameters.difference_sql(self.parameters).is_none());
+                || conn.difference_sql(self.parameters).is_none());
         let rested = now.since(conn.idle_since) < check_delay;
-        if alike && rested && may_use(self.context, self.tether, &lease, &way, now) {
+        if alike && rested && !draws && may_use(self.context, self.tether, &lease, &way, now) {
             Attempt::Ready(Granted { lease, read_only: way.read_only })
         } else {
             Attempt::Slow(Start::Unready(lease, way))
         }
     }
+}
+
+/// Whether a server may know what others have drawn from sequences, and somebody with this user and database asks.
+#[inline]
+fn remembers_draws_of_others(server: &Server, tenant: &Tenant, pid: u32) -> bool {
+    let asks = tenant.account.reads_sequences.load(Ordering::Relaxed);
+    asks && server.served != 0 && server.served != pid
 }
 
 fn may_use(context: &Context, tether: &Tether, lease: &Lease, way: &Way, now: Moment) -> bool {
@@ -274,6 +287,7 @@ impl Request {
         }
         let number = lease.number();
         let Some(server) = lease.server() else { return Ok(None) };
+        let draws = remembers_draws_of_others(server, &self.tenant, self.pid);
         let conn = &mut server.conn;
         let alive = std::future::poll_fn(|cx| Poll::Ready(conn.poll_idle(cx))).await;
         if alive.is_err() {
@@ -281,9 +295,14 @@ impl Request {
             return Ok(None);
         }
         let check = now.since(conn.idle_since) >= settings.check_delay;
-        let work = tokio::time::timeout(READY_MAX, self.prepare(conn, check));
+        let work = tokio::time::timeout(READY_MAX, async {
+            if draws { self.prepare_anew(conn, check).await } else { self.prepare(conn, check).await }
+        });
         match self.while_bound_for(way, number, work).await {
             Some(Ok(Ok(None))) => {
+                if draws && let Some(server) = lease.server() {
+                    server.served = self.pid;
+                }
                 let usable = may_use(&self.context, &self.tether, &lease, way, self.context.clock.now());
                 Ok(if usable { Some(lease) } else { None })
             }
@@ -324,53 +343,6 @@ impl Request {
     }
 }
 
-/// How long a request may still wait, and for what; `None` means for ever.
-struct Budget {
-    line: Option<Duration>,
-    leader: Option<Duration>,
-    replica: Option<Duration>,
-    /// What was waited for a leader and for a replica so far.
-    waited: [Duration; 2],
-}
-
-impl Budget {
-    fn of(settings: &PoolSettings, waited: Duration) -> Self {
-        Self {
-            line: settings.query_wait_timeout.map(|limit| limit.saturating_sub(waited)),
-            leader: settings.leader_wait_timeout,
-            replica: settings.replica_wait_timeout,
-            waited: [Duration::ZERO; 2],
-        }
-    }
-
-    const fn without_way(&self, what: Patience) -> Option<Duration> {
-        match what {
-            Patience::ForLeader => self.leader,
-            Patience::ForReplica => self.replica,
-            Patience::None => Some(Duration::ZERO),
-        }
-    }
-
-    fn spend_without_way(&mut self, what: Patience, spent: Duration) {
-        let (left, waited) = match what {
-            Patience::ForLeader => (&mut self.leader, &mut self.waited[0]),
-            Patience::ForReplica => (&mut self.replica, &mut self.waited[1]),
-            Patience::None => return,
-        };
-        *left = left.map(|left| left.saturating_sub(spent));
-        *waited += spent;
-    }
-
-    /// Counts what was waited for, once for each request.
-    fn count(&self, counters: &WorkerCounters) {
-        for (waited, waits) in self.waited.iter().zip([&counters.leader_waits, &counters.replica_waits]) {
-            if !waited.is_zero() {
-                waits.record(*waited);
-            }
-        }
-    }
-}
-
 fn no_route(no_way: &NoWay) -> PgError {
     let message = match no_way.patience {
         Patience::ForLeader => "cannot write now: no leader could be used in time",
@@ -395,3 +367,7 @@ pub(super) fn query_wait_timeout(way: &Way) -> PgError {
         .hint("Shorten transactions, or raise default_pool_size."),
     }
 }
+
+mod budget;
+
+use budget::Budget;

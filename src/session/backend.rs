@@ -3,7 +3,7 @@
 //! The answers to messages of ours are left out, answers of our own put in, settings taken note of; all else passes
 //! untouched. A pure machine: bytes in, bytes out.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     pool::account::PoolMode,
@@ -101,9 +101,9 @@ pub struct ClientSide<'a> {
     pub tenancy: &'a mut Tenancy,
     /// For how long the server is the client's.
     pub mode: PoolMode,
-    /// The channels of which it hears otherwise.
-    pub heard: Option<&'a BTreeSet<Box<[u8]>>>,
-    /// The client that had this server process last, by the process id that it was told.
+    /// What it hears otherwise.
+    pub heard: Option<Heard<'a>>,
+    /// The client that had a server process last, by the process id that it was told.
     pub client_of: ClientOf<'a>,
     /// All statements.
     pub catalog: &'a Catalog,
@@ -178,14 +178,16 @@ impl Backend {
                 described::note(header, message, pipeline, conn, client);
             }
             let last = pipeline.len() == 1;
-            let passage = received(header.tag, message, conn, pipeline, client)?;
+            let mut passage = received(header.tag, message, conn, pipeline, client)?;
             match header.tag {
                 b'Z' | b'E' | b'C' if passage == Passage::Swallow => {}
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
                 b'E' => self.failed(message, &passage, conn, client),
-                b'S' if understood => {
-                    progress.settings_changed |= setting(message, conn, client);
-                }
+                b'S' if understood => match setting(message, conn, client) {
+                    Setting::Other => {}
+                    Setting::Told => progress.settings_changed = true,
+                    Setting::Held => passage = Passage::Swallow,
+                },
                 b'G' => client.tenancy.copy_begins(pipeline.is_in_sequence()),
                 b'C' if client.tenancy.awaits_answer() => {
                     command_tag(&message[HEADER_BYTES..], conn, client);
@@ -267,7 +269,7 @@ fn replace(
     message: &[u8],
     passage: &Passage,
     pipeline: &Pipeline,
-    client: &ClientSide<'_>,
+    client: &mut ClientSide<'_>,
     splice: &mut Splice<'_>,
 ) -> bool {
     match passage {
@@ -283,15 +285,6 @@ fn replace(
         }
     }
     true
-}
-
-/// NotificationResponse: a client that hears the channel by other ways is not told twice, and process ids are those that
-/// clients were told.
-fn notify(message: &[u8], client: &ClientSide<'_>, out: &mut Vec<u8>) {
-    let is_heard = |channel| client.heard.is_some_and(|heard| heard.contains(channel));
-    if !ears::channel(message).is_some_and(is_heard) {
-        ears::put_notification(message, client.client_of, out);
-    }
 }
 
 /// Whether the server refuses what we put in place of the client's unnamed statement: then the sequence is to be sent
@@ -332,8 +325,8 @@ fn ready(
     if pipeline.may_release() {
         conn.schema_change = None;
     }
-    if let Some(reset) = client.tenancy.ready(in_transaction) {
-        let told = reset_settings(reset, client);
+    if let Some(places) = client.tenancy.ready(in_transaction) {
+        let told = reset_settings(places, conn, client);
         if !told.is_empty() {
             splice.insert().extend_from_slice(&told);
         }
@@ -364,11 +357,14 @@ const fn own_answer(answer: OwnAnswer) -> &'static [u8] {
 
 mod described;
 mod naming;
+mod notifying;
 mod refusal;
 mod settings;
 
+pub use notifying::Heard;
+use notifying::notify;
 use refusal::Refusal;
-use settings::{command_tag, reset_settings, setting};
+use settings::{Setting, command_tag, reset_settings, setting};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,13 @@
 //! What a client hears without a server of its own: the channels that the shared connection listens on for it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    hash::BuildHasher as _,
+    sync::Arc,
+    time::Duration,
+};
+
+use foldhash::fast::FixedState;
 
 use super::{backend::ClientOf, context::Context};
 use crate::{
@@ -30,22 +37,68 @@ pub(super) struct Ears {
     pub(super) seat: Arc<Subscription>,
     /// In which encoding it hears.
     pub(super) encoding: Arc<str>,
-    /// On which channels.
+    /// What the shared connection was asked to listen on for it.
     pub(super) channels: BTreeSet<Channel>,
+    /// Of these, those that it still listens on.
+    pub(super) heard: BTreeSet<Channel>,
+    /// What the client has sent itself on them, and not heard so far.
+    pub(super) sent: Sent,
+}
+
+/// Notifications of the client's own of which its own server has told, and that come by the shared connection, too.
+#[derive(Debug, Default)]
+pub struct Sent(VecDeque<u64>);
+
+impl Sent {
+    /// Older ones are forgotten: their sender is told as that of others' is.
+    const REMEMBERED_MAX: usize = 64;
+
+    fn print(message: &[u8]) -> u64 {
+        FixedState::default().hash_one(message.get(HEADER_BYTES + 4..))
+    }
+
+    /// The client has sent this NotificationResponse.
+    pub(super) fn add(&mut self, message: &[u8]) {
+        if self.0.len() == Self::REMEMBERED_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(Self::print(message));
+    }
+
+    /// Whether this one is the client's own.
+    fn take(&mut self, message: &[u8]) -> bool {
+        let print = Self::print(message);
+        let place = self.0.iter().position(|sent| *sent == print);
+        place.is_some_and(|place| self.0.remove(place).is_some())
+    }
 }
 
 impl Ears {
-    /// What has come meanwhile, as messages for the client.
-    pub(super) fn take(&self) -> Vec<u8> {
-        self.seat.mailbox.take()
+    /// What has come meanwhile, as messages for the client with this process id. What came after it has stopped listening
+    /// is left out.
+    pub(super) fn take(&mut self, own: u32) -> Vec<u8> {
+        let mail = self.seat.mailbox.take();
+        if self.heard == self.channels && self.sent.0.is_empty() {
+            return mail;
+        }
+        let mut told = Vec::with_capacity(mail.len());
+        for message in messages(&mail) {
+            if message.first() != Some(&b'A') {
+                told.extend_from_slice(message);
+            } else if channel(message).is_some_and(|channel| self.heard.contains(channel)) {
+                let is_own = self.sent.take(message);
+                put_notification(message, &|_| is_own.then_some(own), &mut told);
+            }
+        }
+        told
     }
 }
 
 /// Of a server's notifications (whole messages), those that do not come by the shared connection too.
 pub(super) fn others(notifications: &[u8], ears: Option<&Ears>, client_of: ClientOf<'_>) -> Vec<u8> {
-    let is_heard = |channel| ears.is_some_and(|ears| ears.channels.contains(channel));
+    let is_heard = |channel| ears.is_some_and(|ears| ears.heard.contains(channel));
     let mut others = Vec::new();
-    for message in notices(notifications).filter(|message| !channel(message).is_some_and(is_heard)) {
+    for message in messages(notifications).filter(|message| !channel(message).is_some_and(is_heard)) {
         put_notification(message, client_of, &mut others);
     }
     others
@@ -141,7 +194,7 @@ fn script(marks: &[u8], mark: Option<Mark>) -> Vec<Vec<u8>> {
 fn before_mark(notifications: &[u8], marks: &[u8], mark: Mark) -> Option<Vec<u8>> {
     let mark = mark.to_string();
     let mut before = Vec::new();
-    for message in notices(notifications) {
+    for message in messages(notifications) {
         if channel(message) != Some(marks) {
             before.extend_from_slice(message);
         } else if payload(message) == Some(mark.as_bytes()) {
@@ -152,7 +205,7 @@ fn before_mark(notifications: &[u8], marks: &[u8], mark: Mark) -> Option<Vec<u8>
 }
 
 /// Whole messages, one by one.
-fn notices(mut messages: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn messages(mut messages: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let header = Header::read(messages).ok()??;
         let (message, rest) = messages.split_at_checked(header.total)?;
@@ -176,7 +229,7 @@ mod tests {
     use super::*;
     use crate::wire::frame::{put, put_cstr};
 
-    fn messages(notifications: &[(&str, &str)]) -> Vec<u8> {
+    fn told(notifications: &[(&str, &str)]) -> Vec<u8> {
         let mut messages = Vec::new();
         for (channel, payload) in notifications {
             put(&mut messages, b'A', |out| {
@@ -190,15 +243,15 @@ mod tests {
 
     #[test]
     fn the_mark_divides() {
-        let all = messages(&[("a", "1"), ("m", "4"), ("b", "2"), ("m", "5"), ("a", "3")]);
-        assert_eq!(before_mark(&all, b"m", 5), Some(messages(&[("a", "1"), ("b", "2")])));
+        let all = told(&[("a", "1"), ("m", "4"), ("b", "2"), ("m", "5"), ("a", "3")]);
+        assert_eq!(before_mark(&all, b"m", 5), Some(told(&[("a", "1"), ("b", "2")])));
         assert_eq!(before_mark(&all, b"m", 6), None);
         assert_eq!(before_mark(&[], b"m", 6), None);
     }
 
     #[test]
     fn what_comes_otherwise_is_left_out() {
-        let all = messages(&[("a", "1"), ("b", "2")]);
+        let all = told(&[("a", "1"), ("b", "2")]);
         let mut renamed = all.clone();
         renamed[HEADER_BYTES + 3] = 9;
         let at = all.len() / 2 + HEADER_BYTES + 3;

@@ -4,7 +4,13 @@ use std::{pin::Pin, task::Context};
 
 use tokio::time::Sleep;
 
-use super::{backend::Backend, frontend::Sequences, outbox::Outbox, split::trial::Trial, tenancy::Tenancy};
+use super::{
+    backend::Backend,
+    outbox::Outbox,
+    split::trial::Trial,
+    tenancy::{Sequences, Tenancy},
+    untried::Untried,
+};
 use crate::{
     client::registry::Activity,
     clock::Moment,
@@ -28,6 +34,8 @@ pub struct Exchange {
     /// What the server has not taken yet, or may not be given yet.
     pub(super) to_server: Outbox,
     pub(super) client: ClientEnd,
+    /// What the client has sent, as long as the server has said nothing.
+    pub(super) untried: Untried,
     /// When the exchange must be looked at again without anything having come. Says nothing by itself.
     pub(super) alarm: Option<Pin<Box<Sleep>>>,
     /// Since when something has waited for the right to write: what is with `to_server`, or what the client has sent
@@ -91,9 +99,11 @@ impl Exchange {
     pub(super) fn clear(&mut self) {
         let mut pipeline = std::mem::take(&mut self.pipeline);
         pipeline.reset();
+        let mut untried = std::mem::take(&mut self.untried);
+        untried.reset();
         let mut trial = std::mem::take(&mut self.trial);
         trial.end();
-        *self = Self { pipeline, trial, ..Self::default() };
+        *self = Self { pipeline, untried, trial, ..Self::default() };
     }
 
     /// For how long the server is the client's: for the session too where its state keeps it there.

@@ -19,23 +19,25 @@ use crate::{
         held::{Known, Prepare, Sent},
         named::{ClientStatements, Named, Serial},
         pipeline::{
-            Block, Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline, Refusal,
-            Residue, Undo,
+            Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline, Refusal, Residue, Undo,
         },
         schema::{Schema, When},
         splice::Splice,
         state::Carried,
         statements::{
             Catalog, SERVER_PREFIX, Scope, Sharing, Source, Statement, TAKEN, Unnamed, UnnamedAt,
-            fingerprint, put_close, put_parse_taken, put_parse_twice, taken_for_ours,
+            UnnamedText, fingerprint, put_close, put_parse_taken, put_parse_twice, taken_for_ours,
         },
     },
 };
 use std::sync::{Arc, atomic::AtomicBool};
 
-/// A message up to this size is waited for whole if it must be understood; a longer one streams through, judged by
-/// its beginning.
+/// A message up to this size is waited for whole if its names must be understood; a longer one streams through.
 pub const WHOLE_BYTES_MAX: usize = 64 * 1024;
+
+/// One with a text up to this size is waited for whole; a longer one streams through, judged by its beginning, which counts
+/// as if it could do anything. Reading so much takes some milliseconds.
+pub const TEXT_BYTES_MAX: usize = 1024 * 1024;
 
 /// A named statement up to this size is kept; a longer one is refused.
 pub const STATEMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -134,65 +136,6 @@ pub enum Opening {
 }
 
 impl Frontend {
-    /// Looks at what a client without a server sends: is a server needed? One is asked for only when the first
-    /// message can be dealt with, so that no server is held for a client that is slow to say what it wants.
-    pub fn opening(&mut self, input: &[u8], max_prepared_statements: usize) -> Result<Opening, PgError> {
-        match self.rest {
-            Rest::Pass(_) => return Ok(Opening::Request),
-            Rest::Skip(left) => {
-                let dropped = left.min(input.len());
-                self.set_rest(Rest::Skip(left - dropped));
-                return Ok(Opening::Noise(dropped));
-            }
-            Rest::None => {}
-        }
-        let Some(header) = Header::read(input).map_err(malformed)? else { return Ok(Opening::Incomplete) };
-        match header.tag {
-            b'X' => Ok(Opening::Goodbye),
-            // Left over from a copy that has ended, or a Flush with nothing to flush: PostgreSQL ignores them too.
-            b'd' | b'c' | b'f' | b'H' => {
-                let dropped = header.total.min(input.len());
-                self.set_rest(Rest::Skip(header.total - dropped));
-                Ok(Opening::Noise(dropped))
-            }
-            tag if !is_request(tag) => Err(invalid_type(tag)),
-            _ if input.len() < bytes_needed(header, input, max_prepared_statements) => {
-                Ok(Opening::Incomplete)
-            }
-            _ => Ok(Opening::Request),
-        }
-    }
-
-    /// Drops the client's messages up to where an error of ours ends: a Query alone, otherwise everything to Sync.
-    /// Returns the bytes dropped and whether the end was reached; with it ReadyForQuery is due.
-    pub fn reject(&mut self, input: &[u8], sequence: &mut bool) -> Result<(usize, bool), PgError> {
-        let mut taken = 0;
-        while taken < input.len() {
-            if let Rest::Skip(left) | Rest::Pass(left) = self.rest {
-                let dropped = left.min(input.len() - taken);
-                self.set_rest(Rest::Skip(left - dropped));
-                taken += dropped;
-                continue;
-            }
-            let Some(header) = Header::read(&input[taken..]).map_err(malformed)? else { break };
-            if header.tag == b'X' {
-                break;
-            }
-            let dropped = header.total.min(input.len() - taken);
-            self.set_rest(Rest::Skip(header.total - dropped));
-            taken += dropped;
-            match header.tag {
-                b'Q' | b'F' if !*sequence => return Ok((taken, true)),
-                b'S' => return Ok((taken, true)),
-                tag if !is_request(tag) && !matches!(tag, b'd' | b'c' | b'f' | b'H') => {
-                    return Err(invalid_type(tag));
-                }
-                _ => *sequence = true,
-            }
-        }
-        Ok((taken, false))
-    }
-
     /// Whether a message has been passed on in part.
     pub fn is_inside_message(&self) -> bool {
         matches!(self.rest, Rest::Pass(_))
@@ -212,12 +155,16 @@ impl Frontend {
             Undo::ClientKeeps(name, named) => self.statements.restore(&name, named),
             Undo::ServerForgets(id) => conn.statements.forget(id),
             Undo::ServerKeeps(id) => conn.statements.remember(id),
-            Undo::ServerDistrusts(id) => conn.statements.spoil(id),
+            Undo::ServerDistrusts(id) => {
+                conn.statements.remember(id);
+                conn.statements.spoil(id);
+            }
             Undo::Unnamed(unnamed, at) => {
                 self.unnamed = unnamed;
                 tenancy.unnamed = at;
             }
             Undo::UnnamedElsewhere => tenancy.unnamed = UnnamedAt::Unknown,
+            Undo::DrawsOfOthers => tenancy.draws = Sequences::MayBeOthers,
         }
     }
 
@@ -258,7 +205,7 @@ impl Frontend {
             if left.len() < bytes_needed(header, left, terms.max_prepared_statements) {
                 break Stop::Incomplete;
             }
-            if extended::must_wait(passage.pipeline, header.tag, left) {
+            if must_wait(passage.pipeline, header.tag, left) {
                 break Stop::Unanswered;
             }
             let message = &left[..header.total.min(left.len())];
@@ -365,7 +312,7 @@ impl Frontend {
             passage.pipeline.sent(Owed::Note(Undo::Unnamed(before, passage.tenancy.unnamed)));
         }
         passage.tenancy.unnamed = UnnamedAt::Ours;
-        passage.tenancy.runs(reading.conduct.block);
+        passage.tenancy.runs(reading.conduct);
         passage.pipeline.sent(Owed::Query(reading.conduct.block));
         self.pass(header, message, passage);
         Ok(())
@@ -374,14 +321,16 @@ impl Frontend {
 
 mod extended;
 mod messages;
+mod openings;
 mod passage;
 mod touching;
 mod true_names;
 mod unnamed;
 
-use messages::{bytes_needed, cut_short, invalid_type, is_request, malformed};
+pub use super::tenancy::Sequences;
+use messages::{bytes_needed, cut_short, invalid_type, malformed, must_wait};
 use passage::{Passage, Prepared};
-pub use touching::{Sequences, Vigilance};
+pub use touching::Vigilance;
 use unnamed::Mapped;
 pub use unnamed::UnnamedPolicy;
 

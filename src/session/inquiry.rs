@@ -19,6 +19,7 @@ use super::touched::Touched;
 /// What a server can be asked about.
 pub const ASKED: Kinds = Kinds::SETTINGS
     .and(Kinds::EVERY_SETTING)
+    .and(Kinds::RESETS)
     .and(Kinds::PREPARED)
     .and(Kinds::LISTENS)
     .and(Kinds::TEMP)
@@ -53,6 +54,8 @@ pub struct Circumstances {
     pub scope: Scope,
     /// What has kept the client on its server so far.
     pub pins: Kinds,
+    /// Custom settings that clients of this user and database have used.
+    pub custom: Vec<Box<[u8]>>,
     /// Whether the role of a session's start may be another than none.
     pub starts_with_role: bool,
 }
@@ -71,6 +74,8 @@ pub struct Inquiry {
     kinds: Kinds,
     /// Settings by name, in lower case; none that the server reports by itself.
     names: Vec<Box<[u8]>>,
+    /// Settings that nobody has named, in case they were set all the same.
+    guessed: Vec<Box<[u8]>>,
     /// Statements of the client's that the server has under their true names.
     true_names: Vec<Box<[u8]>>,
 }
@@ -78,10 +83,13 @@ pub struct Inquiry {
 impl Inquiry {
     /// What to ask about what was touched; `None`: there is nothing to ask.
     pub fn about(touched: &Touched, around: &Circumstances) -> Option<Self> {
-        let everything = touched.kinds().has(Kinds::OPAQUE);
+        let everything = touched.kinds().has_any(Kinds::OPAQUE.and(Kinds::CALLS));
         let mut kinds = touched.kinds() | around.pins.without(LASTING);
         if everything {
             kinds |= ASKED;
+        }
+        if kinds.has(Kinds::RESETS) {
+            kinds |= Kinds::EVERY_SETTING;
         }
         let mut names: Vec<Box<[u8]>> = touched.settings().to_vec();
         names.retain(|name| !is_reported(name, &around.parameters));
@@ -96,10 +104,12 @@ impl Inquiry {
                 }
             }
         }
+        let mut guessed = if everything { around.custom.clone() } else { Vec::new() };
+        guessed.retain(|name| !names.contains(name));
         let true_names = touched.true_names().to_vec();
         let asked =
             kinds.has_any(ASKED.without(Kinds::SETTINGS)) || !(names.is_empty() && true_names.is_empty());
-        asked.then_some(Self { kinds, names, true_names })
+        asked.then_some(Self { kinds, names, guessed, true_names })
     }
 
     /// The question, and then what takes statements away that were there for a moment only: that they are gone already is
@@ -124,7 +134,7 @@ impl Inquiry {
         let mut sql = Vec::with_capacity(512);
         if !self.names.is_empty() {
             sql.extend_from_slice(b"SELECT 'v',n,pg_catalog.current_setting(n,true) FROM pg_catalog.unnest(");
-            put_array(&mut sql, self.names.iter());
+            put_array(&mut sql, self.names.iter().chain(&self.guessed));
             sql.extend_from_slice(b") AS n;");
         }
         let defined = || self.names.iter().filter(|name| !is_role(name));
@@ -184,7 +194,11 @@ impl Inquiry {
         }
         let encoding = tracked("client_encoding").and_then(|place| around.parameters.get(place));
         let opaque = encoding.is_some_and(|name| !is_transparent(name.as_bytes()));
-        if state.is_too_much() || (opaque && !state.is_ascii()) {
+        let path = tracked("search_path").and_then(|place| around.parameters.get(place));
+        if state.is_too_much()
+            || (opaque && !state.is_ascii())
+            || path.is_some_and(|path| leads_to_temporary(path.as_bytes()))
+        {
             pins |= Kinds::SETTINGS;
         }
         Findings { state: around.state.become_or_stay(state), pins }
@@ -203,7 +217,10 @@ impl Inquiry {
         }
         for row in of(rows, b"v") {
             let Some(name) = text(row, 1) else { continue };
+            let guessed = self.guessed.iter().any(|known| **known == *name);
             let stays = match text(row, 2) {
+                // Empty it may have been left by anybody.
+                Some(b"") if guessed => continue,
                 None => None,
                 Some(b"none") if name == b"role" && !around.starts_with_role => None,
                 Some(login) if name == b"session_authorization" && *login == *around.login.as_bytes() => None,
@@ -228,14 +245,18 @@ impl Inquiry {
                 // Set by a role that had the right to; the login has it not.
                 pins |= Kinds::SETTINGS;
             }
-            if changed && name == b"search_path" && memchr::memmem::find(value, b"pg_temp").is_some() {
-                // What is created without a word of it is temporary.
+            if changed && name == b"search_path" && leads_to_temporary(value) {
                 pins |= Kinds::SETTINGS;
             }
             state.set(&name, changed.then_some(setting));
         }
         pins
     }
+}
+
+/// Whether what is created under this search path without a word of it may be temporary.
+pub(super) fn leads_to_temporary(search_path: &[u8]) -> bool {
+    memchr::memmem::find(search_path, b"pg_temp").is_some()
 }
 
 /// The rows that begin with this letter.

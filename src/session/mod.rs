@@ -22,3 +22,4 @@ pub mod session;
 pub mod split;
 pub mod tenancy;
 pub mod touched;
+mod untried;

@@ -4,11 +4,11 @@ use crate::{
     sql::{
         self, Effects, Session, Statements, TransactionControl,
         lexer::{Lexer, Token},
-        touches::{self, FunctionNames, Touches},
+        touches::{self, FunctionNames, Kinds, Touches},
     },
     wire::{
         parameters::{Parameters, tracked},
-        pipeline::{Block, Conduct, Copying, Followed, Form, Parsing, Residue},
+        pipeline::{Acting, Block, Conduct, Copying, Followed, Form, Parsing, Residue},
         statements::Sharing,
     },
 };
@@ -81,7 +81,7 @@ impl Reading {
     pub fn may_stand_for_unnamed(&self) -> bool {
         self.form == Form::Planned
             && self.sharing == Sharing::Scope
-            && self.conduct == Conduct::default()
+            && self.conduct == (Conduct { acting: self.conduct.acting, ..Conduct::default() })
             && !self.unlocks_writes
     }
 
@@ -109,7 +109,8 @@ impl Reading {
             (false, false) => Parsing::Kept,
         };
         let copying = if effects.copies_in() { Copying::In } else { Copying::No };
-        let conduct = Conduct { block, residue, followed: followed(effects, text), parsing, copying };
+        let acting = if effects.acts() { Acting::Perhaps } else { Acting::No };
+        let conduct = Conduct { block, residue, followed: followed(effects, text), parsing, copying, acting };
         let form = if effects.is_planned() { Form::Planned } else { Form::Other };
         Self { conduct, sharing, form, unlocks_writes: effects.unlocks_writes() }
     }
@@ -144,7 +145,10 @@ impl Text<'_> {
 #[inline]
 fn followed(effects: Effects, text: &[u8]) -> Followed {
     if effects.resets() {
-        return if effects.statements() == Statements::One { reset(text) } else { Followed::Changed };
+        return match effects.statements() {
+            Statements::One => reset(text),
+            Statements::None | Statements::Many => resets(text),
+        };
     }
     let rolls_back = effects.transaction_control() == Some(TransactionControl::RollbackToSavepoint);
     if effects.session() == Session::Followed || effects.is_not_understood() || rolls_back {
@@ -164,15 +168,45 @@ fn reset(text: &[u8]) -> Followed {
         tokens.next();
     }
     let name = match tokens.next() {
-        Some(name) if discards || name.is_word("all") => return Followed::AllReset,
+        Some(name) if discards || name.is_word("all") => return Followed::Reset(u8::MAX),
         Some(name) if name.is_word("names") => "client_encoding",
         Some(name) if name.is_word("time") => "TimeZone",
         Some(Token::Word(name) | Token::Quoted(name)) => std::str::from_utf8(name).unwrap_or_default(),
         _ => "",
     };
-    let place = tracked(name).and_then(|place| u8::try_from(place).ok());
-    place.map_or(Followed::Changed, Followed::Reset)
+    tracked(name).map_or(Followed::Changed, |place| Followed::Reset(1 << place))
 }
+
+/// What a text of several statements leaves at what it was at the start. They succeed or fail together: one that could end
+/// a transaction between them makes it unsure.
+#[cold]
+fn resets(text: &[u8]) -> Followed {
+    let mut places = 0;
+    if memchr::memchr(b'\\', text).is_some() {
+        return Followed::Changed;
+    }
+    for (effects, statement) in sql::statements(text, true) {
+        if effects.transaction_control().is_some() || effects.is_not_understood() {
+            return Followed::Changed;
+        }
+        if effects.resets() {
+            if let Followed::Reset(more) = reset(statement) {
+                places |= more;
+            }
+            continue;
+        }
+        let touches = touches::touches(statement, true, FunctionNames::NONE);
+        if touches.kinds.has_any(UNNAMED) {
+            places = 0;
+        }
+        let set = touches.settings.iter().filter_map(|name| std::str::from_utf8(name).ok());
+        set.filter_map(tracked).for_each(|place| places &= !(1 << place));
+    }
+    if places == 0 { Followed::Changed } else { Followed::Reset(places) }
+}
+
+/// What may set anything.
+const UNNAMED: Kinds = Kinds::EVERY_SETTING.and(Kinds::OPAQUE).and(Kinds::CALLS).and(Kinds::USES_PREPARED);
 
 /// Whether a COMMIT begins another transaction at once (`AND CHAIN`).
 fn chains(text: &[u8]) -> bool {
@@ -186,7 +220,7 @@ mod tests {
     #[test]
     fn what_texts_do() {
         use {Block::*, Followed::*, Residue::*};
-        let name = |name| Reset(u8::try_from(tracked(name).unwrap()).unwrap());
+        let name = |name| Reset(1 << tracked(name).unwrap());
         for (text, block, residue, followed) in [
             ("select 1", Stays, None, Kept),
             ("", Stays, None, Kept),
@@ -198,7 +232,7 @@ mod tests {
             ("rollback", RollsBack, None, Kept),
             ("rollback and chain", MayCommit, None, Kept),
             ("rollback to a", Stays, None, Changed),
-            ("call p()", MayCommit, None, Kept),
+            ("call p()", MayCommit, Dirt, Kept),
             ("select 1; select 2", MayCommit, None, Kept),
             ("set timezone to 'UTC'", Stays, None, Changed),
             ("set search_path to a", Stays, Dirt, Kept),
@@ -209,16 +243,22 @@ mod tests {
             ("set \"DateStyle\" = default", Stays, None, name("DateStyle")),
             ("set names default", Stays, None, name("client_encoding")),
             ("reset work_mem", Stays, Dirt, Changed),
-            ("reset all", Stays, Dirt, AllReset),
-            ("discard all", Stays, Discards, AllReset),
+            ("reset all", Stays, Dirt, Reset(u8::MAX)),
+            ("discard all", Stays, Discards, Reset(u8::MAX)),
             ("deallocate all", Stays, Discards, Kept),
-            ("select 1; reset all", MayCommit, Dirt, Changed),
+            ("select 1; reset all", MayCommit, Dirt, Reset(u8::MAX)),
+            ("reset all; unlisten *", MayCommit, Dirt, Reset(u8::MAX)),
+            ("reset all; set timezone = 'x'", MayCommit, Dirt, Reset(!(1 << tracked("TimeZone").unwrap()))),
+            ("set timezone = 'x'; reset timezone", MayCommit, None, name("TimeZone")),
+            ("reset timezone; set timezone = 'x'", MayCommit, None, Changed),
+            ("reset all; select set_config($1, $2, false)", MayCommit, Dirt, Changed),
+            ("begin; reset all; rollback", MayCommit, Dirt, Changed),
             ("listen a; deallocate all", MayCommit, DirtAndDiscards, Kept),
             ("what is this", MayCommit, Dirt, Changed),
         ] {
             let conduct = Reading::of(text.as_bytes(), Lexicon::Standard).conduct;
-            let Conduct { parsing, copying, .. } = conduct;
-            assert_eq!(conduct, Conduct { block, residue, followed, parsing, copying }, "{text}");
+            let Conduct { parsing, copying, acting, .. } = conduct;
+            assert_eq!(conduct, Conduct { block, residue, followed, parsing, copying, acting }, "{text}");
         }
     }
 
@@ -239,6 +279,28 @@ mod tests {
         ] {
             let reading = Reading::of(text.as_bytes(), Lexicon::Standard);
             assert_eq!(reading.may_stand_for_unnamed(), may, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_more_than_look() {
+        for (text, acts) in [
+            ("select 1", false),
+            ("begin; select currval('s'); show timezone; commit", false),
+            ("listen a", false),
+            ("set timezone to 'UTC'", false),
+            ("insert into t values (1)", true),
+            ("with x as (insert into t values (1)) select 1", true),
+            ("select nextval('s')", true),
+            ("select pg_notify('a', '')", true),
+            ("notify a", true),
+            ("call p()", true),
+            ("execute p", true),
+            ("copy t from stdin", true),
+            ("what is this", true),
+        ] {
+            let acting = Reading::of(text.as_bytes(), Lexicon::Standard).conduct.acting;
+            assert_eq!(acting == Acting::Perhaps, acts, "{text}");
         }
     }
 

@@ -6,8 +6,9 @@ use std::{
 };
 
 use super::{
-    backend::{ClientSide, LastWord, Progress},
+    backend::{ClientSide, Heard, LastWord, Progress},
     context::Scratch,
+    ears::Ears,
     exchange::{ClientEnd, Exchange},
     frontend::OWED_MAX,
     session::{INBOX_BYTES_MAX, Session},
@@ -43,6 +44,8 @@ pub(super) enum Relayed {
     Unequal,
     /// The server has gone, how that showed, while nothing of the client's was with it.
     Forsaken(String),
+    /// The server has turned the request away before it began with any of it.
+    TurnedAway,
     /// Something must come first.
     Blocked,
     /// There is more to do, but it is others' turn.
@@ -84,6 +87,9 @@ impl Session {
                 Err(Cut::ServerGone(why)) if self.is_settled(x) => return Relayed::Forsaken(why),
                 Err(cut) => return Relayed::Cut(cut),
             };
+            if x.untried.is_turned_away() {
+                return Relayed::TurnedAway;
+            }
             if self.is_settled(x) {
                 return match x.backend.last_word() {
                     LastWord::Unheard => Relayed::Forsaken("it ended the session".to_owned()),
@@ -206,10 +212,15 @@ impl Session {
             }
             Beginning::Refusal(why) => return self.returned(x, received, output, why),
         }
+        let whole = x.client == ClientEnd::Open && !self.frontend.is_inside_message();
+        if x.untried.is_kept() && x.untried.heard(received, &x.pipeline, whole) {
+            x.server_in = received.to_vec();
+            return Ok(true);
+        }
         if !x.to_server.is_empty() {
             x.pipeline.forget_sequence();
         }
-        let (pools, target) = (&self.context.pools, &server.cancel);
+        let (pools, target, own) = (&self.context.pools, &server.cancel, self.entry.key.pid);
         let mut client = ClientSide {
             frontend: &mut self.frontend,
             parameters: &mut self.parameters,
@@ -217,8 +228,13 @@ impl Session {
             state: &mut self.state,
             tenancy: &mut x.tenancy,
             mode,
-            heard: self.ears.as_ref().map(|ears| &ears.channels),
-            client_of: &|pid| pools.client_of(&target.address, pid),
+            heard: self.ears.as_mut().map(|ears| {
+                let Ears { heard: channels, sent, .. } = &mut **ears;
+                Heard { channels, sent, server: target.key.pid }
+            }),
+            client_of: &|pid| {
+                if pid == target.key.pid { Some(own) } else { pools.client_of(&target.address, pid) }
+            },
             catalog: &self.context.catalog,
         };
         let passed = x

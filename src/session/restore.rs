@@ -37,6 +37,19 @@ impl Request {
         self.enter(conn, false).await
     }
 
+    /// The same for a server that may know what others have drawn from sequences: it forgets that first.
+    pub(super) async fn prepare_anew(
+        &self,
+        conn: &mut ServerConn,
+        check: bool,
+    ) -> io::Result<Option<ServerError>> {
+        let told = ask(&mut conn.stream, &[b"DISCARD SEQUENCES"]).await?;
+        match told.refused.into_iter().next() {
+            Some((_, error)) => Ok(Some(error)),
+            None => self.prepare(conn, check).await,
+        }
+    }
+
     async fn enter(&self, conn: &mut ServerConn, check: bool) -> io::Result<Option<ServerError>> {
         let script = Script::new(conn, &self.parameters, &self.state);
         let told = match (script.queries.is_empty(), check) {
@@ -80,7 +93,7 @@ struct Script {
 impl Script {
     fn new(conn: &ServerConn, parameters: &Parameters, state: &Carried) -> Self {
         let mut first = leave(&conn.state, state);
-        let tracked = conn.parameters.difference_sql(parameters).unwrap_or_default();
+        let tracked = conn.difference_sql(parameters).unwrap_or_default();
         first.extend_from_slice(tracked.as_bytes());
         let Entry { settings, statements, last } = enter(&conn.state, state);
         let mut queries: Vec<_> = [first, settings].into_iter().filter(|query| !query.is_empty()).collect();

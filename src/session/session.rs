@@ -17,12 +17,13 @@ use super::{
     context::Context,
     ears::Ears,
     exchange::{Exchange, ReadOnly},
-    frontend::{Frontend, Opening, Sequences, UnnamedPolicy},
+    frontend::{Frontend, Opening, UnnamedPolicy},
     outbox::Outbox,
     reading::Lexicon,
     relay::Cut,
     routes::{Tenant, Way},
     split::Split,
+    tenancy::Sequences,
 };
 use crate::{
     client::registry::{Activity, Order, Registered},
@@ -252,6 +253,9 @@ impl Session {
                 return self.request(&scratch.input[..bytes], &mut scratch.output, now, cx);
             }
             self.inbox.extend_from_slice(&scratch.input[..bytes]);
+            if self.frontend.lacks(&self.inbox, self.max_prepared_statements) {
+                return Flow::Again;
+            }
         }
         let inbox = std::mem::take(&mut self.inbox);
         // Not when this poll began: the process may have stood still since, and the request have come after that.
@@ -307,46 +311,9 @@ impl Session {
             Err(cut) => self.cut(exchange, cut, now),
         }
     }
-
-    /// A server is the client's from here on.
-    fn begin(&mut self, granted: Granted, now: Moment) -> Box<Exchange> {
-        let mut exchange = self.context.worker.spare_exchange();
-        let Granted { mut lease, read_only } = granted;
-        self.context.worker.counters.leases.add(1);
-        if let Some(server) = lease.server() {
-            self.entry.leased(&server.cancel);
-            if std::mem::replace(&mut server.served, self.entry.key.pid) == self.entry.key.pid {
-                exchange.sequences = Sequences::Own;
-            }
-            let (parameters, state) = (server.conn.parameters.clone(), server.conn.state.clone());
-            self.adopt(&parameters);
-            if !self.state.is_same(&state) {
-                // Alike, or without a statement prepared by SQL that could not be prepared there: what it was about
-                // is gone.
-                self.state = state;
-            }
-        }
-        self.entry.enter(Activity::Running, now);
-        self.entry.in_transaction(Some(now));
-        exchange.read_only = if read_only { ReadOnly::Enforced } else { ReadOnly::ByServer };
-        exchange.lease = Some(lease);
-        exchange
-    }
-
-    /// The server has the client's settings; where it writes them differently, the client is told.
-    fn adopt(&mut self, have: &Arc<Parameters>) {
-        if Arc::ptr_eq(have, &self.parameters) {
-            return;
-        }
-        let told = self.parameters.status_of_difference(have);
-        if !told.is_empty() {
-            self.outbox.push(&told);
-            self.parameters = have.clone();
-            self.settings_changed();
-        }
-    }
 }
 
+mod beginning;
 mod ending;
 mod parting;
 mod relaying;

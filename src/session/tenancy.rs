@@ -12,13 +12,18 @@ use crate::{
     sql::touches::{Kinds, Touches},
     wire::{
         parameters::Parameters,
-        pipeline::{Block, Conduct, Followed},
+        pipeline::{Acting, Block, Conduct, Followed},
         statements::{Statement, UnnamedAt},
     },
 };
 
 /// What changes the meaning of statements that are parsed from then on: settings, and temporary tables by their names.
-const MEANING: Kinds = Kinds::SETTINGS.and(Kinds::EVERY_SETTING).and(Kinds::OPAQUE).and(Kinds::TEMP);
+const MEANING: Kinds = Kinds::SETTINGS
+    .and(Kinds::EVERY_SETTING)
+    .and(Kinds::RESETS)
+    .and(Kinds::CALLS)
+    .and(Kinds::OPAQUE)
+    .and(Kinds::TEMP);
 
 /// What happened to the session during one lease.
 #[derive(Clone, Debug, Default)]
@@ -35,17 +40,22 @@ pub struct Tenancy {
     pub awaited: Awaited,
     copy: CopyAwaited,
     check: Check,
-    /// What that statement does to the settings that are followed, once it has succeeded.
-    reset: Option<Followed>,
+    /// The settings that it puts back to what they were at the start, once it has succeeded.
+    reset: Option<u8>,
+    reports: Reports,
     moved: Moved,
     start: StartValues,
     ran: Ran,
+    /// Whose draws from sequences the server may remember, where it was not the client's alone at the start.
+    pub(super) draws: Sequences,
     /// What may have been touched of the state that the server must be asked about.
     touched: Option<Box<Touched>>,
     /// What the server was asked about in vain.
     unread: Option<Box<Touched>>,
     /// What keeps the client on this server.
     pub pins: Kinds,
+    /// Which statements that may come from.
+    pub(super) evidence: Evidence,
 }
 
 /// Whether a named portal may hold a statement that must be awaited.
@@ -64,12 +74,20 @@ enum Moved {
     Yes,
 }
 
-/// Whether a statement was sent that may draw from a sequence.
+/// Whether a statement was sent that does more than look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Ran {
     #[default]
     Nothing,
     Something,
+}
+
+/// Whether what the server reports of a reset is kept from the client, which has a start of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Reports {
+    #[default]
+    Passed,
+    Held,
 }
 
 /// Whether settings were put back to what they were at the server's start, which may not be the client's.
@@ -78,30 +96,6 @@ enum StartValues {
     #[default]
     Unused,
     OfServer,
-}
-
-/// Whether the session's settings are the followed ones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Settings {
-    /// They are.
-    #[default]
-    Followed,
-    /// Others were changed as well.
-    Changed,
-}
-
-/// Whether a statement is under way that changes, resets or discards what decides how later ones are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Awaited {
-    /// None.
-    #[default]
-    Nothing,
-    /// One is, with this effect on the settings that are followed: nothing is read from the client before it is
-    /// answered.
-    Answer(Followed),
-    /// One was answered inside a sequence of extended messages. PostgreSQL (14 and later) reports settings only
-    /// with ReadyForQuery: until then what is parsed is the client's own.
-    Report,
 }
 
 /// Whether a statement is under way that may take data from the client.
@@ -141,6 +135,10 @@ impl Tenancy {
     /// The server has said what a statement yields there: as clients were told, or not.
     pub(super) fn checked(&mut self, refused: Option<u64>) {
         self.check = refused.map_or(Check::None, Check::Refused);
+        if refused.is_some() {
+            // It may be the unnamed one, which is to be checked again then.
+            self.unnamed = UnnamedAt::Unknown;
+        }
     }
 
     /// Whether a statement was found to yield something else in this sequence.
@@ -185,7 +183,7 @@ impl Tenancy {
     pub(super) fn portal(&self, named: bool) -> Conduct {
         match (named, self.portals) {
             (false, _) => self.bound,
-            (true, NamedPortals::Harmless) => Conduct { block: Block::MayCommit, ..Conduct::default() },
+            (true, NamedPortals::Harmless) => Conduct::HARMLESS,
             (true, NamedPortals::MustBeAwaited) => Conduct::UNSEEN,
         }
     }
@@ -201,14 +199,15 @@ impl Tenancy {
 
     /// A statement runs.
     #[inline]
-    pub(super) fn runs(&mut self, block: Block) {
-        if block != Block::Begins {
+    pub(super) fn runs(&mut self, conduct: Conduct) {
+        if conduct.acting == Acting::Perhaps {
             self.ran = Ran::Something;
         }
     }
 
-    /// Whether nothing has run that may have drawn from a sequence.
-    pub(super) fn has_run_nothing(&self) -> bool {
+    /// Whether nothing has run that does more than look.
+    #[inline]
+    pub(super) fn has_only_looked(&self) -> bool {
         self.ran == Ran::Nothing
     }
 
@@ -220,16 +219,22 @@ impl Tenancy {
         }
     }
 
-    /// The server has reported a followed setting.
-    pub(super) fn reported(&mut self) {
+    /// The server has reported a followed setting; whether the client hears of it now. What a reset leads to it hears with
+    /// ReadyForQuery.
+    pub(super) fn reported(&mut self) -> bool {
         self.moved = Moved::Yes;
+        let resets = self.reset.is_some() || matches!(self.awaited, Awaited::Answer(Followed::Reset(_)));
+        if resets {
+            self.reports = Reports::Held;
+        }
+        !resets
     }
 
     /// A statement has succeeded; `last` if it is the last that was sent.
     pub(super) fn completed(&mut self, last: bool) {
         match self.awaited {
-            Awaited::Answer(followed @ (Followed::Reset(_) | Followed::AllReset)) if last => {
-                self.reset = Some(followed);
+            Awaited::Answer(Followed::Reset(places)) if last => {
+                self.reset = Some(places);
             }
             // Set again before the reset was reported: the server's report says what it came to.
             Awaited::Answer(Followed::Changed) => self.reset = None,
@@ -249,16 +254,15 @@ impl Tenancy {
     pub(super) fn touch(
         &mut self,
         touches: Touches,
-        followed: Followed,
         parameters: &Arc<Parameters>,
         policy: Option<&OpaquePolicy>,
     ) {
-        const MATTERS: Kinds = super::inquiry::ASKED.and(LASTING).without(Kinds::CALLS);
+        const MATTERS: Kinds = super::inquiry::ASKED.and(LASTING);
         let kinds = touches.kinds;
         if policy.is_some_and(OpaquePolicy::pins) && kinds.has_any(Kinds::OPAQUE.and(Kinds::CALLS)) {
             self.pins |= Kinds::OPAQUE;
         }
-        if kinds.has(Kinds::EVERY_SETTING) && !kinds.has(Kinds::OPAQUE) && followed != Followed::AllReset {
+        if kinds.has(Kinds::EVERY_SETTING) && !kinds.has(Kinds::OPAQUE) {
             // A name with a dot that no module has claimed cannot be asked for without knowing it.
             self.pins |= Kinds::EVERY_SETTING;
         }
@@ -351,15 +355,16 @@ impl Tenancy {
         }
     }
 
-    /// ReadyForQuery: which settings must go back to what they were at the client's start.
-    pub(super) fn ready(&mut self, in_transaction: bool) -> Option<Followed> {
+    /// ReadyForQuery: which settings must go back to what they were at the client's start; `None`: the client knows all.
+    pub(super) fn ready(&mut self, in_transaction: bool) -> Option<u8> {
         if !in_transaction {
             self.moved = Moved::No;
         }
         if self.reset.is_some() {
             self.start = StartValues::OfServer;
         }
-        self.reset.take()
+        let held = std::mem::take(&mut self.reports) == Reports::Held;
+        self.reset.take().or(held.then_some(0))
     }
 
     /// Whether the server has settings of its own start where the client must find those of its own.
@@ -373,3 +378,10 @@ impl Tenancy {
         self.start = StartValues::Unused;
     }
 }
+
+mod evidence;
+mod states;
+
+use evidence::Evidence;
+pub use evidence::Sequences;
+pub use states::{Awaited, Settings};

@@ -35,7 +35,8 @@ impl Touched {
 
     /// Adds what one more text touches.
     pub(super) fn add(&mut self, touches: Touches, parameters: &Arc<Parameters>) {
-        const SETTINGS: Kinds = Kinds::SETTINGS.and(Kinds::EVERY_SETTING).and(Kinds::OPAQUE);
+        const SETTINGS: Kinds =
+            Kinds::SETTINGS.and(Kinds::EVERY_SETTING).and(Kinds::RESETS).and(Kinds::CALLS).and(Kinds::OPAQUE);
         let before = self.what.kinds;
         if touches.kinds.has(Kinds::PREPARED) {
             if before.has_any(SETTINGS) || touches.kinds.has_any(SETTINGS) {

@@ -40,6 +40,10 @@ enum Command {
     Plain,
     /// The same, and is planned.
     Planned,
+    /// The same, and changes data.
+    Changes,
+    /// Leaves nothing behind by itself, but does more than look.
+    Acts,
     /// The same, and may change what others' statements mean.
     Schema,
     /// Leaves something behind whatever follows.
@@ -82,7 +86,7 @@ const COMMANDS: &Table<Command> = &Table::new(&[
     ("create", Command::Create),
     ("deallocate", Command::Deallocate),
     ("declare", Command::Declare),
-    ("delete", Command::Planned),
+    ("delete", Command::Changes),
     ("discard", Command::Discard),
     ("do", Command::Do),
     ("drop", Command::Schema),
@@ -92,16 +96,16 @@ const COMMANDS: &Table<Command> = &Table::new(&[
     ("fetch", Command::Fetch),
     ("grant", Command::Schema),
     ("import", Command::Schema),
-    ("insert", Command::Planned),
+    ("insert", Command::Changes),
     ("listen", Command::Dirty),
     ("load", Command::Dirty),
     ("lock", Command::Plain),
-    ("merge", Command::Planned),
+    ("merge", Command::Changes),
     ("move", Command::Plain),
-    ("notify", Command::Plain),
+    ("notify", Command::Acts),
     ("prepare", Command::Prepare),
     ("reassign", Command::Schema),
-    ("refresh", Command::Plain),
+    ("refresh", Command::Acts),
     ("reindex", Command::Plain),
     ("release", Command::Release),
     ("repack", Command::Plain),
@@ -115,13 +119,13 @@ const COMMANDS: &Table<Command> = &Table::new(&[
     ("show", Command::Plain),
     ("start", Command::Start),
     ("table", Command::Planned),
-    ("truncate", Command::Plain),
+    ("truncate", Command::Acts),
     ("unlisten", Command::Dirty),
-    ("update", Command::Planned),
+    ("update", Command::Changes),
     ("vacuum", Command::Plain),
     ("values", Command::Planned),
     ("wait", Command::Plain),
-    ("with", Command::Planned),
+    ("with", Command::Changes),
 ]);
 
 /// Reads the beginning of a statement. `rest` stands behind `first` and is only looked ahead on.
@@ -136,20 +140,22 @@ pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
     match command {
         Command::Plain => Head::default(),
         Command::Planned => Head::flags(Flags::PLANNED),
-        Command::Schema => Head::flags(Flags::SCHEMA),
+        Command::Changes => Head::flags(Flags::PLANNED | Flags::ACTS),
+        Command::Acts => Head::flags(Flags::ACTS),
+        Command::Schema => Head::flags(Flags::SCHEMA | Flags::ACTS),
         Command::Dirty => Head::flags(Flags::DIRTY),
         Command::Begin => Head::control(TransactionControl::Begin, Flags::NONE),
-        Command::Call => Head { literals: Literals::Code, ..Head::flags(Flags::MAY_COMMIT) },
+        Command::Call => Head { literals: Literals::Code, ..Head::flags(RUNS_CODE) },
         Command::Commit => commit(rest()),
         Command::Copy if within_statement(rest()).any(|token| token.is_word("stdin")) => {
-            Head::flags(Flags::COPIES_IN)
+            Head::flags(Flags::COPIES_IN | Flags::ACTS)
         }
         Command::Copy => Head::default(),
-        Command::Create => Head::flags(create(rest())),
+        Command::Create => Head::flags(create(rest()) | Flags::ACTS),
         Command::Deallocate => Head::flags(deallocate(rest())),
         Command::Declare => Head::flags(declare(rest())),
         Command::Discard => Head::flags(discard(rest())),
-        Command::Do => Head { literals: Literals::Code, ..Head::flags(Flags::MAY_COMMIT | Flags::SCHEMA) },
+        Command::Do => Head { literals: Literals::Code, ..Head::flags(RUNS_CODE | Flags::SCHEMA) },
         Command::Execute => Head::flags(EXECUTE),
         Command::Explain => explain(rest()),
         Command::Fetch => Head::flags(Flags::PARSED_ALONE),
@@ -169,7 +175,11 @@ pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
 }
 
 /// `EXECUTE name` runs what an earlier `PREPARE` named.
-const EXECUTE: Flags = Flags::DIRTY.and(Flags::MAY_COMMIT).and(Flags::READS_SESSION).and(Flags::PARSED_ALONE);
+const EXECUTE: Flags =
+    Flags::DIRTY.and(Flags::MAY_COMMIT).and(Flags::READS_SESSION).and(Flags::PARSED_ALONE).and(Flags::ACTS);
+
+/// `CALL` and `DO` run code that may do anything; what it has done the server is asked.
+const RUNS_CODE: Flags = Flags::MAY_COMMIT.and(Flags::READS_SESSION).and(Flags::ACTS);
 
 /// `COMMIT`, `END`, `COMMIT PREPARED`.
 fn commit(mut rest: Lexer<'_>) -> Head {

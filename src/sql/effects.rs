@@ -31,6 +31,21 @@ pub fn classify(text: &[u8], standard_conforming_strings: bool) -> Effects {
     effects
 }
 
+/// The statements of a whole text one by one, each with its effects; empty ones are left out.
+pub fn statements(text: &[u8], standard_conforming_strings: bool) -> impl Iterator<Item = (Effects, &[u8])> {
+    let mut tokens = Lexer::new(text, standard_conforming_strings);
+    std::iter::from_fn(move || {
+        loop {
+            let start = text.len() - tokens.remaining();
+            let first = tokens.next()?;
+            if first != Token::Symbol(b';') {
+                let effects = scan::statement(first, &mut tokens);
+                return Some((effects, &text[start..text.len() - tokens.remaining()]));
+            }
+        }
+    })
+}
+
 /// Reads the beginning of a text too large to hold. Whatever is not known counts as the most dangerous; what the
 /// beginning certainly does ([`Effects::discards_all`] and the like) is in the result too.
 pub fn classify_prefix(prefix: &[u8], standard_conforming_strings: bool) -> Effects {
@@ -198,6 +213,11 @@ impl Effects {
     /// May take data from the client: `COPY … FROM STDIN`.
     pub const fn copies_in(self) -> bool {
         self.flags.has(Flags::COPIES_IN)
+    }
+
+    /// May do more than look: change data, notify others, draw from a sequence, run code. What a function does is not seen.
+    pub const fn acts(self) -> bool {
+        self.flags.has(Flags::ACTS)
     }
 
     /// Is one statement of the kind that is parsed, rewritten and planned: `SELECT`, `INSERT`, `UPDATE`, `DELETE`,

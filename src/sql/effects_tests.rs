@@ -226,26 +226,29 @@ fn session_state_is_noticed() {
 #[test]
 fn code_blocks_count_by_their_words() {
     check(&[
-        ("call p(1)", "One may_commit"),
-        ("call p('a set search_path')", "One may_commit"),
-        ("call p('; set search_path = x')", "One may_commit dirty"),
+        ("call p(1)", "One may_commit reads_session"),
+        ("call p('a set search_path')", "One may_commit reads_session"),
+        ("call p('; set search_path = x')", "One may_commit dirty reads_session"),
         ("call p('execute')", "One may_commit dirty reads_session unlocks_writes"),
-        ("do $$begin update t set a = 1; end$$", "One may_commit"),
-        ("do language plpgsql $$begin perform 1; end$$", "One may_commit"),
-        ("do language 'plpgsql' 'begin null; end'", "One may_commit"),
+        ("do $$begin update t set a = 1; end$$", "One may_commit reads_session"),
+        ("do language plpgsql $$begin perform 1; end$$", "One may_commit reads_session"),
+        ("do language 'plpgsql' 'begin null; end'", "One may_commit reads_session"),
         ("do $$begin x $$ language plpython3u", "One may_commit dirty reads_session unlocks_writes"),
         ("do language \"plperl\" 'x'", "One may_commit dirty reads_session unlocks_writes"),
         ("do 'begin perform f(''x''); end'", "One may_commit dirty reads_session unlocks_writes"),
         ("do E'begin\\n end'", "One may_commit dirty reads_session parsed_alone unlocks_writes"),
         ("do $$begin execute 'x'; end$$", "One may_commit dirty reads_session unlocks_writes"),
-        ("do $$begin if a then set search_path = x; end if; end$$", "One may_commit dirty"),
-        ("do $$begin set local search_path = x; end$$", "One may_commit"),
-        ("do $$begin <<l>> set timezone = 'x'; end$$", "One may_commit followed"),
-        ("do $$begin create temp table x(); end$$", "One may_commit dirty"),
-        ("do $$begin perform pg_advisory_lock(1); end$$", "One may_commit dirty"),
-        ("do $$begin perform set_config('a', 'b', true); end$$", "One may_commit"),
-        ("do $$begin set transaction read write; end$$", "One may_commit unlocks_writes"),
-        ("do $$begin update pg_settings set setting = 1; end$$", "One may_commit dirty unlocks_writes"),
+        ("do $$begin if a then set search_path = x; end if; end$$", "One may_commit dirty reads_session"),
+        ("do $$begin set local search_path = x; end$$", "One may_commit reads_session"),
+        ("do $$begin <<l>> set timezone = 'x'; end$$", "One may_commit followed reads_session"),
+        ("do $$begin create temp table x(); end$$", "One may_commit dirty reads_session"),
+        ("do $$begin perform pg_advisory_lock(1); end$$", "One may_commit dirty reads_session"),
+        ("do $$begin perform set_config('a', 'b', true); end$$", "One may_commit reads_session"),
+        ("do $$begin set transaction read write; end$$", "One may_commit reads_session unlocks_writes"),
+        (
+            "do $$begin update pg_settings set setting = 1; end$$",
+            "One may_commit dirty reads_session unlocks_writes",
+        ),
     ]);
 }
 

@@ -4,7 +4,7 @@ use std::ops::{BitOr, BitOrAssign};
 
 /// A set of flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Flags(u16);
+pub(super) struct Flags(u32);
 
 impl Flags {
     pub(super) const NONE: Self = Self(0);
@@ -30,9 +30,12 @@ impl Flags {
     pub(super) const SETS_LOCALLY: Self = Self(1 << 14);
     /// `COPY … FROM STDIN`.
     pub(super) const COPIES_IN: Self = Self(1 << 15);
+    /// Does more than look: changes data, notifies, draws from a sequence, runs code.
+    pub(super) const ACTS: Self = Self(1 << 16);
 
     /// Runs code that cannot be seen.
-    pub(super) const UNSEEN_CODE: Self = Self::DIRTY.and(Self::UNLOCKS_WRITES).and(Self::READS_SESSION);
+    pub(super) const UNSEEN_CODE: Self =
+        Self::DIRTY.and(Self::UNLOCKS_WRITES).and(Self::READS_SESSION).and(Self::ACTS);
     /// Every danger there is. Says nothing about what the text certainly does (discard, deallocate, reset).
     pub(super) const OPAQUE: Self = Self::UNSEEN_CODE
         .and(Self::MAY_COMMIT)

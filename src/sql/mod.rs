@@ -10,6 +10,7 @@ mod config_call;
 pub mod effects;
 pub mod encoding;
 pub mod errand;
+mod fingerprint;
 mod flags;
 pub mod lexer;
 mod literals;
@@ -22,5 +23,6 @@ mod words;
 
 pub use effects::{
     Effects, Session, Statements, TransactionControl, classify, classify_opaque, classify_prefix,
-    classify_unsure,
+    classify_unsure, statements,
 };
+pub use fingerprint::fingerprint;

@@ -137,7 +137,7 @@ fn reset_names_settings() {
     check(&[
         ("reset search_path", "settings: search_path"),
         ("RESET \"App\".x;", "settings: app.x"),
-        ("reset all", "every_setting"),
+        ("reset all", "resets"),
         ("reset \"all\"", "settings: all"),
         ("reset role", "settings: role"),
         ("reset session authorization", "settings: session_authorization,role"),
@@ -268,6 +268,9 @@ fn code_counts_by_its_words() {
         ("do $$begin x $$ language plpython3u", "calls opaque"),
         ("do language \"plperl\" 'x'", "calls opaque"),
         ("do $$begin execute 'x'; end$$", "calls opaque"),
+        ("do $$begin execute 'set a.b to ''c'''; end$$", "settings calls opaque: a.b"),
+        ("do $$begin execute format('set a.b = %L', c); end$$", "settings calls opaque: a.b"),
+        ("do $$begin execute 'set ' || a; raise notice 'set it'; end$$", "calls opaque"),
         ("do $$begin if a then set a.b = x; end if; end$$", "settings calls: a.b"),
         ("do $$begin <<l>> set local a.b = x; reset c; end$$", "settings calls: c"),
         ("do $$begin create temp table x(); end$$", "temp calls"),

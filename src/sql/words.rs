@@ -137,7 +137,7 @@ const TEMP_SCHEMA: Mark = leaves(Kinds::TEMP);
 /// Runs SQL that it gets as a string.
 const RUNS_TEXT: Mark = Mark::Name(Flags::UNSEEN_CODE, Kinds::OPAQUE);
 const UNLOCKS: Mark = Mark::Name(Flags::UNLOCKS_WRITES, Kinds::NONE);
-const ADVANCES: Mark = Mark::Name(Flags::NONE, Kinds::ADVANCES);
+const ADVANCES: Mark = Mark::Name(Flags::ACTS, Kinds::ADVANCES);
 
 /// Functions of PostgreSQL and its contributed modules (manual chapter 9 and appendix F), and keywords.
 const MARKS: &Table<Mark> = &Table::new(&[
@@ -172,7 +172,7 @@ const MARKS: &Table<Mark> = &Table::new(&[
     ("pg_cursors", reads(Kinds::LOOKS)),
     ("pg_listening_channels", reads(Kinds::LISTENS)),
     ("pg_my_temp_schema", reads(Kinds::LOOKS)),
-    ("pg_notify", Mark::Name(Flags::NONE, Kinds::NOTIFIES)),
+    ("pg_notify", Mark::Name(Flags::ACTS, Kinds::NOTIFIES)),
     ("pg_prepared_statements", reads(Kinds::LOOKS)),
     ("pg_replication_origin_session_reset", reads(Kinds::BOUND)),
     ("pg_replication_origin_session_setup", leaves(Kinds::BOUND)),

@@ -147,10 +147,10 @@ impl Connector {
 }
 
 impl Connector {
-    /// The same for another protocol inside (ALPN, RFC 7301).
-    pub fn speaking(&self, protocol: &[u8]) -> Self {
+    /// The same for another protocol inside (ALPN, RFC 7301); `None`: one without a name.
+    pub fn speaking(&self, protocol: Option<&[u8]>) -> Self {
         let mut config = (*self.0).clone();
-        config.alpn_protocols = vec![protocol.to_vec()];
+        config.alpn_protocols = protocol.map(<[u8]>::to_vec).into_iter().collect();
         Self(Arc::new(config))
     }
 }

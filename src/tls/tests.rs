@@ -32,7 +32,11 @@ fn the_hash_that_a_login_is_bound_to() {
                 "c9d7022db473be429ec1bd77d7df8fa5e756a81f2682c319b7de0d4f613fe45c"
             )),
         ),
+        ("ecdsa-sha224", Some("148a31e10bf7444fe566404b852209c20e43783a4217a65767929586")),
+        // A hash of another family, which no client would expect.
+        ("ecdsa-sha3-256", None),
         ("ed25519", None),
+        ("ed448", None),
         ("pss-sha1", Some("b4a7574d32391f84f6fa0947cddf568738fa7d7e59bd27cd3b717b9ab12dda22")),
         ("pss-sha224", Some("e1f93765e109322ebac559739f6c2ed85ab13d93eff46da34daf8590")),
         ("pss-sha256", Some("8fd8ff2818baa2f64d7b257fa71d07776bae2ef25b9c703b77c39cf8ff804376")),

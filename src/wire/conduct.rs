@@ -13,6 +13,8 @@ pub struct Conduct {
     pub parsing: Parsing,
     /// Whether it may take data from the client.
     pub copying: Copying,
+    /// Whether it does more than look.
+    pub acting: Acting,
 }
 
 impl Conduct {
@@ -23,6 +25,17 @@ impl Conduct {
         followed: Followed::Changed,
         parsing: Parsing::Kept,
         copying: Copying::In,
+        acting: Acting::Perhaps,
+    };
+
+    /// Of a statement that leaves nothing behind, of which no more is known.
+    pub const HARMLESS: Self = Self {
+        block: Block::MayCommit,
+        residue: Residue::None,
+        followed: Followed::Kept,
+        parsing: Parsing::Kept,
+        copying: Copying::No,
+        acting: Acting::Perhaps,
     };
 
     /// Whether it matters in which portal it is.
@@ -61,6 +74,16 @@ pub enum Copying {
     No,
     /// Perhaps: `COPY … FROM STDIN`. Whether a Sync behind it is one depends on how far it gets.
     In,
+}
+
+/// Whether a statement does more than look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Acting {
+    /// No, as far as its text shows.
+    #[default]
+    No,
+    /// It may change data, notify others, draw from a sequence, run code.
+    Perhaps,
 }
 
 /// What a statement does to the parsing of others.
@@ -108,10 +131,8 @@ pub enum Followed {
     Kept,
     /// It may change some; the server reports which.
     Changed,
-    /// It puts one back to what it was at the start, by its place among those that are tracked.
+    /// It puts these back to what they were at the start: a bit for each place among those that are tracked.
     Reset(u8),
-    /// It puts all back.
-    AllReset,
 }
 
 /// What a cut-off would leave open: the transaction status, followed through work that was not confirmed.

@@ -173,8 +173,10 @@ impl ServerStatements {
 
     /// What it has as `id` is not what clients take that for, or not for sure.
     pub fn spoil(&mut self, id: u64) {
-        self.forget(id);
-        self.held.insert(id, Held::new(self.uses, Worth::Spoilt));
+        if self.held.contains_key(&id) {
+            self.forget(id);
+            self.held.insert(id, Held::new(self.uses, Worth::Spoilt));
+        }
     }
 
     /// It has none any more.

@@ -96,3 +96,61 @@ impl ClientStatements {
         self.by_name.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Moment,
+        wire::{
+            conduct::{Conduct, Form},
+            schema::When,
+            statements::{Catalog, Scope, Sharing, Source},
+        },
+    };
+
+    /// One client's statements, each with a text of its own.
+    fn prepare(catalog: &Catalog, scope: &Scope, count: usize) -> ClientStatements {
+        let mut statements = ClientStatements::default();
+        let when = Some(When { now: Moment::ZERO, generation: 0 });
+        for number in 0..count {
+            let query = format!("select {number}, {:1000}", "");
+            let (query, types, conduct) = (query.as_bytes(), &[0, 0][..], Conduct::default());
+            let source = Source { scope, query, types, conduct, form: Form::Planned };
+            let statement = catalog.statement(&source, Sharing::Scope, when);
+            assert!(statements.has_room_for(query));
+            statements.insert(format!("s{number}").as_bytes(), statement);
+        }
+        statements
+    }
+
+    #[test]
+    fn texts_are_kept_once() {
+        let (catalog, scope) = (Catalog::default(), Scope::from("a"));
+        let clients: Vec<_> = (0..20).map(|_| prepare(&catalog, &scope, 5000)).collect();
+        for number in 0..5000 {
+            let name = format!("s{number}");
+            let mut held = clients.iter().map(|client| &client.get(name.as_bytes()).unwrap().statement);
+            let first = held.next().unwrap();
+            assert!(held.all(|statement| Arc::ptr_eq(first, statement)));
+            assert_eq!(Arc::strong_count(first), clients.len());
+        }
+        // What each client has of its own: a name, and where its statement is.
+        assert!(size_of::<(Box<[u8]>, Named)>() <= 32);
+    }
+
+    #[test]
+    fn texts_are_bounded_together() {
+        let (catalog, scope) = (Catalog::default(), Scope::from("a"));
+        let mut statements = prepare(&catalog, &scope, 3);
+        let bytes = statements.bytes;
+        assert!(bytes > 3000 && statements.has_room_for(&vec![0; TEXT_BYTES_MAX - bytes]));
+        assert!(!statements.has_room_for(&vec![0; TEXT_BYTES_MAX - bytes + 1]));
+        let named = statements.remove(b"s0").unwrap();
+        statements.restore(b"s0", named.clone());
+        statements.restore(b"s0", named);
+        assert_eq!(statements.bytes, bytes);
+        statements.clear();
+        assert_eq!(statements.bytes, 0);
+    }
+}

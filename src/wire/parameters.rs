@@ -110,12 +110,13 @@ impl Parameters {
         self
     }
 
-    /// The statement that gives a server with `self` the settings in `wanted`; `None` if nothing differs.
-    /// A setting that the server does not report is not touched.
-    pub fn difference_sql(&self, wanted: &Self) -> Option<String> {
+    /// The statement that gives a server with `self` the settings in `wanted`; `None` if nothing differs. Where nothing is
+    /// known to be wanted it is what the server had at its start. A setting that it does not report is not touched.
+    pub fn difference_sql(&self, wanted: &Self, start: &Self) -> Option<String> {
         let mut sql = String::new();
         for (place, name) in TRACKED.iter().enumerate() {
-            let (Some(have), Some(want)) = (&self.values[place], &wanted.values[place]) else { continue };
+            let want = wanted.values[place].as_ref().or(start.values[place].as_ref());
+            let (Some(have), Some(want)) = (&self.values[place], want) else { continue };
             if have == want {
                 continue;
             }
@@ -170,7 +171,11 @@ mod tests {
             (vec![("search_path", "\"$user\", public")], None),
             (vec![("server_version", "99")], None),
         ] {
-            assert_eq!(server.difference_sql(&of(&wanted)).as_deref(), sql, "{wanted:?}");
+            assert_eq!(
+                server.difference_sql(&of(&wanted), &Parameters::default()).as_deref(),
+                sql,
+                "{wanted:?}"
+            );
         }
         let server = of(&[("search_path", "a")]);
         for (wanted, sql) in [
@@ -179,10 +184,23 @@ mod tests {
             ("\"\"", "SELECT pg_catalog.set_config('search_path', '\"\"', false);"),
         ] {
             assert_eq!(
-                server.difference_sql(&of(&[("search_path", wanted)])).as_deref(),
+                server.difference_sql(&of(&[("search_path", wanted)]), &Parameters::default()).as_deref(),
                 Some(sql),
                 "{wanted}"
             );
+        }
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_what_it_was_at_the_start() {
+        let (server, start) =
+            (of(&[("TimeZone", "UTC"), ("DateStyle", "ISO, MDY")]), of(&[("TimeZone", "CET")]));
+        for (wanted, sql) in [
+            (vec![], Some("SET TimeZone TO 'CET';")),
+            (vec![("TimeZone", "UTC")], None),
+            (vec![("TimeZone", "Asia/Tokyo")], Some("SET TimeZone TO 'Asia/Tokyo';")),
+        ] {
+            assert_eq!(server.difference_sql(&of(&wanted), &start).as_deref(), sql, "{wanted:?}");
         }
     }
 

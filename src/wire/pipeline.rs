@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 pub use super::conduct::{
-    Block, Conduct, Copying, Followed, Form, Outlook, Parsing, Residue, Step, TransactionStatus,
+    Acting, Block, Conduct, Copying, Followed, Form, Outlook, Parsing, Residue, Step, TransactionStatus,
 };
 use again::Again;
 use failing::Unsettled;
@@ -34,6 +34,8 @@ pub enum Undo {
     Unnamed(Unnamed, UnnamedAt),
     /// The server's unnamed statement is not the client's.
     UnnamedElsewhere,
+    /// What the server remembers of sequences may be another client's.
+    DrawsOfOthers,
 }
 
 /// Whom an answer is for.
@@ -54,6 +56,8 @@ pub enum Owed {
     ParseTwice(Box<[u8]>),
     /// Bind of this statement: BindComplete.
     Bind(Serial),
+    /// Bind of this statement, behind which a refusal comes: BindComplete, for us.
+    OwnBind(Serial),
     /// Close: CloseComplete.
     Close(For, Option<Undo>),
     /// Describe of this statement, or of a portal: RowDescription or NoData.
@@ -81,7 +85,9 @@ pub enum Owed {
     /// CopyDone or CopyFail: nothing, but a Sync before it was swallowed by the copy.
     CopyEnd,
     /// Anything of ours up to ReadyForQuery: a request, or a Sync alone.
-    Aside,
+    Aside(Option<Undo>),
+    /// A message of ours that is answered by one of this tag.
+    Ours(u8),
     /// An answer of our own.
     Own(OwnAnswer, Option<Undo>),
 }
@@ -220,7 +226,7 @@ impl Pipeline {
         match message {
             Owed::Sync => self.sequence = Sequence::Closed,
             _ if self.sequence == Sequence::Skipping => return,
-            Owed::Query(_) | Owed::FunctionCall | Owed::Aside => self.sequence = Sequence::Closed,
+            Owed::Query(_) | Owed::FunctionCall | Owed::Aside(_) => self.sequence = Sequence::Closed,
             // Nothing is being copied: the server ignores it.
             Owed::CopyEnd | Owed::Note(_) if self.owed.is_empty() => return,
             Owed::CopyEnd => {}
@@ -286,7 +292,9 @@ impl Pipeline {
             // Data rows, copy data, descriptions inside a query, notices, notifications, settings.
             (b'D' | b'd' | b'c' | b't' | b'H' | b'W' | b'V' | b'N' | b'A' | b'S', _) => Ok(Passage::Pass),
             (b'Z', _) => self.ready(status).ok_or(Unexpected { tag }),
-            (b'1' | b'C' | b'E', Some(Owed::Aside)) => Ok(Passage::Swallow),
+            (b'1' | b'C', Some(Owed::Aside(_))) => Ok(Passage::Swallow),
+            (b'E', Some(Owed::Aside(_))) => Ok(self.aside_failed(undo)),
+            (tag, Some(Owed::Ours(expected))) if tag == *expected => Ok(self.ours_is_answered()),
             (b'E', _) => Ok(self.failed(undo)),
             (b'G', _) => {
                 self.copy_in_begins();
@@ -302,7 +310,7 @@ impl Pipeline {
                 self.settle();
                 Ok(Passage::Pass)
             }
-            (b'T' | b'n', Some(Owed::Check(_) | Owed::Parameters)) => {
+            (b'T' | b'n', Some(Owed::Check(_) | Owed::Parameters)) | (b'2', Some(Owed::OwnBind(_))) => {
                 self.settle();
                 Ok(Passage::Swallow)
             }
@@ -340,7 +348,7 @@ impl Pipeline {
         self.ran = Outlook::Safe(self.status);
         match self.settle() {
             Some(Owed::Query(_) | Owed::FunctionCall | Owed::Sync) => Some(Passage::Pass),
-            Some(Owed::Aside) => Some(Passage::Swallow),
+            Some(Owed::Aside(_)) => Some(Passage::Swallow),
             _ => None,
         }
     }

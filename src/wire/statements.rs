@@ -13,7 +13,7 @@ use foldhash::fast::RandomState;
 
 use super::{
     conduct::{Conduct, Form},
-    frame::{put, put_cstr},
+    frame::{HEADER_BYTES, cstr, put, put_cstr},
     schema::When,
 };
 
@@ -279,10 +279,31 @@ pub enum Unnamed {
     /// It has none.
     #[default]
     None,
-    /// The Parse message, as it was sent, and what running it may do.
-    Text(Box<(Box<[u8]>, Conduct)>),
+    /// What it has sent.
+    Text(Box<UnnamedText>),
     /// One that servers hold for whoever sends the same.
     Shared(Arc<Statement>),
+}
+
+/// An unnamed statement as a client has sent it.
+#[derive(Clone, Debug)]
+pub struct UnnamedText {
+    /// The Parse message.
+    pub message: Box<[u8]>,
+    /// What running it may do.
+    pub conduct: Conduct,
+    /// What it is to the parser.
+    pub form: Form,
+    /// The same, for what the client was told of it, once it has asked.
+    pub told: Option<Arc<Statement>>,
+}
+
+impl UnnamedText {
+    /// The text and the parameter types.
+    pub fn parts(&self) -> Option<(&[u8], &[u8])> {
+        let (_, rest) = cstr(self.message.get(HEADER_BYTES..)?)?;
+        cstr(rest)
+    }
 }
 
 /// Whose the server's own unnamed statement is.

@@ -288,3 +288,33 @@ async fn certificates_are_reloaded() {
     assert_all(&pgsteer, &[("alice", &is_new, "t"), ("alice", is_old, "certificate verify failed")]).await;
     assert_eq!(client.query_one("select 1", &[]).await.unwrap().get::<_, i32>(0), 1);
 }
+
+/// Nobody negotiates anew on a connection (TLS 1.2; version 1.3 has nothing of the kind), by OpenSSL's own tool: its
+/// answer is that we do not.
+#[tokio::test]
+async fn nothing_is_negotiated_anew() {
+    use tokio::{
+        io::{AsyncBufReadExt as _, BufReader},
+        process::Command,
+    };
+    let pki = Pki::new();
+    let auth = "auth_file = \"users.txt\"";
+    let (_server, pgsteer) = pki.start(auth, "sslmode = \"require\"", "\"alice\" \"secret\"\n").await;
+    let mut openssl = Command::new("openssl");
+    openssl.args(["s_client", "-starttls", "postgres", "-tls1_2", "-connect"]);
+    openssl.arg(format!("127.0.0.1:{}", pgsteer.port)).kill_on_drop(true);
+    let pipes = openssl.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut running = pipes.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(running.stdout.take().unwrap()).lines();
+    while let Some(line) = said.next_line().await.unwrap() {
+        // What it shows last of the handshake.
+        if line.contains("Extended master secret") {
+            break;
+        }
+    }
+    let mut keys = running.stdin.take().unwrap();
+    keys.write_all(b"R\n").await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(20), running.wait_with_output()).await;
+    let complaint = String::from_utf8_lossy(&ended.unwrap().unwrap().stderr).into_owned();
+    assert!(complaint.contains("no renegotiation"), "{complaint}");
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use pgsteer_testkit::{Client, Options, Result, Stage, now, scenario};
 
-use crate::outcome::{ADDED, told_the_truth, watch};
+use crate::outcome::{ADDED, Change, told_the_truth, watch};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_leaders_node_dies() -> Result {
@@ -13,7 +13,8 @@ async fn the_leaders_node_dies() -> Result {
         let watched = watch(stage).await?;
         let old = watched.old.clone();
         let killed = stage.cluster.node(&old)?.kill9().await?;
-        let change = watched.changes_leader(killed, ADDED).await?;
+        let done = now();
+        let change = Change { done, ..watched.changes_leader(killed, ADDED).await? };
         watched.end_after(stage, &change).await?;
 
         // It comes back as a standby and takes part in the reads.

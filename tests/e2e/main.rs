@@ -19,6 +19,7 @@ mod start_up;
 mod state;
 mod stopping;
 mod store;
+mod stores;
 mod switchover;
 
 mod wire;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use pgsteer_testkit::{Client, Options, Result, eventually, now, scenario_with};
 
-use crate::outcome::watch;
+use crate::outcome::{Change, watch};
 
 const NO_STORE: &str = "[clusters.trading]\nstore = \"none\"\n";
 /// Nobody says when to ask: two rounds of probes, and one that a dead server does not answer.
@@ -17,7 +17,8 @@ async fn the_leaders_node_dies() -> Result {
         let watched = watch(stage).await?;
         let old = watched.old.clone();
         let killed = stage.cluster.node(&old)?.kill9().await?;
-        let change = watched.changes_leader(killed, FOUND).await?;
+        let done = now();
+        let change = Change { done, ..watched.changes_leader(killed, FOUND).await? };
         watched.end_after(stage, &change).await?;
         Ok(())
     })

@@ -239,6 +239,41 @@ fn while_the_end_of_its_sequence_waits() {
     );
 }
 
+/// The same inside a block; for the client the sequence has ended with its ReadyForQuery, whatever the server knows.
+#[test]
+fn while_the_end_of_its_sequence_waits_in_a_block() {
+    check(
+        r#"
+        C> Query begin
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        C> Parse "" "insert" | Bind "" "" | Execute "" | Flush
+        >a1 Parse "" insert _ | Bind "" "" | Execute "" | Flush
+        a1< ParseComplete | BindComplete | CommandComplete "INSERT 0 1"
+        <C ParseComplete | BindComplete | CommandComplete "INSERT 0 1"
+        fence close
+        C> Sync
+        wait 100ms
+        cancel C
+        <C Error 57014 _ | ReadyForQuery E
+        C> Query "rollback to savepoint a"
+        wait 100ms
+        cancel C
+        <C Error 57014 _ | ReadyForQuery E
+        fence open
+        wait 10ms
+        >a1 Query _
+        a1< Error 42601 "syntax error" | ReadyForQuery E
+        C> Query rollback
+        >a1 Query rollback
+        a1< CommandComplete ROLLBACK | ReadyForQuery I
+        <C CommandComplete ROLLBACK | ReadyForQuery I
+        pool a idle=1 leased=0
+        "#,
+    );
+}
+
 /// What runs is cancelled at its server, not what waits behind it.
 #[test]
 fn while_another_runs_and_the_next_waits() {

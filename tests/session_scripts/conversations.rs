@@ -215,8 +215,10 @@ fn the_unnamed_statement_follows_the_client() {
         <D ParseComplete | ReadyForQuery I
         C on s
         C> Bind "" "" 7 | Execute "" | Sync
-        >s Parse "" "select $1" 23 | Bind "" "" 7 | Execute "" | Sync
-        s< ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        >s Parse "" "select $1" 23 | Describe S "" | Flush
+        s< ParseComplete | ParameterDescription 23 | RowDescription n
+        >s Bind "" "" 7 | Execute "" | Sync
+        s< BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         <C BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         C> Bind "" "" 8 | Sync
         >s Bind "" "" 8 | Sync

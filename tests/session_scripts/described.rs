@@ -1,6 +1,8 @@
 //! Statements of which clients were told what they yield, and a schema that changes: nobody ever meets other columns.
 
-use crate::machines::check;
+use pgsteer::wire::named::STATEMENTS_MAX;
+
+use crate::machines::{check, once};
 
 /// A statement that its client was told of, on the server `s`.
 const TOLD: &str = r#"
@@ -33,9 +35,9 @@ fn on_the_next_server_it_yields_the_same_or_is_refused() {
         C> Bind "" a | Execute "" | Sync | Query "select 2"
         >u Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
         u< ParseComplete | ParameterDescription | RowDescription n m
-        # Something that is sure to fail takes the place of what the client has sent.
-        >u Bind "" pgsteer_ | Execute "" | Sync | Query "select 2"
-        u< {no_such} | ReadyForQuery I | CommandComplete "SELECT 1" | ReadyForQuery I
+        # Something that is sure to fail takes the place, behind what is wrong with the values.
+        >u Bind "" pgsteer_1 | Bind "" pgsteer_ | Execute "" | Sync | Query "select 2"
+        u< BindComplete | {no_such} | ReadyForQuery I | CommandComplete "SELECT 1" | ReadyForQuery I
         <C {changed} | ReadyForQuery I | CommandComplete "SELECT 1" | ReadyForQuery I
         # Described, it tells its parameters first. What is there is not what the client was told of.
         C> Describe S a | Sync
@@ -68,8 +70,8 @@ fn in_a_block_a_refusal_is_the_blocks() {
         C> Query "begin" | Bind "" a | Execute "" | Flush
         >t Query begin | Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
         t< CommandComplete BEGIN | ReadyForQuery T | ParseComplete | ParameterDescription | NoData
-        >t Bind "" pgsteer_ | Execute "" | Flush
-        t< {no_such}
+        >t Bind "" pgsteer_1 | Bind "" pgsteer_ | Execute "" | Flush
+        t< BindComplete | {no_such}
         <C CommandComplete BEGIN | ReadyForQuery T | {changed}
         C> Bind "" a | Execute "" | Sync
         >t Sync
@@ -202,8 +204,8 @@ fn a_portals_description_counts_and_so_does_a_wish_for_binary_values() {
         C> Bind "" a | Sync
         >t Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
         t< ParseComplete | ParameterDescription | RowDescription m
-        >t Bind "" pgsteer_ | Sync
-        t< {NO_SUCH} | ReadyForQuery I
+        >t Bind "" pgsteer_1 | Bind "" pgsteer_ | Sync
+        t< BindComplete | {NO_SUCH} | ReadyForQuery I
         <C {CHANGED} | ReadyForQuery I
         "#
     ));
@@ -218,8 +220,8 @@ fn a_portals_description_counts_and_so_does_a_wish_for_binary_values() {
         C> Raw 420000000f0061000000000000010001 | Sync
         >t Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
         t< ParseComplete | ParameterDescription | RowDescription m
-        >t Bind "" pgsteer_ | Sync
-        t< {NO_SUCH} | ReadyForQuery I
+        >t Bind "" pgsteer_1 | Bind "" pgsteer_ | Sync
+        t< BindComplete | {NO_SUCH} | ReadyForQuery I
         <C {CHANGED} | ReadyForQuery I
         "#
     ));
@@ -278,12 +280,83 @@ fn an_unnamed_one_that_is_taken_from_server_to_server_is_held_to_it_too() {
         C> Bind "" "" | Sync
         >t Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
         t< ParseComplete | ParameterDescription | RowDescription m
-        >t Bind "" pgsteer_ | Sync
-        t< {NO_SUCH} | ReadyForQuery I
+        >t Bind "" pgsteer_1 | Bind "" pgsteer_ | Sync
+        t< BindComplete | {NO_SUCH} | ReadyForQuery I
         <C {CHANGED} | ReadyForQuery I
         C> Parse "" "select * from t" | Bind "" "" | Sync
         >t Parse pgsteer_2 "select * from t" | Bind "" pgsteer_2 | Sync
         t< ParseComplete | BindComplete | ReadyForQuery I
+        <C ParseComplete | BindComplete | ReadyForQuery I
+        "#
+    ));
+}
+
+#[test]
+fn a_client_has_so_many_statements_at_most() {
+    let mut script = String::new();
+    for number in 0..STATEMENTS_MAX {
+        let name = format!("s{number}");
+        script.push_str(&format!("C> Parse {name} \"select 1\" | Sync\n"));
+        script.push_str(if number == 0 {
+            ">s Parse pgsteer_1 \"select 1\" | Sync\ns< ParseComplete | ReadyForQuery I\n"
+        } else {
+            ">s Sync\ns< ReadyForQuery I\n"
+        });
+        script.push_str("<C ParseComplete | ReadyForQuery I\n");
+    }
+    let full = format!(
+        r#"
+        C> Parse more "select 1" | Bind "" more | Sync
+        >s Bind "" pgsteer_ | Bind "" more | Sync
+        s< {NO_SUCH} | ReadyForQuery I
+        <C Error 54000 "too many prepared statements" | ReadyForQuery I
+        named {STATEMENTS_MAX}
+        # All of them are one on the server.
+        prepared 1
+        C> Close S s0 | Parse more "select 1" | Sync
+        >s Sync
+        s< ReadyForQuery I
+        <C CloseComplete | ParseComplete | ReadyForQuery I
+        "#
+    );
+    once(&(script + &full));
+}
+
+#[test]
+fn an_unnamed_one_of_which_the_client_was_told_is_held_to_it_too() {
+    check(&format!(
+        r#"
+        C> Parse "" "select $1 from t" | Describe S "" | Sync
+        >s Parse "" "select $1 from t" | Describe S "" | Sync
+        s< ParseComplete | ParameterDescription 25 | RowDescription n | ReadyForQuery I
+        <C ParseComplete | ParameterDescription 25 | RowDescription n | ReadyForQuery I
+        C> Bind "" "" 1 | Sync
+        >s Bind "" "" 1 | Sync
+        s< BindComplete | ReadyForQuery I
+        <C BindComplete | ReadyForQuery I
+        C on t
+        C> Bind "" "" 1 | Sync
+        >t Parse "" "select $1 from t" 25 | Describe S "" | Flush
+        t< ParseComplete | ParameterDescription 25 | RowDescription n
+        >t Bind "" "" 1 | Sync
+        t< BindComplete | ReadyForQuery I
+        <C BindComplete | ReadyForQuery I
+        C on u
+        C> Bind "" "" 1 | Sync
+        >u Parse "" "select $1 from t" 25 | Describe S "" | Flush
+        u< ParseComplete | ParameterDescription 25 | RowDescription m
+        >u Bind "" pgsteer_ | Sync
+        u< {NO_SUCH} | ReadyForQuery I
+        <C {CHANGED} | ReadyForQuery I
+        C> Describe S "" | Sync
+        >u Parse "" "select $1 from t" 25 | Describe S "" | Flush
+        u< ParseComplete | ParameterDescription 25 | RowDescription m
+        >u Bind "" pgsteer_ | Sync
+        u< {NO_SUCH} | ReadyForQuery I
+        <C {CHANGED} | ReadyForQuery I
+        C> Parse "" "select 2" | Bind "" "" | Sync
+        >u Parse "" "select 2" | Bind "" "" | Sync
+        u< ParseComplete | BindComplete | ReadyForQuery I
         <C ParseComplete | BindComplete | ReadyForQuery I
         "#
     ));

@@ -97,6 +97,11 @@ pub(crate) fn check(script: &str) {
     }
 }
 
+/// Plays a conversation that is long, once.
+pub(crate) fn once(script: &str) {
+    play(script, Cut::At(0));
+}
+
 fn play(script: &str, cut: Cut) {
     let mut stage = Stage {
         clients: BTreeMap::new(),

@@ -28,16 +28,16 @@ fn a_query_too_long_to_hold_streams_through() {
     check_whole(
         |_| {},
         r#"
-        C> Query "insert into t values ('@300000')"
-        >a1 Query "insert into t values ('@300000')"
+        C> Query "insert into t values ('@1200000')"
+        >a1 Query "insert into t values ('@1200000')"
         a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
         <C CommandComplete "INSERT 0 1" | ReadyForQuery I
         >a1 Query ~pg_listening_channels
         a1< CommandComplete "SELECT 0" | ReadyForQuery I
         >a1 Query "DISCARD ALL"
         a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
-        C> Query "set timezone to '@300000'" | Query "select 1"
-        >a1 Query "set timezone to '@300000'" | nothing
+        C> Query "set timezone to '@1200000'" | Query "select 1"
+        >a1 Query "set timezone to '@1200000'" | nothing
         a1< Error 22023 "invalid value" | ReadyForQuery I
         <C Error 22023 "invalid value" | ReadyForQuery I
         >a1 Query ~pg_listening_channels
@@ -377,9 +377,9 @@ fn a_long_statement_is_waited_for_without_a_server() {
         >a1 Parse pgsteer_1 "select @200000" | Sync
         a1< ParseComplete | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
-        C> Parse "" "select @200000" | Bind "" "" | Execute "" | Sync
+        C> Parse "" "select @1200000" | Bind "" "" | Execute "" | Sync
         # Too long to be read whole, it may have changed a setting: what follows waits.
-        >a1 Parse "" "select @200000" | Bind "" "" | Execute "" | Flush | nothing
+        >a1 Parse "" "select @1200000" | Bind "" "" | Execute "" | Flush | nothing
         a1< ParseComplete | BindComplete | CommandComplete "SELECT 1"
         >a1 Sync
         a1< ReadyForQuery I

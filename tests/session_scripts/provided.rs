@@ -140,3 +140,81 @@ fn nobody_elses_draw_from_a_sequence_is_read() {
         "#,
     );
 }
+
+/// A driver sends BEGIN along with the first statement; and a transaction may ask late.
+#[test]
+fn nobody_elses_draw_is_read_in_the_middle_of_a_transaction() {
+    check_whole(
+        |_| {},
+        r#"
+        D> Query "select nextval('s')"
+        >a1 Query "select nextval('s')"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <D CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Parse "" begin | Bind "" "" | Execute "" | Parse "" "select lastval()" | Bind "" "" | Execute "" | Sync
+        >a1 Parse "" begin | Bind "" "" | Execute ""
+        >a1 Parse pgsteer_aside "DISCARD SEQUENCES" | Bind pgsteer_aside pgsteer_aside | Execute pgsteer_aside
+        >a1 Close P pgsteer_aside | Close S pgsteer_aside
+        >a1 Parse "" "select lastval()" | Bind "" "" | Execute "" | Sync
+        a1< ParseComplete | BindComplete | CommandComplete BEGIN
+        a1< ParseComplete | BindComplete | CommandComplete "DISCARD SEQUENCES" | CloseComplete | CloseComplete
+        a1< ParseComplete | BindComplete | Error 55000 "lastval is not yet defined in this session" | ReadyForQuery E
+        <C ParseComplete | BindComplete | CommandComplete BEGIN
+        <C ParseComplete | BindComplete | Error 55000 "lastval is not yet defined in this session" | ReadyForQuery E
+        "#,
+    );
+    check(
+        r#"
+        D> Query "select nextval('s')"
+        >a1 Query "select nextval('s')"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <D CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Query begin
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        C> Query "insert into t default values"
+        >a1 Query "insert into t default values"
+        a1< CommandComplete "INSERT 0 1" | ReadyForQuery T
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery T
+        # What it has drawn in this transaction it may read.
+        C> Query "select lastval()"
+        >a1 Query ~RowExclusiveLock | Query "select lastval()"
+        a1< CommandComplete DO | ReadyForQuery T
+        a1< DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery T
+        <C DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery T
+        C> Query "select lastval()"
+        >a1 Query "select lastval()"
+        a1< DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery T
+        <C DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery T
+        "#,
+    );
+}
+
+/// Where it is known that somebody asks, nobody begins with what another has drawn.
+#[test]
+fn a_server_forgets_what_was_drawn_before_it_changes_hands() {
+    check(
+        r#"
+        D> Query "select lastval()"
+        >a1 Query "DISCARD SEQUENCES" | Query "select lastval()"
+        a1< CommandComplete "DISCARD SEQUENCES" | ReadyForQuery I
+        a1< Error 55000 "lastval is not yet defined in this session" | ReadyForQuery I
+        <D Error 55000 "lastval is not yet defined in this session" | ReadyForQuery I
+        D> Query "discard all"
+        >a1 Query "discard all"
+        a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
+        <D CommandComplete "DISCARD ALL" | ReadyForQuery I
+        C> Query begin
+        >a1 Query "DISCARD SEQUENCES"
+        a1< CommandComplete "DISCARD SEQUENCES" | ReadyForQuery I
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        C> Query "select lastval()"
+        >a1 Query "select lastval()"
+        a1< Error 55000 "lastval is not yet defined in this session" | ReadyForQuery E
+        <C Error 55000 "lastval is not yet defined in this session" | ReadyForQuery E
+        "#,
+    );
+}

@@ -68,6 +68,77 @@ fn the_last_word_of_a_server_is_the_clients() {
     );
 }
 
+/// Each message's own answer goes out before the next one is looked at: an error without the first means that no Execute
+/// behind it was begun.
+#[test]
+fn a_server_that_is_told_to_end_before_it_begins_gives_the_request_back() {
+    // What is seen a second time without a name is mapped.
+    for (request, first, second) in [
+        (
+            r#"Parse "" "insert" | Bind "" "" | Execute "" | Sync"#,
+            r#"Parse "" "insert" | Bind "" "" | Execute "" | Sync"#,
+            r#"Parse pgsteer_1 "insert" | Bind "" pgsteer_1 | Execute "" | Sync"#,
+        ),
+        (
+            r#"Parse s1 "insert" | Describe S s1 | Bind "" s1 | Execute "" | Sync"#,
+            r#"Parse pgsteer_1 "insert" | Describe S pgsteer_1 | Bind "" pgsteer_1 | Execute "" | Sync"#,
+            r#"Parse pgsteer_2 "insert" | Describe S pgsteer_2 | Bind "" pgsteer_2 | Execute "" | Sync"#,
+        ),
+        // Not whole: what comes later follows it.
+        (
+            r#"Parse "" "insert" | Describe S "" | Flush"#,
+            r#"Parse "" "insert" | Describe S "" | Flush"#,
+            r#"Parse pgsteer_1 "insert" | Describe S pgsteer_1 | Flush"#,
+        ),
+    ] {
+        check_whole(
+            |_| {},
+            &format!(
+                r#"
+                C> {request}
+                >a1 {first}
+                a1< Fatal 57P01 "terminating connection due to administrator command"
+                a1< close
+                >a2 {second}
+                a2< ParseComplete
+                <C ParseComplete
+                a2< Fatal 57P01 "terminating connection due to administrator command"
+                a2< close
+                <C Fatal 57P01 "terminating connection due to administrator command" | end
+                pool a leased=0 idle=0
+                "#
+            ),
+        );
+    }
+}
+
+/// What is not known to have run nothing is told as the server told it.
+#[test]
+fn a_request_that_may_have_begun_is_not_given_back() {
+    for (request, last_word) in [
+        // A simple query may be half done.
+        (r#"Query "insert""#, r#"Fatal 57P01 "terminating connection""#),
+        // The client's own fault would come again.
+        (r#"Parse "" "insert" | Sync"#, r#"Fatal 08P01 "invalid message""#),
+        (r#"Parse "" "insert" | Sync"#, r#"Notice 01000 "first" | Fatal 57P01 "terminating connection""#),
+        // The first of two sequences may have run before the second was turned away.
+        (
+            r#"Parse "" "a" | Sync | Parse "" "b" | Sync"#,
+            r#"ParseComplete | ReadyForQuery I | Fatal 57P01 "terminating connection""#,
+        ),
+    ] {
+        check(&format!(
+            r#"
+            C> {request}
+            >a1 {request}
+            a1< {last_word}
+            a1< close
+            <C {last_word} | end
+            "#
+        ));
+    }
+}
+
 #[test]
 fn an_idle_server_that_went_away_is_replaced_unnoticed() {
     for last_word in ["close", "Fatal 57P01 \"terminating connection\""] {

@@ -133,6 +133,7 @@ impl World {
             settings: Arc::new(setup.settings.clone()).into(),
             credential: None.into(),
             reads_sequences: false.into(),
+            custom_settings: Default::default(),
         });
         let context = Context {
             worker: Arc::new(Worker::new(0)),

@@ -89,9 +89,15 @@ impl Client {
             && error.code != unknown
             && error.message.contains("was not committed")
             && !rows.is_empty()
-            && self.world.lock().ledger.sent.contains(&last)
+            && self.world.lock().ledger.begun.contains(&last)
         {
-            self.violated(format!("was told {error:?}, though {last:?} had been sent to a server"));
+            self.violated(format!("was told {error:?}, though a server had begun with {last:?}"));
+        }
+        if let Outcome::Over(Some(error)) = &outcome
+            && error.code == unknown
+            && !self.world.lock().ledger.begun.contains(&last)
+        {
+            self.violated(format!("was told {error:?}, though nothing of {last:?} was ever sent"));
         }
         self.count_error(&outcome);
         let (told, result) = match &outcome {

@@ -13,6 +13,7 @@ use crate::{
     ledger::Told,
     node::Pg,
     shape::{FALLBACK_SERVERS, FRESH_FOR, PROBE_INTERVAL, Replication},
+    statement::Statement,
     world::{Ms, World},
 };
 
@@ -35,13 +36,9 @@ impl World {
         if self.conns[conn].role == Role::Probe {
             return;
         }
-        if let Some(((client, number), inserts)) = self.row_in(conn, tag, body) {
+        if let Some(((client, number), _)) = self.row_in(conn, tag, body) {
             self.note("statement of client", client as usize, number.into());
             self.ledger.at_server.insert(client, conn);
-            self.ledger.sent.insert((client, number));
-            if inserts && !self.ledger.arrived.insert((client, number)) {
-                self.violated(format!("insert {client}:{number} was sent twice"));
-            }
         }
         let work =
             matches!(tag, b'Q' | b'P' | b'B' | b'E' | b'D' | b'C' | b'S' | b'F' | b'H' | b'd' | b'c' | b'f');
@@ -65,6 +62,16 @@ impl World {
                 self.is_fresh(conn);
             }
             _ => {}
+        }
+    }
+
+    /// A server begins with a statement. What has only reached its host may be turned away there, and go to another.
+    pub(crate) fn begun(&mut self, statement: &Statement) {
+        let Some((client, number)) = statement.row() else { return };
+        self.ledger.begun.insert((client, number));
+        let inserts = matches!(statement, Statement::Insert(_));
+        if inserts && !self.ledger.inserted.insert((client, number)) {
+            self.violated(format!("insert {client}:{number} was begun twice"));
         }
     }
 

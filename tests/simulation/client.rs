@@ -153,6 +153,9 @@ impl Client {
                 }
             },
         }
+        if self.count % 6 == 5 && self.world.lock().shape.more {
+            return self.rename(session).await;
+        }
         let kind = self.rng.below(if calm { 60 } else { 100 });
         match (self.purpose, kind) {
             (Purpose::Write, 0..35) => self.insert(session).await,
@@ -169,6 +172,20 @@ impl Client {
     const fn next_row(&mut self) -> Row {
         self.count += 1;
         (self.number, self.count)
+    }
+
+    /// Changes a setting, which every row must show from then on, whichever server answers.
+    async fn rename(&mut self, session: &mut Session) -> Result<(), Over> {
+        let row = self.next_row();
+        let name = format!("c{}x{}", self.number, self.count);
+        let before = std::mem::replace(&mut session.name, name.clone());
+        self.send(session, &query(&format!("SET application_name TO '{name}'"))).await;
+        let outcome = self.outcome(session, row, 1).await;
+        if matches!(outcome, Outcome::Answered(Some(_))) {
+            session.name = before;
+        }
+        self.world.lock().ledger.count.renamed += 1;
+        if let Outcome::Over(_) = outcome { Err(Over) } else { Ok(()) }
     }
 
     async fn insert(&mut self, session: &mut Session) -> Result<(), Over> {

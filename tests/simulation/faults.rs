@@ -45,6 +45,8 @@ impl World {
                 let at = from + at + self.rng.within(0, 300);
                 self.after(at, Event::Begin { strike: Strike::Switchover, lasts: 0 });
             }
+        } else if self.shape.more && self.rng.chance(25) {
+            self.sleep_through_a_switchover(from);
         } else if self.rng.chance(35) {
             self.draw_plot(from);
         }
@@ -116,6 +118,17 @@ impl World {
                 self.after(soon, begin(Strike::Ails(leader, Ailment::NoLink)));
             }
         }
+    }
+
+    /// The program stands still for longer than it may vouch for what it knows, and for less than the leader's lease lasts;
+    /// meanwhile the leader is changed on purpose.
+    fn sleep_through_a_switchover(&mut self, from: Ms) {
+        let at = from + self.rng.within(0, self.shape.trouble / 3);
+        let asleep = self.rng.within(2000, self.shape.ttl);
+        let lasts = from + self.shape.trouble - at;
+        self.after(at, Event::Begin { strike: Strike::SuspendedInFlight(asleep), lasts });
+        let asked = at + self.rng.within(0, 300);
+        self.after(asked, Event::Begin { strike: Strike::Switchover, lasts });
     }
 
     fn draw(&mut self) -> Strike {

@@ -22,10 +22,10 @@ pub(crate) enum Told {
 pub(crate) struct Ledger {
     pub(crate) violations: Vec<String>,
     pub(crate) told: BTreeMap<Row, Told>,
-    /// Inserts that reached a server.
-    pub(crate) arrived: BTreeSet<Row>,
-    /// Statements of any kind that did.
-    pub(crate) sent: BTreeSet<Row>,
+    /// Inserts that a server began with.
+    pub(crate) inserted: BTreeSet<Row>,
+    /// Statements of any kind that one did.
+    pub(crate) begun: BTreeSet<Row>,
     /// The connection on which a client's last statement arrived.
     pub(crate) at_server: BTreeMap<u32, usize>,
     /// Statements that a client wants cancelled.
@@ -47,6 +47,7 @@ pub(crate) struct Count {
     /// Answered with an error for which nobody has asked.
     pub(crate) failed: u64,
     pub(crate) terms: u64,
+    pub(crate) renamed: u64,
 }
 
 impl std::ops::AddAssign for Count {
@@ -59,5 +60,6 @@ impl std::ops::AddAssign for Count {
         self.cancelled += more.cancelled;
         self.failed += more.failed;
         self.terms += more.terms;
+        self.renamed += more.renamed;
     }
 }

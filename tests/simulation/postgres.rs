@@ -169,6 +169,7 @@ impl World {
 
     fn run_statement(&mut self, conn: usize, statement: Statement, protocol: Protocol) {
         let node = self.conns[conn].node;
+        self.begun(&statement);
         let takes = match &statement {
             Statement::Probe if self.nodes[node].has(Ailment::SlowProbe) => self.rng.within(50, 1500),
             Statement::Probe => self.rng.within(0, 2),

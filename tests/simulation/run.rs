@@ -67,7 +67,7 @@ fn start(world: &Shared, shape: &Shape) -> Embedded {
         clock,
         dial: Arc::new(Network(world.clone())),
         control: Handle::current(),
-        workers: vec![Handle::current()],
+        workers: vec![Handle::current(); shape.workers],
         open_store: Box::new(move |_, _| Ok((Authority::Store, Some(Box::new(FakeStore(store.clone())))))),
     };
     Embedded::start(configuration(shape), surroundings).unwrap()
@@ -75,7 +75,10 @@ fn start(world: &Shared, shape: &Shape) -> Embedded {
 
 async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
     let mut rng = Rng::new(seed);
-    let shape = if seed < crate::ORDERLY { Shape::drawn(&mut rng) } else { Shape::orderly(&mut rng) };
+    let shape = match seed < crate::ORDERLY {
+        true => Shape::drawn(&mut rng).with_more(seed),
+        false => Shape::orderly(&mut rng),
+    };
     let world: Shared = Arc::new(Mutex::new(World::new(shape.clone(), rng.fork(), wanted)));
     world.lock().bootstrap();
     tokio::spawn(drive(world.clone()));
@@ -197,7 +200,7 @@ fn nothing_left(world: &Shared, proxy: &Embedded, shape: &Shape) -> Option<Strin
     if proxy.clients() > 0 {
         return Some(format!("{} clients are still registered", proxy.clients()));
     }
-    // The world, the watcher, its store and probers, the idle watch and the time limits.
-    let (alive, expected) = (Handle::current().metrics().num_alive_tasks(), 5 + shape.nodes);
+    // The world, the watcher, its store and probers, the workers' idle watches and the time limits.
+    let (alive, expected) = (Handle::current().metrics().num_alive_tasks(), 4 + shape.workers + shape.nodes);
     (alive != expected).then(|| format!("{alive} tasks are alive, {expected} should be"))
 }

@@ -22,6 +22,10 @@ pub(crate) struct Shape {
     pub(crate) trouble: Ms,
     /// From a switchover's announcement to the leader's stepping down, at least.
     pub(crate) notice: Ms,
+    /// The program's workers.
+    pub(crate) workers: usize,
+    /// Whether clients change a setting that must follow them, and the program sleeps through changes of leader.
+    pub(crate) more: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +60,18 @@ impl Shape {
             faults: 2 + rng.below(5),
             trouble: rng.within(5, 9) * 1000,
             notice: 0,
+            workers: 1,
+            more: false,
         }
+    }
+
+    /// With more to it, for every third seed or so; not for those that are named in tests, which stay what they were.
+    pub(crate) fn with_more(mut self, seed: u64) -> Self {
+        if matches!(seed % 11, 2 | 4 | 7 | 9) {
+            self.workers = 1 + usize::try_from(seed / 11 % 3).unwrap();
+            self.more = true;
+        }
+        self
     }
 
     /// Nothing happens but what was planned, with notice enough for whatever a client does to come to its end.

@@ -90,6 +90,7 @@ impl World {
             timeline: None,
             xlog_location: None,
             noloadbalance: false,
+            tags: Default::default(),
             api_url: None,
         };
         StoreSnapshot {

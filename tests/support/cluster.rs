@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
-use crate::{Client, Etcd, LeaderKey, Login, Node, Result, Sandbox, eventually};
+use crate::{Client, Coordinator, Etcd, LeaderKey, Login, Node, Result, Sandbox, Store, eventually};
 
 /// What the cluster is like.
 #[derive(Clone, Debug)]
@@ -16,11 +16,18 @@ pub struct Options {
     pub timers: [u32; 3],
     /// Changes to the dynamic configuration, merged over ours at its first level.
     pub overrides: Value,
+    /// Where Patroni keeps what it knows.
+    pub store: Store,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { scope: "hft_trading".to_owned(), timers: [20, 1, 3], overrides: Value::Null }
+        Self {
+            scope: "hft_trading".to_owned(),
+            timers: [20, 1, 3],
+            overrides: Value::Null,
+            store: Store::Etcd3,
+        }
     }
 }
 
@@ -28,6 +35,12 @@ impl Options {
     /// With Patroni's failsafe mode, in which a leader survives the loss of the store as long as it reaches all members.
     pub fn with_failsafe(mut self) -> Self {
         self.overrides = json!({ "failsafe_mode": true });
+        self
+    }
+
+    /// With another store than etcd's v3 API.
+    pub fn with_store(mut self, store: Store) -> Self {
+        self.store = store;
         self
     }
 
@@ -65,6 +78,8 @@ impl Options {
 pub struct Cluster {
     /// The store.
     pub etcd: Etcd,
+    /// The store instead, where it is no etcd.
+    pub coordinator: Option<Coordinator>,
     /// The members, node1 to node3.
     pub nodes: Vec<Node>,
     /// What it is like.
@@ -83,9 +98,11 @@ impl Cluster {
     /// A program is missing, or no port is free.
     pub fn prepare(options: Options) -> Result<Self> {
         let sandbox = Sandbox::new()?;
-        let etcd = Etcd::prepare(&sandbox)?;
-        let nodes = (1..=3).map(|number| Node::prepare(&sandbox, number, etcd.address, &options));
-        Ok(Self { nodes: nodes.collect::<Result<_>>()?, etcd, options, sandbox })
+        let etcd = Etcd::prepare(&sandbox, options.store)?;
+        let coordinator = Coordinator::prepare(&sandbox, options.store)?;
+        let store = coordinator.as_ref().map_or(etcd.address, |coordinator| coordinator.address);
+        let nodes = (1..=3).map(|number| Node::prepare(&sandbox, number, store, &options));
+        Ok(Self { nodes: nodes.collect::<Result<_>>()?, etcd, coordinator, options, sandbox })
     }
 
     /// Starts etcd and the nodes, waits until all are healthy, and makes users and database.
@@ -93,7 +110,10 @@ impl Cluster {
     /// # Errors
     /// It did not become healthy within two minutes.
     pub async fn launch(&mut self) -> Result {
-        self.etcd.start().await?;
+        match &mut self.coordinator {
+            Some(coordinator) => coordinator.start().await?,
+            None => self.etcd.start().await?,
+        }
         for node in &mut self.nodes {
             node.start()?;
         }
@@ -257,11 +277,19 @@ impl Cluster {
         Ok(())
     }
 
-    /// A witness of the leader key.
+    /// Where the store is.
+    pub fn store_address(&self) -> std::net::SocketAddr {
+        self.coordinator.as_ref().map_or(self.etcd.address, |coordinator| coordinator.address)
+    }
+
+    /// A witness of the leader key; blind to other stores than etcd's v3 API.
     ///
     /// # Errors
     /// The store does not answer.
     pub async fn watch_leader_key(&self) -> Result<LeaderKey> {
+        if self.options.store != Store::Etcd3 {
+            return Ok(LeaderKey::blind());
+        }
         LeaderKey::watch(self.etcd.address, format!("/service/{}/leader", self.options.scope)).await
     }
 }

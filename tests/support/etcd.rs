@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::process::Child;
 use tokio::task::JoinHandle;
 
-use crate::{Moment, Part, Result, Sandbox, eventually, http, now};
+use crate::{Moment, Part, Result, Sandbox, Store, eventually, http, now};
 
 /// The store.
 #[derive(Debug)]
@@ -17,15 +17,17 @@ pub struct Etcd {
     /// Where clients find it.
     pub address: SocketAddr,
     peers: SocketAddr,
+    api: Store,
     running: Option<Child>,
 }
 
 impl Etcd {
-    pub(crate) fn prepare(sandbox: &Sandbox) -> Result<Self> {
+    pub(crate) fn prepare(sandbox: &Sandbox, api: Store) -> Result<Self> {
         Ok(Self {
             part: sandbox.part("etcd")?,
             address: sandbox.address(1, 2379)?,
             peers: sandbox.address(1, 2380)?,
+            api,
             running: None,
         })
     }
@@ -37,7 +39,7 @@ impl Etcd {
     pub async fn start(&mut self) -> Result {
         let client = format!("http://{}", self.address);
         let peer = format!("http://{}", self.peers);
-        let arguments = [
+        let mut arguments = vec![
             "--name=etcd".to_owned(),
             format!("--data-dir={}", self.part.folder().join("data").display()),
             format!("--listen-client-urls={client}"),
@@ -46,6 +48,9 @@ impl Etcd {
             format!("--initial-advertise-peer-urls={peer}"),
             format!("--initial-cluster=etcd={peer}"),
         ];
+        if self.api == Store::Etcd2 {
+            arguments.push("--enable-v2".to_owned());
+        }
         self.running = Some(self.part.start(Path::new("etcd"), &arguments)?);
         let address = self.address;
         eventually("etcd is healthy", Duration::from_secs(20), async || {
@@ -123,6 +128,11 @@ impl LeaderKey {
             }
         });
         Ok(Self { changes, watching })
+    }
+
+    /// One that sees nothing.
+    pub(crate) fn blind() -> Self {
+        Self { changes: Arc::default(), watching: tokio::spawn(std::future::ready(())) }
     }
 
     /// What changed so far, in order.

@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 
 use crate::Result;
 
+const JSON: &str = "Content-Type: application/json\r\n";
+
 /// What came back.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -36,7 +38,15 @@ pub(crate) async fn request(
     body: &str,
     within: Duration,
 ) -> Result<Answer> {
-    send(to, method, path, "", body, within).await
+    send(to, method, path, JSON, body, within).await
+}
+
+/// One request with headers of its own, each with its end of line.
+///
+/// # Errors
+/// Refused, too slow (10 s), or not HTTP.
+pub async fn call(to: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Result<Answer> {
+    send(to, method, path, headers, body, Duration::from_secs(10)).await
 }
 
 /// The same with a token, as orders need it.
@@ -44,7 +54,7 @@ pub(crate) async fn request(
 /// # Errors
 /// Refused, too slow, or not HTTP.
 pub(crate) async fn order(to: SocketAddr, path: &str, token: &str, within: Duration) -> Result<Answer> {
-    send(to, "POST", path, &format!("Authorization: Bearer {token}\r\n"), "", within).await
+    send(to, "POST", path, &format!("{JSON}Authorization: Bearer {token}\r\n"), "", within).await
 }
 
 async fn send(
@@ -59,7 +69,7 @@ async fn send(
         let mut stream = TcpStream::connect(to).await?;
         // HTTP/1.0: the answer ends with the connection and is never chunked.
         let head = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {to}\r\n{headers}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.0\r\nHost: {to}\r\n{headers}Content-Length: {}\r\n\r\n",
             body.len()
         );
         stream.write_all(format!("{head}{body}").as_bytes()).await?;

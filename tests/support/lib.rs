@@ -7,6 +7,7 @@
 
 mod client;
 mod cluster;
+mod coordinator;
 mod etcd;
 mod http;
 mod ledger;
@@ -26,8 +27,9 @@ mod workload;
 
 pub use client::{Client, cause, connection_string, sqlstate};
 pub use cluster::{Cluster, Options};
+pub use coordinator::{Coordinator, Store};
 pub use etcd::{Etcd, LeaderChange, LeaderKey};
-pub use http::Answer;
+pub use http::{Answer, call};
 pub use ledger::Verdict;
 pub use machine::Machine;
 pub use node::{Login, Node};

@@ -47,7 +47,7 @@ impl Node {
     pub(crate) fn prepare(
         sandbox: &Sandbox,
         number: u8,
-        etcd: SocketAddr,
+        store: SocketAddr,
         options: &Options,
     ) -> Result<Self> {
         let name = format!("node{number}");
@@ -57,12 +57,12 @@ impl Node {
         let node =
             Self { name, address, api, part, sandbox_patroni: sandbox.machine.patroni(), running: None };
         let bin = sandbox.machine.pg_bin.display().to_string();
-        node.part.write("patroni.yml", &node.configuration(etcd, &bin, options).to_string())?;
+        node.part.write("patroni.yml", &node.configuration(store, &bin, options).to_string())?;
         Ok(node)
     }
 
     /// JSON is YAML.
-    fn configuration(&self, etcd: SocketAddr, pg_bin: &str, options: &Options) -> Value {
+    fn configuration(&self, store: SocketAddr, pg_bin: &str, options: &Options) -> Value {
         let folder = self.part.folder().display().to_string();
         let hba = [
             "local all all trust",
@@ -75,7 +75,7 @@ impl Node {
             "namespace": "/service/",
             "name": self.name,
             "restapi": { "listen": self.api.to_string(), "connect_address": self.api.to_string() },
-            "etcd3": { "hosts": etcd.to_string() },
+            options.store.word(): options.store.section(store),
             "bootstrap": {
                 "dcs": options.dynamic(),
                 "initdb": [{ "encoding": "UTF8" }, { "locale": "C.UTF-8" }, "data-checksums"],

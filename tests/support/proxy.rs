@@ -54,10 +54,10 @@ impl Proxy {
     pub fn launch(cluster: &Cluster, part: &str, overrides: &str) -> Result<Self> {
         let mut store = Table::new();
         store.insert("scope".to_owned(), cluster.options.scope.clone().into());
-        store.insert("store".to_owned(), "etcd3".into());
-        store.insert("endpoints".to_owned(), vec![cluster.etcd.address.to_string()].into());
-        let hosts: Vec<_> = cluster.nodes.iter().map(|node| node.address).collect();
-        Self::launch_before(&cluster.sandbox, part, store, &hosts, overrides)
+        store.insert("store".to_owned(), cluster.options.store.word().into());
+        store.insert("endpoints".to_owned(), vec![cluster.store_address().to_string()].into());
+        let members = cluster.nodes.iter().map(|node| (node.address, node.api)).collect::<Vec<_>>();
+        Self::launch_before(&cluster.sandbox, part, store, &members, overrides)
     }
 
     /// Starts one in front of a server that no store knows, and waits until it is ready for writes.
@@ -67,7 +67,8 @@ impl Proxy {
     pub async fn before(sandbox: &Sandbox, server: &Server, overrides: &str) -> Result<Self> {
         let mut store = Table::new();
         store.insert("store".to_owned(), "none".into());
-        let mut proxy = Self::launch_before(sandbox, "pgsteer", store, &[server.address], overrides)?;
+        let mut proxy =
+            Self::launch_before(sandbox, "pgsteer", store, &[(server.address, server.address)], overrides)?;
         proxy.ready_for("/ready?route=write", Duration::from_secs(20)).await?; // there is no replica
         Ok(proxy)
     }
@@ -76,7 +77,7 @@ impl Proxy {
         sandbox: &Sandbox,
         part: &str,
         store: Table,
-        hosts: &[SocketAddr],
+        members: &[(SocketAddr, SocketAddr)],
         overrides: &str,
     ) -> Result<Self> {
         let part = sandbox.part(part)?;
@@ -88,7 +89,7 @@ impl Proxy {
         let mut config: Table = configuration([write, read, split, http]).parse()?;
         merge(&mut config, [("clusters".to_owned(), clusters(store))].into_iter().collect());
         merge(&mut config, overrides.parse::<Table>().context("overrides")?);
-        without_store(&mut config, hosts);
+        without_store(&mut config, members);
         let file = part.write("pgsteer.toml", &toml::to_string(&config)?)?;
         // The build folder may be closed to the user that runs it.
         let program = part.folder().join("pgsteer");
@@ -232,14 +233,22 @@ fn binary() -> Result<PathBuf> {
     Ok(profile.join("pgsteer"))
 }
 
-/// Where the overrides say `store = "none"`: the servers to ask, instead of where the store is.
-fn without_store(config: &mut Table, hosts: &[SocketAddr]) {
+/// Where the overrides say `store = "none"` or `"patroni"`: the servers or the Patronis to ask, instead of where the store
+/// is. Members are PostgreSQL's address and that of Patroni's REST API.
+fn without_store(config: &mut Table, members: &[(SocketAddr, SocketAddr)]) {
     let trading = config.get_mut("clusters").and_then(|all| all.get_mut("trading"));
     let Some(trading) = trading.and_then(toml::Value::as_table_mut) else { return };
-    if trading.get("store").and_then(toml::Value::as_str) == Some("none") {
-        trading.retain(|key, _| key != "endpoints" && key != "scope");
-        let hosts: Vec<_> = hosts.iter().map(SocketAddr::to_string).collect();
-        trading.entry("hosts").or_insert_with(|| hosts.into());
+    match trading.get("store").and_then(toml::Value::as_str) {
+        Some("none") => {
+            trading.retain(|key, _| key != "endpoints" && key != "scope");
+            let hosts: Vec<_> = members.iter().map(|(server, _)| server.to_string()).collect();
+            trading.entry("hosts").or_insert_with(|| hosts.into());
+        }
+        Some("patroni") => {
+            let apis: Vec<_> = members.iter().map(|(_, api)| api.to_string()).collect();
+            trading.insert("endpoints".to_owned(), apis.into());
+        }
+        _ => {}
     }
 }
 

@@ -14,7 +14,8 @@ use crate::{
     clock::{Clock, Moment, wall_time},
     net::{
         KeepAlive, NetDialer,
-        http::{HttpClient, HttpEndpoint, Unfit},
+        http::{HttpClient, HttpEndpoint},
+        secured::Unfit,
     },
     tls::{Authorities, Connector, Revocations, SslMode, Start, ToServers, Version},
 };

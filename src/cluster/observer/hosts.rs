@@ -25,7 +25,12 @@ pub(super) enum Verdict {
 
 /// More than half of the hosts.
 pub(super) fn majority(members: &Members) -> usize {
-    members.len() / 2 + 1
+    majority_of(members.len())
+}
+
+/// More than half of so many.
+pub(super) const fn majority_of(count: usize) -> usize {
+    count / 2 + 1
 }
 
 /// The system identifier that a majority of the hosts has shown.

@@ -9,6 +9,7 @@ use crate::{
     cluster::{
         ids::{MemberName, Term, Timeline},
         policy::ObserverPolicy,
+        store::ClusterKind,
         topology::{Deposed, Deposition, Named, StoreStatus},
     },
     net::Address,
@@ -120,7 +121,12 @@ impl Hearing<'_> {
             return Err(format!("its system identifier is {has}, the cluster's {expected}"));
         }
         let Some((timeline, _)) = answer.writable() else {
-            return Err("it is still in recovery".to_owned());
+            return Err(match self.store.settings.kind {
+                ClusterKind::Primary => "it is still in recovery".to_owned(),
+                ClusterKind::Standby => {
+                    "this is a standby cluster, which takes no writes until it is promoted".to_owned()
+                }
+            });
         };
         let deposed_at = deposed.iter().find(|d| d.term.member == *name).map(|d| d.at);
         let asked_since = answer.asked_at >= named.seen_at

@@ -174,6 +174,7 @@ impl Witness {
             timeline: None,
             xlog_location: None,
             noloadbalance: false,
+            tags: Default::default(),
             api_url: None,
         };
         StoreSnapshot {

@@ -12,7 +12,7 @@ use crate::{
         fact::{Receiver, Standby},
         ids::{MemberName, Term},
         policy::{ObserverPolicy, ReadPolicy},
-        store::Failover,
+        store::{ClusterKind, Failover},
         topology::{Exclusion, Lag, Marked, Obstacle, Reads},
     },
 };
@@ -85,6 +85,8 @@ pub(super) struct Judge<'a> {
     pub(super) overrides: &'a Overrides,
     /// A member whose record is gone may be one whose Patroni was stopped while it is paused.
     pub(super) failover: Failover,
+    /// A standby cluster has nobody who takes writes: its replicas are compared with what is sent to them.
+    pub(super) kind: ClusterKind,
     pub(super) system_id: Option<u64>,
     /// Leaders that were deposed and have not come back.
     pub(super) deposed: &'a dyn Fn(&MemberName) -> bool,
@@ -107,6 +109,10 @@ impl Judge<'_> {
                     Err(why) => Reads::Excluded(why),
                 }
             }
+            (Ok(standby), Err(_)) if self.kind == ClusterKind::Standby => match self.keeps_up(standby) {
+                Ok(()) => Reads::Qualifies,
+                Err(why) => Reads::Excluded(why),
+            },
             (Ok(_), Err(leaderless)) => {
                 let until = leaderless.since + self.policy.reads.no_leader_grace;
                 if !leaderless.served.contains(name) {
@@ -157,6 +163,21 @@ impl Judge<'_> {
             return Err(Obstacle::WrongSystem.because("its system identifier is not the cluster's"));
         }
         answer.standby().ok_or_else(|| Obstacle::NotInRecovery.because("it is not in recovery"))
+    }
+
+    /// What holds in a standby cluster: it replays what it is sent, within the bound for bytes.
+    fn keeps_up(&self, standby: &Standby) -> Result<(), Exclusion> {
+        if standby.receiver != Receiver::Streaming {
+            return Err(Obstacle::NotStreaming.because("its WAL receiver is not streaming"));
+        }
+        let (Some(known), Some(replayed)) = (standby.known, standby.replayed) else {
+            return Err(Obstacle::NotStreaming.because("its lag is not known yet"));
+        };
+        let bytes = known.0.saturating_sub(replayed.0);
+        if bytes > self.policy.reads.lag_bytes_max {
+            return Err(Obstacle::Lagging.because(format!("lags {bytes} bytes behind what it is sent")));
+        }
+        Ok(())
     }
 
     /// What holds against a leader.

@@ -3,7 +3,7 @@
 use super::{
     hosts,
     overrides::Overrides,
-    views::{Answer, Members, StoreView},
+    views::{Answer, MemberView, Members, StoreView},
 };
 use crate::{
     clock::Moment,
@@ -37,6 +37,11 @@ impl Grounds<'_> {
     /// extended only while nobody else can have the key ([`Self::extension`]); such an extension ends at once when an
     /// answer contradicts it.
     ///
+    /// Where Patroni names the leader without a lease, its word and the answers of a majority of the members that it
+    /// lists give the right, unless any member, listed or not, answers that it takes writes too. One that is not listed
+    /// any more does not count otherwise: Patroni takes a member off when its key in the store has run out, and with it
+    /// any leader key that it held. When Patroni does not answer, it is as with a store that does not.
+    ///
     /// Without a store a majority of fresh answers gives it, and `refused`, that answers contradict each other, takes it
     /// away. Nobody has a right to write to a member that an operator has marked down.
     pub(super) fn judge(&self, term: &Term, refused: Option<&str>) -> (Right, String) {
@@ -51,6 +56,16 @@ impl Grounds<'_> {
             return match by_majority(self.policy, self.members, term) {
                 Ok(deadline) => {
                     (self.until(deadline, RightSource::Probes), "the hosts' answers are too old".to_owned())
+                }
+                Err(why) => (NONE, why),
+            };
+        }
+        let named = self.store.named.as_ref().is_some_and(|named| named.member == term.member);
+        let lost = matches!(self.store.status, StoreStatus::Lost { .. });
+        if self.policy.authority == Authority::Patroni && named && !lost && !pinned {
+            return match by_listed_majority(self.policy, self.members, term) {
+                Ok(deadline) => {
+                    (self.until(deadline, RightSource::Probes), "the members' answers are too old".to_owned())
                 }
                 Err(why) => (NONE, why),
             };
@@ -174,28 +189,56 @@ fn by_everybody(policy: &ObserverPolicy, members: &Members, term: &Term) -> Resu
     Ok(oldest + policy.fresh_for())
 }
 
-/// Until when a majority of answers, the leader's among them, count together.
+/// Until when the answers of a majority of the hosts count together.
 fn by_majority(policy: &ObserverPolicy, members: &Members, term: &Term) -> Result<Moment, String> {
+    let others = members.iter().filter(|(name, _)| **name != term.member).map(|(_, view)| view);
+    let answers = Answers { others: others.collect(), system_id: hosts::system_id(members) };
+    answers.majority(policy, leader_at_work(members, term)?, term)
+}
+
+/// Until when the answers of a majority of the members that Patroni lists count together.
+fn by_listed_majority(policy: &ObserverPolicy, members: &Members, term: &Term) -> Result<Moment, String> {
     let own = leader_at_work(members, term)?;
-    let system_id = hosts::system_id(members);
-    let mut asked: Vec<Moment> = members
-        .iter()
-        .filter(|(name, _)| **name != term.member)
-        .filter_map(|(_, view)| view.answer.as_ref())
-        .filter(|answer| system_id == Some(answer.reading.system_id))
-        // A replica that has yet to follow a promotion is still on the timeline before, and no leader.
-        .filter(|answer| answer.standby().is_some_and(|s| s.timeline.is_none_or(|t| t <= term.timeline)))
-        .map(|answer| answer.asked_at)
-        .collect();
-    asked.sort_unstable_by(|a, b| b.cmp(a));
-    // The leader is one of the majority; the others are the most recently asked.
-    let others = hosts::majority(members) - 1;
-    let oldest = match others.checked_sub(1) {
-        None => own,
-        Some(last) => match asked.get(last) {
-            Some(asked_at) => own.min(*asked_at),
-            None => return Err("no majority of the hosts follows it".to_owned()),
-        },
-    };
-    Ok(oldest + policy.fresh_for())
+    let others = || members.iter().filter(|(name, _)| **name != term.member);
+    let claims = |view: &MemberView| view.answering().is_some_and(|answer| answer.writable().is_some());
+    if let Some((name, _)) = others().find(|(_, view)| claims(view)) {
+        return Err(format!("{name} takes writes too"));
+    }
+    let listed = others().map(|(_, view)| view).filter(|view| view.gone_since.is_none()).collect();
+    let system_id = members.get(&term.member).and_then(|view| Some(view.answer.as_ref()?.reading.system_id));
+    Answers { others: listed, system_id }.majority(policy, own, term)
+}
+
+/// Answers that are counted.
+struct Answers<'a> {
+    /// All but the leader.
+    others: Vec<&'a MemberView>,
+    system_id: Option<u64>,
+}
+
+impl Answers<'_> {
+    /// Until when a majority of answers, the leader's among them, count together; the leader's was asked for at `own`.
+    fn majority(&self, policy: &ObserverPolicy, own: Moment, term: &Term) -> Result<Moment, String> {
+        let system_id = self.system_id;
+        let mut asked: Vec<Moment> = self
+            .others
+            .iter()
+            .filter_map(|view| view.answer.as_ref())
+            .filter(|answer| system_id == Some(answer.reading.system_id))
+            // A replica that has yet to follow a promotion is still on the timeline before, and no leader.
+            .filter(|answer| answer.standby().is_some_and(|s| s.timeline.is_none_or(|t| t <= term.timeline)))
+            .map(|answer| answer.asked_at)
+            .collect();
+        asked.sort_unstable_by(|a, b| b.cmp(a));
+        // The leader is one of the majority; the others are the most recently asked.
+        let others = hosts::majority_of(self.others.len() + 1) - 1;
+        let oldest = match others.checked_sub(1) {
+            None => own,
+            Some(last) => match asked.get(last) {
+                Some(asked_at) => own.min(*asked_at),
+                None => return Err("no majority follows it".to_owned()),
+            },
+        };
+        Ok(oldest + policy.fresh_for())
+    }
 }

@@ -7,6 +7,7 @@ mod absent;
 mod leader;
 mod no_store;
 mod overrides;
+mod patroni;
 mod reads;
 mod rights;
 mod switchover;

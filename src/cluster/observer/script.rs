@@ -10,7 +10,7 @@
 //! 10   probe n1 5 w 1 1000        asked at 5: takes writes, timeline 1, position 1000
 //! 10   probe n2 5 r 1 900 gone    asked at 5: in recovery, timeline 1, has replayed 900, WAL receiver gone | idle
 //! 10   probe n3 5 refused         or timeout, starting, auth; `sys=8` at the end: another system identifier
-//! 0    settings failsafe pause    every later reading has these modes of Patroni's
+//! 0    settings failsafe pause standby    every later reading has these modes of Patroni's
 //! 12   failsafe n1 10 active      asked at 10: its Patroni leads without the store | inactive
 //! 12   pin n1 | unpin | mark n1 drain | down | up | hold n1 5000 | release    an operator's orders
 //! 12   suspect n1
@@ -35,7 +35,8 @@ use crate::{
         ids::{Lsn, MemberName},
         policy::{Authority, ObserverPolicy, ReadPolicy},
         store::{
-            ClusterSettings, Due, Failover, LeaderKey, MemberRecord, StoreEvent, StoreSnapshot, Switchover,
+            ClusterKind, ClusterSettings, Due, Failover, LeaderKey, MemberRecord, StoreEvent, StoreSnapshot,
+            Switchover,
         },
         topology::{Mark, Topology, WriteState},
     },
@@ -78,7 +79,7 @@ pub(super) struct Script {
 
 impl Script {
     pub(super) fn new(authority: Authority) -> Self {
-        let by_hosts = authority != Authority::Store;
+        let by_hosts = matches!(authority, Authority::Hosts(_));
         let observer = Observer::new(policy(authority), ms(0));
         let listed = ["n1", "n2", "n3"].map(record).to_vec();
         let settings = ClusterSettings::default();
@@ -150,6 +151,8 @@ impl Script {
             ["release"] => Fact::Ordered(Command::Hold(None)),
             ["settings", words @ ..] => {
                 self.settings.failsafe_mode = words.contains(&"failsafe");
+                let standby = words.contains(&"standby");
+                self.settings.kind = if standby { ClusterKind::Standby } else { ClusterKind::Primary };
                 let paused = words.contains(&"pause");
                 self.settings.failover = if paused { Failover::Paused } else { Failover::Automatic };
                 return None;
@@ -255,6 +258,7 @@ fn record(word: &str) -> MemberRecord {
         timeline: None,
         xlog_location: None,
         noloadbalance: rest == "!lb",
+        tags: Default::default(),
         api_url: None,
     }
 }
@@ -271,7 +275,7 @@ fn outcome_of(words: &[&str]) -> ProbeOutcome {
         ["r", timeline, replayed, receiver @ ..] => ProbedRole::Standby(Standby {
             timeline: timeline.parse().ok(),
             replayed: replayed.parse().ok().map(Lsn),
-            known: None,
+            known: replayed.parse().ok().map(Lsn),
             receiver: match receiver.first() {
                 None => Receiver::Streaming,
                 Some(&"idle") => Receiver::Idle,

@@ -5,7 +5,7 @@
 //! the lease, once in a while, whenever the leader key moved, and whenever somebody is in doubt. Whatever goes
 //! wrong with an endpoint is reported as [`StoreEvent::Lost`], and the next one is tried.
 
-use std::{collections::BTreeSet, fmt, future::Future, pin::Pin, time::Duration};
+use std::{collections::BTreeSet, future::Future, pin::Pin, time::Duration};
 
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
 use tokio::{
@@ -17,9 +17,10 @@ use tokio::{
 use self::reading::Reader;
 use super::{
     Store, StoreEvent,
-    keys::{Keys, Unreadable},
+    policy::StorePolicy,
+    report::{Ended, Reporter},
 };
-use crate::clock::{Clock, Moment};
+use crate::clock::Clock;
 
 mod reading;
 mod session;
@@ -36,90 +37,16 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Where etcd is and what to read there.
-#[derive(Clone)]
-pub struct EtcdPolicy {
-    /// `host:port`, or with `http://` or `https://` in front. At least one.
-    pub endpoints: Vec<String>,
-    /// Patroni's namespace, e.g. `/service/`.
-    pub namespace: String,
-    /// Patroni's scope.
-    pub scope: String,
-    /// TLS to etcd.
-    pub tls: Option<EtcdTls>,
-    /// User and password at etcd.
-    pub login: Option<(String, String)>,
-    /// How often everything is read again, the lease included.
-    pub reread_interval: Duration,
-}
-
-/// TLS to etcd, all PEM.
-#[derive(Clone, Default)]
-pub struct EtcdTls {
-    /// Certificates of the authority; the system's where `None`.
-    pub ca: Option<Vec<u8>>,
-    /// Our certificate and its key.
-    pub identity: Option<(Vec<u8>, Vec<u8>)>,
-}
-
-impl fmt::Debug for EtcdPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EtcdPolicy")
-            .field("endpoints", &self.endpoints)
-            .field("prefix", &self.prefix())
-            .field("tls", &self.tls.is_some())
-            .field("user", &self.login.as_ref().map(|(user, _)| user))
-            .field("reread_interval", &self.reread_interval)
-            .finish()
-    }
-}
-
-impl EtcdPolicy {
-    /// The path of the namespace, with a slash at both ends, as Patroni makes it.
-    fn namespace_path(&self) -> String {
-        let words: Vec<&str> = self.namespace.split('/').filter(|word| !word.is_empty()).collect();
-        if words.is_empty() { "/".to_owned() } else { format!("/{}/", words.join("/")) }
-    }
-
-    /// What every key of the cluster begins with.
-    fn prefix(&self) -> String {
-        format!("{}{}/", self.namespace_path(), self.scope.trim_matches('/'))
-    }
-
-    fn options(&self) -> ConnectOptions {
-        let mut options = ConnectOptions::new()
-            .with_keep_alive(KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT)
-            .with_keep_alive_while_idle(true)
-            .with_connect_timeout(CONNECT_TIMEOUT)
-            .with_require_leader(true);
-        if let Some((user, password)) = &self.login {
-            options = options.with_user(user, password).with_auto_token_refresh(true);
-        }
-        if let Some(tls) = &self.tls {
-            let mut options_tls = TlsOptions::new();
-            options_tls = match &tls.ca {
-                Some(ca) => options_tls.ca_certificate(Certificate::from_pem(ca)),
-                None => options_tls.with_enabled_roots(),
-            };
-            if let Some((certificate, key)) = &tls.identity {
-                options_tls = options_tls.identity(Identity::from_pem(certificate, key));
-            }
-            options = options.with_tls(options_tls);
-        }
-        options
-    }
-}
-
 /// A cluster's keys in etcd.
 #[derive(Debug)]
 pub struct EtcdStore {
-    policy: EtcdPolicy,
+    policy: StorePolicy,
     clock: Clock,
 }
 
 impl EtcdStore {
     /// A store that is read as `policy` says.
-    pub const fn new(policy: EtcdPolicy, clock: Clock) -> Self {
+    pub const fn new(policy: StorePolicy, clock: Clock) -> Self {
         Self { policy, clock }
     }
 }
@@ -131,7 +58,7 @@ impl Store for EtcdStore {
         hurry: watch::Receiver<u64>,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
-            let mut reporter = Reporter { clock: self.clock, events, warned: BTreeSet::new() };
+            let mut reporter = Reporter::new(self.clock, events);
             let mut hurry = hurry;
             let mut pause = PAUSE_MIN;
             loop {
@@ -157,14 +84,6 @@ impl Store for EtcdStore {
     }
 }
 
-/// How the use of an endpoint ended.
-enum Ended {
-    /// The events are not received any more.
-    NobodyListens,
-    /// It failed, after it had answered at least once or not.
-    Failed { reason: String, worked: bool },
-}
-
 impl EtcdStore {
     async fn use_endpoint(
         &self,
@@ -177,7 +96,7 @@ impl EtcdStore {
         }
         // Authenticates at once if there is a user, so it may take as long as a request.
         let connected =
-            timeout(REQUEST_TIMEOUT, Client::connect([endpoint], Some(self.policy.options()))).await;
+            timeout(REQUEST_TIMEOUT, Client::connect([endpoint], Some(options(&self.policy)))).await;
         let client = match connected {
             Ok(Ok(client)) => client,
             Ok(Err(error)) => return Ended::Failed { reason: in_words(&error), worked: false },
@@ -188,41 +107,27 @@ impl EtcdStore {
     }
 }
 
-/// Nobody receives events any more.
-struct Closed;
-
-/// Sends events, and warns of what cannot be read, once.
-struct Reporter {
-    clock: Clock,
-    events: mpsc::Sender<StoreEvent>,
-    warned: BTreeSet<String>,
-}
-
-impl Reporter {
-    async fn lost(&self, reason: String) -> Result<(), Closed> {
-        self.send(StoreEvent::Lost { reason }).await
+fn options(policy: &StorePolicy) -> ConnectOptions {
+    let mut options = ConnectOptions::new()
+        .with_keep_alive(KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT)
+        .with_keep_alive_while_idle(true)
+        .with_connect_timeout(CONNECT_TIMEOUT)
+        .with_require_leader(true);
+    if let Some((user, password)) = &policy.login {
+        options = options.with_user(user, password).with_auto_token_refresh(true);
     }
-
-    async fn read(
-        &mut self,
-        keys: &Keys,
-        revision: u64,
-        asked_at: Moment,
-        right_until: Option<Moment>,
-    ) -> Result<(), Closed> {
-        let (snapshot, unreadable) = keys.snapshot(asked_at, revision, right_until);
-        self.warned.retain(|key| unreadable.iter().any(|u| u.key == *key));
-        for Unreadable { key, why } in unreadable {
-            if self.warned.insert(key.clone()) {
-                tracing::warn!(key, why, "a record in the store cannot be read and is ignored");
-            }
+    if let Some(tls) = &policy.tls {
+        let mut options_tls = TlsOptions::new();
+        options_tls = match &tls.ca {
+            Some(ca) => options_tls.ca_certificate(Certificate::from_pem(ca)),
+            None => options_tls.with_enabled_roots(),
+        };
+        if let Some((certificate, key)) = &tls.identity {
+            options_tls = options_tls.identity(Identity::from_pem(certificate, key));
         }
-        self.send(StoreEvent::Read(snapshot)).await
+        options = options.with_tls(options_tls);
     }
-
-    async fn send(&self, event: StoreEvent) -> Result<(), Closed> {
-        self.events.send(event).await.map_err(|_| Closed)
-    }
+    options
 }
 
 /// An error of the client without the words around it, and what is behind it.
@@ -255,7 +160,7 @@ fn no_answer() -> String {
 }
 
 /// What to say when nothing stands under the scope.
-fn nothing_found(policy: &EtcdPolicy, scopes: &BTreeSet<String>) -> String {
+fn nothing_found(policy: &StorePolicy, scopes: &BTreeSet<String>) -> String {
     let (prefix, namespace) = (policy.prefix(), policy.namespace_path());
     let found = if scopes.is_empty() {
         format!("nor any other scope under {namespace}")
@@ -265,49 +170,28 @@ fn nothing_found(policy: &EtcdPolicy, scopes: &BTreeSet<String>) -> String {
     };
     format!(
         "etcd answers and holds nothing under {prefix}, {found}. Is Patroni running with this scope and namespace? \
-         A Patroni configured with `etcd:` writes through the v2 API, whose keys are invisible here: it must be \
-         configured with `etcd3:`"
+         A Patroni configured with `etcd:` writes through the v2 API, whose keys are invisible here: for \
+         that write store = \"etcd\""
     )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_as_patroni_makes_them() {
-        for (namespace, scope, prefix) in [
-            ("/service/", "demo", "/service/demo/"),
-            ("service", "demo", "/service/demo/"),
-            ("//a//b/", "demo", "/a/b/demo/"),
-            ("/", "demo", "/demo/"),
-            ("", "demo", "/demo/"),
-        ] {
-            let policy = policy(namespace, scope);
-            assert_eq!(policy.prefix(), prefix, "{namespace:?} {scope:?}");
-        }
-    }
-
-    fn policy(namespace: &str, scope: &str) -> EtcdPolicy {
-        EtcdPolicy {
-            endpoints: vec!["127.0.0.1:1".to_owned()],
-            namespace: namespace.to_owned(),
-            scope: scope.to_owned(),
-            tls: Some(EtcdTls { ca: None, identity: Some((b"CERT".to_vec(), b"KEY".to_vec())) }),
-            login: Some(("root".to_owned(), "hunter2".to_owned())),
-            reread_interval: Duration::from_secs(1),
-        }
-    }
-
-    #[test]
-    fn no_secret_is_shown() {
-        let shown = format!("{:?}", policy("service", "demo"));
-        assert!(!shown.contains("hunter2") && !shown.contains("KEY") && shown.contains("root"), "{shown}");
-    }
+    use crate::cluster::store::policy::Token;
 
     #[test]
     fn nothing_found_says_what_was() {
-        let policy = policy("service", "demo");
+        let policy = StorePolicy {
+            endpoints: Vec::new(),
+            namespace: "service".to_owned(),
+            scope: "demo".to_owned(),
+            group: None,
+            tls: None,
+            login: None,
+            token: Token::None,
+            reread_interval: Duration::from_secs(1),
+        };
         let scopes = BTreeSet::from(["prod".to_owned(), "test".to_owned()]);
         let text = nothing_found(&policy, &scopes);
         assert!(

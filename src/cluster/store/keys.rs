@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    ClusterSettings, Due, Failover, LeaderKey, MemberRecord, StoreSnapshot, Switchover, timestamp::since_1970,
+    ClusterKind, ClusterSettings, Due, Failover, LeaderKey, MemberRecord, StoreSnapshot, Switchover, Tags,
+    timestamp::since_1970,
 };
 use crate::{
     clock::Moment,
@@ -125,12 +126,7 @@ struct RawMember {
 
 fn member(name: &str, text: &str) -> Result<MemberRecord, String> {
     let raw: RawMember = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let noloadbalance = raw.tags.get("noloadbalance").is_some_and(|tag| match tag {
-        Value::Bool(set) => *set,
-        Value::String(text) => matches!(text.to_ascii_lowercase().as_str(), "true" | "yes" | "on" | "1"),
-        Value::Number(number) => number.as_i64() != Some(0),
-        _ => false,
-    });
+    let tags = tags(&raw.tags);
     Ok(MemberRecord {
         name: name.into(),
         address: address(&raw.conn_url)?,
@@ -139,9 +135,22 @@ fn member(name: &str, text: &str) -> Result<MemberRecord, String> {
         role: if raw.role == "master" { "primary".to_owned() } else { raw.role },
         timeline: raw.timeline,
         xlog_location: raw.xlog_location.map(Lsn),
-        noloadbalance,
+        noloadbalance: tags.is_set("noloadbalance"),
+        tags,
         api_url: raw.api_url,
     })
+}
+
+/// Tags are YAML scalars: words, numbers, truth values.
+fn tags(raw: &BTreeMap<String, Value>) -> Tags {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(set) => Some(set.to_string()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    };
+    let tags = raw.iter().filter_map(|(name, value)| Some((name.clone(), text(value)?)));
+    Tags(tags.take(Tags::MAX).collect())
 }
 
 /// The server's address in a `conn_url`: `postgres://[user@]host[:port]/database`. Of several hosts (as libpq allows)
@@ -180,6 +189,10 @@ fn settings(config: &Value) -> ClusterSettings {
         loop_wait: seconds("loop_wait"),
         failover: if set("pause") { Failover::Paused } else { Failover::Automatic },
         failsafe_mode: set("failsafe_mode"),
+        kind: match config.get("standby_cluster") {
+            Some(Value::Object(upstream)) if !upstream.is_empty() => ClusterKind::Standby,
+            _ => ClusterKind::Primary,
+        },
     }
 }
 
@@ -282,6 +295,34 @@ mod tests {
         let dated = switchover.clone().dated(now, Duration::from_secs(40));
         assert!(!dated.is_due(now + Duration::from_secs(59)) && dated.is_due(now + Duration::from_secs(60)));
         assert!(switchover.dated(now, Duration::from_secs(101)).is_due(now));
+    }
+
+    #[test]
+    fn tags_of_every_kind() {
+        let record = r#"{"conn_url":"postgres://db1/x","tags":{"noloadbalance":"Yes","nofailover":1,"nosync":false,
+            "zone":"b","failover_priority":0,"list":[1],"none":null}}"#;
+        let record = member("n", record).unwrap();
+        let tags: Vec<String> = record.tags.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(
+            tags,
+            ["failover_priority=0", "nofailover=1", "noloadbalance=Yes", "nosync=false", "zone=b"]
+        );
+        let set: Vec<&str> =
+            record.tags.0.keys().map(String::as_str).filter(|t| record.tags.is_set(t)).collect();
+        assert_eq!((set, record.noloadbalance), (vec!["nofailover", "noloadbalance"], true));
+    }
+
+    #[test]
+    fn a_standby_cluster_is_one_until_it_is_promoted() {
+        for (config, kind) in [
+            (r#"{"standby_cluster":{"host":"primary","port":5432}}"#, ClusterKind::Standby),
+            (r#"{"standby_cluster":null}"#, ClusterKind::Primary),
+            (r#"{"standby_cluster":{}}"#, ClusterKind::Primary),
+            (r#"{"ttl":30}"#, ClusterKind::Primary),
+        ] {
+            let (snapshot, _) = keys(&[("config", config)]).snapshot(Moment::ZERO, 1, None);
+            assert_eq!(snapshot.settings.kind, kind, "{config}");
+        }
     }
 
     #[test]

@@ -231,7 +231,7 @@ impl Bench {
             no_leader_grace: Duration::from_secs(60),
         };
         let scripted: Option<Box<dyn Store>> = match authority {
-            Authority::Store => Some(Box::new(Scripted(script, Arc::clone(&hurried)))),
+            Authority::Store | Authority::Patroni => Some(Box::new(Scripted(script, Arc::clone(&hurried)))),
             Authority::Hosts(_) => None,
         };
         let network: Arc<dyn Dial> = Arc::new(Network(Arc::clone(&servers), Arc::clone(&hidden)));
@@ -270,6 +270,7 @@ impl Bench {
             timeline: None,
             xlog_location: None,
             noloadbalance: false,
+            tags: Default::default(),
             api_url: Some(format!("http://{name}:{PATRONI}/patroni")),
         };
         let snapshot = StoreSnapshot {

@@ -233,8 +233,10 @@ fn clusters_are_refused() {
     const ETCD: &str = "probe_user='p'\nstore='etcd3'\nscope='s'\nendpoints=['e1:2379','https://e2']";
     for (keys, found) in [
         (
-            "store = \"consul\"\nprobe_user='p'",
-            &["2:9: `store = \"consul\"` comes with a later version; this one has etcd3 and none"][..],
+            "store = \"raft\"\nprobe_user='p'",
+            &[
+                "2:9: `store`: `raft` is none of \"etcd3\" or \"etcd\" or \"consul\" or \"zookeeper\" or \"kubernetes\" or \"patroni\" or \"none\"",
+            ][..],
         ),
         (
             "store='none'\nhosts=['a b']\nprobe_user='p'",
@@ -261,7 +263,7 @@ fn clusters_are_refused() {
             "store='etcd3'\nprobe_user='p'\nstore_user='u'",
             &[
                 "1:11: `scope` is missing; add Patroni's scope: `patronictl list` shows it",
-                "1:11: `endpoints` is missing or empty; add the addresses of etcd: endpoints = [\"10.0.0.10:2379\"]",
+                "1:11: `endpoints` is missing or empty; add the addresses of etcd (v3): endpoints = [\"10.0.0.10:2379\"]",
                 "1:11: `store_user` is set without `store_password`; add store_password or store_password_file",
             ],
         ),
@@ -277,6 +279,39 @@ fn clusters_are_refused() {
                 "1:11: `store_cert_file` is set without `store_key_file`; add the certificate's key",
                 "6:15: 2m is out of range: it must lie between 10ms and 1m",
                 "7:17: `store_cert_file`: cannot read /nonexistent: no such file or directory",
+            ],
+        ),
+    ] {
+        let found: Vec<_> = found.iter().map(|error| format!("p.toml:{error}")).collect();
+        assert_eq!(errors(&cluster(keys)), found, "{keys}");
+    }
+}
+
+#[test]
+fn keys_of_other_stores_are_refused() {
+    for (keys, found) in [
+        (
+            "store='kubernetes'\nprobe_user='p'\nscope='s'\nstore_user='u'\nstore_password='p'\nnamespace='n'",
+            &[
+                "1:11: `store_ca_file`: cannot read /var/run/secrets/kubernetes.io/serviceaccount/ca.crt: no such file or directory; outside a pod of the cluster write endpoints, and what they ask for",
+                "1:11: `store_token_file`: cannot read /var/run/secrets/kubernetes.io/serviceaccount/token: no such file or directory; outside a pod of the cluster write endpoints, and what they ask for",
+                "5:12: `store_user` has no meaning with Kubernetes; remove it",
+                "6:16: `store_password` has no meaning with Kubernetes; remove it",
+            ][..],
+        ),
+        (
+            "store='consul'\nprobe_user='p'\nscope='s'\nendpoints=['c']\nkubernetes_labels='a=b'\nstore_token='x'\nstore_token_file='Cargo.toml'",
+            &[
+                "6:19: `kubernetes_labels` has no meaning with Consul; remove it",
+                "8:18: both `store_token` and `store_token_file` are set; keep one of them",
+            ],
+        ),
+        (
+            "store='patroni'\nprobe_user='p'\nscope='s'\nendpoints=['a','a:8008']\nnamespace='x'\ngroup=0",
+            &[
+                "5:11: `http://a:8008` is listed twice; remove one",
+                "6:11: `namespace` has no meaning with Patroni's REST API; remove it",
+                "7:7: `group` has no meaning with Patroni's REST API; remove it",
             ],
         ),
     ] {

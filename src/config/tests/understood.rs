@@ -205,13 +205,39 @@ fn etcd_is_understood() {
         "store='etcd3'\nscope='s'\nendpoints=['e1','e2:1']\nnamespace='x/y'\nprobe_user='p'\n\
          store_user='u'\nstore_password={ env = 'KNOWN' }\nstore_ca_file='Cargo.toml'",
     ));
-    let StoreSource::Etcd3(etcd) = &config.clusters["a"].source else { panic!("{config:?}") };
+    let StoreSource::Remote(etcd) = &config.clusters["a"].source else { panic!("{config:?}") };
     assert_eq!(etcd.endpoints, ["https://e1:2379", "https://e2:1"]);
     assert_eq!(etcd.prefix(), "/x/y/s/");
     assert_eq!(etcd.login, Some(("u".to_owned(), Secret::new("from the environment"))));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     assert_eq!(etcd.tls, Some(StoreTls { ca_file: Some(folder.join("Cargo.toml")), client: None }));
     assert!(!format!("{config:?}{}", config.describe()).contains("from the environment"));
+}
+
+#[test]
+fn every_store_has_a_port_and_a_place() {
+    for (keys, endpoint, prefix, shown) in [
+        ("store='etcd3'\nendpoints=['e']", "http://e:2379", "/service/s/", "keys under /service/s/"),
+        ("store='etcd3'\nendpoints=['https://e']\ngroup=0", "https://e:2379", "/service/s/0/", "etcd (v3)"),
+        (
+            "store='patroni'\nendpoints=['db1','[::1]:8009']",
+            "http://db1:8008",
+            "/service/s/",
+            "the cluster s",
+        ),
+        ("store='zookeeper'\nendpoints=['z']", "http://z:2181", "/service/s/", "ZooKeeper"),
+        (
+            "store='kubernetes'\nendpoints=['http://proxy:8001']\nnamespace='db'",
+            "http://proxy:8001",
+            "dbs/",
+            "in the namespace db",
+        ),
+    ] {
+        let config = good(&cluster(&format!("scope='s'\nprobe_user='p'\n{keys}")));
+        let StoreSource::Remote(store) = &config.clusters["a"].source else { panic!("{config:?}") };
+        assert_eq!((&*store.endpoints[0], &*store.prefix()), (endpoint, prefix), "{keys}");
+        assert!(config.describe().contains(shown), "{}", config.describe());
+    }
 }
 
 #[test]

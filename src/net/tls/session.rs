@@ -127,9 +127,13 @@ impl Session {
         }
     }
 
-    /// The alert that an error leaves behind for the peer.
+    /// The alert that an error leaves behind for the peer, if it leaves one.
     fn take_alert(&mut self, desk: &mut Desk<'_>) {
-        // What is to be sent comes before anything is read, so that nothing is read again after the error.
+        if !self.state().wants_write() {
+            return;
+        }
+        // What is to be sent comes before anything is read, so that nothing is read again after the error. Without it rustls
+        // would look for the rest of a message in a buffer that is not there, and panic.
         let _told = match self {
             Self::Server(session) => desk.step(session.process_tls_records(&mut [])),
             Self::Client(session) => desk.step(session.process_tls_records(&mut [])),

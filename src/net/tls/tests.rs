@@ -8,6 +8,7 @@ use std::{
 };
 
 use pgsteer_testkit::{Authority, Issued, Valid};
+use proptest::prelude::*;
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
@@ -262,6 +263,10 @@ async fn ends() {
     assert_eq!(ours.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
     let told = raw.read(&mut buffer).await.unwrap();
     assert!(told > 0, "an alert");
+    // From then on everything fails, and nothing worse.
+    assert_eq!(ours.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    assert_eq!(ours.write_all(b"more").await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    ours.shutdown().await.unwrap();
 }
 
 #[tokio::test]
@@ -271,6 +276,9 @@ async fn handshakes_that_lead_nowhere() {
         (b"Q\0\0\0\x0dselect 1\0".to_vec(), io::ErrorKind::InvalidData),
         (b"\x16\x03\x01".to_vec(), io::ErrorKind::UnexpectedEof),
         (Vec::new(), io::ErrorKind::UnexpectedEof),
+        // A message that says that it has 16 MB, whole and in two records.
+        (b"\x16\x03\x01\0\x06\x01\xff\xff\xff\0\0".to_vec(), io::ErrorKind::InvalidData),
+        (b"\x16\x03\x01\0\x02\x01\xff\x16\x03\x01\0\x04\xff\xff\0\0".to_vec(), io::ErrorKind::InvalidData),
         // Fragments of a message that never ends.
         ([&b"\x16\x03\x01\x40\0\x01\0\xff\xff"[..], &vec![0; 200_000]].concat(), io::ErrorKind::InvalidData),
     ] {
@@ -303,6 +311,49 @@ async fn a_handshake_without_end() {
     let stream = Stream::Boxed(Box::new(ours));
     assert!(accept(stream, b"\x16\x03\x01\0\x05\x01\0\xf0\0\x03", pki.acceptor(&BOTH).config).await.is_err());
     assert!(flood.await.unwrap() <= HANDSHAKE_BYTES_MAX + 32 * 1024);
+}
+
+/// Records with anything in them, in one piece or several.
+fn records() -> impl Strategy<Value = Vec<u8>> {
+    let header = prop::sample::select(vec![
+        &b"\x01\0\0\x04"[..],
+        b"\x01\xff\xff\xff",
+        b"\x02\0\0\x26\x03\x03",
+        b"",
+        b"\x0b",
+    ]);
+    let payload = (header, prop::collection::vec(any::<u8>(), 0..80));
+    let record =
+        (prop::sample::select(vec![20_u8, 21, 22, 23, 24]), payload).prop_map(|(kind, (header, rest))| {
+            let payload = [header, &rest].concat();
+            let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+            [&[kind, 3, 3][..], &length, &payload].concat()
+        });
+    prop::collection::vec(record, 0..6).prop_map(|records| records.concat())
+}
+
+proptest! {
+    /// Whatever a peer says in its handshake, it ends in an error, on both sides.
+    #[test]
+    fn no_bytes_make_it_panic(bytes in records(), at_once in 1..100_usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let pki = Pki::new();
+        for is_server in [true, false] {
+            let (ours, mut theirs) = tokio::io::duplex(4096);
+            let ours = Stream::Boxed(Box::new(Narrow(ours, at_once)));
+            let ended = runtime.block_on(async {
+                theirs.write_all(&bytes).await.unwrap();
+                theirs.shutdown().await.unwrap();
+                if is_server {
+                    accept(ours, &[], pki.acceptor(&BOTH).config).await.is_err()
+                } else {
+                    let (config, name) = pki.to_servers().connector().unwrap().to_host("db.test");
+                    connect(ours, config, name).await.is_err()
+                }
+            });
+            prop_assert!(ended);
+        }
+    }
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! The extended query protocol: statements and portals by name.
 
 use super::{
-    Arc, Awaited, Block, Conduct, Copying, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
-    OwnAnswer, Passage, PgError, Pipeline, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX,
-    STATEMENT_BYTES_MAX, Serial, Settings, Sharing, Source, SqlState, Statement, TAKEN, Text, Undo, Unnamed,
-    UnnamedAt, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours,
+    Arc, Awaited, Conduct, Copying, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed, OwnAnswer,
+    Passage, PgError, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX, STATEMENT_BYTES_MAX, Serial,
+    Settings, Sharing, Source, SqlState, Statement, TAKEN, Text, Undo, Unnamed, UnnamedAt, UnnamedText, cstr,
+    cut_short, put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours,
 };
 
 impl Frontend {
@@ -29,7 +29,15 @@ impl Frontend {
             self.provide(reading.conduct, text, passage);
             let undo = if name.is_empty() {
                 // A longer one is not kept: it is lost when the client gets another server.
-                let text = |message: &[u8]| Unnamed::Text(Box::new((message.into(), reading.conduct)));
+                let Reading { conduct, form, .. } = reading;
+                let text = |message: &[u8]| {
+                    Unnamed::Text(Box::new(UnnamedText {
+                        message: message.into(),
+                        conduct,
+                        form,
+                        told: None,
+                    }))
+                };
                 let unnamed = if whole { text(message) } else { Unnamed::None };
                 let at = std::mem::replace(&mut passage.tenancy.unnamed, UnnamedAt::Ours);
                 Undo::Unnamed(std::mem::replace(&mut self.unnamed, unnamed), at)
@@ -125,9 +133,17 @@ impl Frontend {
         let (conduct, serial) = match self.known(name, passage) {
             Some((statement, serial)) => {
                 self.provide(statement.conduct(), Text::Whole(statement.query()), passage);
+                let whole = message.len() == header.total;
                 match passage.prepare(&statement) {
                     Prepared::Ready => {}
                     Prepared::Checking => return Ok(()),
+                    Prepared::Refused if whole => {
+                        // What is wrong with the values PostgreSQL finds before that.
+                        self.bind_prepared(header, message, parameters, &statement, passage);
+                        passage.pipeline.sent(Owed::OwnBind(serial));
+                        passage.refuse(Refusal::ResultChanged);
+                        return Ok(());
+                    }
                     Prepared::Refused => {
                         passage.refuse(Refusal::ResultChanged);
                         self.leave_out(header, message, passage);
@@ -136,37 +152,30 @@ impl Frontend {
                 }
                 if statement.is_untold() {
                     // Whoever wants values in binary counts on their types, without having asked for them.
-                    if message.len() == header.total && message.ends_with(&[0, 1]) {
+                    if whole && message.ends_with(&[0, 1]) {
                         passage.check(&statement);
                     }
                     untold = Some(statement.clone());
                 }
-                let skipped = message.len() - parameters.len();
-                let mut names = Vec::with_capacity(portal.len() + 32);
-                put_cstr(&mut names, portal);
-                statement.put_name(&mut names);
-                let length = header.total - 1 - (skipped - HEADER_BYTES) + names.len();
-                let out = passage.splice.insert();
-                out.push(b'B');
-                out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-                out.extend_from_slice(&names);
-                passage.splice.skip(skipped);
-                passage.splice.pass(parameters.len());
-                self.set_rest(super::Rest::Pass(header.total - message.len()));
+                self.bind_prepared(header, message, parameters, &statement, passage);
                 passage.heed_conduct(statement.conduct(), Text::Whole(statement.query()));
                 (statement.conduct(), serial)
             }
             None => {
                 let conduct = if name.is_empty() {
-                    let conduct = self.prepare_unnamed(passage);
-                    if let Some(text) = self.unnamed_text() {
-                        passage.heed_conduct(conduct, Text::Whole(text));
+                    match self.prepare_unnamed(passage) {
+                        Prepared::Ready => self.heed_unnamed(passage),
+                        Prepared::Checking => return Ok(()),
+                        Prepared::Refused => {
+                            passage.refuse(Refusal::ResultChanged);
+                            self.leave_out(header, message, passage);
+                            return Ok(());
+                        }
                     }
-                    conduct
                 } else {
                     // Not ours: prepared by SQL, or the server will say that it does not exist.
                     passage.touch_prepared(name);
-                    Conduct { block: Block::MayCommit, ..Conduct::default() }
+                    Conduct::HARMLESS
                 };
                 if taken_for_ours(name) {
                     passage.pipeline.sent(Owed::Unknown(name.into()));
@@ -182,10 +191,34 @@ impl Frontend {
         Ok(())
     }
 
+    /// Passes a Bind on with the server's name for the statement. `parameters` is what follows the names.
+    fn bind_prepared(
+        &mut self,
+        header: Header,
+        message: &[u8],
+        parameters: &[u8],
+        statement: &Statement,
+        passage: &mut Passage<'_, '_>,
+    ) {
+        let skipped = message.len() - parameters.len();
+        let (portal, _) = cstr(&message[HEADER_BYTES..]).unwrap_or_default();
+        let mut names = Vec::with_capacity(portal.len() + 32);
+        put_cstr(&mut names, portal);
+        statement.put_name(&mut names);
+        let length = header.total - 1 - (skipped - HEADER_BYTES) + names.len();
+        let out = passage.splice.insert();
+        out.push(b'B');
+        out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+        out.extend_from_slice(&names);
+        passage.splice.skip(skipped);
+        passage.splice.pass(parameters.len());
+        self.set_rest(super::Rest::Pass(header.total - message.len()));
+    }
+
     pub(super) fn execute(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
         let named = message.get(HEADER_BYTES) != Some(&0);
         let conduct = passage.tenancy.portal(named);
-        passage.tenancy.runs(conduct.block);
+        passage.tenancy.runs(conduct);
         passage.pipeline.sent(Owed::Execute(conduct.block));
         self.pass(header, message, passage);
         let followed = passage.tenancy.must_await(conduct);
@@ -252,7 +285,7 @@ impl Frontend {
                 return Ok(());
             }
             if name.is_empty() {
-                self.prepare_unnamed(passage);
+                return self.describe_unnamed(header, message, passage);
             }
             if taken_for_ours(name) {
                 passage.pipeline.sent(Owed::Unknown(name.into()));
@@ -335,48 +368,4 @@ impl Frontend {
         keep(self, now.clone());
         now
     }
-
-    /// The text of the client's unnamed statement, where it is passed on.
-    pub fn unnamed_text(&self) -> Option<&[u8]> {
-        let Unnamed::Text(text) = &self.unnamed else { return None };
-        let (_, rest) = cstr(text.0.get(HEADER_BYTES..)?)?;
-        cstr(rest).map(|(text, _)| text)
-    }
-
-    /// Makes the server's unnamed statement the client's own, if it may be another's.
-    fn prepare_unnamed(&self, passage: &mut Passage<'_, '_>) -> Conduct {
-        let text = match &self.unnamed {
-            Unnamed::Text(text) => Some(&**text),
-            Unnamed::None | Unnamed::Shared(_) => None,
-        };
-        if passage.tenancy.unnamed == UnnamedAt::Unknown {
-            match text {
-                Some((message, _)) => {
-                    passage.splice.insert().extend_from_slice(message);
-                    passage.pipeline.sent(Owed::Parse(For::Us, Undo::UnnamedElsewhere, None));
-                }
-                None => {
-                    // Then the server itself says that there is none.
-                    put(passage.splice.insert(), b'C', |out| out.extend_from_slice(b"S\0"));
-                    passage.pipeline.sent(Owed::Close(For::Us, Some(Undo::UnnamedElsewhere)));
-                }
-            }
-            passage.tenancy.unnamed = UnnamedAt::Ours;
-        }
-        text.map_or(Conduct::UNSEEN, |(_, conduct)| *conduct)
-    }
-}
-
-/// Whether a message that uses statements must wait until it is known which there are.
-pub(super) fn must_wait(pipeline: &Pipeline, tag: u8, message: &[u8]) -> bool {
-    let uses_unnamed = || {
-        let body = message.get(HEADER_BYTES..).unwrap_or_default();
-        match tag {
-            b'B' => cstr(body).is_some_and(|(_, rest)| rest.first() == Some(&0)),
-            b'D' => body.starts_with(b"S\0"),
-            _ => false,
-        }
-    };
-    (pipeline.statements_are_unsettled() && matches!(tag, b'P' | b'B' | b'D' | b'C'))
-        || (pipeline.unnamed_is_unsettled() && uses_unnamed())
 }

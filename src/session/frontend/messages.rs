@@ -1,6 +1,9 @@
 //! What messages need to be dealt with, and what is said of those that cannot be.
 
-use super::{HEADER_BYTES, Header, PgError, STATEMENT_BYTES_MAX, SqlState, WHOLE_BYTES_MAX};
+use super::{
+    HEADER_BYTES, Header, PgError, Pipeline, STATEMENT_BYTES_MAX, SqlState, TEXT_BYTES_MAX, WHOLE_BYTES_MAX,
+    cstr,
+};
 use crate::wire::frame::Malformed;
 
 /// The bytes a message needs before it can be dealt with.
@@ -8,10 +11,11 @@ pub(super) fn bytes_needed(header: Header, left: &[u8], max_prepared_statements:
     match header.tag {
         // A named statement is kept, so it must be whole; until its name is there that is not known.
         b'P' if max_prepared_statements > 0 => match left.get(HEADER_BYTES) {
-            Some(0) => header.total.min(WHOLE_BYTES_MAX),
+            Some(0) => header.total.min(TEXT_BYTES_MAX),
             Some(_) => header.total.min(STATEMENT_BYTES_MAX),
             None => header.total.min(HEADER_BYTES + 1),
         },
+        b'Q' | b'P' => header.total.min(TEXT_BYTES_MAX),
         tag if is_request(tag) => header.total.min(WHOLE_BYTES_MAX),
         // Passed on as it comes, or refused.
         _ => HEADER_BYTES,
@@ -33,4 +37,18 @@ pub(super) fn malformed(error: Malformed) -> PgError {
 
 pub(super) fn cut_short(what: &str) -> PgError {
     PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid {what} message: it ends too early"))
+}
+
+/// Whether a message that uses statements must wait until it is known which there are.
+pub(super) fn must_wait(pipeline: &Pipeline, tag: u8, message: &[u8]) -> bool {
+    let uses_unnamed = || {
+        let body = message.get(HEADER_BYTES..).unwrap_or_default();
+        match tag {
+            b'B' => cstr(body).is_some_and(|(_, rest)| rest.first() == Some(&0)),
+            b'D' => body.starts_with(b"S\0"),
+            _ => false,
+        }
+    };
+    (pipeline.statements_are_unsettled() && matches!(tag, b'P' | b'B' | b'D' | b'C'))
+        || (pipeline.unnamed_is_unsettled() && uses_unnamed())
 }

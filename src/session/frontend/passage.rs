@@ -51,7 +51,7 @@ impl Passage<'_, '_> {
     #[inline]
     pub(super) fn heed_conduct(&mut self, conduct: Conduct, text: Text<'_>) {
         if conduct.residue != Residue::None || self.terms.vigilance == Vigilance::All {
-            self.touch(conduct, text);
+            self.touch(text);
         }
         if conduct.parsing != Parsing::Kept {
             self.parse_otherwise(conduct.parsing);
@@ -110,6 +110,11 @@ impl Passage<'_, '_> {
             return Prepared::Ready;
         }
         self.check(statement);
+        self.await_check()
+    }
+
+    /// The client's message waits for what the server says of a statement.
+    pub(super) fn await_check(&mut self) -> Prepared {
         put(self.splice.insert(), b'H', |_| {});
         self.tenancy.await_check();
         Prepared::Checking

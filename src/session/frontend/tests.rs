@@ -20,9 +20,9 @@ fn long(tag: u8, begin: &[u8], total: usize) -> Vec<u8> {
 fn openings() {
     use Opening::{Goodbye, Incomplete, Noise, Request};
     let sync = message(b'S', b"");
-    let query = long(b'Q', b"select", 100_000);
-    let named = long(b'P', b"name\0select", 100_000);
-    let unnamed = long(b'P', b"\0select", 100_000);
+    let query = long(b'Q', b"select", 2_000_000);
+    let named = long(b'P', b"name\0select", 2_000_000);
+    let unnamed = long(b'P', b"\0select", 2_000_000);
     let data = long(b'd', b"", 1000);
     let twice = [&data[..], &sync].concat();
     for (input, max, expected) in [
@@ -30,15 +30,15 @@ fn openings() {
         (b"Q\0\0\0", 100, Incomplete),
         (&sync, 100, Request),
         (&message(b'X', b""), 100, Goodbye),
-        (&query[..WHOLE_BYTES_MAX - 1], 100, Incomplete),
-        (&query[..WHOLE_BYTES_MAX], 100, Request),
+        (&query[..TEXT_BYTES_MAX - 1], 100, Incomplete),
+        (&query[..TEXT_BYTES_MAX], 100, Request),
         // A named statement is kept, so it must be whole, and no server is held meanwhile.
-        (&named[..99_999], 100, Incomplete),
+        (&named[..1_999_999], 100, Incomplete),
         (&named, 100, Request),
-        (&named[..WHOLE_BYTES_MAX], 0, Request),
+        (&named[..TEXT_BYTES_MAX], 0, Request),
         (&named[..HEADER_BYTES], 0, Incomplete),
         (&unnamed[..HEADER_BYTES], 100, Incomplete),
-        (&unnamed[..WHOLE_BYTES_MAX], 100, Request),
+        (&unnamed[..TEXT_BYTES_MAX], 100, Request),
         // A Parse without a body: the error is told when it is dealt with.
         (b"P\0\0\0\x04", 100, Request),
         (&message(b'H', b""), 100, Noise(5)),

@@ -1,9 +1,12 @@
 //! What of the session the statements of one stretch may touch.
 
-use super::{Conduct, Followed, HEADER_BYTES, Hygiene, Passage, Statement, Text};
+use super::{HEADER_BYTES, Hygiene, Passage, Statement, Text};
 use std::sync::atomic::Ordering;
 
-use crate::sql::touches::{FunctionNames, Kinds, Touches};
+use crate::sql::{
+    self,
+    touches::{FunctionNames, Kinds, Touches},
+};
 
 /// Which texts are looked at closely for what they touch of the session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,16 +18,6 @@ pub enum Vigilance {
     All,
 }
 
-/// Whose draws from sequences a server may remember.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sequences {
-    /// The client's own, if anybody's: nobody else has had the server since.
-    Own,
-    /// Another client's.
-    #[default]
-    MayBeOthers,
-}
-
 impl<'p> Passage<'_, 'p> {
     pub(super) fn touches(&self, text: Text<'_>) -> Touches {
         text.touches(self.lexicon(), self.opaque_names())
@@ -33,31 +26,33 @@ impl<'p> Passage<'_, 'p> {
     /// A statement of the client's is run by SQL, or may be.
     pub(super) fn touch_statement(&mut self, statement: &Statement) {
         let touches = self.touches(Text::Whole(statement.query()));
-        self.note(touches, Followed::Kept);
+        self.note(touches, statement.query());
     }
 
     #[cold]
-    pub(super) fn touch(&mut self, conduct: Conduct, text: Text<'_>) {
+    pub(super) fn touch(&mut self, text: Text<'_>) {
         let mut touches = self.touches(text);
         for name in std::mem::take(&mut touches.statements) {
             if touches.kinds.has(Kinds::USES_PREPARED) {
                 touches.merge(self.used(&name));
             }
         }
-        self.note(touches, conduct.followed);
+        let (Text::Whole(text) | Text::Prefix(text)) = text;
+        self.note(touches, text);
     }
 
     /// A statement that was prepared by SQL is bound.
     #[cold]
     pub(super) fn touch_prepared(&mut self, name: &[u8]) {
         let touches = self.used(name);
-        self.note(touches, Followed::Kept);
+        let prepared = self.terms.state.get().and_then(|state| state.statement(name));
+        self.note(touches, prepared.map_or(b"", |prepared| &prepared.text));
     }
 
     /// A function is called by its number: what it leaves behind is known of the large objects' alone.
     pub(super) fn touch_by_call(&mut self, message: &[u8]) {
         if !is_large_object_call(message) {
-            self.note(Touches::anything(), Followed::Kept);
+            self.note(Touches::anything(), b"");
         }
     }
 
@@ -76,10 +71,13 @@ impl<'p> Passage<'_, 'p> {
         self.terms.opaque.map_or(FunctionNames::NONE, |policy| &policy.names)
     }
 
-    fn note(&mut self, touches: Touches, followed: Followed) {
+    fn note(&mut self, touches: Touches, text: &[u8]) {
         if touches.kinds.has(Kinds::OPAQUE) {
             // Not even asking finds everything.
             self.conn.hygiene = Hygiene::Dirty;
+        }
+        if !touches.kinds.is_empty() {
+            self.tenancy.evidence.add(touches.kinds, sql::fingerprint(text, true));
         }
         let readers = self.terms.sequences_are_read;
         if touches.kinds.has(Kinds::SEQUENCES) {
@@ -88,7 +86,7 @@ impl<'p> Passage<'_, 'p> {
             // What it draws now it may want to read again.
             self.tenancy.pins |= Kinds::SEQUENCES;
         }
-        self.tenancy.touch(touches, followed, &self.conn.parameters, self.terms.opaque);
+        self.tenancy.touch(touches, &self.conn.parameters, self.terms.opaque);
     }
 }
 

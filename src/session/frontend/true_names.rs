@@ -1,6 +1,6 @@
 //! What must be with the server before a text of the client's, because SQL depends on it.
 
-use super::{Conduct, For, Frontend, Owed, Passage, Residue, Text, Undo, put, put_cstr, touching::Sequences};
+use super::{Conduct, For, Frontend, Owed, Passage, Residue, Sequences, Text, Undo, put, put_cstr};
 use crate::sql::touches::Kinds;
 
 impl Frontend {
@@ -33,7 +33,7 @@ impl Frontend {
             } else {
                 // Should it fail, what follows is not skipped.
                 put(out, b'S', |_| {});
-                passage.pipeline.sent(Owed::Aside);
+                passage.pipeline.sent(Owed::Aside(None));
             }
         }
     }
@@ -41,14 +41,52 @@ impl Frontend {
 
 impl Passage<'_, '_> {
     /// Before the first statement of a lease that reads what its session last drew from a sequence: nobody else's draws
-    /// are answered, but the server's own error.
+    /// are answered, but the server's own error. What this client itself has drawn in its transaction stays.
     fn forget_sequences(&mut self) {
-        if self.terms.sequences == Sequences::MayBeOthers
-            && self.tenancy.has_run_nothing()
-            && !self.pipeline.is_in_sequence()
-        {
-            put(self.splice.insert(), b'Q', |out| put_cstr(out, b"DISCARD SEQUENCES"));
-            self.pipeline.sent(Owed::Aside);
+        if self.terms.sequences == Sequences::Own || self.tenancy.draws == Sequences::Own {
+            return;
         }
+        self.tenancy.draws = Sequences::Own;
+        let sql = if self.tenancy.has_only_looked() { FORGET } else { FORGET_UNLESS_DRAWN };
+        let out = self.splice.insert();
+        if !self.pipeline.is_in_sequence() {
+            put(out, b'Q', |out| put_cstr(out, sql));
+            self.pipeline.sent(Owed::Aside(Some(Undo::DrawsOfOthers)));
+            return;
+        }
+        put(out, b'P', |out| {
+            put_cstr(out, OURS);
+            put_cstr(out, sql);
+            out.extend_from_slice(&[0; 2]);
+        });
+        put(out, b'B', |out| {
+            put_cstr(out, OURS);
+            put_cstr(out, OURS);
+            out.extend_from_slice(&[0; 6]);
+        });
+        put(out, b'E', |out| {
+            put_cstr(out, OURS);
+            out.extend_from_slice(&[0; 4]);
+        });
+        for kind in *b"PS" {
+            put(out, b'C', |out| {
+                out.push(kind);
+                put_cstr(out, OURS);
+            });
+        }
+        b"12C33".iter().for_each(|tag| self.pipeline.sent(Owed::Ours(*tag)));
+        self.pipeline.sent(Owed::Note(Undo::DrawsOfOthers));
     }
 }
+
+/// The name of a statement and a portal of ours, for a moment.
+const OURS: &[u8] = b"pgsteer_aside";
+
+const FORGET: &[u8] = b"DISCARD SEQUENCES";
+
+/// Who draws from a sequence has it locked up to the end of the transaction (`lock_and_open_sequence`).
+const FORGET_UNLESS_DRAWN: &[u8] =
+    b"DO $pgsteer$BEGIN IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_locks AS l, \
+    pg_catalog.pg_class AS c WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
+    AND l.mode OPERATOR(pg_catalog.=) 'RowExclusiveLock' AND c.oid OPERATOR(pg_catalog.=) l.relation \
+    AND c.relkind OPERATOR(pg_catalog.=) 'S') THEN DISCARD SEQUENCES; END IF; END$pgsteer$";

@@ -8,8 +8,9 @@
 //! [`PARSED_AGE_MAX`]: crate::wire::schema::PARSED_AGE_MAX
 
 use super::{
-    Arc, Awaited, For, Form, Frontend, HEADER_BYTES, Header, Known, Owed, OwnAnswer, Passage, Prepared, Rest,
-    Sent, Settings, Source, Statement, Undo, Unnamed, When, cstr, fingerprint,
+    Arc, Awaited, Conduct, For, Form, Frontend, HEADER_BYTES, Header, Known, Owed, OwnAnswer, Passage,
+    PgError, Prepared, Refusal, Rest, Sent, Settings, Sharing, Source, Statement, Terms, Text, Undo, Unnamed,
+    UnnamedAt, UnnamedText, When, cstr, fingerprint, put,
 };
 
 /// What is done with unnamed statements (`map_unnamed_statements`).
@@ -132,6 +133,87 @@ impl Frontend {
         ));
         true
     }
+}
+
+/// The client's unnamed statement where nothing takes its place.
+impl Frontend {
+    /// The text of the client's unnamed statement, where it is passed on.
+    pub fn unnamed_text(&self) -> Option<&[u8]> {
+        let Unnamed::Text(unnamed) = &self.unnamed else { return None };
+        unnamed.parts().map(|(text, _)| text)
+    }
+
+    /// Makes the server's unnamed statement the client's own, if it may be another's.
+    pub(super) fn prepare_unnamed(&self, passage: &mut Passage<'_, '_>) -> Prepared {
+        if passage.tenancy.unnamed == UnnamedAt::Ours {
+            return Prepared::Ready;
+        }
+        let Unnamed::Text(text) = &self.unnamed else {
+            // Then the server itself says that there is none.
+            put(passage.splice.insert(), b'C', |out| out.extend_from_slice(b"S\0"));
+            passage.pipeline.sent(Owed::Close(For::Us, Some(Undo::UnnamedElsewhere)));
+            passage.tenancy.unnamed = UnnamedAt::Ours;
+            return Prepared::Ready;
+        };
+        let told = text.told.as_ref().filter(|told| told.is_told());
+        match told {
+            Some(told) if passage.tenancy.is_refused(told.id()) => return Prepared::Refused,
+            Some(told) => told.put_parse_as(b"", passage.splice.insert()),
+            None => passage.splice.insert().extend_from_slice(&text.message),
+        }
+        passage.pipeline.sent(Owed::Parse(For::Us, Undo::UnnamedElsewhere, None));
+        passage.tenancy.unnamed = UnnamedAt::Ours;
+        let Some(told) = told else { return Prepared::Ready };
+        put(passage.splice.insert(), b'D', |out| out.extend_from_slice(b"S\0"));
+        passage.pipeline.sent(Owed::Check(told.clone()));
+        passage.await_check()
+    }
+
+    /// The unnamed statement is bound: what running it may do.
+    pub(super) fn heed_unnamed(&self, passage: &mut Passage<'_, '_>) -> Conduct {
+        let Unnamed::Text(unnamed) = &self.unnamed else { return Conduct::UNSEEN };
+        if let Some((text, _)) = unnamed.parts() {
+            passage.heed_conduct(unnamed.conduct, Text::Whole(text));
+        }
+        unnamed.conduct
+    }
+
+    /// Describe of the unnamed statement: what is told of it is noted, for the next server.
+    #[cold]
+    pub(super) fn describe_unnamed(
+        &mut self,
+        header: Header,
+        message: &[u8],
+        passage: &mut Passage<'_, '_>,
+    ) -> Result<(), PgError> {
+        match self.prepare_unnamed(passage) {
+            Prepared::Ready => {}
+            Prepared::Checking => return Ok(()),
+            Prepared::Refused => {
+                passage.refuse(Refusal::ResultChanged);
+                self.leave_out(header, message, passage);
+                return Ok(());
+            }
+        }
+        let described = match &mut self.unnamed {
+            Unnamed::Text(text) => told(text, passage.terms),
+            Unnamed::None | Unnamed::Shared(_) => None,
+        };
+        passage.pipeline.sent(described.map_or(Owed::Describe(0), |told| Owed::Tell(0, told)));
+        self.pass(header, message, passage);
+        Ok(())
+    }
+}
+
+/// What is noted of an unnamed statement, if something is to be and nothing was.
+fn told(text: &mut UnnamedText, terms: &Terms<'_>) -> Option<Arc<Statement>> {
+    if text.told.is_none() {
+        let (query, types) = text.parts()?;
+        let (conduct, form) = (text.conduct, text.form);
+        let source = Source { scope: terms.scope, query, types, conduct, form };
+        text.told = Some(terms.catalog.statement(&source, Sharing::Nobody, None));
+    }
+    text.told.clone().filter(|told| told.is_untold())
 }
 
 impl Passage<'_, '_> {

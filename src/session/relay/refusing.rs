@@ -26,9 +26,10 @@ impl Session {
         error.encode(&mut message);
         self.outbox.push(&message);
         self.context.worker.counters.rejected.count([error.code.as_str()]);
-        let in_sequence = x.pipeline.is_in_sequence();
-        let is_open = in_sequence || x.pipeline.status() == TransactionStatus::InBlock;
+        let is_open = x.pipeline.is_in_sequence() || x.pipeline.status() == TransactionStatus::InBlock;
         let fails = is_open || x.transaction_must_fail();
+        // What is open at the server may have ended for the client, by an earlier refusal.
+        let in_sequence = x.pipeline.is_in_sequence() && x.refused.is_none();
         let transaction = if fails { Fate::MustFail } else { Fate::Kept };
         x.refused = Some(Box::new(Refused { rest: Rest::Dropped(in_sequence), transaction }));
         x.pipeline.must_fail();
@@ -109,7 +110,7 @@ impl Session {
         let Some(server) = lease.server() else { return Ok(false) };
         let mut query = Vec::with_capacity(FAILING.len() + 6);
         put(&mut query, b'Q', |out| put_cstr(out, FAILING));
-        x.pipeline.sent(Owed::Aside);
+        x.pipeline.sent(Owed::Aside(None));
         let sent = x.to_server.send(&mut server.conn.stream, cx, &query);
         sent.map_err(|error| Cut::ServerGone(error.to_string()))?;
         x.refused = x.refused.take().filter(|refused| refused.rest != Rest::Done);

@@ -67,10 +67,14 @@ impl Session {
             Stop::Unanswered => self.resume = taken < bytes.len(),
             Stop::Terminated => x.client = ClientEnd::Terminated,
         }
+        if !x.tenancy.has_only_looked() {
+            server.cancel.used_by(self.entry.key.pid);
+        }
         if !forwarded.bytes.is_empty() {
             x.pipeline.sent_bytes(forwarded.bytes);
             self.write_server(x, forwarded.bytes, now, cx)?;
         }
+        x.untried.sent(&bytes[..taken], x.mode(self.mode), &x.pipeline);
         if x.pipeline.only_own_answers() {
             output.clear();
             x.backend.own_answers(&mut x.pipeline, output);

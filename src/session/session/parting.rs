@@ -8,7 +8,7 @@ use crate::{
     notify::hub::Channel,
     pool::lease::Lease,
     session::{
-        ears::{Ears, Parted, others, part},
+        ears::{Ears, Parted, Sent, others, part},
         exchange::ClientEnd,
         relay::Cut,
     },
@@ -59,18 +59,31 @@ impl Session {
         let place = tracked("client_encoding");
         let encoding = place.and_then(|place| self.parameters.get(place)).cloned().unwrap_or_default();
         let before = self.ears.take();
-        if let Some(ears) = before {
+        if let Some(mut ears) = before {
+            let own = self.entry.key.pid;
             if ears.encoding == encoding {
                 return ears;
             }
             // What comes from here on is heard anew; of what came last it cannot be said.
-            self.outbox.push(&ears.take());
+            self.outbox.push(&ears.take(own));
             ears.seat.mailbox.gap();
-            self.outbox.push(&ears.take());
+            self.outbox.push(&ears.take(own));
         }
         let Self { context, tenant, entry, .. } = self;
-        let seat = context.switchboard.subscribe(&tenant.account, &context.router, &encoding, &entry.tether);
-        Box::new(Ears { seat: Arc::new(seat), encoding, channels: BTreeSet::new() })
+        let seat = context.switchboard.subscribe(
+            entry.key.pid,
+            &tenant.account,
+            &context.router,
+            &encoding,
+            &entry.tether,
+        );
+        Box::new(Ears {
+            seat: Arc::new(seat),
+            encoding,
+            channels: BTreeSet::new(),
+            heard: BTreeSet::new(),
+            sent: Sent::default(),
+        })
     }
 
     /// The channels are being taken over. What the client sends meanwhile is kept.
@@ -117,9 +130,12 @@ impl Session {
         }
         self.hear_otherwise(exchange, notifications);
         if let Some(ears) = &mut self.ears {
-            ears.channels = channels;
+            ears.heard.clone_from(&channels);
         }
         self.hear();
+        if let Some(ears) = &mut self.ears {
+            ears.channels = channels;
+        }
     }
 
     /// The same for a client that keeps a server and has nothing to do there.
@@ -133,15 +149,18 @@ impl Session {
     /// What the client's own server has told it.
     pub(super) fn hear_otherwise(&mut self, exchange: &mut Exchange, notifications: &[u8]) {
         let Some(server) = exchange.lease.as_mut().and_then(Lease::server) else { return };
-        let client_of = |pid| self.context.pools.client_of(&server.cancel.address, pid);
+        let (pools, target, own) = (&self.context.pools, &server.cancel, self.entry.key.pid);
+        let client_of =
+            |pid| if pid == target.key.pid { Some(own) } else { pools.client_of(&target.address, pid) };
         self.outbox.push(&others(notifications, self.ears.as_deref(), &client_of));
     }
 
     /// What has come for the client goes to it now, outside any transaction and between two messages.
     #[inline]
     pub(super) fn hear(&mut self) {
-        if let Some(ears) = &self.ears {
-            let mail = ears.take();
+        let own = self.entry.key.pid;
+        if let Some(ears) = &mut self.ears {
+            let mail = ears.take(own);
             if !mail.is_empty() {
                 self.outbox.push(&mail);
             }

@@ -28,6 +28,7 @@ impl Session {
                 self.resume = !self.inbox.is_empty();
                 Flow::Again
             }
+            Relayed::TurnedAway => self.take_back(exchange, now),
             Relayed::Blocked if exchange.fenced_since.is_some() => self.held_back(exchange, now, cx),
             Relayed::Blocked => {
                 self.phase = Phase::Relaying(exchange);
@@ -40,6 +41,27 @@ impl Session {
             }
             Relayed::Cut(cut) => self.cut(exchange, cut, now),
         }
+    }
+
+    /// A server has turned away what the client has sent before it began with any of it: that goes to another server, or
+    /// waits for one.
+    #[cold]
+    fn take_back(&mut self, mut exchange: Box<Exchange>, now: Moment) -> Flow {
+        let mut bytes = exchange.untried.take();
+        let Exchange { lease, pipeline, tenancy, .. } = &mut *exchange;
+        if let Some(lease) = lease {
+            if let Some(server) = lease.server() {
+                let conn = &mut server.conn;
+                pipeline.take_back(&mut |undo| self.frontend.undo(undo, conn, tenancy));
+            }
+            lease.pool().suspect("a server was told to end, and has begun nothing of a request");
+        }
+        bytes.append(&mut self.inbox);
+        self.inbox = bytes;
+        self.context.worker.counters.turned_away.add(1);
+        self.give_back(exchange, Finish::Broken, now);
+        self.resume = true;
+        Flow::Again
     }
 
     /// What the client has sent waits for the right to write. That it leaves meanwhile is noticed.

@@ -12,9 +12,11 @@ use crate::{
         inquiry::{Circumstances, Findings, Inquiry, LASTING, UNREADABLE},
         inspection::{Inspected, inspect},
         relay::Cut,
+        tenancy::Tenancy,
         touched::Touched,
     },
     sql::touches::Kinds,
+    wire::state::{Definition, SessionState},
 };
 
 /// A server is being asked something of ours.
@@ -113,7 +115,7 @@ impl Session {
         }
         let Findings { state, pins } = inquiry.findings(&told.rows, &Touched::anything(), around);
         let settings = if state.is_like(&around.state) { Kinds::NONE } else { Kinds::SETTINGS };
-        for kind in pin_words(pins | settings) {
+        for kind in (pins | settings).each().map(pin_word) {
             self.context.worker.counters.found.count([kind]);
             tracing::warn!(
                 user = %self.tenant.account.user, database = %self.tenant.account.database, kind,
@@ -135,6 +137,7 @@ impl Session {
             parameters: self.parameters.clone(),
             scope: self.scope.clone(),
             pins: exchange.tenancy.pins,
+            custom: self.tenant.account.custom_settings.names(),
             // Switches of the server's command line may hold it, too.
             starts_with_role: settings
                 .iter()
@@ -162,7 +165,7 @@ impl Session {
     pub(super) fn equalize(&mut self, mut exchange: Box<Exchange>, now: Moment) -> Flow {
         exchange.tenancy.equalized();
         let server = exchange.lease.as_mut().and_then(Lease::server);
-        match server.and_then(|server| server.conn.parameters.difference_sql(&self.parameters)) {
+        match server.and_then(|server| server.conn.difference_sql(&self.parameters)) {
             Some(sql) => self.ask(exchange, vec![sql.into_bytes()], Purpose::Equalize, now),
             None => self.go_on(exchange),
         }
@@ -254,8 +257,15 @@ impl Session {
         if let Some(server) = exchange.lease.as_mut().and_then(Lease::server) {
             server.conn.state = state.clone();
         }
+        if let Some(ears) = &mut self.ears {
+            ears.heard.retain(|channel| state.get().is_some_and(|state| state.channels().contains(channel)));
+        }
         exchange.tenancy.inspected(pins);
         if !self.state.is_like(&state) {
+            let custom = state.get().into_iter().flat_map(SessionState::settings);
+            custom
+                .filter(|(_, setting)| setting.definition == Definition::Placeholder)
+                .for_each(|(name, _)| self.tenant.account.custom_settings.note(name));
             self.state = state;
             self.settings_changed();
         }
@@ -279,7 +289,7 @@ impl Session {
         }
         if exchange.pin.is_none() {
             exchange.pin = exchange.lease.as_ref().and_then(|lease| lease.pool().pin());
-            self.tell_of_pin(exchange.tenancy.pins, exchange.pin.is_some());
+            self.tell_of_pin(&exchange.tenancy, exchange.pin.is_some());
             if exchange.pin.is_none() {
                 return self.cut(exchange, Cut::ClientFault(too_many(self)), now);
             }
@@ -289,14 +299,16 @@ impl Session {
         self.go_on(exchange)
     }
 
-    fn tell_of_pin(&self, pins: Kinds, kept: bool) {
+    fn tell_of_pin(&self, tenancy: &Tenancy, kept: bool) {
         let account = &self.tenant.account;
-        for kind in pin_words(pins) {
+        for (kind, word) in tenancy.pins.each().map(|kind| (kind, pin_word(kind))) {
+            let statement = tenancy.evidence.of(kind).map(|print| format!("{print:016x}"));
+            let statement = statement.as_deref().unwrap_or("unknown");
             if kept {
-                self.context.worker.counters.pins.count([kind]);
+                self.context.worker.counters.pins.count([word]);
             }
             tracing::info!(
-                user = %account.user, database = %account.database, pid = self.entry.key.pid, kind,
+                user = %account.user, database = %account.database, pid = self.entry.key.pid, kind = word, statement,
                 "{}", if kept { "a client keeps its server" } else { "too many clients keep their servers" }
             );
         }
@@ -337,8 +349,8 @@ impl Session {
 }
 
 /// What keeps a client on its server, in words for the log and the count.
-fn pin_words(pins: Kinds) -> impl Iterator<Item = &'static str> {
-    pins.names().map(|name| if name == "looks" { "unreadable" } else { name })
+fn pin_word(kind: Kinds) -> &'static str {
+    if kind == UNREADABLE { "unreadable" } else { kind.names().next().unwrap_or_default() }
 }
 
 fn too_many(session: &Session) -> PgError {

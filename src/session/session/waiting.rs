@@ -25,6 +25,7 @@ impl Session {
             tenant: &self.tenant,
             purpose: self.purpose(),
             tether: &self.entry.tether,
+            pid: self.entry.key.pid,
             parameters: &self.parameters,
             state: &self.state,
             flavour: self.flavour.number(),

@@ -13,7 +13,7 @@ impl Kinds {
     /// Settings, those named in [`Touches::settings`](super::Touches::settings). Roles are settings too: `role`,
     /// `session_authorization`.
     pub const SETTINGS: Self = Self(1);
-    /// Any setting: `RESET ALL`, or one whose name the text does not show.
+    /// Any setting: one whose name the text does not show.
     pub const EVERY_SETTING: Self = Self(1 << 1);
     /// Statements prepared by SQL: `PREPARE`, `DEALLOCATE`. Names are in
     /// [`Touches::statements`](super::Touches::statements). What stands behind `PREPARE … AS` counts as if it ran.
@@ -53,18 +53,16 @@ impl Kinds {
     /// Perhaps anything: a text that was not understood, code that was not seen or is made at run time, a function
     /// named in [`FunctionNames`](super::FunctionNames). Stands for all other kinds too, of which those that were seen are named.
     pub const OPAQUE: Self = Self(1 << 18);
+    /// Puts every setting back to what it was at the start: `RESET ALL`.
+    pub const RESETS: Self = Self(1 << 19);
 
     /// What may come without [`Effects::touches_session`](super::super::Effects::touches_session) announcing it. Of these
     /// `DISCARD` (but `DISCARD ALL`), `DROP` and `CLOSE` only matter to a session that has something to lose.
-    pub const UNANNOUNCED: Self = Self::NOTIFIES
-        .and(Self::ADVANCES)
-        .and(Self::DISCARDS)
-        .and(Self::DROPS)
-        .and(Self::CALLS)
-        .and(Self::CURSORS);
+    pub const UNANNOUNCED: Self =
+        Self::NOTIFIES.and(Self::ADVANCES).and(Self::DISCARDS).and(Self::DROPS).and(Self::CURSORS);
 
     /// Each kind with its name for logs and metrics.
-    pub const NAMES: [(Self, &'static str); 19] = [
+    pub const NAMES: [(Self, &'static str); 20] = [
         (Self::SETTINGS, "settings"),
         (Self::EVERY_SETTING, "every_setting"),
         (Self::PREPARED, "prepared"),
@@ -84,6 +82,7 @@ impl Kinds {
         (Self::LOOKS, "looks"),
         (Self::CALLS, "calls"),
         (Self::OPAQUE, "opaque"),
+        (Self::RESETS, "resets"),
     ];
 
     /// Both sets together, also in constants.
@@ -109,6 +108,11 @@ impl Kinds {
     /// Whether there is none.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// Those in this set one by one.
+    pub fn each(self) -> impl Iterator<Item = Self> {
+        Self::NAMES.iter().map(|(kind, _)| *kind).filter(move |kind| self.has(*kind))
     }
 
     /// The names of those in this set.

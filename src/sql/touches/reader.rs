@@ -255,6 +255,14 @@ impl<'p> Reader<'p> {
         }
     }
 
+    /// A literal of code, which may be a command that is put together there: the settings that it names.
+    fn names_in(&mut self, mut text: Lexer<'_>) {
+        let first = text.next();
+        if first.is_some_and(|first| first.is_word("set")) {
+            settings::set_in_part(&mut self.touches, text);
+        }
+    }
+
     /// PL/pgSQL code, by the words in it. Nothing in it can hide code except `EXECUTE`.
     ///
     /// Commands that are read to their end elsewhere count by single words here, where one may seem to begin at every
@@ -272,6 +280,9 @@ impl<'p> Reader<'p> {
         let mut may_begin = true;
         while let Some(token) = tokens.next() {
             self.see(token, &tokens);
+            if let Token::Literal(Literal::Plain(text) | Literal::Dollar(text)) = token {
+                self.names_in(tokens.inside(text));
+            }
             MEANT.iter().filter(|(word, _)| token.is_word(word)).for_each(|(_, kinds)| self.add(*kinds));
             if may_begin
                 && !["create", "declare", "execute", "explain"].iter().any(|word| token.is_word(word))

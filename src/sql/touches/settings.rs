@@ -54,6 +54,15 @@ pub(super) fn set(touches: &mut Touches, mut rest: Lexer<'_>) {
     record(touches, form(first, rest));
 }
 
+/// `SET …`, perhaps without its end; `rest` stands behind the `SET`. A name that is not there is no name.
+pub(super) fn set_in_part(touches: &mut Touches, rest: Lexer<'_>) {
+    let mut seen = Touches::default();
+    set(&mut seen, rest);
+    for name in seen.settings {
+        touches.add_setting(name.into_vec());
+    }
+}
+
 /// What may follow `SET`, `SET SESSION` and `SET LOCAL`; `rest` stands behind `first`.
 fn form(first: Token<'_>, mut rest: Lexer<'_>) -> About {
     if names_setting(&rest) {
@@ -96,10 +105,13 @@ fn assigns(rest: &Lexer<'_>) -> bool {
 /// `RESET …`; `rest` stands behind the `RESET`.
 pub(super) fn reset(touches: &mut Touches, mut rest: Lexer<'_>) {
     let Some(first) = rest.next() else { return record(touches, About::Unknown) };
+    if first.is_word("all") {
+        touches.kinds |= Kinds::RESETS;
+        return;
+    }
     let next = rest.clone().next();
     let next_is = |word| next.is_some_and(|next: Token<'_>| next.is_word(word));
     let about = match first {
-        word if word.is_word("all") => About::Unknown,
         word if word.is_word("time") && next_is("zone") => About::known(&["timezone"]),
         word if word.is_word("transaction") && next_is("isolation") => About::known(&[]),
         word if word.is_word("session") && next_is("authorization") => {

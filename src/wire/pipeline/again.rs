@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Owed, Pipeline, Sequence, TransactionStatus, Undo};
+use super::{CopyIn, Owed, Pipeline, Sequence, TransactionStatus, Undo};
 use crate::wire::{
     conduct::Outlook,
     frame::{HEADER_BYTES, Header, cstr, put},
@@ -106,7 +106,7 @@ impl Pipeline {
         self.again.bytes = bytes;
         self.again.state = State::Due;
         let sequence = std::mem::take(&mut self.owed);
-        self.owe(Owed::Aside);
+        self.owe(Owed::Aside(None));
         self.owe(Owed::Close(For::Us, None));
         self.owe(Owed::Parse(For::Us, Undo::ServerForgets(next.id()), None));
         for owed in sequence {
@@ -115,6 +115,27 @@ impl Pipeline {
                 owed => owed,
             });
         }
+    }
+
+    /// Whether an error that comes now comes before any statement was begun: not even the first message of one sequence, all
+    /// that was sent, is answered, and that message runs nothing.
+    pub fn has_begun_nothing(&self) -> bool {
+        let first = self.owed.iter().find(|owed| !matches!(owed, Owed::Own(..) | Owed::Note(_)));
+        let harmless = matches!(
+            first,
+            Some(Owed::Parse(..) | Owed::ParseTwice(_) | Owed::Bind(_) | Owed::Describe(_) | Owed::Close(..))
+        );
+        let end = self.owed.iter().position(Owed::ends_sequence);
+        harmless
+            && end.is_none_or(|end| end + 1 == self.owed.len())
+            && self.status == TransactionStatus::Idle
+            && self.ran == Outlook::START
+            && self.copy == CopyIn::No
+    }
+
+    /// Nothing of what was sent will be carried out: what was noted for it is undone.
+    pub fn take_back(&mut self, undo: &mut dyn FnMut(Undo)) {
+        let _whose = self.failed(undo);
     }
 
     /// The bytes to be sent again, if they are due.

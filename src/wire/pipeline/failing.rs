@@ -82,6 +82,22 @@ impl Pipeline {
         })
     }
 
+    /// The answer to a message of ours.
+    pub(super) fn ours_is_answered(&mut self) -> Passage {
+        self.settle();
+        Passage::Swallow
+    }
+
+    /// ErrorResponse to a request of ours.
+    pub(super) fn aside_failed(&mut self, undo: &mut dyn FnMut(Undo)) -> Passage {
+        if let Some(Owed::Aside(undone)) = self.owed.front_mut()
+            && let Some(undone) = undone.take()
+        {
+            undo(undone);
+        }
+        Passage::Swallow
+    }
+
     /// ErrorResponse: inside a query ReadyForQuery follows; otherwise the server skips to the next Sync. What it
     /// skips is undone, the last first.
     pub(super) fn failed(&mut self, undo: &mut dyn FnMut(Undo)) -> Passage {
@@ -91,9 +107,9 @@ impl Pipeline {
             Some(Owed::ParseTwice(name)) => Passage::NameTwice(std::mem::take(name)),
             Some(Owed::Unknown(name)) => Passage::NameTwice(std::mem::take(name)),
             Some(Owed::Refuse(refusal)) => Passage::Instead(*refusal),
-            Some(Owed::Bind(serial) | Owed::Describe(serial) | Owed::Tell(serial, _)) => {
-                Passage::Name(*serial)
-            }
+            Some(
+                Owed::Bind(serial) | Owed::OwnBind(serial) | Owed::Describe(serial) | Owed::Tell(serial, _),
+            ) => Passage::Name(*serial),
             Some(owed) => {
                 // The server drops its unnamed statement before it parses another; one that it was to parse under a name
                 // leaves it what it was.

@@ -29,7 +29,8 @@ impl Owed {
                 | Self::Close(For::Us, _)
                 | Self::Check(_)
                 | Self::Parameters
-                | Self::Aside
+                | Self::Aside(_)
+                | Self::Ours(_)
         )
     }
 
@@ -43,7 +44,7 @@ impl Owed {
 
     /// Whether an error before it does not reach beyond it.
     pub(super) const fn ends_sequence(&self) -> bool {
-        matches!(self, Self::Sync | Self::Aside | Self::Query(_) | Self::FunctionCall)
+        matches!(self, Self::Sync | Self::Aside(_) | Self::Query(_) | Self::FunctionCall)
     }
 
     /// Whether its outcome decides which named statements there are.

@@ -141,11 +141,4 @@ impl Driver {
 
 /// Scenarios that need what transaction pooling does not do yet: a described statement whose table changes, EXECUTE of a
 /// protocol-level statement, the own process id in a notification, and RESET ALL among other statements.
-const PENDING: &[(&str, &str)] = &[
-    ("psycopg_scenarios.py", "notifications"),
-    ("asyncpg_scenarios.py", "listening"),
-    ("asyncpg_scenarios.py", "pools"),
-    ("asyncpg_scenarios.py", "settings"),
-    ("node_scenarios.js", "notifications"),
-    ("Scenarios.java", "notifications"),
-];
+const PENDING: &[(&str, &str)] = &[];

@@ -1,12 +1,15 @@
 //! tokio-postgres: what the other tests, which speak by it, do not use.
 
+use std::future::poll_fn;
+use std::time::Duration;
+
 use anyhow::{Context, ensure};
 use futures_util::future::try_join_all;
 use futures_util::{SinkExt, StreamExt, TryStreamExt};
 use pgsteer_testkit::{Client, Cluster, Door, Login, Release, Result, Single, connection_string, sqlstate};
 use tokio_postgres::binary_copy::{BinaryCopyInWriter, BinaryCopyOutStream};
 use tokio_postgres::types::{Kind, Type};
-use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Config, NoTls, SimpleQueryMessage};
 
 use super::every::OVERRIDES;
 
@@ -37,7 +40,8 @@ async fn scenarios(config: &Config, number: i32) -> Result {
     own_types(config, number).await.context("own types")?;
     transactions(config, number).await.context("transactions")?;
     left_in_the_middle(config).await.context("left in the middle")?;
-    simple_queries(config).await.context("simple queries")
+    simple_queries(config).await.context("simple queries")?;
+    notifications(config, number).await.context("notifications")
 }
 
 /// Several statements on their way at once, some of which fail.
@@ -207,6 +211,42 @@ async fn simple_queries(config: &Config) -> Result {
     ensure!(sqlstate(&failed) == "22012", "{failed}");
     let nothing = client.simple_query("").await?;
     ensure!(matches!(nothing[..], [SimpleQueryMessage::CommandComplete(0)]), "{nothing:?}");
+    Ok(())
+}
+
+/// What is sent is heard once and in order, whether the listener is idle, busy or in a transaction; behind UNLISTEN nothing.
+async fn notifications(config: &Config, number: i32) -> Result {
+    const SENT: usize = 30;
+    let (listener, mut connection) = config.connect(NoTls).await?;
+    let (tell, mut heard) = tokio::sync::mpsc::channel(2 * SENT);
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+            if let AsyncMessage::Notification(notification) = message
+                && tell.send(notification.payload().to_owned()).await.is_err()
+            {
+                break;
+            }
+        }
+    });
+    let sender = Client::connect(config).await?;
+    let channel = format!("rust_channel_{number}");
+    listener.batch_execute(&format!("LISTEN {channel}")).await?;
+    for n in 0..SENT {
+        sender.execute("SELECT pg_notify($1, $2)", &[&channel, &n.to_string()]).await?;
+        match n % 3 {
+            0 => {}
+            1 => listener.batch_execute("SELECT 1").await?,
+            _ => listener.batch_execute("BEGIN; SELECT 1; COMMIT").await?,
+        }
+    }
+    for n in 0..SENT {
+        let word = tokio::time::timeout(Duration::from_secs(20), heard.recv()).await;
+        ensure!(word.with_context(|| format!("{n} is not heard"))? == Some(n.to_string()));
+    }
+    listener.batch_execute(&format!("UNLISTEN {channel}; LISTEN {channel}_end")).await?;
+    sender.batch_execute(&format!("NOTIFY {channel}, 'unheard'; NOTIFY {channel}_end, 'end'")).await?;
+    let word = tokio::time::timeout(Duration::from_secs(20), heard.recv()).await;
+    ensure!(word.context("the end is not heard")?.as_deref() == Some("end"));
     Ok(())
 }
 

@@ -201,9 +201,14 @@ impl Message {
 /// the statement: the same, most times, but from another place in its source.
 const IN_FAILED_TRANSACTION: &[u8] = b"\0C25P02\0";
 
+/// A statement yields something else than its client was told: where in its source a server would have said so, pgsteer
+/// cannot know.
+const RESULT_CHANGED: &[u8] = b"\0C0A000\0Mcached plan";
+
 /// The message without numbers of tables.
 fn comparable(tag: u8, mut body: Vec<u8>) -> Vec<u8> {
-    if tag == b'E' && body.windows(IN_FAILED_TRANSACTION.len()).any(|part| part == IN_FAILED_TRANSACTION) {
+    let says = |code: &[u8]| tag == b'E' && body.windows(code.len()).any(|part| part == code);
+    if says(IN_FAILED_TRANSACTION) || says(RESULT_CHANGED) {
         let fields = body.split_inclusive(|byte| *byte == 0);
         return fields
             .filter(|field| !matches!(field.first(), Some(b'F' | b'L' | b'R')))

@@ -1,6 +1,7 @@
 //! Who serves reads.
 
 use super::check;
+use crate::cluster::policy::Authority;
 
 #[test]
 fn who_may_not_serve_reads() {
@@ -143,6 +144,29 @@ fn a_cascading_replica_follows_later() {
         # n3 streams from n1, which has switched
         800 probe n3 799 r 2 1100
         = reads n1 n3
+        ",
+    );
+}
+
+/// Nobody takes writes there, so nobody can be compared with the leader.
+#[test]
+fn a_standby_cluster_serves_reads_until_it_is_promoted() {
+    super::check_from_nothing(
+        Authority::Store,
+        "
+        0    settings standby
+        0    store n1@5 20000
+        10   probe n1 5 r 1 1000
+        = vacant NotWritable
+        20   probe n2 15 r 1 1000
+        20   probe n3 15 r 1 1000 gone
+        = reads n2
+        # it is promoted: no key changes, and it is seen by asking
+        100  probe n1 95 w 2 1000
+        = open n1 2 1
+        110  settings
+        110  store n1@5 20000
+        = open n1 2 1
         ",
     );
 }

@@ -9,10 +9,15 @@ use tokio::{
 };
 
 use super::{
-    Closed, Ended, EtcdPolicy, Reporter, in_words, nothing_found,
+    in_words, nothing_found,
     reading::{Reader, Reading, entry, in_time, list_scopes, name, unsigned},
 };
-use crate::cluster::store::{StoreEvent, keys::Keys};
+use crate::cluster::store::{
+    StoreEvent,
+    keys::Keys,
+    policy::StorePolicy,
+    report::{Closed, Ended, Reporter},
+};
 
 /// A reading that is under way.
 type UnderWay = Pin<Box<dyn Future<Output = Result<Reading, String>> + Send>>;
@@ -48,7 +53,7 @@ struct Mirror {
 /// Reads, watches and reads again, until the endpoint fails.
 pub(super) async fn run(
     reader: &Reader,
-    policy: &EtcdPolicy,
+    policy: &StorePolicy,
     reporter: &mut Reporter,
     hurry: &mut watch::Receiver<u64>,
 ) -> Ended {
@@ -71,7 +76,7 @@ pub(super) async fn run(
 
 struct Session<'a> {
     reader: &'a Reader,
-    policy: &'a EtcdPolicy,
+    policy: &'a StorePolicy,
     reporter: &'a mut Reporter,
     mirror: &'a mut Mirror,
 }

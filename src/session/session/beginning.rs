@@ -1,0 +1,45 @@
+//! A server becomes a client's.
+
+use std::sync::Arc;
+
+use super::{Activity, Exchange, Granted, Moment, Parameters, ReadOnly, Sequences, Session};
+
+impl Session {
+    /// A server is the client's from here on.
+    pub(super) fn begin(&mut self, granted: Granted, now: Moment) -> Box<Exchange> {
+        let mut exchange = self.context.worker.spare_exchange();
+        let Granted { mut lease, read_only } = granted;
+        self.context.worker.counters.leases.add(1);
+        if let Some(server) = lease.server() {
+            self.entry.leased(&server.cancel);
+            if std::mem::replace(&mut server.served, self.entry.key.pid) == self.entry.key.pid {
+                exchange.sequences = Sequences::Own;
+            }
+            let (parameters, state) = (server.conn.parameters.clone(), server.conn.state.clone());
+            self.adopt(&parameters);
+            if !self.state.is_same(&state) {
+                // Alike, or without a statement prepared by SQL that could not be prepared there: what it was about
+                // is gone.
+                self.state = state;
+            }
+        }
+        self.entry.enter(Activity::Running, now);
+        self.entry.in_transaction(Some(now));
+        exchange.read_only = if read_only { ReadOnly::Enforced } else { ReadOnly::ByServer };
+        exchange.lease = Some(lease);
+        exchange
+    }
+
+    /// The server has the client's settings; where it writes them differently, the client is told.
+    fn adopt(&mut self, have: &Arc<Parameters>) {
+        if Arc::ptr_eq(have, &self.parameters) {
+            return;
+        }
+        let told = self.parameters.status_of_difference(have);
+        if !told.is_empty() {
+            self.outbox.push(&told);
+            self.parameters = have.clone();
+            self.settings_changed();
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! In what state a session and its statements are, as far as others must know.
+
+use crate::wire::pipeline::Followed;
+
+/// Whether the session's settings are the followed ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Settings {
+    /// They are.
+    #[default]
+    Followed,
+    /// Others were changed as well.
+    Changed,
+}
+
+/// Whether a statement is under way that changes, resets or discards what decides how later ones are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Awaited {
+    /// None.
+    #[default]
+    Nothing,
+    /// One is, with this effect on the settings that are followed: nothing is read from the client before it is
+    /// answered.
+    Answer(Followed),
+    /// One was answered inside a sequence of extended messages. PostgreSQL (14 and later) reports settings only
+    /// with ReadyForQuery: until then what is parsed is the client's own.
+    Report,
+}
