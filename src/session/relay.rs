@@ -206,11 +206,7 @@ impl Session {
         };
         match x.trial.hear(received) {
             Beginning::Answer => {}
-            Beginning::Unclear => {
-                x.server_in = received.to_vec();
-                return Ok(true);
-            }
-            Beginning::Refusal(why) => return self.returned(x, received, output, why),
+            other => return self.not_answered(x, &other, received, output),
         }
         let whole = x.client == ClientEnd::Open && !self.frontend.is_inside_message();
         if x.untried.is_kept() && x.untried.heard(received, &x.pipeline, whole) {
@@ -253,9 +249,7 @@ impl Session {
         if let Some(again) = x.pipeline.take_again() {
             self.write_server(x, &again, now, cx)?;
         }
-        self.note(progress, x, now)?;
-        self.tried(x);
-        Ok(true)
+        self.note(progress, x, now).map(|()| self.tried(x))
     }
 
     fn note(&mut self, progress: Progress, x: &Exchange, now: Moment) -> Result<(), Cut> {
