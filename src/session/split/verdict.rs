@@ -218,7 +218,7 @@ mod tests {
         let lore = Lore::of_rows([
             ("f", "now"),
             ("f", "count"),
-            ("v", "nextval"),
+            ("v", "roll"),
             ("v", "both"),
             ("f", "both"),
             ("r", "odd"),
@@ -226,11 +226,11 @@ mod tests {
         ]);
         for (text, expected) in [
             ("select count(*), now() from t", Reads),
-            ("select NEXTVAL('s')", Volatile),
+            ("select ROLL('s')", Volatile),
             ("select both(1)", Volatile),
             ("select mine(1)", Unknown),
-            ("select t.nextval from t", Volatile),
-            ("select nextval from t", Reads),
+            ("select t.roll from t", Volatile),
+            ("select roll from t", Reads),
             ("select * from odd", Volatile),
             ("select * from public.odd", Volatile),
             ("select 1 ## 2", Volatile),
