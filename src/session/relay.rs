@@ -205,11 +205,7 @@ impl Session {
         };
         match x.trial.hear(received) {
             Beginning::Answer => {}
-            Beginning::Unclear => {
-                x.server_in = received.to_vec();
-                return Ok(true);
-            }
-            Beginning::Refusal(why) => return self.returned(x, received, output, why),
+            other => return self.not_answered(x, &other, received, output),
         }
         let whole = x.client == ClientEnd::Open && !self.frontend.is_inside_message();
         if x.untried.is_kept() && x.untried.heard(received, &x.pipeline, whole) {

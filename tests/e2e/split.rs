@@ -107,6 +107,8 @@ async fn statements_go_where_they_belong() -> Result {
                 ensure!(ran == *expected, "{sql}, prepared, ran where in_hot_standby is {ran}");
             }
         }
+        // What is sent at once with something of the leader's (here the Close of the last statement) goes with it.
+        client.simple_query("SELECT 1").await?;
         blocks_stay_where_they_began(&client).await?;
         wishes_are_heard(stage, &client).await?;
         what_a_replica_refuses_comes_back(stage, &client).await?;

@@ -1,13 +1,32 @@
 //! A request that a replica tries: what it says is held back until it is known to be an answer.
 
 use super::{ClientSide, Cut, Exchange, Session};
-use crate::{pool::lease::Lease, session::split::trial::Lasting, wire::pipeline::TransactionStatus};
+use crate::{
+    pool::lease::Lease,
+    session::split::trial::{Beginning, Lasting},
+    wire::pipeline::TransactionStatus,
+};
 
 impl Session {
+    /// The replica has not begun to answer.
+    #[cold]
+    pub(super) fn not_answered(
+        &mut self,
+        x: &mut Exchange,
+        beginning: &Beginning,
+        received: &[u8],
+        output: &mut Vec<u8>,
+    ) -> Result<bool, Cut> {
+        if let Beginning::Refusal(why) = *beginning {
+            return self.returned(x, received, output, why);
+        }
+        x.server_in = received.to_vec();
+        Ok(true)
+    }
+
     /// The replica cannot do it: its whole answer is `received`. The leader is asked next, once this lease is over, which it
     /// is with that.
-    #[cold]
-    pub(super) fn returned(
+    fn returned(
         &mut self,
         x: &mut Exchange,
         received: &[u8],
@@ -49,12 +68,13 @@ impl Session {
         Ok(true)
     }
 
-    /// A transaction that has begun on a replica stays there, and all that follows in it.
+    /// A transaction that has begun on a replica stays there, and all that follows in it. Something came: true.
     #[inline]
-    pub(super) fn tried(&mut self, x: &mut Exchange) {
+    pub(super) fn tried(&mut self, x: &mut Exchange) -> bool {
         if x.trial.is_on() && x.pipeline.status() != TransactionStatus::Idle {
             x.trial.end();
             self.resume = !self.inbox.is_empty();
         }
+        true
     }
 }
