@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{
     auth_file::{AuthFile, SecretKind},
+    cluster_keys::{ClusterKeys, Replicas},
     declare::{Reading, key_part},
     document::Keys,
-    keys::{ClusterKeys, Replicas},
     settings::{Cluster, PatroniApi, Probe},
     store_checks::{hosts, limits, readable, remote},
     store_source::RemoteKind,

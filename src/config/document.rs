@@ -10,9 +10,10 @@ use toml::{
 
 use super::{
     auth_keys::AuthKeys,
+    cluster_keys::{ClusterKeys, Replicas},
     declare::{Entry, Fields, Reading, Section, key_part},
     error::{Finding, Place},
-    keys::{ClusterKeys, DatabaseKeys, Http, ListenKeys, Log, Pool, Replicas, Runtime, UserKeys},
+    keys::{DatabaseKeys, Http, ListenKeys, Log, Pool, Runtime, UserKeys},
     tls_keys::{ClientTls, ServerTls, overrides},
 };
 

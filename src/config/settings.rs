@@ -5,8 +5,9 @@ use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 use super::{
     Keys,
     auth_file::{AuthFile, SecretKind},
+    cluster_keys::Replicas,
     function_name::FunctionName,
-    keys::{DatabaseKeys, Pool, Replicas, UserKeys},
+    keys::{DatabaseKeys, Pool, UserKeys},
     listen_address::{FileMode, ListenAddress},
     network::Network,
     secret::Secret,

@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, fs::File, path::Path, time::Duration};
 
 use super::{
     address::Endpoint,
+    cluster_keys::ClusterKeys,
     declare::Reading,
     error::Finding,
-    keys::ClusterKeys,
     secret_file::plain,
     store_source::{KubernetesKeys, RemoteKind, RemoteStore, StoreSource, StoreTls, StoreToken},
     units::show_duration,

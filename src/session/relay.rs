@@ -185,7 +185,6 @@ impl Session {
             // The client does not read: nothing more is read for it.
             Poll::Pending => return Ok(false),
         }
-        let mode = x.mode(self.mode);
         let Some(server) = x.lease.as_mut().and_then(crate::pool::lease::Lease::server) else {
             return Err(Cut::ServerGone("it was given back".to_owned()));
         };
@@ -213,9 +212,26 @@ impl Session {
             x.server_in = received.to_vec();
             return Ok(true);
         }
+        self.pass_to_client(x, received, output, now, cx)?;
+        Ok(true)
+    }
+
+    /// Passes on what the server has sent, as far as it is understood.
+    fn pass_to_client(
+        &mut self,
+        x: &mut Exchange,
+        received: &[u8],
+        output: &mut Vec<u8>,
+        now: Moment,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Cut> {
         if !x.to_server.is_empty() {
             x.pipeline.forget_sequence();
         }
+        let mode = x.mode(self.mode);
+        let Some(server) = x.lease.as_mut().and_then(crate::pool::lease::Lease::server) else {
+            return Err(Cut::ServerGone("it was given back".to_owned()));
+        };
         let (pools, target, own) = (&self.context.pools, &server.cancel, self.entry.key.pid);
         let mut client = ClientSide {
             frontend: &mut self.frontend,
@@ -249,7 +265,9 @@ impl Session {
         if let Some(again) = x.pipeline.take_again() {
             self.write_server(x, &again, now, cx)?;
         }
-        self.note(progress, x, now).map(|()| self.tried(x))
+        self.note(progress, x, now)?;
+        self.tried(x);
+        Ok(())
     }
 
     fn note(&mut self, progress: Progress, x: &Exchange, now: Moment) -> Result<(), Cut> {

@@ -88,7 +88,7 @@ fn a_server_that_is_told_to_end_before_it_begins_gives_the_request_back() {
         (
             r#"Parse "" "insert" | Describe S "" | Flush"#,
             r#"Parse "" "insert" | Describe S "" | Flush"#,
-            r#"Parse pgsteer_1 "insert" | Describe S pgsteer_1 | Flush"#,
+            r#"Parse pgsteer_2 "insert" | Describe S pgsteer_2 | Flush"#,
         ),
     ] {
         check_whole(

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -309,6 +310,13 @@ async fn what_was_forgotten_is_listed_anew() {
     );
 }
 
+/// Whoever reads a file that is replaced so finds the old text or the new one.
+fn replace(file: &Path, text: &str) {
+    let new = file.with_extension("new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(&new, file).unwrap();
+}
+
 #[tokio::test]
 async fn a_token_is_renewed_by_its_file() {
     let server = ApiServer::start().await;
@@ -320,7 +328,7 @@ async fn a_token_is_renewed_by_its_file() {
     store.read("first reading", leader_is("demo-0")).await;
     // As the kubelet does it: the new one is good when it is in the file, and some time later the old one is refused.
     server.etcd().tokens = vec!["first", "second"];
-    std::fs::write(&file, "second\n").unwrap();
+    replace(&file, "second\n");
     server.etcd().tokens = vec!["second"];
     server.lead("demo-1", "1");
     let event = store.next("the new leader, or a loss", |event| match event {
@@ -329,7 +337,7 @@ async fn a_token_is_renewed_by_its_file() {
         StoreEvent::Nothing { .. } => None,
     });
     event.await.expect("the token in the file is good");
-    std::fs::write(&file, "third\n").unwrap();
+    replace(&file, "third\n");
     server.etcd().tokens = vec!["fourth"];
     let reason = store.lost().await;
     assert!(reason.contains("401") && !reason.contains("third"), "{reason}");

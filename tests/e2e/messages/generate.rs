@@ -35,9 +35,8 @@ impl Dice {
     }
 }
 
-/// Statements; `T` is the client's own table. No block that begins with an isolation level: behind a statement that pgsteer
-/// has prepared in the same sequence it is refused.
-const STATEMENTS: [&str; 61] = [
+/// Statements; `T` is the client's own table.
+const STATEMENTS: [&str; 57] = [
     "",
     "select 1",
     "select 1 as a, 'x' as b",
@@ -55,10 +54,6 @@ const STATEMENTS: [&str; 61] = [
     "select repeat('x', 70000)",
     "select count(*) from T",
     "select n from T order by n",
-    "select * from T order by n",
-    "select * from T where n = $1",
-    "select T.*, 1 from T limit 3",
-    "insert into T (n) values ($1) returning *",
     "select 1 from T where n = $1",
     "insert into T (n) values ($1::int)",
     "insert into T (n) values ($1)",
@@ -101,14 +96,11 @@ const STATEMENTS: [&str; 61] = [
     "fetch 2 from c",
 ];
 
-/// Changes of the schema, which are rarer.
-const CHANGES: [&str; 8] = [
+/// Changes of the schema, which are rarer. None that changes what a statement yields: where PostgreSQL notices, and where
+/// not, depends on the server.
+const CHANGES: [&str; 4] = [
     "alter table T add column if not exists m int default 3",
     "alter table T drop column if exists m",
-    "alter table T alter column n type bigint",
-    "alter table T alter column n type int",
-    "alter table T rename column m to k",
-    "alter table T rename column k to m",
     "create index on T (n)",
     "analyze T",
 ];
@@ -195,7 +187,6 @@ impl Step {
     fn text(&self, dice: &mut Dice) -> String {
         let text = if dice.percent(4) { dice.one_of(&CHANGES) } else { dice.one_of(&STATEMENTS) };
         text.replace(" T ", &format!(" {} ", self.table))
-            .replace(" T.", &format!(" {}.", self.table))
             .replace("from T", &format!("from {}", self.table))
             .replace("analyze T", &format!("analyze {}", self.table))
     }
@@ -306,10 +297,6 @@ impl Step {
                     let text = self.text(dice);
                     let text = if text.contains("from stdin") { "select 7" } else { &text };
                     self.parse(dice, name, text);
-                    if text.contains(&self.table) {
-                        // What nobody is told a statement yields is not held against anything when the table changes.
-                        self.of_kind(b'D', 'S', name);
-                    }
                 }
                 25..55 => {
                     let values = dice.one_of(&[0, 0, 1, 1, 2]);

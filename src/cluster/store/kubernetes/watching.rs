@@ -5,10 +5,10 @@ use std::{convert::Infallible, time::Duration};
 use hyper::StatusCode;
 use serde::Deserialize;
 
-use super::{Plan, authorized, listed, objects::Object};
+use super::{Plan, Token, authorized, listed, objects::Object};
 use crate::{
     cluster::store::follow::{READ_TIMEOUT, Waker, within},
-    net::http::{HttpClient, HttpEndpoint},
+    net::http::{Answer, HttpClient, HttpEndpoint},
 };
 
 /// After how long the API server is asked to end a watch. It is begun again, with the token of then.
@@ -30,14 +30,13 @@ pub(super) async fn both(place: HttpEndpoint, plan: Plan, wake: Waker) -> Result
 enum End {
     /// The server ended it in its time: go on from this version.
     At(String),
-    /// It does not remember so far back (410 Gone): list again.
+    /// It does not remember so far back (410 Gone), or takes the token no more: list again.
     Gone,
 }
 
 async fn one(place: &HttpEndpoint, plan: &Plan, list: &str, wake: &Waker) -> Result<Infallible, String> {
     loop {
-        let mut client = HttpClient::new(authorized(place, &plan.token).await?);
-        let answer = within(READ_TIMEOUT, client.get(list)).await?;
+        let answer = ask(place, plan, list).await?;
         let mut version = listed(&answer)?.metadata.resource_version;
         wake.wake();
         loop {
@@ -48,6 +47,17 @@ async fn one(place: &HttpEndpoint, plan: &Plan, list: &str, wake: &Waker) -> Res
             }
         }
     }
+}
+
+/// Lists; once more, where the token that was shown has been renewed in its file just then.
+async fn ask(place: &HttpEndpoint, plan: &Plan, list: &str) -> Result<Answer, String> {
+    let once = async || {
+        let mut client = HttpClient::new(authorized(place, &plan.token).await?);
+        within(READ_TIMEOUT, client.get(list)).await
+    };
+    let answer = once().await?;
+    let renewable = matches!(plan.token, Token::File(_));
+    if answer.status == StatusCode::UNAUTHORIZED && renewable { once().await } else { Ok(answer) }
 }
 
 #[derive(Deserialize)]
@@ -79,7 +89,7 @@ async fn stream(client: &mut HttpClient, list: &str, version: String, wake: &Wak
     let mut events = within(READ_TIMEOUT, client.stream(&path)).await?;
     match events.status {
         StatusCode::OK => {}
-        StatusCode::GONE => return Ok(End::Gone),
+        StatusCode::GONE | StatusCode::UNAUTHORIZED => return Ok(End::Gone),
         other => return Err(format!("its watch: {other}")),
     }
     let mut version = version;
