@@ -128,7 +128,9 @@ impl Verdict {
     fn own(text: &[u8], lore: &Lore) -> Self {
         let reading = Reading::of(text, Lexicon::Standard);
         let begins = Conduct { block: Block::Begins, ..Conduct::default() };
-        let is_plain = reading.conduct == Conduct::default() || reading.conduct == begins;
+        // Whether it does more than look is for what follows to say, which knows more.
+        let conduct = Conduct { acting: begins.acting, ..reading.conduct };
+        let is_plain = conduct == Conduct::default() || conduct == begins;
         if !is_plain || reading.unlocks_writes {
             return Self::Writes;
         }
@@ -228,6 +230,9 @@ mod tests {
             ("select count(*), now() from t", Reads),
             ("select ROLL('s')", Volatile),
             ("select both(1)", Volatile),
+            ("with a as (select count(*) from t) select * from a", Reads),
+            ("with a as (select roll(1)) select * from a", Volatile),
+            ("with a as (delete from t returning 1) select * from a", Writes),
             ("select mine(1)", Unknown),
             ("select t.roll from t", Volatile),
             ("select roll from t", Reads),
