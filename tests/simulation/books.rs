@@ -95,7 +95,7 @@ impl Client {
         }
         if let Outcome::Over(Some(error)) = &outcome
             && error.code == unknown
-            && !self.world.lock().ledger.begun.contains(&last)
+            && !self.world.lock().ledger.sent.contains(&last)
         {
             self.violated(format!("was told {error:?}, though nothing of {last:?} was ever sent"));
         }

@@ -39,6 +39,7 @@ impl World {
         if let Some(((client, number), _)) = self.row_in(conn, tag, body) {
             self.note("statement of client", client as usize, number.into());
             self.ledger.at_server.insert(client, conn);
+            self.ledger.sent.insert((client, number));
         }
         let work =
             matches!(tag, b'Q' | b'P' | b'B' | b'E' | b'D' | b'C' | b'S' | b'F' | b'H' | b'd' | b'c' | b'f');

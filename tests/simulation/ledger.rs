@@ -22,6 +22,8 @@ pub(crate) enum Told {
 pub(crate) struct Ledger {
     pub(crate) violations: Vec<String>,
     pub(crate) told: BTreeMap<Row, Told>,
+    /// Statements of any kind that reached a server.
+    pub(crate) sent: BTreeSet<Row>,
     /// Inserts that a server began with.
     pub(crate) inserted: BTreeSet<Row>,
     /// Statements of any kind that one did.

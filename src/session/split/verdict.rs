@@ -8,7 +8,10 @@ use crate::{
     route::leaning::Leaning,
     session::reading::{Lexicon, Reading},
     sql::errand::{Errand, errand},
-    wire::{conduct::Conduct, pipeline::Block},
+    wire::{
+        conduct::Conduct,
+        pipeline::{Acting, Block},
+    },
 };
 
 /// What a text is to a listener that splits. The order is that of the codes in [`Noted`].
@@ -127,9 +130,9 @@ impl Verdict {
 
     fn own(text: &[u8], lore: &Lore) -> Self {
         let reading = Reading::of(text, Lexicon::Standard);
+        // Whether it does more than look is said below, and why.
+        let conduct = Conduct { acting: Acting::No, ..reading.conduct };
         let begins = Conduct { block: Block::Begins, ..Conduct::default() };
-        // Whether it does more than look is for what follows to say, which knows more.
-        let conduct = Conduct { acting: begins.acting, ..reading.conduct };
         let is_plain = conduct == Conduct::default() || conduct == begins;
         if !is_plain || reading.unlocks_writes {
             return Self::Writes;
