@@ -11,12 +11,6 @@ use crate::script::{Script, What};
 /// Numbers of objects from here on are given in the order in which they are made.
 const FIRST_OWN_OID: u32 = 16_384;
 
-/// Steps (script, first and last line; 0 is what a session heard all along) whose answers differ still: a statement whose
-/// table changed, what a CALL sets, RESET ALL among other statements, the sender's process id in a notification, another's
-/// currval in a statement prepared before, a warning that is told again where a statement is prepared again, and a
-/// statement that is prepared again under another search path; with 18, a table made by way of pg_temp in search_path.
-const PENDING: &[(&str, usize, usize)] = &[];
-
 /// Where two plays of a script part, told readably.
 pub(crate) fn first_difference(
     script: &Script,
@@ -26,10 +20,6 @@ pub(crate) fn first_difference(
 ) -> Option<String> {
     let [directly, through] = [settled(directly), settled(through)];
     let parted = directly.iter().zip(&through).find_map(|(one, other)| {
-        let line = one.step.map_or(0, |step| script.steps[step].line);
-        if PENDING.iter().any(|(name, from, to)| *name == script.name && (*from..=*to).contains(&line)) {
-            return None;
-        }
         let masked = one.step.is_some_and(|step| script.steps[step].masked);
         let shown = [one, other]
             .map(|told| told.messages.iter().map(|message| show(message, masked)).collect::<Vec<_>>());

@@ -139,7 +139,7 @@ impl Said {
         const CHARACTERISTICS: [&str; 3] = ["isolation", "read_only", "deferrable"];
         let local = node["is_local"] == true;
         match (node["name"].as_str().unwrap_or_default(), node["kind"].as_u64()) {
-            (_, Some(6)) => self.kinds |= Kinds::EVERY_SETTING,
+            (_, Some(6)) => self.kinds |= Kinds::RESETS,
             ("TRANSACTION" | "TRANSACTION SNAPSHOT", Some(4)) => {}
             ("SESSION CHARACTERISTICS", Some(4)) => CHARACTERISTICS
                 .iter()

@@ -88,8 +88,6 @@ impl Driver {
         let (program, arguments) = self.program(single, &scripts)?;
         let mut command = Command::new(program);
         command.args(arguments).arg(number.to_string());
-        let pending = PENDING.iter().filter(|(script, _)| *script == self.script());
-        command.args(pending.map(|(_, scenario)| format!("-{scenario}")));
         let Login { user, password } = Login::TRADER;
         command.env("PGHOST", at.ip().to_string()).env("PGPORT", at.port().to_string());
         command.env("PGUSER", user).env("PGPASSWORD", password).env("PGDATABASE", Cluster::DATABASE);
@@ -138,7 +136,3 @@ impl Driver {
         })
     }
 }
-
-/// Scenarios that need what transaction pooling does not do yet: a described statement whose table changes, EXECUTE of a
-/// protocol-level statement, the own process id in a notification, and RESET ALL among other statements.
-const PENDING: &[(&str, &str)] = &[];
