@@ -17,7 +17,7 @@ use crate::{
         fact::Command,
         ids::{MemberName, Term},
         rest::{NoSwitchover, PatroniRest},
-        topology::{Member, Obstacle, Reads, Standing, Topology, WriteState},
+        topology::WriteState,
         watcher::WatcherHandle,
     },
     net::Address,
@@ -26,11 +26,18 @@ use crate::{
     wire::error::SqlState,
 };
 
+mod plan;
+
+use plan::{NoPlan, Plan, plan};
+
 /// A checkpoint ahead may take as long, under load. Nobody waits for it but the operator.
 const CHECKPOINT_MAX: Duration = Duration::from_secs(600);
 
 /// Patroni answers once it is done or has given up; beyond this, nobody knows.
 const PATRONI_MAX: Duration = Duration::from_secs(120);
+
+/// How long a standby may take to show that it can take over: one that has just been found, or that catches up.
+const FIT_MAX: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether what is waited for has come.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -133,19 +140,9 @@ struct Change {
     progress: Switchover,
 }
 
-/// Who hands over to whom.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Plan {
-    term: Term,
-    address: Address,
-    api_url: String,
-    candidate: MemberName,
-    lag_bytes: u64,
-}
-
 impl Change {
     async fn run(self, candidate: Option<MemberName>) -> Result<String, String> {
-        let plan = plan(&self.watcher.topology(), candidate.as_ref())?;
+        let plan = self.plan(candidate.as_ref()).await?;
         let Plan { term, candidate, lag_bytes, .. } = &plan;
         self.progress.say(format!(
             "{} is to hand over to {candidate}, which is {lag_bytes} bytes behind",
@@ -192,10 +189,23 @@ impl Change {
         format!("{} takes writes, {took} ms after Patroni was asked", leader.member)
     }
 
+    /// Who hands over to whom, once somebody can.
+    async fn plan(&self, wanted: Option<&MemberName>) -> Result<Plan, String> {
+        let began = self.clock.now();
+        loop {
+            match plan(&self.watcher.topology(), wanted) {
+                Ok(plan) => return Ok(plan),
+                Err(NoPlan::NotYet(_)) if self.clock.now().since(began) < FIT_MAX => sleep(LOOK_AGAIN).await,
+                Err(NoPlan::NotYet(why) | NoPlan::Never(why)) => return Err(why),
+            }
+        }
+    }
+
     /// The same plan, if it can still be carried out.
-    fn still(&self, plan: &Plan) -> Result<Plan, String> {
-        let now = self::plan(&self.watcher.topology(), Some(&plan.candidate))?;
-        if now.term.epoch == plan.term.epoch {
+    fn still(&self, before: &Plan) -> Result<Plan, String> {
+        let now = plan(&self.watcher.topology(), Some(&before.candidate));
+        let now = now.map_err(|(NoPlan::NotYet(why) | NoPlan::Never(why))| why)?;
+        if now.term.epoch == before.term.epoch {
             Ok(now)
         } else {
             Err("the leader has changed meanwhile".to_owned())
@@ -283,113 +293,5 @@ impl Drop for Release {
     fn drop(&mut self) {
         // If this is not taken in, they wait no longer than was said.
         let _taken_in = self.watcher.order(Command::Hold(None));
-    }
-}
-
-/// Who hands over to whom, or why nobody can.
-fn plan(known: &Topology, wanted: Option<&MemberName>) -> Result<Plan, String> {
-    let WriteState::Open(term) = &known.write else {
-        return Err("there is no leader that takes writes, so there is nothing to hand over".to_owned());
-    };
-    if known.pin.is_some() {
-        return Err("a leader is pinned: unpin it first".to_owned());
-    }
-    let leader = known.members.get(&term.member).ok_or("the leader is not known")?;
-    let api_url =
-        leader.api_url.clone().ok_or("the store does not say where the leader's Patroni listens")?;
-    let candidate = match wanted {
-        Some(wanted) if *wanted == term.member => return Err(format!("{wanted} leads already")),
-        Some(wanted) => wanted.clone(),
-        None => best(known, term).ok_or("no member can take over")?,
-    };
-    let member = known.members.get(&candidate).ok_or_else(|| format!("there is no member {candidate}"))?;
-    let lag_bytes = fitness(member).map_err(|why| format!("{candidate} cannot take over: {why}"))?;
-    Ok(Plan { term: term.clone(), address: leader.address.clone(), api_url, candidate, lag_bytes })
-}
-
-/// The synchronous standby that is least behind, or else the standby that is.
-fn best(known: &Topology, term: &Term) -> Option<MemberName> {
-    let fit = known.members.iter().filter(|(name, _)| **name != term.member);
-    let fit = fit.filter_map(|(name, member)| Some((name, fitness(member).ok()?)));
-    let fit = fit.map(|(name, lag)| (!known.sync_standbys.contains(name), lag, name));
-    fit.min().map(|(_, _, name)| name.clone())
-}
-
-/// How many bytes a member is behind that can take over, or why it cannot. That it serves no reads by an order or a tag is
-/// no obstacle.
-fn fitness(member: &Member) -> Result<u64, String> {
-    if member.standing != Standing::Following {
-        return Err(format!("it is {}", member.standing));
-    }
-    match &member.reads {
-        Reads::Excluded(why) if !matches!(why.obstacle, Obstacle::Noloadbalance | Obstacle::Marked) => {
-            Err(why.sentence.clone())
-        }
-        _ => member.lag.map(|lag| lag.bytes).ok_or_else(|| "its lag is not known".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cluster::{
-        store::ClusterSettings,
-        topology::{Lag, StoreStatus},
-    };
-
-    fn member(standing: Standing, reads: Reads, lag: Option<u64>) -> Member {
-        Member {
-            address: Address::tcp("n", 5432),
-            record: None,
-            probe: None,
-            suspected: None,
-            standing,
-            reads,
-            lag: lag.map(|bytes| Lag { bytes, time: Duration::ZERO }),
-            parameters: None,
-            mark: None,
-            api_url: Some("http://n:8008/patroni".to_owned()),
-        }
-    }
-
-    fn known() -> Topology {
-        let out = |obstacle: Obstacle| Reads::Excluded(obstacle.because("so it is"));
-        let mut known = Topology::unknown(StoreStatus::Absent, Moment::ZERO);
-        known.settings = ClusterSettings::default();
-        known.write = WriteState::Open(Term { member: "n1".into(), timeline: 1, epoch: 3 });
-        known.members = [
-            ("n1", member(Standing::Leading, out(Obstacle::Leader), None)),
-            ("n2", member(Standing::Following, Reads::Qualifies, Some(10))),
-            ("n3", member(Standing::Following, Reads::Qualifies, Some(20))),
-            ("n4", member(Standing::Following, out(Obstacle::Lagging), Some(0))),
-            ("n5", member(Standing::Following, out(Obstacle::Noloadbalance), Some(30))),
-            ("n6", member(Standing::Unusable("gone".to_owned()), out(Obstacle::NoAnswer), Some(0))),
-        ]
-        .map(|(name, member)| (name.into(), member))
-        .into();
-        known
-    }
-
-    #[test]
-    fn who_hands_over_to_whom() {
-        let to = |known: &Topology, wanted: Option<&str>| {
-            let wanted = wanted.map(MemberName::from);
-            plan(known, wanted.as_ref()).map(|plan| plan.candidate.to_string())
-        };
-        let known = known();
-        assert_eq!(to(&known, None).as_deref(), Ok("n2"));
-        assert_eq!(to(&known, Some("n5")).as_deref(), Ok("n5"));
-        for (wanted, why) in
-            [("n1", "leads already"), ("n4", "so it is"), ("n6", "unusable"), ("n7", "no member n7")]
-        {
-            let refused = to(&known, Some(wanted)).unwrap_err();
-            assert!(refused.contains(why), "{wanted}: {refused}");
-        }
-        let synchronous = Topology { sync_standbys: vec!["n3".into()], ..known.clone() };
-        assert_eq!(to(&synchronous, None).as_deref(), Ok("n3"));
-        let term = Term { member: "n1".into(), timeline: 1, epoch: 3 };
-        let why = crate::cluster::topology::Hold::KeyAbsent;
-        let held = Topology { write: WriteState::Held { term, since: Moment::ZERO, why }, ..known };
-        assert!(to(&held, None).is_err());
     }
 }

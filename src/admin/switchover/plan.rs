@@ -1,0 +1,164 @@
+//! Who hands over to whom.
+
+use crate::{
+    cluster::{
+        ids::{MemberName, Term},
+        topology::{Member, Obstacle, Reads, Standing, Topology, WriteState},
+    },
+    net::Address,
+};
+
+/// Who hands over to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) term: Term,
+    pub(super) address: Address,
+    pub(super) api_url: String,
+    pub(super) candidate: MemberName,
+    pub(super) lag_bytes: u64,
+}
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NoPlan {
+    /// What is asked for cannot be.
+    Never(String),
+    /// Nobody can take over as things are.
+    NotYet(String),
+}
+
+/// Who hands over to whom, or why nobody can.
+pub(super) fn plan(known: &Topology, wanted: Option<&MemberName>) -> Result<Plan, NoPlan> {
+    let never = |why: &str| NoPlan::Never(why.to_owned());
+    let WriteState::Open(term) = &known.write else {
+        return Err(never("there is no leader that takes writes, so there is nothing to hand over"));
+    };
+    if known.pin.is_some() {
+        return Err(never("a leader is pinned: unpin it first"));
+    }
+    let leader = known.members.get(&term.member).ok_or_else(|| never("the leader is not known"))?;
+    let api_url = leader.api_url.clone();
+    let api_url =
+        api_url.ok_or_else(|| never("the store does not say where the leader's Patroni listens"))?;
+    let candidate = match wanted {
+        Some(wanted) if *wanted == term.member => {
+            return Err(NoPlan::Never(format!("{wanted} leads already")));
+        }
+        Some(wanted) => wanted.clone(),
+        None => best(known, term).map_err(NoPlan::NotYet)?,
+    };
+    let member = known.members.get(&candidate);
+    let member = member.ok_or_else(|| NoPlan::Never(format!("there is no member {candidate}")))?;
+    let lag_bytes =
+        fitness(member).map_err(|why| NoPlan::NotYet(format!("{candidate} cannot take over: {why}")))?;
+    Ok(Plan { term: term.clone(), address: leader.address.clone(), api_url, candidate, lag_bytes })
+}
+
+/// The standby that is least behind. Where replication is synchronous only a synchronous one will do: Patroni refuses others,
+/// since they may lack what was acknowledged.
+fn best(known: &Topology, term: &Term) -> Result<MemberName, String> {
+    let synchronous = &known.sync_standbys;
+    let eligible =
+        |name: &MemberName| *name != term.member && (synchronous.is_empty() || synchronous.contains(name));
+    let mut unfit = Vec::new();
+    let fit = known.members.iter().filter(|(name, _)| eligible(name)).filter_map(|(name, member)| {
+        match fitness(member) {
+            Ok(lag) => Some((lag, name)),
+            Err(why) => {
+                unfit.push(format!("{name}: {why}"));
+                None
+            }
+        }
+    });
+    match fit.min() {
+        Some((_, name)) => Ok(name.clone()),
+        None if unfit.is_empty() => Err("no member can take over".to_owned()),
+        None => Err(format!("no member can take over ({})", unfit.join("; "))),
+    }
+}
+
+/// How many bytes a member is behind that can take over, or why it cannot. That it serves no reads by an order or a tag is
+/// no obstacle.
+fn fitness(member: &Member) -> Result<u64, String> {
+    if member.standing != Standing::Following {
+        return Err(format!("it is {}", member.standing));
+    }
+    match &member.reads {
+        Reads::Excluded(why) if !matches!(why.obstacle, Obstacle::Noloadbalance | Obstacle::Marked) => {
+            Err(why.sentence.clone())
+        }
+        _ => member.lag.map(|lag| lag.bytes).ok_or_else(|| "its lag is not known".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Moment;
+    use crate::cluster::{
+        store::ClusterSettings,
+        topology::{Lag, StoreStatus},
+    };
+
+    fn member(standing: Standing, reads: Reads, lag: Option<u64>) -> Member {
+        Member {
+            address: Address::tcp("n", 5432),
+            record: None,
+            probe: None,
+            suspected: None,
+            standing,
+            reads,
+            lag: lag.map(|bytes| Lag { bytes, time: Duration::ZERO }),
+            parameters: None,
+            mark: None,
+            api_url: Some("http://n:8008/patroni".to_owned()),
+        }
+    }
+
+    fn known() -> Topology {
+        let out = |obstacle: Obstacle| Reads::Excluded(obstacle.because("so it is"));
+        let mut known = Topology::unknown(StoreStatus::Absent, Moment::ZERO);
+        known.settings = ClusterSettings::default();
+        known.write = WriteState::Open(Term { member: "n1".into(), timeline: 1, epoch: 3 });
+        known.members = [
+            ("n1", member(Standing::Leading, out(Obstacle::Leader), None)),
+            ("n2", member(Standing::Following, Reads::Qualifies, Some(10))),
+            ("n3", member(Standing::Following, Reads::Qualifies, Some(20))),
+            ("n4", member(Standing::Following, out(Obstacle::Lagging), Some(0))),
+            ("n5", member(Standing::Following, out(Obstacle::Noloadbalance), Some(30))),
+            ("n6", member(Standing::Unusable("gone".to_owned()), out(Obstacle::NoAnswer), Some(0))),
+        ]
+        .map(|(name, member)| (name.into(), member))
+        .into();
+        known
+    }
+
+    #[test]
+    fn who_hands_over_to_whom() {
+        let to = |known: &Topology, wanted: Option<&str>| {
+            let wanted = wanted.map(MemberName::from);
+            plan(known, wanted.as_ref()).map(|plan| plan.candidate.to_string())
+        };
+        let known = known();
+        assert_eq!(to(&known, None).as_deref(), Ok("n2"));
+        assert_eq!(to(&known, Some("n5")).as_deref(), Ok("n5"));
+        for (wanted, why) in
+            [("n1", "leads already"), ("n4", "so it is"), ("n6", "unusable"), ("n7", "no member n7")]
+        {
+            let (NoPlan::Never(refused) | NoPlan::NotYet(refused)) = to(&known, Some(wanted)).unwrap_err();
+            assert!(refused.contains(why), "{wanted}: {refused}");
+        }
+        let synchronous = Topology { sync_standbys: vec!["n3".into()], ..known.clone() };
+        assert_eq!(to(&synchronous, None).as_deref(), Ok("n3"));
+        // Another may be fit and the synchronous one not yet: that one is waited for.
+        let catching_up = Topology { sync_standbys: vec!["n4".into()], ..known.clone() };
+        let why = "no member can take over (n4: so it is)".to_owned();
+        assert_eq!(to(&catching_up, None), Err(NoPlan::NotYet(why)));
+        let term = Term { member: "n1".into(), timeline: 1, epoch: 3 };
+        let why = crate::cluster::topology::Hold::KeyAbsent;
+        let held = Topology { write: WriteState::Held { term, since: Moment::ZERO, why }, ..known };
+        assert!(to(&held, None).is_err());
+    }
+}
