@@ -6,7 +6,7 @@
 //! **The right to write.** The leader key hangs on a session of its holder, and is deleted with it. Consul tells a
 //! session's time to live, but not how much of it is left, and a renewal leaves no trace. So nothing can be inferred from
 //! one reading about the next moment but this: the key was held when the question was answered. The right lasts from
-//! one reading to the next and no longer (see [`hearsay`]), however long the session may still live.
+//! one reading to the next and no longer (see `hearsay`), however long the session may still live.
 
 use std::{collections::BTreeMap, convert::Infallible, future::Future, pin::Pin, time::Duration};
 

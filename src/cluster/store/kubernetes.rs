@@ -6,7 +6,7 @@
 //! **The right to write.** The leader writes the time of each renewal into its object, and another takes its place only
 //! when it has not seen that change for `ttl`. The times themselves are by the leader's clock and mean nothing
 //! here; that they change does. A renewal that this reading shows and the one before did not was written after the one
-//! before was asked for, and so is good until that moment plus `ttl`, whatever anybody's clock says (see [`record`]).
+//! before was asked for, and so is good until that moment plus `ttl`, whatever anybody's clock says (see `record`).
 
 mod objects;
 mod record;

@@ -6,7 +6,7 @@
 //!
 //! **The right to write.** The leader key is an ephemeral node: it goes with its holder's session, of which others
 //! see neither the timeout nor when it was last renewed. So the right lasts from one reading to the next and no
-//! longer (see [`hearsay`]).
+//! longer (see `hearsay`).
 
 mod connection;
 mod jute;

@@ -65,7 +65,7 @@ enum Next {
 }
 
 impl Atlas {
-    /// The place of a database. Beyond [`PLACES_MAX`] it is one that is forgotten with its client.
+    /// The place of a database. Beyond `PLACES_MAX` it is one that is forgotten with its client.
     pub fn place(&self, cluster: &Arc<str>, database: &Arc<str>) -> Arc<Place> {
         let key = (cluster.clone(), database.clone());
         if let Some(known) = self.places.get(&key) {
