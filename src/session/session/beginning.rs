@@ -12,7 +12,10 @@ impl Session {
         self.context.worker.counters.leases.add(1);
         if let Some(server) = lease.server() {
             self.entry.leased(&server.cancel);
-            if std::mem::replace(&mut server.served, self.entry.key.pid) == self.entry.key.pid {
+            let pid = self.entry.key.pid;
+            let before = std::mem::replace(&mut server.served, pid);
+            if before == 0 || before == pid {
+                // It is new, or has discarded everything; or nobody else has used it since.
                 exchange.sequences = Sequences::Own;
             }
             let (parameters, state) = (server.conn.parameters.clone(), server.conn.state.clone());
