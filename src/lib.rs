@@ -30,7 +30,8 @@
 //! A lease query that showed a leader gives the right to send writes to it until the query's sending time plus the
 //! lease's remaining time to live, on a clock that also runs while the machine is suspended. Before every slice that
 //! goes out on a write route two comparisons are made ([`cluster::fence::Fence`]): is the lease's term still the one
-//! in force, and is now before that deadline. So a process that slept through a failover wakes up without the right.
+//! in force, and is now before that deadline. The deadline is never further away than facts are fresh, so a process that
+//! slept through a failover wakes up without the right, also where a planned one has given the lease up early.
 //!
 //! # Threads
 //!
