@@ -14,10 +14,11 @@ section! {
     /// A Patroni cluster. One process may serve several; each has a name of your choice.
     /// `[clusters.NAME.replicas]` may set any key of `[replicas]` for this cluster alone.
     ClusterKeys "[clusters.NAME]" {
-        /// Patroni's `scope`. Needed with every store but `"none"`.
+        /// Patroni's `scope`, or Stolon's `--cluster-name`. Needed with every store but `"none"`.
         Restart scope: Option<String>;
         /// Who says which member leads: Patroni's consensus store, named as Patroni names it; `"patroni"`: the REST API
-        /// of its members; or `"none"`: the servers themselves are asked. Only a store shows for how long the leader
+        /// of its members; `"stolon"`: the record of a Stolon cluster in etcd (its `--store-backend etcdv3`); or
+        /// `"none"`: the servers themselves are asked. Only a store shows for how long the leader
         /// keeps its key. With `"patroni"` writes need a leader that Patroni names and that a majority of the members
         /// follows. Without either there is no fencing: a deposed leader that still answers cannot be told from
         /// a live one by its own word, only by the majority of `hosts`.
@@ -28,6 +29,7 @@ section! {
         /// `store = "kubernetes"` a pod needs none: the API server of its own cluster is asked.
         Restart endpoints: Vec<Endpoint> = [];
         /// Patroni's `namespace`. With `store = "kubernetes"`: the one of Kubernetes; pgsteer's own where none is written.
+        /// With `store = "stolon"`: its `--store-prefix`, `stolon/cluster` where none is written.
         Restart namespace: String = "/service/";
         /// The group of a Citus cluster that is meant, as `citus.group` in Patroni's configuration: 0 is the coordinator's.
         Restart group: Option<u32>;

@@ -33,6 +33,7 @@ pub(super) fn clusters(
             StoreKind::ZooKeeper => remote(RemoteKind::ZooKeeper, &path, cluster, reading),
             StoreKind::Kubernetes => remote(RemoteKind::Kubernetes, &path, cluster, reading),
             StoreKind::Patroni => remote(RemoteKind::Patroni, &path, cluster, reading),
+            StoreKind::Stolon => remote(RemoteKind::Stolon, &path, cluster, reading),
             StoreKind::None => hosts(&path, cluster, reading),
         };
         let probe = probe(&path, cluster, users, reading);

@@ -7,6 +7,7 @@ mod etcd2;
 mod kubernetes;
 mod patroni;
 mod stand_in;
+mod stolon;
 mod zookeeper;
 
 use std::{process::Child, sync::Arc, time::Duration};
