@@ -87,6 +87,10 @@ section! {
         /// before them that expects it. A connection of a pool is pgsteer's own, which the header says (UNKNOWN,
         /// LOCAL); a replication connection is its client's.
         Restart server_proxy_protocol: ProxyHeader = "off";
+        /// How often the host names of members are resolved again. A member whose name has come to lead elsewhere (an address
+        /// that it had is gone) is asked anew there, and its connections are replaced; as the leader it must first answer
+        /// that it takes writes. 0: only new connections notice.
+        Restart dns_max_ttl: Delay = "15s";
         /// Role that asks the members how they are. It needs `LOGIN` and `pg_monitor`.
         Restart probe_user: String;
         /// Its password. Without one, its entry in `auth_file` serves if that is a plain password; otherwise the

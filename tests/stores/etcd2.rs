@@ -20,7 +20,7 @@ const MEMBER: &str =
 /// An etcd of one node, killed when dropped.
 pub(super) struct Etcd {
     pub(super) child: Child,
-    port: u16,
+    pub(super) port: u16,
     _folder: TempDir,
 }
 
@@ -67,7 +67,7 @@ impl Etcd {
         assert!(matches!(status, 200 | 201), "{key}: {status} {said}");
     }
 
-    async fn populate(&self, leader: &str, ttl: u32) {
+    pub(super) async fn populate(&self, leader: &str, ttl: u32) {
         self.put("initialize", "value=7").await;
         self.put(&format!("members/{leader}"), &format!("value={MEMBER}&ttl={ttl}")).await;
         self.put("leader", &format!("value={leader}&ttl={ttl}")).await;

@@ -8,6 +8,7 @@ mod kubernetes;
 mod patroni;
 mod stand_in;
 mod stolon;
+mod tls;
 mod zookeeper;
 
 use std::{process::Child, sync::Arc, time::Duration};
