@@ -123,8 +123,9 @@ section! {
         /// How many server connections a read route may use on the leader, for each user and database, with
         /// `fallback = "leader"`.
         AtOnce fallback_connections_max: NonZeroU32 = 10;
-        /// How long a read waits for a replica that qualifies.
-        AtOnce replica_wait_timeout: Duration = "1s";
+        /// How long a read waits for a replica that qualifies. After a change of leader it takes Patroni seconds to make
+        /// the others follow the new one, and until they do they qualify no longer.
+        AtOnce replica_wait_timeout: Duration = "30s";
         /// How reads are spread over the replicas that qualify.
         AtOnce balance: Balance = "round_robin";
     }

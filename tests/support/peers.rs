@@ -16,6 +16,9 @@ const READ: u16 = 5001;
 /// The database by whose name `PgBouncer` leads to replicas.
 const READ_DATABASE: &str = "trading_read";
 
+/// So many answers of the leader in a row, 20 ms and more apart, are longer than the time between two checks.
+const STEADY: u32 = 200;
+
 /// Where the programs are.
 #[derive(Clone, Debug)]
 pub struct PeerPrograms {
@@ -44,10 +47,10 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Starts them and waits until they serve writes.
+    /// Starts them and waits until they serve writes, and nobody but the leader does.
     ///
     /// # Errors
-    /// They do not within 20 s.
+    /// They do not within 30 s.
     pub async fn start(cluster: &Cluster, programs: PeerPrograms) -> Result<Self> {
         let sandbox = &cluster.sandbox;
         let address = sandbox.address(HOST, 6432)?;
@@ -70,19 +73,23 @@ impl Peers {
             self.pgbouncer.start(&self.programs.pgbouncer, &[file(&self.pgbouncer, "pgbouncer.ini")])?,
         ];
         let (write, within) = (self.write_config(), Duration::from_secs(1));
-        eventually("HAProxy and PgBouncer serve writes", Duration::from_secs(20), async || {
+        // HAProxy takes every server for good until it has checked it.
+        let mut answers = 0;
+        eventually("HAProxy and PgBouncer serve writes", Duration::from_secs(30), async || {
             let client = Client::try_connect(&write, within).await.ok()?;
-            tokio::time::timeout(within, client.text("SELECT 1")).await.ok()?.ok()
+            let asking = tokio::time::timeout(within, client.text("SELECT pg_is_in_recovery()"));
+            let leads = matches!(asking.await, Ok(Ok(recovering)) if recovering == "f");
+            answers = if leads { answers + 1 } else { 0 };
+            (answers == STEADY).then_some(())
         })
         .await
-        .with_context(|| std::fs::read_to_string(self.pgbouncer.log()).unwrap_or_default())?;
-        Ok(())
+        .with_context(|| std::fs::read_to_string(self.pgbouncer.log()).unwrap_or_default())
     }
 
     /// kill -9 of both, and a new start.
     ///
     /// # Errors
-    /// They do not serve within 20 s.
+    /// They do not serve within 30 s.
     pub async fn restart(&mut self) -> Result {
         for part in [&self.haproxy, &self.pgbouncer] {
             part.signal("KILL").await?;
