@@ -6,7 +6,7 @@ use anyhow::ensure;
 use pgsteer_testkit::{CLIENTS, Moment, Result, now};
 use serde_json::json;
 
-use crate::scenario::{Component, Fault, Loss, Side};
+use crate::scenario::{Component, Fault, Loss, PROXIES_STORE, Side};
 use crate::stage::Stage;
 
 /// Longer than Patroni takes for a switchover.
@@ -19,12 +19,12 @@ pub(crate) async fn cause(fault: Fault, stage: &mut Stage, leader: &str) -> Resu
         Fault::Kill => return stage.cluster.node(leader)?.kill9().await,
         Fault::FreezeNode => return stage.cluster.node(leader)?.freeze().await,
         Fault::FreezePatroni => return stage.cluster.node(leader)?.freeze_patroni(),
-        Fault::Lose(losses) => {
-            for loss in losses {
-                lose(stage, leader, *loss)?;
-            }
-        }
+        Fault::Lose(losses) => lose(stage, leader, losses)?,
         Fault::Switchover => drop(stage.cluster.switchover().await?),
+        Fault::UnseenSwitchover => {
+            lose(stage, leader, PROXIES_STORE)?;
+            stage.cluster.switchover().await?;
+        }
         Fault::OwnSwitchover => {
             let said = stage.proxy.command(&["switchover"], SWITCHOVER).await?;
             ensure!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
@@ -39,12 +39,12 @@ pub(crate) async fn mend(fault: Fault, stage: &mut Stage, leader: &str) -> Resul
     match fault {
         Fault::Kill => stage.cluster.node(leader)?.start(),
         Fault::FreezeNode | Fault::FreezePatroni => stage.cluster.node(leader)?.thaw().await.map(drop),
-        Fault::Lose(_) => stage.cluster.sandbox.network()?.mend(),
+        Fault::Lose(_) | Fault::UnseenSwitchover => stage.cluster.sandbox.network()?.mend(),
         Fault::Switchover | Fault::OwnSwitchover | Fault::Restart(_) => Ok(()),
     }
 }
 
-fn lose(stage: &Stage, leader: &str, loss: Loss) -> Result {
+fn lose(stage: &Stage, leader: &str, losses: &[Loss]) -> Result {
     let hosts = |side| -> Vec<u8> {
         let nodes = |wanted: fn(&str, &str) -> bool| {
             let found = stage.cluster.nodes.iter().filter(move |node| wanted(&node.name, leader));
@@ -59,9 +59,9 @@ fn lose(stage: &Stage, leader: &str, loss: Loss) -> Result {
         }
     };
     let network = stage.cluster.sandbox.network()?;
-    for from in hosts(loss.from) {
-        for to in hosts(loss.to) {
-            network.lose(from, to, loss.percent)?;
+    for loss in losses {
+        for from in hosts(loss.from) {
+            hosts(loss.to).into_iter().try_for_each(|to| network.lose(from, to, loss.percent))?;
         }
     }
     Ok(())

@@ -90,8 +90,12 @@ async fn once(scenario: &Scenario, stage: &mut Stage, witnesses: &Witnesses, fro
     sleep(QUIET).await;
     let since = cause(scenario.fault, stage, &old).await?;
     let possible = match scenario.then {
-        Then::NewLeader => {
+        Then::NewLeader | Then::NewLeaderUnseen(_) => {
             let (new, from) = witnesses.poller.new_leader(&old, since, PATRONI).await?;
+            if let Then::NewLeaderUnseen(lasts) = scenario.then {
+                sleep(lasts.saturating_sub(since.elapsed())).await;
+                mend(scenario.fault, stage, &old).await?;
+            }
             Some(Possible { from, server: stage.cluster.node(&new)?.address.ip(), own: from - since })
         }
         Then::SameLeader(lasts) | Then::Unreachable(lasts) => {
@@ -173,11 +177,12 @@ async fn settle(
     fronts: Vec<Front>,
     begun: Moment,
 ) -> Result<Vec<(&'static str, Figures, String)>> {
+    let named = stage.cluster.leaders(&witnesses.key.changes());
     let mut all = Vec::new();
     for front in fronts {
         let report = front.load.finish().await.with_context(|| format!("the clients of {}", front.name))?;
         let verdict = Verdict::of(&report, &trader(stage).await?).await?;
-        let deposed = report.from_deposed(&witnesses.key.changes(), &stage.cluster);
+        let deposed = report.from_deposed(&named);
         let mut figures = Figures::new(&report, verdict, deposed.len());
         (figures.outages, figures.long, figures.half_done) = (front.outages, front.long, front.half_done);
         all.push((front.name, figures, report.complaints(begun)));

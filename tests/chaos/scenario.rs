@@ -47,6 +47,8 @@ pub(crate) enum Fault {
     Lose(&'static [Loss]),
     /// Patroni is asked by REST, as patronictl asks it.
     Switchover,
+    /// The same while the proxies are cut off from the store.
+    UnseenSwitchover,
     /// `pgsteer switchover`.
     OwnSwitchover,
     Restart(Component),
@@ -99,6 +101,8 @@ impl Loss {
 pub(crate) enum Then {
     /// Another one leads; the fault is mended once clients write there.
     NewLeader,
+    /// Another one leads, and the fault is mended after so long, whether clients write there or not.
+    NewLeaderUnseen(Duration),
     /// The same one goes on, or comes back. The fault lasts for so long.
     SameLeader(Duration),
     /// The same one goes on, but the proxies cannot reach it for so long.
@@ -116,7 +120,7 @@ pub(crate) enum During {
 
 use Replication::{Asynchronous, Synchronous};
 use Side::{Clients, Leader, Proxies, Standbys, Store};
-use Then::{NewLeader, SameLeader, Unreachable};
+use Then::{NewLeader, NewLeaderUnseen, SameLeader, Unreachable};
 
 const STORE: &[Loss] = &[Loss::all(Leader, Store), Loss::all(Store, Leader)];
 const STORE_AND_PEERS: &[Loss] = &[
@@ -136,7 +140,7 @@ const EVERYONE: &[Loss] = &[
     Loss::all(Clients, Leader),
 ];
 const PROXIES: &[Loss] = &[Loss::all(Leader, Proxies), Loss::all(Proxies, Leader)];
-const PROXIES_STORE: &[Loss] = &[Loss::all(Store, Proxies), Loss::all(Proxies, Store)];
+pub(crate) const PROXIES_STORE: &[Loss] = &[Loss::all(Store, Proxies), Loss::all(Proxies, Store)];
 const TO_PROXIES: &[Loss] = &[Loss::all(Leader, Proxies)];
 const FROM_PROXIES: &[Loss] = &[Loss::all(Proxies, Leader)];
 const FROM_STORE: &[Loss] = &[Loss::all(Store, Leader)];
@@ -165,6 +169,7 @@ impl Scenario {
 }
 
 const SHORT: Duration = Duration::from_secs(10);
+const MIDDLING: Duration = Duration::from_secs(20);
 /// Longer than the leader's lease.
 const LONG: Duration = Duration::from_secs(30);
 
@@ -200,6 +205,12 @@ pub(crate) const ALL: &[Scenario] = &[
         "proxies cut off from the store, 30 s",
         Fault::Lose(PROXIES_STORE),
         SameLeader(LONG),
+    ),
+    scenario(
+        "unseen-switchover",
+        "switchover while proxies are cut off from the store, 20 s",
+        Fault::UnseenSwitchover,
+        NewLeaderUnseen(MIDDLING),
     ),
     scenario("loss", "20 % of what is sent to the leader lost, 10 s", Fault::Lose(SOME), SameLeader(SHORT)),
     scenario("switchover", "switchover by Patroni, there and back", Fault::Switchover, NewLeader).times(2),

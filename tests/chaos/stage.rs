@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
-use pgsteer_testkit::{Cluster, Login, PeerPrograms, Peers, Proxy, Result};
+use anyhow::{Context, ensure};
+use pgsteer_testkit::{Client, Cluster, Login, PeerPrograms, Peers, Proxy, Result};
 
 use crate::scenario::Replication;
 
@@ -24,6 +24,10 @@ impl Stage {
         let cluster = Cluster::start(replication.options()).await?;
         let granting = cluster.leader().await?.superuser().await?;
         granting.batch_execute(&format!("GRANT pg_checkpoint TO {}", Login::MONITORING.user)).await?;
+        // What is acknowledged otherwise may be lost, and the ledger would have to say so.
+        let trader =
+            Client::connect(&cluster.leader().await?.config(Login::TRADER, Cluster::DATABASE)).await?;
+        ensure!(trader.text("SHOW synchronous_commit").await? == "on", "synchronous_commit is not on");
         let proxy = Proxy::start_with(&cluster, TOKEN).await?;
         let peers = match peers {
             Some(programs) => Some(Peers::start(&cluster, programs.clone()).await?),
@@ -57,7 +61,7 @@ impl Stage {
     pub(crate) async fn clear(&self) -> Result {
         let leader = self.cluster.leader().await?;
         let owner = leader.config(Login::TRADER, Cluster::DATABASE);
-        let owner = pgsteer_testkit::Client::connect(&owner).await?;
+        let owner = Client::connect(&owner).await?;
         owner.batch_execute("TRUNCATE ledger").await.context("TRUNCATE")?;
         self.cluster.caught_up(Duration::from_secs(20)).await
     }

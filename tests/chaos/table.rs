@@ -54,8 +54,8 @@ pub(crate) fn ledgers(rows: &[Row], names: &[&str]) -> String {
                 |count: fn(&Figures) -> usize| figures.iter().map(|figures| count(figures)).sum::<usize>();
             let _ = writeln!(
                 text,
-                "{name}, {replication:?} replication: {} writes acknowledged, {} of them lost (and {} with PostgreSQL's warning), \
-                 {} by a deposed leader, {} done twice, {} done though told to have failed, {} done whose client was told it is unknown",
+                "{name}, {replication:?} replication (synchronous_commit = on): {} writes acknowledged, {} of them lost (and {} with PostgreSQL's warning), \
+                 {} by a deposed leader, {} done twice, {} done though their error did not say that they may be, {} done as it did say",
                 sum(|figures| figures.verdict.acknowledged),
                 sum(|figures| figures.verdict.lost),
                 sum(|figures| figures.verdict.lost_with_warning),

@@ -1,11 +1,15 @@
 //! The cluster: etcd and three Patroni nodes.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
-use crate::{Client, Coordinator, Etcd, Ground, LeaderKey, Login, Node, Result, Sandbox, Store, eventually};
+use crate::{
+    Client, Coordinator, Etcd, Ground, LeaderChange, LeaderKey, Login, Moment, Node, Result, Sandbox, Store,
+    eventually,
+};
 
 /// What the cluster is like.
 #[derive(Clone, Debug)]
@@ -257,6 +261,14 @@ impl Cluster {
     /// Nobody answers.
     pub async fn replicas(&self) -> Result<Vec<&Node>> {
         self.named(&["sync_standby", "replica"]).await.context("no node answers")
+    }
+
+    /// Whom the witness of the leader key saw named, and when, by address.
+    pub fn leaders(&self, changes: &[LeaderChange]) -> Vec<(Moment, IpAddr)> {
+        let address = |name: &str| self.nodes.iter().find(|node| node.name == name);
+        let named =
+            changes.iter().filter_map(|(at, name)| Some((*at, address(name.as_deref()?)?.address.ip())));
+        named.collect()
     }
 
     /// A member by name, to do something to it.
