@@ -5,6 +5,7 @@
 
 pub mod fact;
 pub mod fence;
+pub mod headway;
 pub mod ids;
 pub mod observer;
 pub mod orders;
@@ -12,5 +13,6 @@ pub mod policy;
 pub mod probe;
 pub mod rest;
 pub mod store;
+pub mod token;
 pub mod topology;
 pub mod watcher;

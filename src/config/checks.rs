@@ -129,6 +129,7 @@ pub(super) fn listeners(keys: &Keys, reading: &mut Reading<'_>) -> Vec<Listener>
                 route: listen.route,
                 cluster,
                 pool_mode: listen.pool_mode,
+                consistency: listen.consistency,
                 backlog,
             });
         }

@@ -97,6 +97,8 @@ pub enum NoRouteKind {
     LeaderInDoubt,
     /// No replica qualifies.
     NoReplica,
+    /// Replicas qualify, and none has replayed what a session must see.
+    Behind,
 }
 
 impl NoRouteKind {

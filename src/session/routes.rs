@@ -8,6 +8,7 @@ use std::sync::{
 use arc_swap::ArcSwap;
 
 use crate::{
+    cluster::headway::Reached,
     pool::{
         account::Account,
         pool::{Pool, PoolKind},
@@ -16,7 +17,7 @@ use crate::{
     route::{
         balance::round_robin,
         router::Router,
-        table::{NoRoute, ReadRoute, RoutingTable, WriteRoute},
+        table::{NoRoute, NoRouteKind, ReadRoute, RoutingTable, WriteRoute},
     },
 };
 
@@ -58,6 +59,8 @@ pub enum Patience {
     ForLeader,
     /// For a replica.
     ForReplica,
+    /// For a replica to replay what it must show.
+    ToCatchUp,
     /// Not at all.
     None,
 }
@@ -95,6 +98,36 @@ impl Tenant {
         let chosen = self.choose(&fresh, purpose);
         self.ways.store(Arc::new(Some(fresh)));
         chosen
+    }
+
+    /// The same among replicas that show what they must. Which do, `reached` says.
+    pub(super) fn way_that(
+        &self,
+        purpose: Purpose,
+        router: &Router,
+        pools: &Pools,
+        reached: &dyn Fn(&Way) -> Reached,
+    ) -> Result<Way, NoWay> {
+        let first = self.way(purpose, router, pools)?;
+        let is_read = purpose != Purpose::Write && first.term == 0;
+        if !is_read || reached(&first) == Reached::Yes {
+            return Ok(first);
+        }
+        let ways = self.ways.load();
+        let replicas = (**ways).as_ref().map_or(&[][..], |ways| &ways.read);
+        let nearest = replicas.iter().map(|way| (reached(way), way)).min_by_key(|(reached, _)| *reached);
+        let patience = match nearest {
+            Some((Reached::Yes, way)) => return Ok(way.clone()),
+            Some((Reached::NotYet, _)) => Patience::ToCatchUp,
+            Some((Reached::Never, _)) | None => Patience::None,
+        };
+        let sentence = "no replica has replayed what this session must see".to_owned();
+        Err(NoWay { why: NoRoute { kind: NoRouteKind::Behind, sentence }, patience })
+    }
+
+    /// Where a read goes if no replica serves it.
+    pub(super) fn fallback(&self, router: &Router, pools: &Pools) -> Result<Way, NoWay> {
+        self.ways_of(&router.load(), pools).fallback
     }
 
     fn choose(&self, ways: &Ways, purpose: Purpose) -> Result<Way, NoWay> {

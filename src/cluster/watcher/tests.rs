@@ -242,6 +242,7 @@ impl Bench {
             reads,
             rest: Some(Arc::new(PatroniRest::new(Arc::clone(&network), None, None))),
             switchover_hold_max: Duration::from_secs(10),
+            headway: Arc::default(),
         };
         let (sink, doors) = (Arc::clone(&published), Arc::clone(&open_until));
         let fence = Arc::new(Fence::closed());
