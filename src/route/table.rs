@@ -126,6 +126,8 @@ pub enum NoRouteKind {
     NoReplica,
     /// None does, because the leader changes: there is none, or they have yet to follow a new one.
     ReplicasRegroup,
+    /// Replicas qualify, and none has replayed what a session must see.
+    Behind,
 }
 
 impl NoRouteKind {
