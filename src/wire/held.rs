@@ -36,7 +36,7 @@ struct Held {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Worth {
     Sound,
-    /// The schema has changed since they were told of it: it must be closed before it is prepared again.
+    /// The schema has changed since they parsed it: it must be closed before it is prepared again.
     Spoilt,
 }
 
