@@ -10,6 +10,7 @@ mod changes;
 mod departure;
 mod hosts;
 mod lag;
+mod moves;
 mod office;
 mod overrides;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use self::{
     hosts::Verdict,
     lag::Trail,
+    moves::Moves,
     office::{End, Hearing, InOffice},
     overrides::Overrides,
     reads::{Judge, Leaderless},
@@ -54,6 +56,7 @@ pub struct Observer {
     /// Whose Patroni was last heard to say that it leads without the store (`failsafe_mode`), and when that was asked.
     failsafe: Option<(MemberName, Moment)>,
     members: Members,
+    moves: Moves,
     /// The verdict of the hosts, where they are the authority.
     verdict: Option<Verdict>,
     office: Option<InOffice>,
@@ -86,6 +89,7 @@ impl Observer {
             named: None,
             failsafe: None,
             members,
+            moves: Moves::default(),
             verdict: None,
             office: None,
             deposed: Vec::new(),
@@ -133,6 +137,7 @@ impl Observer {
         match fact {
             Fact::Store(event) => {
                 if let Some(listed) = self.store.absorb(event, now) {
+                    let listed = self.moves.located(listed);
                     views::list_members(&mut self.members, listed, now);
                 }
             }
@@ -153,6 +158,7 @@ impl Observer {
                 FailsafeState::Inactive => self.failsafe = None,
             },
             Fact::Ordered(command) => self.overrides.obey(command, now),
+            Fact::Moved { host, moves } => self.moves.relocate(&mut self.members, host, *moves, now),
             Fact::ReadPolicy(reads) => {
                 self.policy.reads = *reads;
                 self.trail.rebound(reads.lag_time_max);

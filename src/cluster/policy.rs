@@ -18,6 +18,8 @@ pub struct ClusterPolicy {
     pub probe: ProbePolicy,
     /// When a replica may serve reads.
     pub reads: ReadPolicy,
+    /// How often the names of members are resolved, to see whether they lead elsewhere (`dns_max_ttl`); `None`: never.
+    pub names_interval: Option<Duration>,
     /// How Patroni's REST API is reached; `None` where there is no Patroni.
     pub rest: Option<Arc<PatroniRest>>,
     /// How long new writes wait for a leader that is about to step down (`switchover_hold_max`); zero: not at all.

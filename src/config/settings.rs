@@ -31,6 +31,8 @@ pub struct Cluster {
     pub replicas: Replicas,
     /// How Patroni's REST API is reached; `None` where there is no Patroni.
     pub patroni: Option<PatroniApi>,
+    /// How often the names of members are resolved again.
+    pub names_interval: Option<Duration>,
     /// How long new writes wait for a leader that is about to step down; may be zero.
     pub switchover_hold_max: Duration,
     /// The newest version of the protocol that its servers are asked for.

@@ -81,6 +81,8 @@ words! {
         Kubernetes = "kubernetes",
         /// Patroni's REST API.
         Patroni = "patroni",
+        /// Stolon's record in etcd (v3 API).
+        Stolon = "stolon",
         /// Nobody: the servers themselves are asked. There is no fencing then.
         None = "none",
     }

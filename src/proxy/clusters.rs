@@ -78,6 +78,7 @@ pub(super) fn start(
             authority,
             probe: probe_policy(cluster, approach(config, name, None)),
             reads: read_policy(cluster),
+            names_interval: cluster.names_interval,
             rest: cluster.patroni.as_ref().map(|api| patroni(api, name, pools)).transpose()?.map(Arc::new),
             switchover_hold_max: cluster.switchover_hold_max,
         };

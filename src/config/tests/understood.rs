@@ -232,6 +232,13 @@ fn every_store_has_a_port_and_a_place() {
             "dbs/",
             "in the namespace db",
         ),
+        (
+            "store='stolon'\nendpoints=['e']",
+            "http://e:2379",
+            "stolon/cluster/s/",
+            "keys under stolon/cluster/s/",
+        ),
+        ("store='stolon'\nendpoints=['e']\nnamespace='/x/y'", "http://e:2379", "/x/y/s/", "Stolon's etcd"),
     ] {
         let config = good(&cluster(&format!("scope='s'\nprobe_user='p'\n{keys}")));
         let StoreSource::Remote(store) = &config.clusters["a"].source else { panic!("{config:?}") };
