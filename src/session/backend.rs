@@ -262,7 +262,7 @@ fn received(
     let status = if tag == b'Z' { message.get(HEADER_BYTES).copied() } else { None };
     let ClientSide { frontend, tenancy, .. } = client;
     let passage = pipeline.received(tag, status, &mut |undo: Undo| frontend.undo(undo, conn, tenancy))?;
-    if tag == b'Z' && passage == Passage::Swallow {
+    if tag == b'Z' && passage == Passage::Swallow && pipeline.is_empty() {
         tenancy.check_ends();
     }
     Ok(passage)

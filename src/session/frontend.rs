@@ -16,7 +16,7 @@ use crate::{
     wire::{
         error::{PgError, SqlState},
         frame::{HEADER_BYTES, Header, cstr, put, put_cstr},
-        held::{Known, Prepare, Sent},
+        held::{Known, Prepare, Sent, Worth},
         named::{ClientStatements, Named, Serial},
         pipeline::{
             Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline, Refusal, Residue,

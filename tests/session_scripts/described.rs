@@ -64,6 +64,33 @@ fn on_the_next_server_it_yields_the_same_or_is_refused() {
 }
 
 #[test]
+fn what_is_not_what_it_should_be_is_not_so_again_after_an_error() {
+    after_told(
+        r#"
+        max 1
+        C on u
+        C> Describe S a | Sync
+        >u Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        u< ParseComplete | ParameterDescription | RowDescription n m | ReadyForQuery I
+        >u Describe S pgsteer_1 | Bind "" pgsteer_ | Sync
+        u< ParameterDescription | RowDescription n m | {no_such} | ReadyForQuery I
+        <C ParameterDescription | {changed} | ReadyForQuery I
+        # It was to be closed for another, but the server does not come to that.
+        C> Bind "" nope | Parse b "select 2" | Sync
+        >u Bind "" nope | Close S pgsteer_1 | Parse pgsteer_2 "select 2" | Describe S pgsteer_2 | Sync
+        u< Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery I
+        <C Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery I
+        C> Bind "" a | Sync
+        >u Close S pgsteer_1 | Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        u< CloseComplete | ParseComplete | ParameterDescription | RowDescription n m | ReadyForQuery I
+        >u Bind "" pgsteer_1 | Bind "" pgsteer_ | Sync
+        u< BindComplete | {no_such} | ReadyForQuery I
+        <C {changed} | ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
 fn in_a_block_a_refusal_is_the_blocks() {
     after_told(
         r#"

@@ -3,7 +3,7 @@
 use super::{
     Arc, Awaited, Conduct, Followed, For, Hygiene, Lexicon, Owed, Parsing, PgError, Pipeline, Prepare,
     Reading, Refusal, Residue, SERVER_PREFIX, ServerConn, Settings, Sharing, Splice, SqlState, Statement,
-    Tenancy, Terms, Text, Undo, Vigilance, When, put, put_close, put_cstr,
+    Tenancy, Terms, Text, Undo, Vigilance, When, Worth, put, put_close, put_cstr,
 };
 
 /// Whether a server has what a message of the client's is about.
@@ -154,8 +154,11 @@ impl Passage<'_, '_> {
     /// Uses a statement of the server's; if it lacks it, there is room for it.
     pub(super) fn make_room(&mut self, id: u64) -> Prepare {
         let prepare = self.conn.statements.use_statement(id, self.terms.max_prepared_statements);
-        if let Prepare::CloseThenParse(closed) = prepare {
-            let undo = if closed == id { Undo::ServerDistrusts(id) } else { Undo::ServerKeeps(closed) };
+        if let Prepare::CloseThenParse(closed, worth) = prepare {
+            let undo = match worth {
+                Worth::Sound => Undo::ServerKeeps(closed),
+                Worth::Spoilt => Undo::ServerDistrusts(closed),
+            };
             put_close(self.splice.insert(), closed);
             self.pipeline.sent(Owed::Close(For::Us, Some(undo)));
         }
