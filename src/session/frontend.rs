@@ -162,7 +162,10 @@ impl Frontend {
                 conn.statements.remember(id);
                 conn.statements.spoil(id);
             }
-            Undo::Unnamed(unnamed, at) => {
+            Undo::Unnamed(mut unnamed, at) => {
+                if let Unnamed::Text(text) = &mut unnamed {
+                    text.ends_unasked();
+                }
                 self.unnamed = unnamed;
                 tenancy.unnamed = at;
             }

@@ -321,6 +321,13 @@ impl UnnamedText {
         self.form == Form::Planned && matches!(self.description, Description::Unasked)
     }
 
+    /// Its sequence is over: asked later, the server could refuse to say it.
+    pub fn ends_unasked(&mut self) {
+        if matches!(self.description, Description::Unasked) {
+            self.description = Description::Asked(None);
+        }
+    }
+
     /// It is described as having these parameter types, as they stand on the wire.
     pub fn takes(&mut self, types: &[u8]) {
         if let Description::Asked(found @ None) = &mut self.description {

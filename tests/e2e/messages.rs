@@ -34,7 +34,16 @@ const OVERRIDES: &str = "[pool]\ndefault_pool_size = 2\nmax_prepared_statements 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_messages_are_answered_alike() -> Result {
-    let single = Single::start(Release::System, Door::Open, "", OVERRIDES).await?;
+    answered_alike(Release::System).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_messages_are_answered_alike_by_postgresql_18() -> Result {
+    answered_alike(Release::Eighteen).await
+}
+
+async fn answered_alike(release: Release) -> Result {
+    let single = Single::start(release, Door::Open, "", OVERRIDES).await?;
     let superuser = single.server.superuser().await?;
     for database in Side::ALL.map(|side| side.database) {
         superuser.batch_execute(&format!("CREATE DATABASE {database} OWNER trader")).await?;

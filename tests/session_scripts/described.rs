@@ -322,6 +322,27 @@ fn an_unnamed_one_is_asked_for_before_it_is_run() {
 }
 
 #[test]
+fn what_a_failed_sequence_has_left_is_not_asked_for() {
+    check(
+        r#"
+        C> Query begin
+        >s Query begin
+        s< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        C> Parse "" "select * from t" | Bind "" nope | Parse "" "reset x" | Sync
+        >s Parse "" "select * from t" | Bind "" nope | Parse "" "reset x" | Sync
+        s< ParseComplete | Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery E
+        <C ParseComplete | Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery E
+        # The first of the two is the client's again, and describing it is no work for a failed block.
+        C> Close P "" | Sync
+        >s Close P "" | Sync
+        s< CloseComplete | ReadyForQuery E
+        <C CloseComplete | ReadyForQuery E
+        "#,
+    );
+}
+
+#[test]
 fn what_is_ours_alone_is_a_transaction_of_its_own() {
     // Behind a snapshot, which parsing and describing take, an isolation level can be chosen no more.
     after_told(

@@ -190,6 +190,7 @@ impl Message {
     pub(super) fn stands_for(&self, directly: &Self) -> bool {
         let same = self.tag == directly.tag && self.body == directly.body;
         same || (directly.is_error(b"\0C08P01\0") && self.is_of_lacking())
+            || (directly.is_error(b"\0C22") && self.is_error(TABLE_IS_GONE))
     }
 
     /// The same for what a statement is described as.
