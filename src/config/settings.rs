@@ -10,6 +10,7 @@ use super::{
     keys::{DatabaseKeys, Pool, UserKeys},
     listen_address::{FileMode, ListenAddress},
     network::Network,
+    own_reads::OwnReads,
     secret::Secret,
     store_source::StoreSource,
     value::OrOff,
@@ -86,6 +87,8 @@ pub struct Listener {
     pub pool_mode: Option<PoolMode>,
     /// How many connections may wait to be accepted.
     pub backlog: u32,
+    /// What its reads want of replicas.
+    pub reads: OwnReads,
 }
 
 /// How clients log in.
