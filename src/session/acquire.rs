@@ -154,9 +154,7 @@ impl Needs<'_> {
             lease.finish(Finish::Broken, now);
             return Attempt::Slow(Start::Route);
         }
-        let alike = conn.state.is_like(self.state)
-            && (Arc::ptr_eq(&conn.parameters, self.parameters)
-                || conn.difference_sql(self.parameters).is_none());
+        let alike = conn.state.is_like(self.state) && conn.has_settings(self.parameters);
         let rested = now.since(conn.idle_since) < check_delay;
         if alike && rested && !draws && may_use(self.context, self.tether, &lease, &way, now) {
             Attempt::Ready(Granted { lease, read_only: way.read_only })
