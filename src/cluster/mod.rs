@@ -6,6 +6,7 @@
 pub mod fact;
 pub mod fence;
 pub mod ids;
+mod names;
 pub mod observer;
 pub mod orders;
 pub mod policy;

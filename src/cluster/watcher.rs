@@ -17,6 +17,7 @@ use super::{
     fact::{Command, Fact},
     fence::Fence,
     ids::MemberName,
+    names,
     observer::Observer,
     orders::Orders,
     policy::{ClusterPolicy, ReadPolicy},
@@ -90,6 +91,7 @@ pub struct Watcher {
     publish: Publish,
     probers: BTreeMap<MemberName, RunningProber>,
     confirming: Option<(Confirmer, Running)>,
+    _names: Option<Running>,
     /// Hours of a pin's age that were warned of.
     pin_hours: u64,
     probed: mpsc::Sender<Fact>,
@@ -156,6 +158,10 @@ impl Watcher {
                 (received, Running(runtime.spawn(store.watch(events, hurried))))
             })
             .unzip();
+        let names = policy.names_interval.map(|interval| {
+            let watched = names::watch(Arc::clone(&dial), interval, Arc::clone(&published), probed.clone());
+            Running(runtime.spawn(watched))
+        });
         let sources = Sources { store, probes, suspicions: suspected, _store_task: store_task };
         let handle =
             WatcherHandle { suspicions, topology: Arc::clone(&published), fence: Arc::clone(&fence) };
@@ -172,6 +178,7 @@ impl Watcher {
             publish,
             probers: BTreeMap::new(),
             confirming: None,
+            _names: names,
             pin_hours: 0,
             probed,
             hurry,

@@ -10,6 +10,7 @@ use super::{
     keys::ListenKeys,
     listen_address::ListenAddress,
     nearest::nearest,
+    own_reads::OwnReads,
     secret::Secret,
     secret_file::{Readers, read_secret},
     settings::Listener,
@@ -130,6 +131,7 @@ pub(super) fn listeners(keys: &Keys, reading: &mut Reading<'_>) -> Vec<Listener>
                 cluster,
                 pool_mode: listen.pool_mode,
                 backlog,
+                reads: OwnReads::of_listener(listen),
             });
         }
     }

@@ -10,6 +10,7 @@ use super::{
     keys::{DatabaseKeys, Pool, UserKeys},
     listen_address::{FileMode, ListenAddress},
     network::Network,
+    own_reads::OwnReads,
     secret::Secret,
     store_source::StoreSource,
     value::OrOff,
@@ -31,6 +32,8 @@ pub struct Cluster {
     pub replicas: Replicas,
     /// How Patroni's REST API is reached; `None` where there is no Patroni.
     pub patroni: Option<PatroniApi>,
+    /// How often the names of members are resolved again.
+    pub names_interval: Option<Duration>,
     /// How long new writes wait for a leader that is about to step down; may be zero.
     pub switchover_hold_max: Duration,
     /// The newest version of the protocol that its servers are asked for.
@@ -84,6 +87,8 @@ pub struct Listener {
     pub pool_mode: Option<PoolMode>,
     /// How many connections may wait to be accepted.
     pub backlog: u32,
+    /// What its reads want of replicas.
+    pub reads: OwnReads,
 }
 
 /// How clients log in.

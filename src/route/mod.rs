@@ -3,4 +3,5 @@
 pub mod balance;
 pub mod leaning;
 pub mod router;
+pub mod selection;
 pub mod table;

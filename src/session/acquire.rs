@@ -44,6 +44,8 @@ pub struct Request {
     pub tenant: Arc<Tenant>,
     /// Where it may go.
     pub purpose: Purpose,
+    /// What its client wants of replicas.
+    pub selection: usize,
     /// Where the server is handed over.
     pub tether: Arc<Tether>,
     /// The process id that the client was told.
@@ -93,6 +95,8 @@ pub struct Needs<'a> {
     pub tenant: &'a Arc<Tenant>,
     /// Where it may go.
     pub purpose: Purpose,
+    /// What its client wants of replicas.
+    pub selection: usize,
     /// Where the server is handed over.
     pub tether: &'a Arc<Tether>,
     /// The process id that the client was told.
@@ -112,6 +116,7 @@ impl Needs<'_> {
             context: self.context.clone(),
             tenant: self.tenant.clone(),
             purpose: self.purpose,
+            selection: self.selection,
             tether: self.tether.clone(),
             pid: self.pid,
             parameters: self.parameters.clone(),
@@ -123,7 +128,7 @@ impl Needs<'_> {
     /// Goes as far as it can without waiting.
     pub fn attempt(&self, now: Moment, cx: &mut TaskContext<'_>) -> Attempt {
         let context = self.context;
-        let Ok(way) = self.tenant.way(self.purpose, &context.router, &context.pools) else {
+        let Ok(way) = self.tenant.way(self.purpose, self.selection, &context.router, &context.pools) else {
             return Attempt::Slow(Start::Route);
         };
         if way.term != 0 && !context.router.may_send(way.term, now) {
@@ -214,7 +219,7 @@ impl Request {
         let context = &self.context;
         let changed = context.router.changed();
         let now = context.clock.now();
-        let way = match self.tenant.way(purpose, &context.router, &context.pools) {
+        let way = match self.tenant.way(purpose, self.selection, &context.router, &context.pools) {
             Ok(way) => way,
             Err(no_way) => {
                 let left = patience.without_way(no_way.patience);
@@ -344,7 +349,9 @@ impl Request {
 fn no_route(no_way: &NoWay) -> PgError {
     let message = match no_way.patience {
         Patience::ForLeader => "cannot write now: no leader could be used in time",
-        Patience::ForReplica | Patience::None => "cannot read now: no replica qualifies",
+        Patience::ForReplica | Patience::ForRegrouping | Patience::None => {
+            "cannot read now: no replica qualifies"
+        }
     };
     PgError::error(SqlState::CANNOT_CONNECT_NOW, message).detail(no_way.why.sentence.clone())
 }

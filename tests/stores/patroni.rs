@@ -29,6 +29,13 @@ async fn members(count: usize) -> Vec<StandIn> {
     members
 }
 
+/// A cluster of one that answers.
+pub(super) async fn one(leader: &str) -> StandIn {
+    let member = members(1).await.remove(0);
+    says(&member, leader, 1);
+    member
+}
+
 fn says(member: &StandIn, leader: &str, timeline: u32) {
     member.answer("/cluster", 200, &cluster(leader, timeline).to_string());
 }

@@ -14,15 +14,18 @@
 //! 12   failsafe n1 10 active      asked at 10: its Patroni leads without the store | inactive
 //! 12   pin n1 | unpin | mark n1 drain | down | up | hold n1 5000 | release    an operator's orders
 //! 12   suspect n1
+//! 12   moved n1 1                  the name n1 has come to lead elsewhere once
 //! 13   lost | nothing | tick
 //! = open n1 1 1                   timeline, epoch
 //! = held n1 KeyAbsent             the doubt's name
 //! = vacant NotWritable
 //! = right 20000 Lease             = deposed n1 Replaced | = deposed -
 //! = reads n2 n3 | = reads -       = standing n3 Following
+//! = within 1 n2                   who serves the reads of those who go by the second bound
+//! = rise n3 4                     the eighths of its share that it has
 //! ```
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::Observer;
 use crate::{
@@ -33,7 +36,7 @@ use crate::{
             Standby,
         },
         ids::{Lsn, MemberName},
-        policy::{Authority, ObserverPolicy, ReadPolicy},
+        policy::{Authority, LagBound, ObserverPolicy, ReadPolicy},
         store::{
             ClusterKind, ClusterSettings, Due, Failover, LeaderKey, MemberRecord, StoreEvent, StoreSnapshot,
             Switchover,
@@ -47,17 +50,21 @@ pub(super) fn ms(ms: u64) -> Moment {
     Moment::from_nanos(1_000_000_000 + ms * 1_000_000)
 }
 
-/// Interval 500 ms, timeout 1 s (an answer counts for 1750 ms), bounds 1000 bytes and 1 s, grace 10 s; a switchover
-/// holds writes for 3 s.
+/// Interval 500 ms, timeout 1 s (an answer counts for 1750 ms), bounds 1000 bytes and 1 s (and others: 5000 bytes and 3 s;
+/// none), grace 10 s, slow start 2 s; a switchover holds writes for 3 s.
 pub(super) fn policy(authority: Authority) -> ObserverPolicy {
     ObserverPolicy {
         authority,
         probe_interval: Duration::from_millis(500),
         probe_timeout: Duration::from_secs(1),
         reads: ReadPolicy {
-            lag_bytes_max: 1000,
-            lag_time_max: Duration::from_secs(1),
+            bounds: vec![
+                LagBound { bytes: 1000, time: Duration::from_secs(1) },
+                LagBound { bytes: 5000, time: Duration::from_secs(3) },
+                LagBound { bytes: 0, time: Duration::MAX },
+            ],
             no_leader_grace: Duration::from_secs(10),
+            slow_start: Duration::from_secs(2),
         },
         switchover_hold_max: Duration::from_secs(3),
     }
@@ -74,6 +81,8 @@ pub(super) struct Script {
     switchover: Option<Switchover>,
     settings: ClusterSettings,
     revision: u64,
+    /// How often names have moved.
+    moves: BTreeMap<String, u32>,
     by_hosts: bool,
 }
 
@@ -83,7 +92,7 @@ impl Script {
         let observer = Observer::new(policy(authority), ms(0));
         let listed = ["n1", "n2", "n3"].map(record).to_vec();
         let settings = ClusterSettings::default();
-        Self { observer, listed, switchover: None, settings, revision: 100, by_hosts }
+        Self { observer, listed, switchover: None, settings, revision: 100, moves: BTreeMap::new(), by_hosts }
     }
 
     /// Runs a script, line by line.
@@ -157,12 +166,16 @@ impl Script {
                 self.settings.failover = if paused { Failover::Paused } else { Failover::Automatic };
                 return None;
             }
+            ["moved", host, moves] => {
+                self.moves.insert((*host).to_owned(), moves.parse().unwrap());
+                Fact::Moved { host: (*host).into(), moves: moves.parse().unwrap() }
+            }
             ["suspect", member] => Fact::Suspected { member: self.name(member), why: "broken".into() },
             ["probe", member, asked_at, outcome @ ..] => {
                 let host = member.split(':').next().unwrap();
                 Fact::Probed {
                     member: self.name(host),
-                    address: Address::tcp(member.split(':').nth(1).unwrap_or(host), 5432),
+                    address: self.address(member.split(':').nth(1).unwrap_or(host)),
                     asked_at: ms(asked_at.parse().unwrap()),
                     at: now,
                     outcome: outcome_of(outcome),
@@ -187,6 +200,13 @@ impl Script {
             sync_standbys: Vec::new(),
             switchover: self.switchover.clone(),
         }
+    }
+
+    /// Where a probe is sent: `n1@0` is where the name led at first.
+    fn address(&self, word: &str) -> Address {
+        let (host, moves) = word.split_once('@').unwrap_or((word, ""));
+        let known = self.moves.get(host).copied().unwrap_or_default();
+        Address::tcp(host, 5432).after(moves.parse().unwrap_or(known))
     }
 
     /// A member's name: with hosts, its address.
@@ -215,6 +235,14 @@ impl Script {
             Some("reads") => {
                 let serving = topology.members.iter().filter(|(_, member)| member.reads.serves());
                 list("reads", serving.map(|(name, _)| self.short(name)))
+            }
+            Some("within") => {
+                let bound = words[1].parse().unwrap();
+                let serving = topology.members.iter().filter(|(_, member)| member.serves_within(bound));
+                list(&format!("within {bound}"), serving.map(|(name, _)| self.short(name)))
+            }
+            Some("rise") => {
+                format!("rise {} {}", words[1], topology.members[&self.name(words[1])].rise.eighths())
             }
             Some("standing") => {
                 let member = &topology.members[&self.name(words[1])];

@@ -25,7 +25,7 @@ impl Budget {
 
     pub(super) const fn without_way(&self, what: Patience) -> Option<Duration> {
         match what {
-            Patience::ForLeader => self.leader,
+            Patience::ForLeader | Patience::ForRegrouping => self.leader,
             Patience::ForReplica => self.replica,
             Patience::None => Some(Duration::ZERO),
         }
@@ -35,6 +35,7 @@ impl Budget {
         let (left, waited) = match what {
             Patience::ForLeader => (&mut self.leader, &mut self.waited[0]),
             Patience::ForReplica => (&mut self.replica, &mut self.waited[1]),
+            Patience::ForRegrouping => (&mut self.leader, &mut self.waited[1]),
             Patience::None => return,
         };
         *left = left.map(|left| left.saturating_sub(spent));
