@@ -5,6 +5,7 @@
 
 pub mod fact;
 pub mod fence;
+pub mod headway;
 pub mod ids;
 mod names;
 pub mod observer;
@@ -13,5 +14,6 @@ pub mod policy;
 pub mod probe;
 pub mod rest;
 pub mod store;
+pub mod token;
 pub mod topology;
 pub mod watcher;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
-use super::rest::PatroniRest;
+use super::{headway::Headway, rest::PatroniRest};
 use crate::{net::Address, server::ServerLogin};
 
 /// How a cluster is watched.
@@ -24,6 +24,8 @@ pub struct ClusterPolicy {
     pub rest: Option<Arc<PatroniRest>>,
     /// How long new writes wait for a leader that is about to step down (`switchover_hold_max`); zero: not at all.
     pub switchover_hold_max: Duration,
+    /// Where it is written how far replicas have come.
+    pub headway: Arc<Headway>,
 }
 
 impl ClusterPolicy {

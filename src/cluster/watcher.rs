@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     fact::{Command, Fact},
     fence::Fence,
+    headway::tracker::Tracker,
     ids::MemberName,
     names,
     observer::Observer,
@@ -24,7 +25,7 @@ use super::{
     probe::{Pace, Prober},
     rest::Confirmer,
     store::{Store, StoreEvent},
-    topology::Topology,
+    topology::{Member, Topology},
 };
 use crate::{
     clock::{Clock, Moment, wall_time},
@@ -111,6 +112,8 @@ struct RunningProber {
     address: Address,
     pace: watch::Sender<Pace>,
     _task: Running,
+    /// Asks how far it has come, when somebody waits for that.
+    tracker: Option<Running>,
 }
 
 /// What the fold reads from.
@@ -264,6 +267,8 @@ impl Watcher {
 
     fn put_in_force(&mut self, topology: &Arc<Topology>) {
         self.set_fence(topology);
+        self.policy.headway.identify(topology.system_id);
+        self.policy.headway.retain(|member| topology.members.contains_key(member));
         self.published.store(Arc::clone(topology));
         (self.publish)(topology);
         self.log(topology);
@@ -305,6 +310,25 @@ impl Watcher {
                     self.probers.insert(name.clone(), prober);
                 }
             }
+            self.track(name, member);
+        }
+    }
+
+    /// Has replicas that serve reads asked how far they have come, whenever somebody waits for that.
+    fn track(&mut self, name: &MemberName, member: &Member) {
+        let Some(prober) = self.probers.get_mut(name) else { return };
+        if !member.reads.serves() {
+            prober.tracker = None;
+        } else if prober.tracker.is_none() {
+            let tracker = Tracker {
+                member: name.clone(),
+                address: member.address.clone(),
+                dial: Arc::clone(&self.dial),
+                clock: self.clock,
+                policy: self.policy.probe.clone(),
+                headway: Arc::clone(&self.policy.headway),
+            };
+            prober.tracker = Some(Running(self.runtime.spawn(tracker.run())));
         }
     }
 
@@ -331,9 +355,10 @@ impl Watcher {
             policy: self.policy.probe.clone(),
             pace: urged,
             facts: self.probed.clone(),
+            headway: Arc::clone(&self.policy.headway),
         };
         let task = Running(self.runtime.spawn(prober.run()));
-        RunningProber { address: address.clone(), pace, _task: task }
+        RunningProber { address: address.clone(), pace, _task: task, tracker: None }
     }
 }
 

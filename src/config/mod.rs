@@ -15,6 +15,7 @@ mod declare;
 mod describe;
 mod document;
 mod error;
+mod expectation;
 mod function_name;
 mod keys;
 mod listen_address;
@@ -50,6 +51,7 @@ pub use cluster_keys::{ClusterKeys, Replicas};
 pub use declare::Reload;
 pub use document::Keys;
 pub use error::{Finding, Invalid, Severity};
+pub use expectation::Expectation;
 pub use function_name::FunctionName;
 pub use keys::{DatabaseKeys, Http, ListenKeys, Log, Pool, Runtime, UserKeys};
 pub use listen_address::{FileMode, ListenAddress};
@@ -69,9 +71,9 @@ pub use tls_keys::{ClientTls, ServerTls, Trusted};
 pub use units::duration;
 pub use value::{Delay, OrOff, Size};
 pub use words::{
-    AuthType, Balance, ClientNegotiation, ClientSslMode, Fallback, LogFormat, LogLevel, MaxProtocol,
-    OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind, ServerBinding, ServerNegotiation,
-    ServerSslMode, SplitRoute, StoreKind, SyncStandbys, TlsVersion,
+    AuthType, Balance, ClientNegotiation, ClientSslMode, Consistency, Fallback, LogFormat, LogLevel,
+    MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind, ServerBinding,
+    ServerNegotiation, ServerSslMode, SplitRoute, StoreKind, SyncStandbys, TlsVersion,
 };
 
 /// A configuration that has been checked.

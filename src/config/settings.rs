@@ -6,6 +6,7 @@ use super::{
     Keys,
     auth_file::{AuthFile, SecretKind},
     cluster_keys::Replicas,
+    expectation::Expectation,
     function_name::FunctionName,
     keys::{DatabaseKeys, Pool, UserKeys},
     listen_address::{FileMode, ListenAddress},
@@ -15,7 +16,8 @@ use super::{
     store_source::StoreSource,
     value::OrOff,
     words::{
-        AuthType, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind, SplitRoute,
+        AuthType, Consistency, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind,
+        SplitRoute,
     },
 };
 
@@ -85,6 +87,8 @@ pub struct Listener {
     pub cluster: String,
     /// When a server goes back to its pool, unless user or database say otherwise.
     pub pool_mode: Option<PoolMode>,
+    /// What reads must see, unless user or database say otherwise.
+    pub consistency: Option<Consistency>,
     /// How many connections may wait to be accepted.
     pub backlog: u32,
     /// What its reads want of replicas.
@@ -213,6 +217,8 @@ pub struct PoolSettings {
     pub rotation: Rotation,
     /// What a listener that splits does with its statements.
     pub split_route: SplitRoute,
+    /// What its reads must see.
+    pub consistency: Expectation,
 }
 
 /// Which of several idle servers a client gets.
@@ -305,6 +311,7 @@ impl PoolSettings {
                 Some(false) | None => UnnamedStatements::PassedOn,
             },
             split_route: split_route(database, user),
+            consistency: Expectation::resolve(pool, database, user),
             rotation: if pool.rotate_servers { Rotation::On } else { Rotation::Off },
         }
     }

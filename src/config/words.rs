@@ -136,6 +136,18 @@ words! {
 }
 
 words! {
+    /// What a read must see.
+    Consistency {
+        /// What any replica that qualifies has.
+        Eventual = "eventual",
+        /// What its own client has committed.
+        Session = "session",
+        /// What any client of this pgsteer was told to be committed.
+        Global = "global",
+    }
+}
+
+words! {
     /// When a server goes back to its pool.
     PoolMode {
         /// After each transaction.

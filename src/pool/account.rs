@@ -12,7 +12,10 @@ use parking_lot::Mutex;
 
 use super::slots::SlotLimits;
 use crate::{
-    auth::secrets::Credential, route::leaning::Leaning, server::Approach, sql::touches::FunctionNames,
+    auth::secrets::Credential,
+    route::{consistency::Expectation, leaning::Leaning},
+    server::Approach,
+    sql::touches::FunctionNames,
     wire::startup::Protocol,
 };
 
@@ -95,6 +98,8 @@ pub struct PoolSettings {
     pub map_unnamed: bool,
     /// What a listener that splits does with statements of this user and database.
     pub leaning: Leaning,
+    /// What its reads must see.
+    pub consistency: Expectation,
     /// A client without a transaction may be silent for as long.
     pub client_idle_timeout: Option<Duration>,
     /// A client inside a transaction may be silent for as long.

@@ -250,6 +250,7 @@ async fn learn(
         parameters: &wanted,
         state: &Carried::NOTHING,
         flavour: key.flavour,
+        goal: None,
     };
     let request = needs.request();
     let mut granted = request

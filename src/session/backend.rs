@@ -170,7 +170,7 @@ impl Backend {
                 }
             }
             let describes = described::describes(header, pipeline);
-            if left.len() < header.total && must_be_whole(header, describes) {
+            if left.len() < header.total && must_be_whole(header, describes, pipeline) {
                 break;
             }
             let message = &left[..header.total.min(left.len())];
@@ -187,6 +187,7 @@ impl Backend {
             let mut passage = received(header.tag, message, conn, pipeline, client)?;
             match header.tag {
                 b'Z' | b'E' | b'C' if matches!(passage, Passage::Swallow) => {}
+                tag if matches!(passage, Passage::Position) => client.tenancy.placing.hear(tag, message),
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
                 b'E' => self.failed(message, &passage, conn, client),
                 b'S' if header.total <= WHOLE_BYTES_MAX => match setting(message, conn, client) {
@@ -284,7 +285,7 @@ fn replace(
     splice: &mut Splice<'_>,
 ) -> bool {
     match passage {
-        Passage::Swallow => {}
+        Passage::Swallow | Passage::Position => {}
         Passage::Pass => notify(message, client, splice.insert()),
         Passage::Instead(refusal) => refusal.encode(splice.insert()),
         Passage::Name(_) | Passage::NameTwice(_) => {

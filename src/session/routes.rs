@@ -8,6 +8,7 @@ use std::sync::{
 use arc_swap::ArcSwap;
 
 use crate::{
+    cluster::headway::Reached,
     pool::{
         account::Account,
         pool::{Pool, PoolKind},
@@ -60,6 +61,8 @@ pub enum Patience {
     ForReplica,
     /// For a replica too, but as long as for a leader: the leader changes.
     ForRegrouping,
+    /// For a replica to replay what it must show.
+    ToCatchUp,
     /// Not at all.
     None,
 }
@@ -122,6 +125,41 @@ impl Tenant {
         let chosen = self.choose(&fresh, purpose, selection);
         self.ways.store(Arc::new(Some(fresh)));
         chosen
+    }
+
+    /// The same among replicas that show what they must. Which do, `reached` says.
+    pub(super) fn way_that(
+        &self,
+        purpose: Purpose,
+        selection: usize,
+        router: &Router,
+        pools: &Pools,
+        reached: &dyn Fn(&Way) -> Reached,
+    ) -> Result<Way, NoWay> {
+        let first = self.way(purpose, selection, router, pools)?;
+        let is_read = purpose != Purpose::Write && first.term == 0;
+        if !is_read || reached(&first) == Reached::Yes {
+            return Ok(first);
+        }
+        let ways = self.ways.load();
+        let replicas =
+            (**ways).as_ref().and_then(|ways| ways.read.get(selection)).map_or(&[][..], |replicas| replicas);
+        let nearest = replicas
+            .iter()
+            .map(|replica| (reached(&replica.way), &replica.way))
+            .min_by_key(|(reached, _)| *reached);
+        let patience = match nearest {
+            Some((Reached::Yes, way)) => return Ok(way.clone()),
+            Some((Reached::NotYet, _)) => Patience::ToCatchUp,
+            Some((Reached::Never, _)) | None => Patience::None,
+        };
+        let sentence = "no replica has replayed what this session must see".to_owned();
+        Err(NoWay { why: NoRoute { kind: NoRouteKind::Behind, sentence }, patience })
+    }
+
+    /// Where a read goes if no replica serves it.
+    pub(super) fn fallback(&self, router: &Router, pools: &Pools) -> Result<Way, NoWay> {
+        self.ways_of(&router.load(), pools).fallback
     }
 
     fn choose(&self, ways: &Ways, purpose: Purpose, selection: usize) -> Result<Way, NoWay> {

@@ -86,6 +86,8 @@ pub enum Owed {
     CopyEnd,
     /// Anything of ours up to ReadyForQuery: a request, or a Sync alone.
     Aside(Option<Undo>),
+    /// A query of ours for the position of the log, outside any block: anything up to ReadyForQuery, for us.
+    Position,
     /// A message of ours that is answered by one of this tag.
     Ours(u8),
     /// An answer of our own.
@@ -99,6 +101,8 @@ pub enum Passage {
     Pass,
     /// It answers us.
     Swallow,
+    /// It answers our question for the position of the log.
+    Position,
     /// It is an error that must name the client's statement instead of ours.
     NameTwice(Box<[u8]>),
     /// It is an error that may name our statement where this one of the client's is meant.
@@ -232,7 +236,9 @@ impl Pipeline {
         match message {
             Owed::Sync => self.sequence = Sequence::Closed,
             _ if self.sequence == Sequence::Skipping => return,
-            Owed::Query(_) | Owed::FunctionCall | Owed::Aside(_) => self.sequence = Sequence::Closed,
+            Owed::Query(_) | Owed::FunctionCall | Owed::Aside(_) | Owed::Position => {
+                self.sequence = Sequence::Closed
+            }
             // Nothing is being copied: the server ignores it.
             Owed::CopyEnd | Owed::Note(_) if self.owed.is_empty() => return,
             Owed::CopyEnd => {}
@@ -252,38 +258,6 @@ impl Pipeline {
         self.owed.push_back(message);
     }
 
-    /// Whether a Sync that comes now is to be left out: the server takes a copy's data, and the end of it was not
-    /// sent. Whether it would ignore the Sync or has failed meanwhile, its next answer tells.
-    pub fn leaves_out_sync(&mut self) -> bool {
-        let ends = |owed: &VecDeque<Owed>| owed.iter().any(|owed| matches!(owed, Owed::CopyEnd));
-        match self.copy {
-            CopyIn::Begun => !ends(&self.owed),
-            CopyIn::Fed | CopyIn::SyncLeftOut if !ends(&self.owed) => {
-                self.copy = CopyIn::SyncLeftOut;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Data is sent to the server.
-    #[inline]
-    pub fn sent_data(&mut self) {
-        if self.copy == CopyIn::Begun {
-            self.copy = CopyIn::Fed;
-        }
-    }
-
-    /// Whether a Sync that was left out must be sent after all; it counts as sent then.
-    pub fn sync_is_due(&mut self) -> bool {
-        let due = self.copy == CopyIn::SyncDue;
-        if due {
-            self.copy = CopyIn::No;
-            self.sent(Owed::Sync);
-        }
-        due
-    }
-
     /// Whether work that was sent and not confirmed by ReadyForQuery may have been committed, or may yet be.
     ///
     /// Outside a block whatever runs commits by itself; inside one only a statement that ends it can.
@@ -299,9 +273,11 @@ impl Pipeline {
 
 mod again;
 mod answers;
+mod copying;
 mod failing;
 mod owed;
 mod own;
+mod placing;
 mod refusal;
 
 pub use own::OwnAnswer;

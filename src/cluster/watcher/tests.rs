@@ -254,6 +254,7 @@ impl Bench {
             names_interval: Some(Duration::from_secs(15)),
             rest: Some(Arc::new(PatroniRest::new(Arc::clone(&network), None, None))),
             switchover_hold_max: Duration::from_secs(10),
+            headway: Arc::default(),
         };
         let (sink, doors) = (Arc::clone(&published), Arc::clone(&open_until));
         let fence = Arc::new(Fence::closed());

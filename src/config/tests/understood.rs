@@ -90,6 +90,11 @@ fn the_defaults_are_the_contract() {
         max_prepared_statements: Some(200),
         opaque_functions: OpaqueFunctions::Trust,
         split_route: SplitRoute::Auto,
+        consistency: Expectation {
+            own: None,
+            otherwise: Consistency::Eventual,
+            wait: Duration::from_millis(200),
+        },
         opaque_function_names: vec![],
         hidden_state_sample: Some(10_000),
         pin_max: None,

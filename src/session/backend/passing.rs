@@ -24,9 +24,13 @@ pub(super) fn pass_unmoving(
     }
 }
 
-/// Whether a message is dealt with only when all of it is there.
+/// Whether a message is waited for whole, because it must be understood.
 #[cold]
-pub(super) fn must_be_whole(header: Header, describes: bool) -> bool {
-    (describes && header.total <= DESCRIPTION_BYTES_MAX)
-        || (matches!(header.tag, b'Z' | b'S' | b'E' | b'C' | b'A') && header.total <= WHOLE_BYTES_MAX)
+pub(super) fn must_be_whole(header: Header, describes: bool, pipeline: &Pipeline) -> bool {
+    match header.tag {
+        _ if describes => header.total <= DESCRIPTION_BYTES_MAX,
+        b'Z' | b'S' | b'E' | b'C' | b'A' => header.total <= WHOLE_BYTES_MAX,
+        b'D' => pipeline.awaits_position() && header.total <= WHOLE_BYTES_MAX,
+        _ => false,
+    }
 }

@@ -1,8 +1,6 @@
 //! What the server's messages settle of what is owed.
 
-use super::{
-    CopyIn, For, Outlook, Owed, Passage, Pipeline, Sequence, Step, TransactionStatus, Undo, Unexpected,
-};
+use super::{CopyIn, For, Outlook, Owed, Passage, Pipeline, Step, TransactionStatus, Undo, Unexpected};
 
 impl Pipeline {
     /// Whether a message from the server is the client's and settles nothing: most messages are of that kind, and pass
@@ -10,7 +8,8 @@ impl Pipeline {
     #[inline]
     pub fn is_unmoved_by(&self, tag: u8) -> bool {
         let settles_nothing = match tag {
-            b'D' | b'd' => true,
+            b'd' => true,
+            b'D' => !self.awaits_position(),
             b'T' | b'C' => matches!(self.owed.front(), Some(Owed::Query(_))),
             _ => false,
         };
@@ -26,6 +25,7 @@ impl Pipeline {
         undo: &mut dyn FnMut(Undo),
     ) -> Result<Passage, Unexpected> {
         match tag {
+            b'T' | b'D' | b'C' | b'E' if self.awaits_position() => Ok(Passage::Position),
             // Data rows, copy data, notifications, settings.
             b'D' | b'd' | b'c' | b'H' | b'W' | b'V' | b'A' | b'S' => Ok(Passage::Pass),
             // Descriptions inside a query, notices.
@@ -90,30 +90,10 @@ impl Pipeline {
         let passage = match self.owed.front()? {
             Owed::Query(_) | Owed::FunctionCall | Owed::Sync => Passage::Pass,
             Owed::Aside(_) => Passage::Swallow,
+            Owed::Position => Passage::Position,
             _ => return None,
         };
         self.settle();
         Some(passage)
-    }
-
-    /// CopyInResponse: until the copy ends the server ignores Sync (documentation, "COPY Operations"), so those
-    /// sent before the end of the copy are never answered.
-    fn copy_in_begins(&mut self) {
-        let end = self.owed.iter().position(|owed| matches!(owed, Owed::CopyEnd)).unwrap_or(self.owed.len());
-        let mut place = 0;
-        let mut swallowed = false;
-        self.owed.retain(|owed| {
-            let keep = place == 0 || place > end || !matches!(owed, Owed::Sync);
-            swallowed |= !keep;
-            place += 1;
-            keep
-        });
-        if matches!(self.owed.front(), Some(Owed::Query(_) | Owed::Execute(_))) {
-            self.copy = CopyIn::Begun;
-        }
-        let extended = matches!(self.owed.front(), Some(Owed::Execute(_)));
-        if swallowed && extended && !self.owed.iter().any(|owed| matches!(owed, Owed::Sync)) {
-            self.sequence = Sequence::Open;
-        }
     }
 }
