@@ -243,6 +243,10 @@ impl Slots {
             return;
         }
         let (worker, flavour) = (seat.worker, seat.flavour);
+        if self.gauges.waiting == 0 {
+            self.enter(server, State::Idle(now));
+            return;
+        }
         let next = self.next_waiting(worker, flavour);
         if self.must_make_room(now, flavour, next) {
             self.close(server, actions);
@@ -274,10 +278,12 @@ impl Slots {
     }
 
     fn cap(&self, now: Moment) -> usize {
-        let starved = self.oldest_wait().is_some_and(|since| {
-            self.limits.reserve_size > 0 && now.since(since) >= self.limits.reserve_after
-        });
-        self.limits.size + if starved { self.limits.reserve_size } else { 0 }
+        let Self { limits, gauges, .. } = self;
+        if limits.reserve_size == 0 || gauges.waiting == 0 {
+            return limits.size;
+        }
+        let starved = self.oldest_wait().is_some_and(|since| now.since(since) >= limits.reserve_after);
+        limits.size + if starved { limits.reserve_size } else { 0 }
     }
 
     fn tick(&mut self, now: Moment, actions: &mut Actions) {

@@ -168,9 +168,7 @@ impl Needs<'_> {
             lease.finish(Finish::Broken, now);
             return Attempt::Slow(Start::Route);
         }
-        let alike = conn.state.is_like(self.state)
-            && (Arc::ptr_eq(&conn.parameters, self.parameters)
-                || conn.difference_sql(self.parameters).is_none());
+        let alike = conn.state.is_like(self.state) && conn.has_settings(self.parameters);
         let rested = now.since(conn.idle_since) < check_delay;
         let shows = self.goal.is_none_or(|goal| shows(goal, self.context, &way, conn.opened_at));
         if alike && rested && !draws && shows && may_use(self.context, self.tether, &lease, &way, now) {

@@ -75,9 +75,13 @@ pub(super) enum Cut {
 
 impl Session {
     /// Moves what can be moved.
-    pub(super) fn relay(&mut self, x: &mut Exchange, now: Moment, cx: &mut Context<'_>) -> Relayed {
-        let worker = self.context.worker.clone();
-        let scratch = &mut *worker.scratch.lock();
+    pub(super) fn relay(
+        &mut self,
+        x: &mut Exchange,
+        now: Moment,
+        scratch: &mut Scratch,
+        cx: &mut Context<'_>,
+    ) -> Relayed {
         for _ in 0..ROUNDS_MAX {
             if let Some(lease) = &x.lease
                 && self.entry.tether.is_revoked(lease.number())

@@ -47,7 +47,9 @@ impl Untried {
     /// Nothing was sent to a new server, with what memory there was.
     pub(super) fn reset(&mut self) {
         self.bytes.clear();
-        self.bytes.shrink_to(KEPT_BYTES_MAX);
+        if self.bytes.capacity() > KEPT_BYTES_MAX {
+            self.bytes.shrink_to(KEPT_BYTES_MAX);
+        }
         self.state = State::Unsent;
     }
 

@@ -39,6 +39,10 @@ impl Session {
         if Arc::ptr_eq(have, &self.parameters) {
             return;
         }
+        if *have == self.parameters {
+            self.parameters = have.clone();
+            return;
+        }
         let told = self.parameters.status_of_difference(have);
         if !told.is_empty() {
             self.outbox.push(&told);

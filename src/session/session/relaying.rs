@@ -5,7 +5,7 @@ use super::{
         exchange::ClientEnd,
         relay::{Cut, Relayed},
     },
-    Ended, Exchange, Finish, Flow, Moment, Phase, Session, TaskContext,
+    Ended, Exchange, Finish, Flow, Moment, Phase, Scratch, Session, TaskContext,
     ending::cancelled,
 };
 
@@ -14,10 +14,11 @@ impl Session {
         &mut self,
         mut exchange: Box<Exchange>,
         now: Moment,
+        scratch: &mut Scratch,
         cx: &mut TaskContext<'_>,
     ) -> Flow {
         self.hear_at_rest(&exchange);
-        match self.relay(&mut exchange, now, cx) {
+        match self.relay(&mut exchange, now, scratch, cx) {
             Relayed::Settled => self.settled(exchange, now),
             Relayed::Unplaced => self.place_afterwards(exchange, now),
             Relayed::Unequal => self.equalize(exchange, now),
@@ -30,7 +31,7 @@ impl Session {
                 Flow::Again
             }
             Relayed::TurnedAway => self.take_back(exchange, now),
-            Relayed::Blocked if exchange.fenced_since.is_some() => self.held_back(exchange, now, cx),
+            Relayed::Blocked if exchange.fenced_since.is_some() => self.held_back(exchange, now, scratch, cx),
             Relayed::Blocked => {
                 self.phase = Phase::Relaying(exchange);
                 Flow::Wait
@@ -67,9 +68,15 @@ impl Session {
 
     /// What the client has sent waits for the right to write. That it leaves meanwhile is noticed.
     #[cold]
-    fn held_back(&mut self, exchange: Box<Exchange>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+    fn held_back(
+        &mut self,
+        exchange: Box<Exchange>,
+        now: Moment,
+        scratch: &mut Scratch,
+        cx: &mut TaskContext<'_>,
+    ) -> Flow {
         if exchange.client == ClientEnd::Open
-            && let Flow::End(Ended::ByClient) = self.listen_while_waiting(cx)
+            && let Flow::End(Ended::ByClient) = self.listen_while_waiting(scratch, cx)
         {
             return self.cut(exchange, Cut::ClientGone, now);
         }
