@@ -167,8 +167,13 @@ impl Frontend {
                         }
                         Prepared::Checking => return Ok(()),
                         Prepared::Refused => {
+                            if message.len() == header.total {
+                                self.pass(header, message, passage);
+                                passage.pipeline.sent(Owed::OwnBind(0));
+                            } else {
+                                self.leave_out(header, message, passage);
+                            }
                             passage.refuse(Refusal::ResultChanged);
-                            self.leave_out(header, message, passage);
                             return Ok(());
                         }
                     }
