@@ -142,7 +142,8 @@ pub enum ProbedRole {
 /// A server in recovery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standby {
-    /// The timeline it receives; without a WAL receiver the one of its last restartpoint.
+    /// The timeline it receives; without a WAL receiver the one it has certainly come to: of its last restartpoint, or of
+    /// what it must replay before its files agree with each other.
     pub timeline: Option<Timeline>,
     /// `pg_last_wal_replay_lsn()`.
     pub replayed: Option<Lsn>,
@@ -150,6 +151,18 @@ pub struct Standby {
     pub known: Option<Lsn>,
     /// Its WAL receiver.
     pub receiver: Receiver,
+}
+
+impl Standby {
+    /// The furthest position it knows of.
+    pub fn position(&self) -> Option<Lsn> {
+        self.known.max(self.replayed)
+    }
+
+    /// Whether it has replayed more than any WAL receiver has brought it: it restores from an archive.
+    pub fn restores(&self) -> bool {
+        self.replayed > self.known
+    }
 }
 
 /// A standby's WAL receiver.

@@ -35,7 +35,7 @@ use self::{
 };
 use super::{
     fact::{Fact, FailsafeState},
-    ids::{MemberName, Term},
+    ids::{Lsn, MemberName, Term},
     policy::{Authority, ObserverPolicy, ReadPolicy},
     store::Failover,
     topology::{Deposed, Lag, LastProbe, Named, Reads, Right, StoreStatus, Suspicion, Topology},
@@ -45,6 +45,9 @@ use crate::clock::Moment;
 fn trails(reads: &ReadPolicy) -> Vec<Trail> {
     reads.bounds.iter().map(|bound| Trail::new(bound.time)).collect()
 }
+
+/// Stands for the number of a term where there is none: in a standby cluster.
+const NO_TERM: u64 = 0;
 
 /// Folds facts into topologies.
 #[derive(Debug)]
@@ -150,7 +153,7 @@ impl Observer {
                 let Some(view) = self.members.get_mut(member) else { return };
                 let probe = LastProbe { asked_at: *asked_at, at: *at, outcome: outcome.clone() };
                 if view.absorb(probe, address) {
-                    self.measure(member);
+                    self.measure(member, now);
                 }
             }
             Fact::Suspected { member, why } => {
@@ -175,24 +178,41 @@ impl Observer {
         self.store.departure.tick(now);
     }
 
-    /// Compares a standby that has just answered with the leader, if there is one.
-    fn measure(&mut self, member: &MemberName) {
-        let Some(view) = self.members.get_mut(member) else { return };
+    /// Compares a standby that has just answered with the leader, if there is one, or with the leader of the standby
+    /// cluster.
+    fn measure(&mut self, member: &MemberName, now: Moment) {
+        let Some(view) = self.members.get(member) else { return };
         let Some((at, answer)) = view.last.as_ref().map(|last| last.at).zip(view.answering().cloned()) else {
             return;
         };
-        if let Some(standby) = answer.standby() {
-            let epoch = self.office.as_ref().map(|office| office.term.epoch);
-            let lags = match (&self.leaderless, epoch) {
-                (None, Some(epoch)) => self
-                    .trails
-                    .iter()
-                    .map(|trail| trail.lag(epoch, standby, at))
-                    .collect::<Option<Vec<Lag>>>(),
-                _ => None,
-            };
+        let Some(standby) = answer.standby() else { return };
+        let leads = self.standby_leader(now).is_some_and(|(leader, ..)| leader == member);
+        if leads && let Some(position) = standby.position() {
+            self.sample(NO_TERM, position, answer.asked_at);
+        }
+        let epoch = match (&self.leaderless, &self.office) {
+            (None, Some(office)) => Some(office.term.epoch),
+            (_, None) if self.store.settings.kind.is_standby() => Some(NO_TERM),
+            _ => None,
+        };
+        let lags = epoch.and_then(|epoch| {
+            self.trails.iter().map(|trail| trail.lag(epoch, standby, at)).collect::<Option<Vec<Lag>>>()
+        });
+        if let Some(view) = self.members.get_mut(member) {
             view.reads.answered(standby, lags, at, &self.policy.reads);
         }
+    }
+
+    fn sample(&mut self, epoch: u64, lsn: Lsn, asked_at: Moment) {
+        self.trails.iter_mut().for_each(|trail| trail.sample(epoch, lsn, asked_at));
+    }
+
+    /// Who leads a standby cluster, by a fresh answer, and when that was asked for.
+    fn standby_leader(&self, now: Moment) -> Option<(&MemberName, Moment)> {
+        let named = self.named.as_ref().filter(|_| self.store.settings.kind.is_standby())?;
+        let answer = self.members.get(&named.member)?.answering()?;
+        let counts = answer.is_fresh(self.policy.fresh_for(), now) && answer.standby().is_some();
+        counts.then_some((&named.member, answer.asked_at))
     }
 
     /// Concludes anew from everything reported.
@@ -284,7 +304,7 @@ impl Observer {
         self.leaderless = None;
         let lsn = self.members.get(&member).and_then(|view| view.answer.as_ref()?.writable());
         if let Some((_, lsn)) = lsn {
-            self.trails.iter_mut().for_each(|trail| trail.sample(epoch, lsn, asked_at));
+            self.sample(epoch, lsn, asked_at);
         }
     }
 
@@ -371,6 +391,7 @@ impl Observer {
             overrides: &self.overrides,
             failover: self.store.settings.failover,
             kind: self.store.settings.kind,
+            reference_asked_at: self.standby_leader(now).map(|(_, asked_at)| asked_at),
             system_id: self.store.system_id,
             deposed: &|name| self.deposed.iter().any(|deposed| deposed.term.member == *name),
             served: &|name| served.contains(name),

@@ -12,6 +12,7 @@ use crate::{
         topology::{Member, Standing, StoreStatus, Topology, WriteState},
     },
     net::Address,
+    wire::error::SqlState,
 };
 
 /// What a read does when no replica qualifies (`fallback`).
@@ -123,12 +124,25 @@ pub enum NoRouteKind {
     LeaderInDoubt,
     /// No replica qualifies.
     NoReplica,
+    /// This is a standby cluster: nobody takes writes before it is promoted, and nobody knows when that will be.
+    StandbyCluster,
 }
 
 impl NoRouteKind {
-    /// The SQLSTATE a client gets when its patience ends: 57P03, cannot connect now, for all of them.
-    pub const fn sqlstate(self) -> &'static str {
-        "57P03"
+    /// The SQLSTATE a client gets when its patience ends: 57P03, cannot connect now; what PostgreSQL says to who writes on a
+    /// standby, 25006, in a standby cluster.
+    pub const fn sqlstate(self) -> SqlState {
+        match self {
+            Self::ClusterUnknown | Self::NoLeader | Self::LeaderInDoubt | Self::NoReplica => {
+                SqlState::CANNOT_CONNECT_NOW
+            }
+            Self::StandbyCluster => SqlState::READ_ONLY_SQL_TRANSACTION,
+        }
+    }
+
+    /// Whether it is worth waiting for.
+    pub const fn may_pass(self) -> bool {
+        !matches!(self, Self::StandbyCluster)
     }
 }
 
@@ -251,6 +265,16 @@ fn write_route(topology: &Topology) -> WriteRoute {
         },
         WriteState::Held { term, why, .. } => {
             wait(NoRouteKind::LeaderInDoubt, format!("writes to the leader {} wait: {why}", term.member))
+        }
+        WriteState::Vacant { .. } if topology.settings.kind.is_standby() => {
+            let sentence = match &topology.named {
+                Some(named) => format!(
+                    "{} leads a standby cluster, which takes no writes until it is promoted",
+                    named.member
+                ),
+                None => "this is a standby cluster, which takes no writes until it is promoted".to_owned(),
+            };
+            wait(NoRouteKind::StandbyCluster, sentence)
         }
         WriteState::Vacant { why, .. } => {
             let kind = match topology.store {

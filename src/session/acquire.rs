@@ -22,6 +22,7 @@ use crate::{
         slots::Flavour,
         tether::Tether,
     },
+    route::table::NoRouteKind,
     wire::{
         error::{PgError, SqlState},
         parameters::Parameters,
@@ -348,12 +349,14 @@ impl Request {
     }
 }
 
-fn no_route(no_way: &NoWay) -> PgError {
-    let message = match no_way.patience {
-        Patience::ForLeader => "cannot write now: no leader could be used in time",
-        Patience::ForReplica | Patience::None => "cannot read now: no replica qualifies",
+/// Why a client gets no server.
+pub fn no_route(no_way: &NoWay) -> PgError {
+    let message = match (no_way.why.kind, no_way.patience) {
+        (NoRouteKind::StandbyCluster, _) => "cannot write: this is a standby cluster",
+        (_, Patience::ForLeader) => "cannot write now: no leader could be used in time",
+        (_, Patience::ForReplica | Patience::None) => "cannot read now: no replica qualifies",
     };
-    PgError::error(SqlState::CANNOT_CONNECT_NOW, message).detail(no_way.why.sentence.clone())
+    PgError::error(no_way.why.kind.sqlstate(), message).detail(no_way.why.sentence.clone())
 }
 
 /// Why a request was not served in time, as its pool sees it.

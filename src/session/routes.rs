@@ -151,7 +151,10 @@ impl Tenant {
             seq: table.seq,
             write: match &table.write {
                 WriteRoute::Open(target) => Ok(way(target, PoolKind::Normal)),
-                WriteRoute::Wait(why) => Err(NoWay { why: why.clone(), patience: Patience::ForLeader }),
+                WriteRoute::Wait(why) => {
+                    let patience = if why.kind.may_pass() { Patience::ForLeader } else { Patience::None };
+                    Err(NoWay { why: why.clone(), patience })
+                }
             },
             read: table.choices.iter().map(|choice| choice.iter().filter_map(replica).collect()).collect(),
             balance: table.balance,
