@@ -36,15 +36,11 @@ use self::{
 use super::{
     fact::{Fact, FailsafeState},
     ids::{Lsn, MemberName, Term},
-    policy::{Authority, ObserverPolicy, ReadPolicy},
+    policy::{Authority, ObserverPolicy},
     store::Failover,
     topology::{Deposed, Lag, LastProbe, Named, Reads, Right, StoreStatus, Suspicion, Topology},
 };
 use crate::clock::Moment;
-
-fn trails(reads: &ReadPolicy) -> Vec<Trail> {
-    reads.bounds.iter().map(|bound| Trail::new(bound.time)).collect()
-}
 
 /// Stands for the number of a term where there is none: in a standby cluster.
 const NO_TERM: u64 = 0;
@@ -98,7 +94,7 @@ impl Observer {
             office: None,
             deposed: Vec::new(),
             epochs: 0,
-            trails: trails(&policy.reads),
+            trails: policy.reads.bounds.iter().map(|bound| Trail::new(bound.time)).collect(),
             leaderless: Some(Leaderless { since: now, served: BTreeSet::new() }),
             topology: Arc::new(Topology::unknown(status, now)),
             policy,

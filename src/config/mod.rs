@@ -70,8 +70,8 @@ pub use units::duration;
 pub use value::{Delay, OrOff, Size};
 pub use words::{
     AuthType, Balance, ClientNegotiation, ClientSslMode, Fallback, LogFormat, LogLevel, MaxProtocol,
-    OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind, ServerBinding, ServerNegotiation,
-    ServerSslMode, SplitRoute, StoreKind, SyncStandbys, TlsVersion,
+    OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RetryReads, RouteKind, ServerBinding,
+    ServerNegotiation, ServerSslMode, SplitRoute, StoreKind, SyncStandbys, TlsVersion,
 };
 
 /// A configuration that has been checked.

@@ -56,6 +56,8 @@ pub struct WorkerCounters {
     pub splits: [Counter; SPLIT_REASONS],
     /// Requests that a replica did not answer and that went to the leader, by SQLSTATE or cause.
     pub returns: Tally<1>,
+    /// Reads that another replica ran again, by how the first was lost.
+    pub rereads: Tally<1>,
     /// Waits for a server of a pool that had none free.
     pub server_waits: Histogram,
     /// Waits for a leader, or for the right to write to it.

@@ -218,6 +218,9 @@ metrics! {
     SPLITS: Counter "pgsteer_split_requests_total" ["to", "reason"];
     /// Requests that a replica could not answer and that the leader was given instead, by the SQLSTATE the replica gave, or server_gone or deposed.
     RETURNS: Counter "pgsteer_split_returns_total" ["cause"];
+    /// Reads on listeners with `route = "read"` that another replica ran again because the first was lost before the client had any of
+    /// an answer (`retry_reads`), by how it was lost: server_gone, cut_off (its member was given up) or conflict (with what it replays).
+    REREADS: Counter "pgsteer_read_retries_total" ["cause"];
     /// Waits of requests that ended in a server or an error, by what was waited for: server (of a pool with none free), leader (or the right to write to it) or replica.
     WAITS: Histogram "pgsteer_wait_seconds" ["for"];
     /// Requests refused with an error while their client went on, by SQLSTATE.

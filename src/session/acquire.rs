@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     clock::Moment,
+    cluster::ids::MemberName,
     metrics::WorkerCounters,
     pool::{
         account::PoolSettings,
@@ -47,6 +48,8 @@ pub struct Request {
     pub purpose: Purpose,
     /// What its client wants of replicas.
     pub selection: usize,
+    /// A member that it is not to go to, if there is another.
+    pub avoid: Option<MemberName>,
     /// Where the server is handed over.
     pub tether: Arc<Tether>,
     /// The process id that the client was told.
@@ -98,6 +101,8 @@ pub struct Needs<'a> {
     pub purpose: Purpose,
     /// What its client wants of replicas.
     pub selection: usize,
+    /// A member that it is not to go to, if there is another.
+    pub avoid: Option<&'a MemberName>,
     /// Where the server is handed over.
     pub tether: &'a Arc<Tether>,
     /// The process id that the client was told.
@@ -118,6 +123,7 @@ impl Needs<'_> {
             tenant: self.tenant.clone(),
             purpose: self.purpose,
             selection: self.selection,
+            avoid: self.avoid.cloned(),
             tether: self.tether.clone(),
             pid: self.pid,
             parameters: self.parameters.clone(),
@@ -129,7 +135,9 @@ impl Needs<'_> {
     /// Goes as far as it can without waiting.
     pub fn attempt(&self, now: Moment, cx: &mut TaskContext<'_>) -> Attempt {
         let context = self.context;
-        let Ok(way) = self.tenant.way(self.purpose, self.selection, &context.router, &context.pools) else {
+        let Ok(way) =
+            self.tenant.way(self.purpose, (self.selection, self.avoid), &context.router, &context.pools)
+        else {
             return Attempt::Slow(Start::Route);
         };
         if way.term != 0 && !context.router.may_send(way.term, now) {
@@ -222,7 +230,12 @@ impl Request {
         let context = &self.context;
         let changed = context.router.changed();
         let now = context.clock.now();
-        let way = match self.tenant.way(purpose, self.selection, &context.router, &context.pools) {
+        let way = match self.tenant.way(
+            purpose,
+            (self.selection, self.avoid.as_ref()),
+            &context.router,
+            &context.pools,
+        ) {
             Ok(way) => way,
             Err(no_way) => {
                 let left = patience.without_way(no_way.patience);

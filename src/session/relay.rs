@@ -13,6 +13,7 @@ use super::{
     frontend::OWED_MAX,
     session::{INBOX_BYTES_MAX, Session},
     split::trial::Beginning,
+    untried::Words,
 };
 use crate::{
     client::registry::{Activity, Order},
@@ -208,9 +209,22 @@ impl Session {
             other => return self.not_answered(x, &other, received, output),
         }
         let whole = x.client == ClientEnd::Open && !self.frontend.is_inside_message();
-        if x.untried.is_kept() && x.untried.heard(received, &x.pipeline, whole) {
-            x.server_in = received.to_vec();
-            return Ok(true);
+        if x.untried.is_kept() {
+            let holds = match x.untried.heard(received, &x.pipeline, whole) {
+                Words::Answer => false,
+                Words::Unclear | Words::TurnedAway => true,
+                Words::Lost(loss) => {
+                    let again = self.is_read_again(x, loss, now);
+                    if !again {
+                        x.untried.answered();
+                    }
+                    again
+                }
+            };
+            if holds {
+                x.server_in = received.to_vec();
+                return Ok(true);
+            }
         }
         self.pass_to_client(x, received, output, now, cx)?;
         Ok(true)

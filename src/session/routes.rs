@@ -8,6 +8,7 @@ use std::sync::{
 use arc_swap::ArcSwap;
 
 use crate::{
+    cluster::ids::MemberName,
     pool::{
         account::Account,
         pool::{Pool, PoolKind},
@@ -102,11 +103,12 @@ impl Tenant {
         Self { account, ways: ArcSwap::default(), turn: AtomicUsize::new(0) }
     }
 
-    /// Where a request of this purpose goes now; `selection`: what its client wants of replicas.
+    /// Where a request of this purpose goes now; what its client wants of replicas, and whom to avoid among them if there
+    /// is another.
     pub fn way(
         &self,
         purpose: Purpose,
-        selection: usize,
+        wanted: (usize, Option<&MemberName>),
         router: &Router,
         pools: &Pools,
     ) -> Result<Way, NoWay> {
@@ -114,27 +116,35 @@ impl Tenant {
         if let Some(ways) = &**ways
             && ways.seq == router.seq()
         {
-            return self.choose(ways, purpose, selection);
+            return self.choose(ways, purpose, wanted);
         }
         let fresh = self.ways_of(&router.load(), pools);
-        let chosen = self.choose(&fresh, purpose, selection);
+        let chosen = self.choose(&fresh, purpose, wanted);
         self.ways.store(Arc::new(Some(fresh)));
         chosen
     }
 
-    fn choose(&self, ways: &Ways, purpose: Purpose, selection: usize) -> Result<Way, NoWay> {
+    fn choose(
+        &self,
+        ways: &Ways,
+        purpose: Purpose,
+        wanted: (usize, Option<&MemberName>),
+    ) -> Result<Way, NoWay> {
         match purpose {
             Purpose::Write => ways.write.clone(),
-            Purpose::Read => self.replica(ways, selection).map_or_else(|| ways.fallback.clone(), Ok),
-            Purpose::Split => self.replica(ways, selection).map_or_else(|| ways.write.clone(), Ok),
+            Purpose::Read => self.replica(ways, wanted).map_or_else(|| ways.fallback.clone(), Ok),
+            Purpose::Split => self.replica(ways, wanted).map_or_else(|| ways.write.clone(), Ok),
         }
     }
 
     /// The replica that serves the next read.
-    fn replica(&self, ways: &Ways, selection: usize) -> Option<Way> {
+    fn replica(&self, ways: &Ways, (selection, avoid): (usize, Option<&MemberName>)) -> Option<Way> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) as u64;
         let replicas = ways.read.get(selection)?;
-        choose(ways.balance, replicas, turn).map(|replica| replica.way.clone())
+        let chosen = choose(ways.balance, replicas, turn)?;
+        let fit = |replica: &&Replica| Some(replica.way.pool.member()) != avoid;
+        let other = || replicas.iter().find(fit).unwrap_or(chosen);
+        Some(if fit(&chosen) { chosen } else { other() }.way.clone())
     }
 
     fn ways_of(&self, table: &RoutingTable, pools: &Pools) -> Ways {

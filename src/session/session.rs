@@ -21,6 +21,7 @@ use super::{
     outbox::Outbox,
     reading::Lexicon,
     relay::Cut,
+    rereading::Rereads,
     routes::{Tenant, Way},
     split::Split,
     tenancy::Sequences,
@@ -79,9 +80,11 @@ pub struct Session {
     pub(super) schema: Arc<Schema>,
     /// ReadyForQuery messages it has got.
     pub(super) queries: u64,
-    flavour: FlavourHeld,
+    pub(super) flavour: FlavourHeld,
     /// What it has on a listener that splits.
     pub(super) split: Option<Box<Split>>,
+    /// What it has on a listener that reads.
+    pub(super) rereads: Option<Box<Rereads>>,
     /// Bytes of the client's that could not be dealt with so far.
     pub(super) inbox: Vec<u8>,
     /// Whether the inbox can be dealt with without more bytes.
@@ -202,6 +205,7 @@ impl Session {
             queries: 0,
             flavour,
             split: None,
+            rereads: None,
             resume: !unread.is_empty(),
             inbox: unread,
             outbox: Outbox::default(),
@@ -210,6 +214,7 @@ impl Session {
         };
         session.settings_changed();
         session.begin_to_split();
+        session.begin_to_read();
         session
     }
 

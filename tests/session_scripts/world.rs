@@ -87,6 +87,7 @@ impl Default for Setup {
             pin_timeout: None,
             map_unnamed: true,
             leaning: pgsteer::route::leaning::Leaning::Auto,
+            rereading: Default::default(),
             client_idle_timeout: None,
             idle_transaction_timeout: None,
             query_timeout: None,
