@@ -324,6 +324,10 @@ pub struct Limits {
     pub client_login_timeout: Duration,
     /// How long transactions may take to end when the process is stopped; zero: they are not waited for.
     pub drain_timeout: Duration,
+    /// Members on which connections are opened ahead; 0: none.
+    pub warm_candidates: u32,
+    /// Connections opened ahead for each user and database on each of them.
+    pub warm_connections_max: u32,
 }
 
 impl Limits {
@@ -333,6 +337,8 @@ impl Limits {
             max_replication_connections: pool.max_replication_connections,
             client_login_timeout: pool.client_login_timeout,
             drain_timeout: pool.drain_timeout.0,
+            warm_candidates: pool.warm_candidates,
+            warm_connections_max: pool.warm_connections_max.get(),
         }
     }
 }

@@ -143,6 +143,9 @@ metrics! {
 
     /// Server connections of all pools of a member by state (opening, idle, leased, recovering).
     SERVERS: Gauge "pgsteer_server_connections" ["cluster", "member", "state"];
+    /// Server connections that are opened ahead and kept on a member that may lead next (`warm_candidates`), as far as the limits
+    /// allow.
+    SERVERS_AHEAD: Gauge "pgsteer_server_connections_ahead" ["cluster", "member"];
     /// Clients that wait for a server connection to a member.
     SERVERS_WAITING: Gauge "pgsteer_server_waiting_clients" ["cluster", "member"];
     /// Server connections opened.

@@ -57,6 +57,8 @@ pub struct RoutingTable {
     pub balance: Balance,
     /// What a read does if nobody serves it.
     pub fallback: ReadRoute,
+    /// Members that may lead next, synchronous standbys in front.
+    pub candidates: Vec<MemberName>,
     /// Every member.
     pub members: BTreeMap<MemberName, MemberRoute>,
 }
@@ -181,6 +183,7 @@ impl RoutingTable {
             choices: Vec::new(),
             balance: Balance::default(),
             fallback: ReadRoute::Wait(wait),
+            candidates: Vec::new(),
             members: BTreeMap::new(),
         }
     }
@@ -205,6 +208,7 @@ impl RoutingTable {
             choices: ranked.iter().map(|ranked| choice(ranked, &read, topology)).collect(),
             read,
             balance: policy.balance,
+            candidates: candidates(topology),
             members: topology.members.iter().map(|(name, member)| (name.clone(), member.into())).collect(),
         }
     }
@@ -227,8 +231,24 @@ impl RoutingTable {
             && self.choices == other.choices
             && self.balance == other.balance
             && self.fallback == other.fallback
+            && self.candidates == other.candidates
             && self.members == other.members
     }
+}
+
+/// Who may lead next: replicas that answer and that Patroni may promote.
+fn candidates(topology: &Topology) -> Vec<MemberName> {
+    let may_lead = |name: &MemberName, member: &Member| {
+        let named = topology.named.as_ref().is_some_and(|named| named.member == *name);
+        let barred = member.record.as_ref().is_some_and(|record| {
+            record.tags.is_set("nofailover") || record.tags.get("failover_priority") == Some("0")
+        });
+        member.standing == Standing::Following && !named && !barred && member.mark.is_none()
+    };
+    let all = topology.members.iter().filter(|(name, member)| may_lead(name, member)).map(|(name, _)| name);
+    let (sync, others): (Vec<_>, Vec<_>) =
+        all.cloned().partition(|name| topology.sync_standbys.contains(name));
+    [sync, others].concat()
 }
 
 /// Those who serve a selection, of the best rank there is.

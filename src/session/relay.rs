@@ -269,6 +269,7 @@ impl Session {
             .map_err(|fault| Cut::ServerGone(fault.to_string()))?;
         if !passed.bytes.is_empty() {
             x.trial.passed();
+            x.untried.answered();
             self.outbox.send(&mut self.stream, cx, passed.bytes).map_err(|_| Cut::ClientGone)?;
         }
         let progress = passed.progress;

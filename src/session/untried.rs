@@ -23,6 +23,9 @@ use crate::{
 /// Bytes of a request that are kept until the server says something.
 const KEPT_BYTES_MAX: usize = 8 * 1024;
 
+/// The end of a sequence.
+const SYNC: &[u8] = b"S\0\0\0\x04";
+
 /// The longest last words that are waited for, in bytes.
 const WORDS_MAX: usize = 8 * 1024;
 
@@ -114,6 +117,8 @@ impl Untried {
     pub(super) fn sent(&mut self, bytes: &[u8], mode: PoolMode, pipeline: &Pipeline) {
         match self.state {
             State::Over | State::TurnedAway | State::Lost(_) => return,
+            // It waits for something of ours first.
+            State::Unsent if bytes.is_empty() => return,
             State::Unsent => {
                 let known = match bytes.first() {
                     Some(b'P' | b'B' | b'C' | b'D') => true,
@@ -136,8 +141,11 @@ impl Untried {
     }
 
     /// The client has been told something of it.
-    pub(super) const fn answered(&mut self) {
-        self.state = State::Over;
+    #[inline]
+    pub(super) fn answered(&mut self) {
+        if self.state == State::Kept {
+            self.state = State::Over;
+        }
     }
 
     /// Whether what the server says first must be looked at.
@@ -175,16 +183,26 @@ impl Untried {
         let heard = match farewell(words) {
             Farewell::Unclear => Words::Unclear,
             Farewell::Said if whole && pipeline.has_begun_nothing() => Words::TurnedAway,
-            Farewell::Said | Farewell::SomethingElse if self.kind == Kind::Read => first_words(words),
+            Farewell::Said | Farewell::SomethingElse if self.kind == Kind::Read => {
+                // What comes before all of it is there answers messages of ours.
+                if whole && self.is_request() { first_words(words) } else { Words::Answer }
+            }
             Farewell::Said | Farewell::SomethingElse => Words::Answer,
         };
         match heard {
             // Whether it may be read again is for those to say who know what it reads.
             Words::Unclear | Words::Lost(_) => {}
+            // What the client gets of it, if anything, is yet to be seen.
+            Words::Answer if self.kind == Kind::Read => {}
             Words::Answer => self.state = State::Over,
             Words::TurnedAway => self.state = State::TurnedAway,
         }
         heard
+    }
+
+    /// Whether all of a request was sent.
+    fn is_request(&self) -> bool {
+        self.bytes.first() == Some(&b'Q') || self.bytes.ends_with(SYNC)
     }
 
     /// What the client has sent.
@@ -323,6 +341,23 @@ mod tests {
         check(Kind::Read, &[b'Q'; KEPT_BYTES_MAX + 1], transaction, false);
         check(Kind::LastRead, b"Q\0\0\0\x0dselect 1\0", transaction, false);
         check(Kind::Request, b"Q\0\0\0\x0dselect 1\0", transaction, false);
+    }
+
+    #[test]
+    fn what_comes_before_all_of_it_is_there_is_not_held_back() {
+        let mut untried = Untried::default();
+        untried.keep_for(Kind::Read);
+        let mut pipeline = Pipeline::default();
+        pipeline.sent(crate::wire::pipeline::Owed::Query);
+        let execute = message(b'E', b"\0\0\0\0\0");
+        untried.sent(b"", PoolMode::Transaction, &pipeline);
+        untried.sent(b"B\0\0\0\x04", PoolMode::Transaction, &pipeline);
+        let parsed = message(b'1', b"");
+        assert_eq!((untried.heard(&parsed, &pipeline, true), untried.is_kept()), (Words::Answer, true));
+        untried.sent(&[execute, SYNC.to_vec()].concat(), PoolMode::Transaction, &pipeline);
+        assert_eq!((untried.heard(&parsed, &pipeline, true), untried.is_kept()), (Words::Unclear, true));
+        untried.answered();
+        assert!(!untried.is_kept());
     }
 
     #[test]

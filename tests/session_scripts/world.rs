@@ -237,6 +237,7 @@ impl World {
                 "error" => ReadRoute::Error(no_route(NoRouteKind::NoReplica)),
                 _ => ReadRoute::Wait(no_route(NoRouteKind::NoReplica)),
             },
+            candidates: list("candidates").into_iter().map(MemberName::from).collect(),
             members: ["a", "b", "c"].into_iter().map(member).collect(),
         };
         let router = &self.context.router;

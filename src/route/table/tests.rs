@@ -258,3 +258,27 @@ fn a_standby_cluster_takes_no_writes_and_nobody_waits_for_it() {
     standby.settings.kind = ClusterKind::Primary;
     assert!(matches!(write(&standby), WriteRoute::Wait(why) if why.kind == NoRouteKind::NoLeader));
 }
+
+#[test]
+fn who_may_lead_next_synchronous_standbys_first() {
+    let mut all = replicas(&[
+        ("n2", "0", &[]),
+        ("n3", "0", &[["nofailover", "true"]]),
+        ("n4", "0", &[["failover_priority", "0"]]),
+        ("n5", "0", &[["failover_priority", "2"], ["nofailover", "false"]]),
+        ("n6", "", &[]),
+    ]);
+    let shown = |topology: &Topology| {
+        RoutingTable::derive(topology, &policy())
+            .candidates
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(shown(&all), "n2 n5 n6");
+    all.sync_standbys = vec!["n6".into(), "n3".into(), "gone".into()];
+    assert_eq!(shown(&all), "n6 n2 n5");
+    all.members.get_mut(&"n6".into()).unwrap().standing = Standing::Unusable("no answer".into());
+    assert_eq!(shown(&all), "n2 n5");
+}
