@@ -111,7 +111,7 @@ metrics! {
     /// Whether a read can be served now (1) or waits (0); what `/ready` says.
     READ_SERVED: Gauge "pgsteer_read_served" ["cluster"];
 
-    /// 1 for what a member is to pgsteer: leading, following, deposed or unusable.
+    /// 1 for what a member is to pgsteer: leading, following, deposed, down, unusable or lost (out of reach for long: what is read there was cut off).
     MEMBER_STANDING: Gauge "pgsteer_member_standing" ["cluster", "member", "standing"];
     /// 1 for what a member said it is when asked last: primary, standby, or unknown if it did not answer.
     MEMBER_ROLE: Gauge "pgsteer_member_role" ["cluster", "member", "role"];
@@ -132,7 +132,7 @@ metrics! {
     MEMBER_LATENCY: Gauge "pgsteer_member_latency_seconds" ["cluster", "member"];
     /// 1 for the reason why a member serves no reads, in a word; `/leader` has the sentence.
     MEMBER_EXCLUDED: Gauge "pgsteer_member_excluded" ["cluster", "member", "reason"];
-    /// 1 for what came of asking a member last: answered, refused, unreachable, timeout, starting, auth_failed or failed.
+    /// 1 for what came of asking a member last: answered, refused, unreachable, no_connection, timeout, starting, auth_failed or failed.
     MEMBER_PROBE: Gauge "pgsteer_member_probe" ["cluster", "member", "outcome"];
     /// How long ago the newest question to a member that has an outcome was sent.
     MEMBER_PROBE_AGE: Gauge "pgsteer_member_probe_age_seconds" ["cluster", "member"];

@@ -168,6 +168,8 @@ pub enum MemberStanding {
     Deposed,
     /// No new lease goes there; what works may go on.
     Unusable,
+    /// A replica that is not there any more: idle connections are closed, leases for reading revoked.
+    Lost,
 }
 
 impl RoutingTable {
@@ -335,6 +337,7 @@ impl From<&Member> for MemberRoute {
             Standing::Following => MemberStanding::Following,
             Standing::Deposed | Standing::Down => MemberStanding::Deposed,
             Standing::Unusable(_) => MemberStanding::Unusable,
+            Standing::Lost(_) => MemberStanding::Lost,
         };
         Self { standing, address: member.address.clone() }
     }

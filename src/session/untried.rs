@@ -327,7 +327,7 @@ mod tests {
             let mut untried = Untried::default();
             untried.keep_for(kind);
             let mut pipeline = Pipeline::default();
-            pipeline.sent(crate::wire::pipeline::Owed::Query);
+            pipeline.sent(crate::wire::pipeline::Owed::Sync);
             untried.sent(request, mode, &pipeline);
             assert_eq!(untried.read().is_some(), expected, "{kind:?} {}", request.escape_ascii());
             untried.answered();
@@ -348,7 +348,7 @@ mod tests {
         let mut untried = Untried::default();
         untried.keep_for(Kind::Read);
         let mut pipeline = Pipeline::default();
-        pipeline.sent(crate::wire::pipeline::Owed::Query);
+        pipeline.sent(crate::wire::pipeline::Owed::Sync);
         let execute = message(b'E', b"\0\0\0\0\0");
         untried.sent(b"", PoolMode::Transaction, &pipeline);
         untried.sent(b"B\0\0\0\x04", PoolMode::Transaction, &pipeline);

@@ -184,7 +184,7 @@ impl World {
         });
     }
 
-    /// Puts a routing table in force: `write=<member>|none|held`, `read=<members>`, `deposed=<members>`, and
+    /// Puts a routing table in force: `write=<member>|none|held`, `read=<members>`, `deposed=<members>`, `lost=<members>` and
     /// `fallback=leader|error`.
     pub(crate) fn route(&mut self, text: &str) {
         let field = |name: &str| {
@@ -213,7 +213,9 @@ impl World {
         let no_route = |kind| NoRoute { kind, sentence: "the script says so".to_owned() };
         let leading = target(self.leader.as_deref().unwrap_or_default(), self.epoch);
         let deposed = list("deposed");
+        let lost = list("lost");
         let standing = |member: &str| match () {
+            () if lost.contains(&member) => MemberStanding::Lost,
             () if deposed.contains(&member) => MemberStanding::Deposed,
             () if self.leader.as_deref() == Some(member) => MemberStanding::Leading,
             () => MemberStanding::Following,

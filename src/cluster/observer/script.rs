@@ -10,7 +10,7 @@
 //! 10   probe n1 5 w 1 1000        asked at 5: takes writes, timeline 1, position 1000
 //! 10   probe n2 5 r 1 900 gone    asked at 5: in recovery, timeline 1, has replayed 900, WAL receiver gone | idle
 //! 10   probe n2 5 r 1 900 archive   no WAL receiver ever, `knows 950`: streaming, sent as much so far
-//! 10   probe n3 5 refused         or timeout, starting, auth; `sys=8` at the end: another system identifier
+//! 10   probe n3 5 refused         or timeout, nothing (no connection), starting, auth; `sys=8` at the end: another system identifier
 //! 0    settings failsafe pause standby    (or `archived`: fed from an archive) every later reading has these modes of Patroni's
 //! 12   failsafe n1 10 active      asked at 10: its Patroni leads without the store | inactive
 //! 12   pin n1 | unpin | mark n1 drain | down | up | hold n1 5000 | release    an operator's orders
@@ -305,6 +305,7 @@ fn outcome_of(words: &[&str]) -> ProbeOutcome {
             },
         }),
         ["refused"] => return ProbeOutcome::Failed(ProbeFailure::Refused),
+        ["nothing"] => return ProbeOutcome::Failed(ProbeFailure::NoConnection(Duration::from_secs(1))),
         ["timeout"] => return ProbeOutcome::Failed(ProbeFailure::Timeout(Duration::from_secs(1))),
         ["starting"] => return ProbeOutcome::Failed(ProbeFailure::Starting("starting up".into())),
         ["auth"] => return ProbeOutcome::Failed(ProbeFailure::AuthFailed("no".into())),

@@ -368,3 +368,37 @@ fn who_comes_back_alone_or_all_at_once_has_it_all() {
         ",
     );
 }
+
+/// What hangs on a replica that cannot be reached is given up; what runs on one that is only busy is not.
+#[test]
+fn who_is_out_of_reach_for_long_is_lost() {
+    check(
+        "
+        # a question in vain, and a second one half a second later
+        1200 probe n3 200 nothing
+        = standing n3 Unusable
+        2200 probe n3 1600 nothing
+        = standing n3 Lost
+        2300 probe n1 2290 w 1 1000
+        2300 probe n3 2290 r 1 1000
+        = standing n3 Following
+        # reached, and silent; and refused again and again, but not for long
+        3000 probe n3 2500 timeout
+        4500 probe n3 3500 timeout
+        6000 probe n3 5000 timeout
+        = standing n3 Unusable
+        6010 probe n3 6005 refused
+        6700 probe n3 6690 refused
+        = standing n3 Unusable
+        7600 probe n3 7590 refused
+        = standing n3 Lost
+        # the leader is never lost, only deposed
+        9000 probe n1 8000 nothing
+        9900 probe n1 8900 nothing
+        = standing n1 Leading
+        # another cluster's server at its address
+        9910 probe n2 9905 r 1 1000 sys=8
+        = standing n2 Lost
+        ",
+    );
+}
