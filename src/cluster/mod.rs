@@ -5,12 +5,15 @@
 
 pub mod fact;
 pub mod fence;
+pub mod headway;
 pub mod ids;
+mod names;
 pub mod observer;
 pub mod orders;
 pub mod policy;
 pub mod probe;
 pub mod rest;
 pub mod store;
+pub mod token;
 pub mod topology;
 pub mod watcher;

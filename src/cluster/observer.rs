@@ -10,6 +10,8 @@ mod changes;
 mod departure;
 mod hosts;
 mod lag;
+mod measuring;
+mod moves;
 mod office;
 mod overrides;
 #[cfg(test)]
@@ -28,6 +30,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use self::{
     hosts::Verdict,
     lag::Trail,
+    moves::Moves,
     office::{End, Hearing, InOffice},
     overrides::Overrides,
     reads::{Judge, Leaderless},
@@ -35,15 +38,12 @@ use self::{
 };
 use super::{
     fact::{Fact, FailsafeState},
-    ids::{Lsn, MemberName, Term},
+    ids::{MemberName, Term},
     policy::{Authority, ObserverPolicy},
     store::Failover,
-    topology::{Deposed, Lag, LastProbe, Named, Reads, Right, StoreStatus, Suspicion, Topology},
+    topology::{Deposed, LastProbe, Named, Reads, Right, StoreStatus, Suspicion, Topology},
 };
 use crate::clock::Moment;
-
-/// Stands for the number of a term where there is none: in a standby cluster.
-const NO_TERM: u64 = 0;
 
 /// Folds facts into topologies.
 #[derive(Debug)]
@@ -57,6 +57,7 @@ pub struct Observer {
     /// Whose Patroni was last heard to say that it leads without the store (`failsafe_mode`), and when that was asked.
     failsafe: Option<(MemberName, Moment)>,
     members: Members,
+    moves: Moves,
     /// The verdict of the hosts, where they are the authority.
     verdict: Option<Verdict>,
     office: Option<InOffice>,
@@ -90,6 +91,7 @@ impl Observer {
             named: None,
             failsafe: None,
             members,
+            moves: Moves::default(),
             verdict: None,
             office: None,
             deposed: Vec::new(),
@@ -142,6 +144,7 @@ impl Observer {
         match fact {
             Fact::Store(event) => {
                 if let Some(listed) = self.store.absorb(event, now) {
+                    let listed = self.moves.located(listed);
                     views::list_members(&mut self.members, listed, now);
                 }
             }
@@ -162,6 +165,7 @@ impl Observer {
                 FailsafeState::Inactive => self.failsafe = None,
             },
             Fact::Ordered(command) => self.overrides.obey(command, now),
+            Fact::Moved { host, moves } => self.moves.relocate(&mut self.members, host, *moves, now),
             Fact::ReadPolicy(reads) => {
                 self.policy.reads.clone_from(reads);
                 self.trails.resize_with(reads.bounds.len(), || Trail::new(Duration::MAX));
@@ -172,43 +176,6 @@ impl Observer {
             Fact::Tick => {}
         }
         self.store.departure.tick(now);
-    }
-
-    /// Compares a standby that has just answered with the leader, if there is one, or with the leader of the standby
-    /// cluster.
-    fn measure(&mut self, member: &MemberName, now: Moment) {
-        let Some(view) = self.members.get(member) else { return };
-        let Some((at, answer)) = view.last.as_ref().map(|last| last.at).zip(view.answering().cloned()) else {
-            return;
-        };
-        let Some(standby) = answer.standby() else { return };
-        let leads = self.standby_leader(now).is_some_and(|(leader, ..)| leader == member);
-        if leads && let Some(position) = standby.position() {
-            self.sample(NO_TERM, position, answer.asked_at);
-        }
-        let epoch = match (&self.leaderless, &self.office) {
-            (None, Some(office)) => Some(office.term.epoch),
-            (_, None) if self.store.settings.kind.is_standby() => Some(NO_TERM),
-            _ => None,
-        };
-        let lags = epoch.and_then(|epoch| {
-            self.trails.iter().map(|trail| trail.lag(epoch, standby, at)).collect::<Option<Vec<Lag>>>()
-        });
-        if let Some(view) = self.members.get_mut(member) {
-            view.reads.answered(standby, lags, at, &self.policy.reads);
-        }
-    }
-
-    fn sample(&mut self, epoch: u64, lsn: Lsn, asked_at: Moment) {
-        self.trails.iter_mut().for_each(|trail| trail.sample(epoch, lsn, asked_at));
-    }
-
-    /// Who leads a standby cluster, by a fresh answer, and when that was asked for.
-    fn standby_leader(&self, now: Moment) -> Option<(&MemberName, Moment)> {
-        let named = self.named.as_ref().filter(|_| self.store.settings.kind.is_standby())?;
-        let answer = self.members.get(&named.member)?.answering()?;
-        let counts = answer.is_fresh(self.policy.fresh_for(), now) && answer.standby().is_some();
-        counts.then_some((&named.member, answer.asked_at))
     }
 
     /// Concludes anew from everything reported.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
-use super::rest::PatroniRest;
+use super::{headway::Headway, rest::PatroniRest};
 use crate::{net::Address, server::ServerLogin};
 
 /// How a cluster is watched.
@@ -18,10 +18,14 @@ pub struct ClusterPolicy {
     pub probe: ProbePolicy,
     /// When a replica may serve reads.
     pub reads: ReadPolicy,
+    /// How often the names of members are resolved, to see whether they lead elsewhere (`dns_max_ttl`); `None`: never.
+    pub names_interval: Option<Duration>,
     /// How Patroni's REST API is reached; `None` where there is no Patroni.
     pub rest: Option<Arc<PatroniRest>>,
     /// How long new writes wait for a leader that is about to step down (`switchover_hold_max`); zero: not at all.
     pub switchover_hold_max: Duration,
+    /// Where it is written how far replicas have come.
+    pub headway: Arc<Headway>,
 }
 
 impl ClusterPolicy {

@@ -17,8 +17,9 @@ use tokio::{
 };
 
 use super::{
-    fact::{Fact, ProbeFailure, ProbeOutcome},
-    ids::MemberName,
+    fact::{Fact, ProbeFailure, ProbeOutcome, ProbeReading, ProbedRole},
+    headway::Headway,
+    ids::{MemberName, Timeline},
     policy::ProbePolicy,
 };
 use crate::{
@@ -68,12 +69,16 @@ pub struct Prober {
     pub pace: watch::Receiver<Pace>,
     /// Where outcomes go.
     pub facts: mpsc::Sender<Fact>,
+    /// Where it is written at which position a member was promoted.
+    pub headway: Arc<Headway>,
 }
 
 /// A kept connection.
 struct Link {
     stream: Stream,
     parameters: Arc<Vec<(String, String)>>,
+    /// The timeline that the server followed when it last answered that it is in recovery.
+    followed: Option<Timeline>,
 }
 
 /// What came of one question.
@@ -179,7 +184,7 @@ impl Prober {
             Err(error) => (Asked { at: began, outcome: ProbeOutcome::Failed(of_connect(error)) }, None),
             Ok(connected) => {
                 let parameters = Arc::new(connected.parameters);
-                let link = Link { stream: connected.stream, parameters };
+                let link = Link { stream: connected.stream, parameters, followed: None };
                 let asked_at = self.clock.now();
                 self.question(link, asked_at).await
             }
@@ -192,7 +197,10 @@ impl Prober {
             Ok(answer) => {
                 adopt(&mut link.parameters, answer.parameters);
                 match statement::read(&answer.rows, Arc::clone(&link.parameters)) {
-                    Ok(reading) => (ProbeOutcome::Answered(reading), Some(link)),
+                    Ok(reading) => {
+                        self.note_promotion(&mut link.followed, &reading, &answer.rows);
+                        (ProbeOutcome::Answered(reading), Some(link))
+                    }
                     Err(why) => (ProbeOutcome::Failed(ProbeFailure::Failed(why)), Some(link)),
                 }
             }
@@ -202,6 +210,28 @@ impl Prober {
             }
         };
         (Asked { at: asked_at, outcome }, kept)
+    }
+
+    /// A server that was in recovery when this connection was open before, and is not any more, was promoted meanwhile: what
+    /// it had replayed last is where its timeline begins (`pg_last_wal_replay_lsn` stays there). After a restart that would
+    /// not be so, but neither would the connection have lived. Timelines that skip a number do not say where they come from.
+    fn note_promotion(
+        &self,
+        followed: &mut Option<Timeline>,
+        reading: &ProbeReading,
+        rows: &[Vec<Option<String>>],
+    ) {
+        match &reading.role {
+            ProbedRole::Standby(standby) => *followed = standby.timeline,
+            ProbedRole::Writable { timeline, .. } => {
+                if let Some(before) =
+                    followed.take().filter(|before| before.checked_add(1) == Some(*timeline))
+                    && let Some(replayed) = statement::replayed(rows)
+                {
+                    self.headway.forked(before, replayed);
+                }
+            }
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod nothing;
 pub mod patroni;
 pub mod policy;
 mod report;
+pub mod stolon;
 mod timestamp;
 pub mod zookeeper;
 

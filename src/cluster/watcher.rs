@@ -16,14 +16,16 @@ use tokio::{
 use super::{
     fact::{Command, Fact},
     fence::Fence,
+    headway::tracker::Tracker,
     ids::MemberName,
+    names,
     observer::Observer,
     orders::Orders,
     policy::{ClusterPolicy, ReadPolicy},
     probe::{Pace, Prober},
     rest::Confirmer,
     store::{Store, StoreEvent},
-    topology::Topology,
+    topology::{Member, Topology},
 };
 use crate::{
     clock::{Clock, Moment, wall_time},
@@ -90,6 +92,7 @@ pub struct Watcher {
     publish: Publish,
     probers: BTreeMap<MemberName, RunningProber>,
     confirming: Option<(Confirmer, Running)>,
+    _names: Option<Running>,
     /// Hours of a pin's age that were warned of.
     pin_hours: u64,
     probed: mpsc::Sender<Fact>,
@@ -109,6 +112,8 @@ struct RunningProber {
     address: Address,
     pace: watch::Sender<Pace>,
     _task: Running,
+    /// Asks how far it has come, when somebody waits for that.
+    tracker: Option<Running>,
 }
 
 /// What the fold reads from.
@@ -156,6 +161,10 @@ impl Watcher {
                 (received, Running(runtime.spawn(store.watch(events, hurried))))
             })
             .unzip();
+        let names = policy.names_interval.map(|interval| {
+            let watched = names::watch(Arc::clone(&dial), interval, Arc::clone(&published), probed.clone());
+            Running(runtime.spawn(watched))
+        });
         let sources = Sources { store, probes, suspicions: suspected, _store_task: store_task };
         let handle =
             WatcherHandle { suspicions, topology: Arc::clone(&published), fence: Arc::clone(&fence) };
@@ -172,6 +181,7 @@ impl Watcher {
             publish,
             probers: BTreeMap::new(),
             confirming: None,
+            _names: names,
             pin_hours: 0,
             probed,
             hurry,
@@ -257,6 +267,8 @@ impl Watcher {
 
     fn put_in_force(&mut self, topology: &Arc<Topology>) {
         self.set_fence(topology);
+        self.policy.headway.identify(topology.system_id);
+        self.policy.headway.retain(|member| topology.members.contains_key(member));
         self.published.store(Arc::clone(topology));
         (self.publish)(topology);
         self.log(topology);
@@ -298,6 +310,25 @@ impl Watcher {
                     self.probers.insert(name.clone(), prober);
                 }
             }
+            self.track(name, member);
+        }
+    }
+
+    /// Has replicas that serve reads asked how far they have come, whenever somebody waits for that.
+    fn track(&mut self, name: &MemberName, member: &Member) {
+        let Some(prober) = self.probers.get_mut(name) else { return };
+        if !member.reads.serves() {
+            prober.tracker = None;
+        } else if prober.tracker.is_none() {
+            let tracker = Tracker {
+                member: name.clone(),
+                address: member.address.clone(),
+                dial: Arc::clone(&self.dial),
+                clock: self.clock,
+                policy: self.policy.probe.clone(),
+                headway: Arc::clone(&self.policy.headway),
+            };
+            prober.tracker = Some(Running(self.runtime.spawn(tracker.run())));
         }
     }
 
@@ -324,9 +355,10 @@ impl Watcher {
             policy: self.policy.probe.clone(),
             pace: urged,
             facts: self.probed.clone(),
+            headway: Arc::clone(&self.policy.headway),
         };
         let task = Running(self.runtime.spawn(prober.run()));
-        RunningProber { address: address.clone(), pace, _task: task }
+        RunningProber { address: address.clone(), pace, _task: task, tracker: None }
     }
 }
 

@@ -130,6 +130,7 @@ pub(super) fn listeners(keys: &Keys, reading: &mut Reading<'_>) -> Vec<Listener>
                 route: listen.route,
                 cluster,
                 pool_mode: listen.pool_mode,
+                consistency: listen.consistency,
                 backlog,
                 reads: OwnReads::of_listener(listen),
             });

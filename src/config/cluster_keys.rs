@@ -15,10 +15,11 @@ section! {
     /// A Patroni cluster. One process may serve several; each has a name of your choice.
     /// `[clusters.NAME.replicas]` may set any key of `[replicas]` for this cluster alone.
     ClusterKeys "[clusters.NAME]" {
-        /// Patroni's `scope`. Needed with every store but `"none"`.
+        /// Patroni's `scope`, or Stolon's `--cluster-name`. Needed with every store but `"none"`.
         Restart scope: Option<String>;
         /// Who says which member leads: Patroni's consensus store, named as Patroni names it; `"patroni"`: the REST API
-        /// of its members; or `"none"`: the servers themselves are asked. Only a store shows for how long the leader
+        /// of its members; `"stolon"`: the record of a Stolon cluster in etcd (its `--store-backend etcdv3`); or
+        /// `"none"`: the servers themselves are asked. Only a store shows for how long the leader
         /// keeps its key. With `"patroni"` writes need a leader that Patroni names and that a majority of the members
         /// follows. Without either there is no fencing: a deposed leader that still answers cannot be told from
         /// a live one by its own word, only by the majority of `hosts`.
@@ -29,6 +30,7 @@ section! {
         /// `store = "kubernetes"` a pod needs none: the API server of its own cluster is asked.
         Restart endpoints: Vec<Endpoint> = [];
         /// Patroni's `namespace`. With `store = "kubernetes"`: the one of Kubernetes; pgsteer's own where none is written.
+        /// With `store = "stolon"`: its `--store-prefix`, `stolon/cluster` where none is written.
         Restart namespace: String = "/service/";
         /// The group of a Citus cluster that is meant, as `citus.group` in Patroni's configuration: 0 is the coordinator's.
         Restart group: Option<u32>;
@@ -86,6 +88,10 @@ section! {
         /// before them that expects it. A connection of a pool is pgsteer's own, which the header says (UNKNOWN,
         /// LOCAL); a replication connection is its client's.
         Restart server_proxy_protocol: ProxyHeader = "off";
+        /// How often the host names of members are resolved again. A member whose name has come to lead elsewhere (an address
+        /// that it had is gone) is asked anew there, and its connections are replaced; as the leader it must first answer
+        /// that it takes writes. 0: only new connections notice.
+        Restart dns_max_ttl: Delay = "15s";
         /// Role that asks the members how they are. It needs `LOGIN` and `pg_monitor`.
         Restart probe_user: String;
         /// Its password. Without one, its entry in `auth_file` serves if that is a plain password; otherwise the
@@ -118,7 +124,8 @@ section! {
         /// How many server connections a read route may use on the leader, for each user and database, with
         /// `fallback = "leader"`.
         AtOnce fallback_connections_max: NonZeroU32 = 10;
-        /// How long a read waits for a replica that qualifies.
+        /// How long a read waits for a replica that qualifies. While there is no leader, or replicas have yet to follow a new
+        /// one (Patroni needs seconds for that), it waits as writes do: `leader_wait_timeout`.
         AtOnce replica_wait_timeout: Duration = "1s";
         /// What another replica runs again, once, on listeners with `route = "read"`: a statement outside transactions that
         /// proves to read only, of whose answer the client has got nothing. `lost`: where its replica was lost; `conflicts`:

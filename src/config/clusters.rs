@@ -33,6 +33,7 @@ pub(super) fn clusters(
             StoreKind::ZooKeeper => remote(RemoteKind::ZooKeeper, &path, cluster, reading),
             StoreKind::Kubernetes => remote(RemoteKind::Kubernetes, &path, cluster, reading),
             StoreKind::Patroni => remote(RemoteKind::Patroni, &path, cluster, reading),
+            StoreKind::Stolon => remote(RemoteKind::Stolon, &path, cluster, reading),
             StoreKind::None => hosts(&path, cluster, reading),
         };
         let probe = probe(&path, cluster, users, reading);
@@ -46,6 +47,7 @@ pub(super) fn clusters(
         if let Some(source) = source {
             let (replicas, protocol) = (replicas.clone(), cluster.max_protocol_version);
             let proxy_header = cluster.server_proxy_protocol;
+            let names_interval = Some(cluster.dns_max_ttl.0).filter(|interval| !interval.is_zero());
             let switchover_hold_max = cluster.switchover_hold_max.0;
             let patroni = patroni(&path, cluster, reading);
             let name = name.clone();
@@ -55,6 +57,7 @@ pub(super) fn clusters(
                 probe,
                 replicas,
                 patroni,
+                names_interval,
                 switchover_hold_max,
                 protocol,
                 proxy_header,

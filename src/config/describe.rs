@@ -104,7 +104,11 @@ fn cluster_lines(cluster: &Cluster) -> String {
                         store.scope, store.namespace
                     )
                 }
-                RemoteKind::ZooKeeper | RemoteKind::Etcd3 | RemoteKind::Etcd2 | RemoteKind::Consul => {
+                RemoteKind::ZooKeeper
+                | RemoteKind::Etcd3
+                | RemoteKind::Etcd2
+                | RemoteKind::Consul
+                | RemoteKind::Stolon => {
                     format!("{name} at {endpoints}{login}, keys under {}", store.prefix())
                 }
             }

@@ -14,7 +14,8 @@ use super::{
     tls_keys::{ClientTls, ServerTls},
     value::{Delay, OrOff, Size, Value},
     words::{
-        LogFormat, LogLevel, OpaqueFunctions, PoolMode, ProxyProtocol, RouteKind, SplitRoute, SyncStandbys,
+        Consistency, LogFormat, LogLevel, OpaqueFunctions, PoolMode, ProxyProtocol, RouteKind, SplitRoute,
+        SyncStandbys,
     },
 };
 
@@ -37,7 +38,7 @@ section! {
         Restart proxy_protocol_from: Vec<Network> = [];
         /// `write`: to the leader; `read`: to the replicas that qualify; `split`: statements that only read and
         /// read-only transactions to the replicas that qualify, or to the leader where none does, everything else to the
-        /// leader. What a client has just written a replica may not show yet.
+        /// leader. Whether a replica must show what has just been written, `consistency` says.
         Restart route: RouteKind;
         /// The cluster; may be left out where there is one.
         Restart cluster: Option<String>;
@@ -51,6 +52,8 @@ section! {
         Restart required_tags: Option<Vec<Tag>>;
         /// As `pool_mode` in `[pool]`, for clients of this listener; that of the user or the database goes before it.
         Restart pool_mode: Option<PoolMode>;
+        /// As `consistency` in `[pool]`, for clients of this listener; that of the user or the database goes before it.
+        Restart consistency: Option<Consistency>;
         /// How many connections may wait to be accepted (the kernel's own limit, `net.core.somaxconn`, applies too).
         Restart backlog: NonZeroU32 = 1024;
     }
@@ -106,6 +109,14 @@ section! {
         AtOnce server_login_retry: Delay = "1s";
         /// A server connection that was idle for longer is checked before it is used. 0: always.
         AtOnce server_check_delay: Delay = "30s";
+        /// What a read that goes to a replica must see. `eventual`: what any replica that qualifies has; `session`: whatever
+        /// its own client has committed; `global`: whatever any client of this pgsteer was told to be committed before. Where no
+        /// replica has replayed it within `consistency_wait` the leader serves the read, or, with `route = "read"`, what
+        /// `fallback` says. A client can take its position along: `SHOW pgsteer.token`, and `SET pgsteer.wait_for` on
+        /// another connection, or another pgsteer.
+        NewConnections consistency: Consistency = "eventual";
+        /// How long a read waits for a replica to replay what it must see.
+        AtOnce consistency_wait: Delay = "200ms";
         /// How long a client may be idle outside a transaction.
         AtOnce client_idle_timeout: OrOff<Duration> = "0";
         /// How long a client may take to log in.
@@ -222,6 +233,10 @@ section! {
         Restart sync_standbys: Option<SyncStandbys>;
         /// Tags that a replica must have for reads of this database, beside those of `[replicas]` and of the listener.
         Restart required_tags: Option<Vec<Tag>>;
+        /// As `consistency` in `[pool]`.
+        NewConnections consistency: Option<Consistency>;
+        /// As `consistency_wait` in `[pool]`.
+        AtOnce consistency_wait: Option<Delay>;
     }
 }
 
@@ -234,6 +249,8 @@ section! {
         NewConnections pool_mode: Option<PoolMode>;
         /// As `split_route` of a database.
         NewConnections split_route: Option<SplitRoute>;
+        /// As `consistency` in `[pool]`.
+        NewConnections consistency: Option<Consistency>;
         /// Instead of `default_pool_size`.
         AtOnce pool_size: Option<NonZeroU32>;
         /// As `reserve_pool_size` in `[pool]`.

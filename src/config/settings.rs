@@ -6,6 +6,7 @@ use super::{
     Keys,
     auth_file::{AuthFile, SecretKind},
     cluster_keys::Replicas,
+    expectation::Expectation,
     function_name::FunctionName,
     keys::{DatabaseKeys, Pool, UserKeys},
     listen_address::{FileMode, ListenAddress},
@@ -15,7 +16,8 @@ use super::{
     store_source::StoreSource,
     value::OrOff,
     words::{
-        AuthType, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind, SplitRoute,
+        AuthType, Consistency, MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind,
+        SplitRoute,
     },
 };
 
@@ -32,6 +34,8 @@ pub struct Cluster {
     pub replicas: Replicas,
     /// How Patroni's REST API is reached; `None` where there is no Patroni.
     pub patroni: Option<PatroniApi>,
+    /// How often the names of members are resolved again.
+    pub names_interval: Option<Duration>,
     /// How long new writes wait for a leader that is about to step down; may be zero.
     pub switchover_hold_max: Duration,
     /// The newest version of the protocol that its servers are asked for.
@@ -83,6 +87,8 @@ pub struct Listener {
     pub cluster: String,
     /// When a server goes back to its pool, unless user or database say otherwise.
     pub pool_mode: Option<PoolMode>,
+    /// What reads must see, unless user or database say otherwise.
+    pub consistency: Option<Consistency>,
     /// How many connections may wait to be accepted.
     pub backlog: u32,
     /// What its reads want of replicas.
@@ -211,6 +217,8 @@ pub struct PoolSettings {
     pub rotation: Rotation,
     /// What a listener that splits does with its statements.
     pub split_route: SplitRoute,
+    /// What its reads must see.
+    pub consistency: Expectation,
 }
 
 /// Which of several idle servers a client gets.
@@ -303,6 +311,7 @@ impl PoolSettings {
                 Some(false) | None => UnnamedStatements::PassedOn,
             },
             split_route: split_route(database, user),
+            consistency: Expectation::resolve(pool, database, user),
             rotation: if pool.rotate_servers { Rotation::On } else { Rotation::Off },
         }
     }
@@ -311,36 +320,6 @@ impl PoolSettings {
 fn split_route(database: Option<&DatabaseKeys>, user: Option<&UserKeys>) -> SplitRoute {
     let own = user.and_then(|user| user.split_route);
     own.or(database.and_then(|database| database.split_route)).unwrap_or(SplitRoute::Auto)
-}
-
-/// Limits of the whole process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Client connections.
-    pub max_client_conn: u32,
-    /// Replication connections; 0: none.
-    pub max_replication_connections: u32,
-    /// How long a client may take to log in.
-    pub client_login_timeout: Duration,
-    /// How long transactions may take to end when the process is stopped; zero: they are not waited for.
-    pub drain_timeout: Duration,
-    /// Members on which connections are opened ahead; 0: none.
-    pub warm_candidates: u32,
-    /// Connections opened ahead for each user and database on each of them.
-    pub warm_connections_max: u32,
-}
-
-impl Limits {
-    pub(super) const fn of(pool: &Pool) -> Self {
-        Self {
-            max_client_conn: pool.max_client_conn.get(),
-            max_replication_connections: pool.max_replication_connections,
-            client_login_timeout: pool.client_login_timeout,
-            drain_timeout: pool.drain_timeout.0,
-            warm_candidates: pool.warm_candidates,
-            warm_connections_max: pool.warm_connections_max.get(),
-        }
-    }
 }
 
 /// TCP settings of client and server connections; `None`: the system's own.

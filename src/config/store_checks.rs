@@ -33,7 +33,10 @@ pub(super) fn remote(
         reading.missing(
             &key("scope"),
             "`scope` is missing",
-            "add Patroni's scope: `patronictl list` shows it",
+            match kind {
+                RemoteKind::Stolon => "add Stolon's --cluster-name",
+                _ => "add Patroni's scope: `patronictl list` shows it",
+            },
         );
     }
     if keys.endpoints.is_empty() {
@@ -57,6 +60,8 @@ pub(super) fn remote(
     }
     let namespace = match (kind, keys.namespace.trim_matches('/')) {
         (RemoteKind::Kubernetes, namespace) => namespace.to_owned(),
+        (RemoteKind::Stolon, _) if !reading.is_written(&key("namespace")) => STOLON_PREFIX.to_owned(),
+        (RemoteKind::Stolon, _) => format!("{}/", keys.namespace.trim_end_matches('/')),
         (_, "") => "/".to_owned(),
         (_, namespace) => format!("/{namespace}/"),
     };
@@ -77,6 +82,9 @@ pub(super) fn remote(
         reread_interval: keys.store_reread_interval,
     })))
 }
+
+/// Stolon's `--store-prefix` where it is told no other, with what follows it.
+const STOLON_PREFIX: &str = "stolon/cluster/";
 
 /// Where Kubernetes puts what a pod needs to talk to the API server of its own cluster.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -121,12 +129,26 @@ fn token(path: &str, keys: &ClusterKeys, reading: &mut Reading<'_>) -> StoreToke
 /// Keys that mean something with other stores.
 fn no_meaning(kind: RemoteKind, path: &str, reading: &mut Reading<'_>) {
     const KUBERNETES: [&str; 3] = ["kubernetes_use_endpoints", "kubernetes_labels", "kubernetes_scope_label"];
+    // There is no Patroni, and the sentinel announces nothing.
+    const STOLON: [&str; 10] = [
+        "group",
+        "store_token",
+        "store_token_file",
+        "switchover_hold_max",
+        "patroni_user",
+        "patroni_password",
+        "patroni_password_file",
+        "patroni_ca_file",
+        "patroni_cert_file",
+        "patroni_key_file",
+    ];
     let names: &[&str] = match kind {
         RemoteKind::Kubernetes => &["store_user", "store_password", "store_password_file"],
         RemoteKind::Etcd3 | RemoteKind::Etcd2 | RemoteKind::ZooKeeper => &["store_token", "store_token_file"],
         RemoteKind::Consul => &["store_user", "store_password", "store_password_file"],
         // Each member knows its own group.
         RemoteKind::Patroni => &["namespace", "group", "store_token", "store_token_file"],
+        RemoteKind::Stolon => &STOLON,
     };
     let others = KUBERNETES.iter().filter(|_| kind != RemoteKind::Kubernetes);
     for name in names.iter().chain(others) {

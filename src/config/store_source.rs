@@ -31,6 +31,8 @@ pub enum RemoteKind {
     Kubernetes,
     /// Patroni's REST API.
     Patroni,
+    /// Stolon's record in etcd (v3 API).
+    Stolon,
 }
 
 /// A store, where it is and what to read there.
@@ -38,9 +40,10 @@ pub enum RemoteKind {
 pub struct RemoteStore {
     /// Which.
     pub kind: RemoteKind,
-    /// Patroni's scope.
+    /// Patroni's scope, or Stolon's cluster name.
     pub scope: String,
-    /// Patroni's namespace, with one `/` at either end (`/` alone where it is empty).
+    /// Patroni's namespace, with one `/` at either end (`/` alone where it is empty); Stolon's prefix as it is written,
+    /// with one `/` at its end.
     pub namespace: String,
     /// The group within a Citus cluster.
     pub group: Option<u32>,
@@ -78,13 +81,14 @@ impl RemoteKind {
             Self::ZooKeeper => "ZooKeeper",
             Self::Kubernetes => "Kubernetes",
             Self::Patroni => "Patroni's REST API",
+            Self::Stolon => "Stolon's etcd (v3)",
         }
     }
 
     /// The port where it listens unless told otherwise.
     pub(super) const fn port(self) -> u16 {
         match self {
-            Self::Etcd3 | Self::Etcd2 => 2379,
+            Self::Etcd3 | Self::Etcd2 | Self::Stolon => 2379,
             Self::Consul => 8500,
             Self::ZooKeeper => 2181,
             Self::Kubernetes => 443,

@@ -70,6 +70,8 @@ words! {
         Kubernetes = "kubernetes",
         /// Patroni's REST API.
         Patroni = "patroni",
+        /// Stolon's record in etcd (v3 API).
+        Stolon = "stolon",
         /// Nobody: the servers themselves are asked. There is no fencing then.
         None = "none",
     }
@@ -130,6 +132,18 @@ words! {
         Read = "read",
         /// To the leader.
         Write = "write",
+    }
+}
+
+words! {
+    /// What a read must see.
+    Consistency {
+        /// What any replica that qualifies has.
+        Eventual = "eventual",
+        /// What its own client has committed.
+        Session = "session",
+        /// What any client of this pgsteer was told to be committed.
+        Global = "global",
     }
 }
 

@@ -58,6 +58,12 @@ pub struct WorkerCounters {
     pub returns: Tally<1>,
     /// Reads that another replica ran again, by how the first was lost.
     pub rereads: Tally<1>,
+    /// Reads that had to see something and did not find a replica at once that showed it, by what became of them.
+    pub consistent_reads: Tally<1>,
+    /// Clients that were told that a write which they were to see is lost, or may be, by what is known of it.
+    pub lost_writes: Tally<1>,
+    /// Positions of the log that were asked for behind what clients have committed, by when they were asked for.
+    pub positions: Tally<1>,
     /// Waits for a server of a pool that had none free.
     pub server_waits: Histogram,
     /// Waits for a leader, or for the right to write to it.

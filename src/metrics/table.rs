@@ -224,6 +224,12 @@ metrics! {
     /// Reads on listeners with `route = "read"` that another replica ran again because the first was lost before the client had any of
     /// an answer (`retry_reads`), by how it was lost: server_gone, cut_off (its member was given up) or conflict (with what it replays).
     REREADS: Counter "pgsteer_read_retries_total" ["cause"];
+    /// Reads that had to see a certain commit (`consistency`) and found no replica at once that was known to show it, by what became of them: waited (a replica caught up in time), leader (it served them) or refused (an error).
+    CONSISTENT_READS: Counter "pgsteer_consistent_reads_total" ["outcome"];
+    /// Requests that were told that what they were to see is not there, by what is known of it: lost (a failover went on without it), unknown (whether it did), foreign (it is of another cluster) or unreadable (`pgsteer.wait_for` is no token).
+    LOST_WRITES: Counter "pgsteer_lost_writes_total" ["known"];
+    /// Questions for the position of the log behind what a client may have committed, by when they were asked: along (with the client's own messages) or after (its transaction was over).
+    POSITIONS: Counter "pgsteer_commit_positions_total" ["asked"];
     /// Waits of requests that ended in a server or an error, by what was waited for: server (of a pool with none free), leader (or the right to write to it) or replica.
     WAITS: Histogram "pgsteer_wait_seconds" ["for"];
     /// Requests refused with an error while their client went on, by SQLSTATE.

@@ -5,7 +5,8 @@ use std::{fmt, str::FromStr, sync::Arc};
 /// PostgreSQL's port where none is given.
 const DEFAULT_PORT: u16 = 5432;
 
-/// A server's address as users and Patroni write it. Names are resolved at every dial.
+/// A server's address as users and Patroni write it. Names are resolved at every dial. One whose name has come to lead
+/// elsewhere is another address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Address {
     /// A host name or IP address (IPv6 without brackets), and a port.
@@ -14,6 +15,8 @@ pub enum Address {
         host: Arc<str>,
         /// Port.
         port: u16,
+        /// How often the name has come to lead elsewhere, as far as that was seen.
+        moves: u32,
     },
     /// A socket folder and the port that names the socket in it (`.s.PGSQL.<port>`), as libpq has it. A folder that
     /// begins with `@` is in the abstract namespace.
@@ -35,7 +38,24 @@ pub struct AddressError {
 impl Address {
     /// A TCP address.
     pub fn tcp(host: &str, port: u16) -> Self {
-        Self::Tcp { host: host.into(), port }
+        Self::Tcp { host: host.into(), port, moves: 0 }
+    }
+
+    /// Its host, where that is a name, which may come to lead elsewhere.
+    pub fn name(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Tcp { host, .. } => host.parse::<std::net::IpAddr>().is_err().then_some(host),
+            Self::Unix { .. } => None,
+        }
+    }
+
+    /// The same after its name has come to lead elsewhere so often.
+    #[must_use]
+    pub fn after(self, moves: u32) -> Self {
+        match self {
+            Self::Tcp { host, port, .. } => Self::Tcp { host, port, moves },
+            unix @ Self::Unix { .. } => unix,
+        }
     }
 }
 
@@ -79,8 +99,8 @@ impl FromStr for Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Tcp { host, port, .. } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
             Self::Unix { folder, port } => write!(f, "{folder}:{port}"),
         }
     }

@@ -1,6 +1,6 @@
 //! Dialling a server: every address a name has, in turn, within the caller's time limit.
 
-use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, io, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::net::{TcpStream, UnixStream};
@@ -14,6 +14,14 @@ pub trait Dial: Send + Sync {
         &'a self,
         address: &'a Address,
     ) -> Pin<Box<dyn Future<Output = io::Result<Stream>> + Send + 'a>>;
+
+    /// The addresses that a host name has now; none where names have no addresses.
+    fn resolve<'a>(
+        &'a self,
+        _host: &'a str,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// Sets the TCP sockets of later dials up like this.
     fn set_keepalive(&self, _keepalive: KeepAlive) {}
@@ -81,7 +89,7 @@ impl Dial for NetDialer {
             match address {
                 // Tries each address of the name, IPv4 and IPv6, until one answers; a name is resolved on a
                 // thread of the blocking pool.
-                Address::Tcp { host, port } => {
+                Address::Tcp { host, port, .. } => {
                     let stream = TcpStream::connect((&**host, *port)).await?;
                     self.keepalive.load().apply(&stream)?;
                     Ok(Stream::Tcp(stream))
@@ -90,6 +98,16 @@ impl Dial for NetDialer {
                     Ok(Stream::Unix(UnixStream::connect(socket_path(folder, *port)).await?))
                 }
             }
+        })
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        host: &'a str,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>> {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host, 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
         })
     }
 
@@ -114,6 +132,13 @@ mod tests {
         });
         let timeout = socket.tcp_user_timeout().unwrap();
         assert_eq!(format!("{alive:?} {timeout:?} {}", stream.nodelay().unwrap()), expected);
+    }
+
+    #[tokio::test]
+    async fn a_name_has_addresses() {
+        let found = NetDialer::default().resolve("localhost").await.unwrap();
+        assert!(!found.is_empty() && found.iter().all(IpAddr::is_loopback), "{found:?}");
+        assert!(NetDialer::default().resolve("no such host").await.is_err());
     }
 
     #[tokio::test]

@@ -12,7 +12,10 @@ use parking_lot::Mutex;
 
 use super::slots::SlotLimits;
 use crate::{
-    auth::secrets::Credential, route::leaning::Leaning, server::Approach, sql::touches::FunctionNames,
+    auth::secrets::Credential,
+    route::{consistency::Expectation, leaning::Leaning},
+    server::Approach,
+    sql::touches::FunctionNames,
     wire::startup::Protocol,
 };
 
@@ -109,6 +112,8 @@ pub struct PoolSettings {
     pub leaning: Leaning,
     /// Which of its reads another replica runs again, on a listener that reads.
     pub rereading: Rereading,
+    /// What its reads must see.
+    pub consistency: Expectation,
     /// A client without a transaction may be silent for as long.
     pub client_idle_timeout: Option<Duration>,
     /// A client inside a transaction may be silent for as long.

@@ -80,8 +80,10 @@ pub(super) fn start(
             authority,
             probe: probe_policy(cluster, approach(config, name, None)),
             reads: read_policy(config, cluster),
+            names_interval: cluster.names_interval,
             rest: cluster.patroni.as_ref().map(|api| patroni(api, name, pools)).transpose()?.map(Arc::new),
             switchover_hold_max: cluster.switchover_hold_max,
+            headway: router.headway().clone(),
         };
         let probe_login = policy.probe.login.clone();
         let (rest, hold_max) = (policy.rest.clone(), policy.switchover_hold_max);

@@ -56,6 +56,7 @@ impl Door {
                     worker: worker.clone(),
                     purpose,
                     mode: listener.pool_mode.map(super::settings::pool_mode),
+                    consistency: listener.consistency.map(super::settings::consistency),
                     router: cluster.router.clone(),
                     pools: app.pools.clone(),
                     switchboard: app.switchboard.clone(),

@@ -14,7 +14,10 @@ use crate::{
         pools::SharedLimits,
         slots::{Reuse, SlotLimits},
     },
-    route::leaning::Leaning,
+    route::{
+        consistency::{Consistency, Expectation},
+        leaning::Leaning,
+    },
     server::Approach,
     sql::touches::FunctionNames,
     wire::startup::Protocol,
@@ -41,6 +44,15 @@ pub(super) const fn pool_mode(mode: config::PoolMode) -> PoolMode {
         config::PoolMode::Transaction => PoolMode::Transaction,
         config::PoolMode::Session => PoolMode::Session,
         config::PoolMode::Statement => PoolMode::Statement,
+    }
+}
+
+/// What a read must see.
+pub(super) const fn consistency(consistency: config::Consistency) -> Consistency {
+    match consistency {
+        config::Consistency::Eventual => Consistency::Eventual,
+        config::Consistency::Session => Consistency::Session,
+        config::Consistency::Global => Consistency::Global,
     }
 }
 
@@ -91,6 +103,11 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
             config::RetryReads::Off => Rereading::Off,
             config::RetryReads::Lost => Rereading::Lost,
             config::RetryReads::Conflicts => Rereading::AlsoConflicts,
+        },
+        consistency: Expectation {
+            own: pool.consistency.own.map(consistency),
+            otherwise: consistency(pool.consistency.otherwise),
+            wait: pool.consistency.wait,
         },
         client_idle_timeout: pool.client_idle_timeout,
         idle_transaction_timeout: pool.idle_transaction_timeout,

@@ -14,6 +14,7 @@ use crate::{
             kubernetes::{KubernetesObjects, KubernetesStore, ObjectKind},
             patroni::PatroniStore,
             policy::{Reach, StorePolicy, StoreTls, Token},
+            stolon::StolonStore,
             zookeeper::ZooKeeperStore,
         },
     },
@@ -59,6 +60,7 @@ pub(super) fn watched_by(
             let which = objects(remote);
             (Authority::Store, Some(Box::new(KubernetesStore::new(&reach, &which, clock).map_err(named)?)))
         }
+        RemoteKind::Stolon => (Authority::Store, Some(Box::new(StolonStore::new(reach.policy, clock)))),
         RemoteKind::Patroni => {
             (Authority::Patroni, Some(Box::new(PatroniStore::new(&reach, clock).map_err(named)?)))
         }

@@ -216,7 +216,7 @@ fn named(key: &Key, mut welcome: Welcome) -> Welcome {
 
 /// While there is no server to ask: what others have said.
 fn outage(app: &App, (context, selection): (&Context, usize), tenant: &Tenant) -> Option<Reported> {
-    let way = tenant.way(context.purpose, (selection, None), &context.router, &context.pools);
+    let way = tenant.way(context.purpose, selection, &context.router, &context.pools);
     let asks = way.is_ok() || context.purpose == Purpose::Read;
     // Whoever will not be served is told so at once.
     let refused = way.is_err_and(|no_way| no_way.patience == Patience::None);
@@ -253,6 +253,7 @@ async fn learn(
         parameters: &wanted,
         state: &Carried::NOTHING,
         flavour: key.flavour,
+        goal: None,
     };
     let request = needs.request();
     let mut granted = request

@@ -9,7 +9,10 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Notify, futures::Notified};
 
 use super::table::RoutingTable;
-use crate::{clock::Moment, cluster::fence::Fence};
+use crate::{
+    clock::Moment,
+    cluster::{fence::Fence, headway::Headway},
+};
 
 /// The routing table in force. Reading it takes no lock; its number alone costs one load.
 #[derive(Debug)]
@@ -18,13 +21,14 @@ pub struct Router {
     seq: AtomicU64,
     changed: Notify,
     fence: Arc<Fence>,
+    headway: Arc<Headway>,
 }
 
 impl Router {
     /// A router that knows nothing yet: everything waits.
     pub fn new(fence: Arc<Fence>) -> Self {
         let table = ArcSwap::from_pointee(RoutingTable::unknown());
-        Self { table, seq: AtomicU64::new(0), changed: Notify::new(), fence }
+        Self { table, seq: AtomicU64::new(0), changed: Notify::new(), fence, headway: Arc::default() }
     }
 
     /// The table in force.
@@ -48,6 +52,12 @@ impl Router {
     /// The fence.
     pub const fn fence(&self) -> &Arc<Fence> {
         &self.fence
+    }
+
+    /// How far the replicas have come.
+    #[inline]
+    pub const fn headway(&self) -> &Arc<Headway> {
+        &self.headway
     }
 
     /// Puts a table in force. A table that routes no differently wakes nobody and keeps its number. Tables come

@@ -9,7 +9,8 @@ use super::{
 use crate::{
     cluster::{
         ids::{MemberName, Term},
-        topology::{Member, Standing, StoreStatus, Topology, WriteState},
+        store::ClusterKind,
+        topology::{Member, Obstacle, Reads, Standing, StoreStatus, Topology, WriteState},
     },
     net::Address,
     wire::error::SqlState,
@@ -18,7 +19,7 @@ use crate::{
 /// What a read does when no replica qualifies (`fallback`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReadFallback {
-    /// Waits for a replica (`replica_wait_timeout`), then an error.
+    /// Waits for a replica (`replica_wait_timeout`; while the leader changes `leader_wait_timeout`), then an error.
     #[default]
     Wait,
     /// Goes to the leader, read-only.
@@ -128,6 +129,10 @@ pub enum NoRouteKind {
     NoReplica,
     /// This is a standby cluster: nobody takes writes before it is promoted, and nobody knows when that will be.
     StandbyCluster,
+    /// None does, because the leader changes: there is none, or they have yet to follow a new one.
+    ReplicasRegroup,
+    /// Replicas qualify, and none has replayed what a session must see.
+    Behind,
 }
 
 impl NoRouteKind {
@@ -135,9 +140,12 @@ impl NoRouteKind {
     /// standby, 25006, in a standby cluster.
     pub const fn sqlstate(self) -> SqlState {
         match self {
-            Self::ClusterUnknown | Self::NoLeader | Self::LeaderInDoubt | Self::NoReplica => {
-                SqlState::CANNOT_CONNECT_NOW
-            }
+            Self::ClusterUnknown
+            | Self::NoLeader
+            | Self::LeaderInDoubt
+            | Self::NoReplica
+            | Self::ReplicasRegroup
+            | Self::Behind => SqlState::CANNOT_CONNECT_NOW,
             Self::StandbyCluster => SqlState::READ_ONLY_SQL_TRANSACTION,
         }
     }
@@ -313,12 +321,24 @@ const fn wait(kind: NoRouteKind, sentence: String) -> WriteRoute {
 }
 
 fn fallback(topology: &Topology, policy: &RoutePolicy, write: &WriteRoute) -> ReadRoute {
-    let none = || NoRoute { kind: NoRouteKind::NoReplica, sentence: no_replica(topology) };
+    let kind =
+        if leader_changes(topology, write) { NoRouteKind::ReplicasRegroup } else { NoRouteKind::NoReplica };
+    let none = || NoRoute { kind, sentence: no_replica(topology) };
     match (policy.fallback, write) {
         (ReadFallback::Leader, WriteRoute::Open(target)) => ReadRoute::Leader(target.clone()),
         (ReadFallback::Leader | ReadFallback::Wait, _) => ReadRoute::Wait(none()),
         (ReadFallback::Error, _) => ReadRoute::Error(none()),
     }
+}
+
+/// Whether there is no leader, or replicas have yet to follow a new one. A standby cluster never has one.
+fn leader_changes(topology: &Topology, write: &WriteRoute) -> bool {
+    let behind = |member: &Member| match &member.reads {
+        Reads::Excluded(why) => matches!(why.obstacle, Obstacle::WrongTimeline | Obstacle::Deposed),
+        Reads::Qualifies | Reads::Grace(_) => false,
+    };
+    let leaderless = matches!(write, WriteRoute::Wait(_)) && topology.settings.kind == ClusterKind::Primary;
+    leaderless || topology.members.values().any(behind)
 }
 
 /// Why no replica serves reads, each by name. Figures are left out: they would make every table a new one.

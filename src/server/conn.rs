@@ -87,6 +87,8 @@ pub struct ServerConn {
     pub schema_change: Option<SchemaChange>,
     /// When it was last given back.
     pub idle_since: Moment,
+    /// When it was opened: what the server said to others since then holds for it, too.
+    pub opened_at: Moment,
 }
 
 /// What an idle server may have said unasked, in bytes; more is a server gone mad.
@@ -105,6 +107,7 @@ impl ServerConn {
             recovery: Recovery::Unknown,
             schema_change: None,
             idle_since: now,
+            opened_at: now,
         }
     }
 

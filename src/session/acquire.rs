@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     context::Context,
+    promise::Goal,
     routes::{NoWay, Patience, Purpose, Tenant, Way},
 };
 use crate::{
@@ -60,6 +61,8 @@ pub struct Request {
     pub state: Carried,
     /// The start-up settings it needs.
     pub flavour: Flavour,
+    /// What a replica must show.
+    pub goal: Option<Goal>,
 }
 
 /// A server for a request.
@@ -113,6 +116,8 @@ pub struct Needs<'a> {
     pub state: &'a Carried,
     /// The start-up settings it needs.
     pub flavour: Flavour,
+    /// What a replica must show.
+    pub goal: Option<&'a Goal>,
 }
 
 impl Needs<'_> {
@@ -129,17 +134,22 @@ impl Needs<'_> {
             parameters: self.parameters.clone(),
             state: self.state.clone(),
             flavour: self.flavour,
+            goal: self.goal.cloned(),
         }
     }
 
     /// Goes as far as it can without waiting.
     pub fn attempt(&self, now: Moment, cx: &mut TaskContext<'_>) -> Attempt {
         let context = self.context;
-        let Ok(way) =
-            self.tenant.way(self.purpose, (self.selection, self.avoid), &context.router, &context.pools)
-        else {
-            return Attempt::Slow(Start::Route);
+        let way = match (self.goal, self.avoid) {
+            (None, None) => self.tenant.way(self.purpose, self.selection, &context.router, &context.pools),
+            (None, Some(avoid)) => {
+                let (router, pools) = (&context.router, &context.pools);
+                self.tenant.way_but(avoid, self.purpose, self.selection, router, pools)
+            }
+            (Some(goal), avoid) => way_to(goal, avoid, self.purpose, self.selection, context, self.tenant),
         };
+        let Ok(way) = way else { return Attempt::Slow(Start::Route) };
         if way.term != 0 && !context.router.may_send(way.term, now) {
             return Attempt::Slow(Start::Route);
         }
@@ -172,7 +182,8 @@ impl Needs<'_> {
             && (Arc::ptr_eq(&conn.parameters, self.parameters)
                 || conn.difference_sql(self.parameters).is_none());
         let rested = now.since(conn.idle_since) < check_delay;
-        if alike && rested && !draws && may_use(self.context, self.tether, &lease, &way, now) {
+        let shows = self.goal.is_none_or(|goal| shows(goal, self.context, &way, conn.opened_at));
+        if alike && rested && !draws && shows && may_use(self.context, self.tether, &lease, &way, now) {
             Attempt::Ready(Granted { lease, read_only: way.read_only })
         } else {
             Attempt::Slow(Start::Unready(lease, way))
@@ -202,6 +213,9 @@ impl Request {
             outcome = self.seek(Start::Route, Purpose::Write, &settings, &mut patience).await;
         }
         patience.count(&self.context.worker.counters);
+        if self.goal.is_some() {
+            self.count_catching_up(&patience, &outcome);
+        }
         outcome
     }
 
@@ -217,7 +231,7 @@ impl Request {
             next = match next {
                 Start::Route => self.route(purpose, patience).await?,
                 Start::Line(guard, way) => self.wait_in_line(guard, way, patience).await?,
-                Start::Unready(lease, way) => match self.make_ready(lease, &way, settings).await? {
+                Start::Unready(lease, way) => match self.make_ready(lease, &way, settings, patience).await? {
                     Some(lease) => return Ok(Granted { lease, read_only: way.read_only }),
                     None => Start::Route,
                 },
@@ -229,14 +243,13 @@ impl Request {
     async fn route(&self, purpose: Purpose, patience: &mut Budget) -> Result<Start, PgError> {
         let context = &self.context;
         let changed = context.router.changed();
+        let learnt = context.router.headway().changed();
         let now = context.clock.now();
-        let way = match self.tenant.way(
-            purpose,
-            (self.selection, self.avoid.as_ref()),
-            &context.router,
-            &context.pools,
-        ) {
+        let way = match self.way(purpose, patience) {
             Ok(way) => way,
+            Err(no_way) if no_way.why.kind == NoRouteKind::Behind => {
+                return self.catch_up(&no_way, [changed, learnt], patience).await;
+            }
             Err(no_way) => {
                 let left = patience.without_way(no_way.patience);
                 let waited = tokio::time::timeout(left.unwrap_or(Duration::MAX), changed).await;
@@ -297,6 +310,7 @@ impl Request {
         mut lease: Lease,
         way: &Way,
         settings: &PoolSettings,
+        patience: &mut Budget,
     ) -> Result<Option<Lease>, PgError> {
         let now = self.context.clock.now();
         if !may_use(&self.context, &self.tether, &lease, way, now) {
@@ -313,6 +327,13 @@ impl Request {
             lease.finish(Finish::Broken, self.context.clock.now());
             return Ok(None);
         }
+        let opened_at = conn.opened_at;
+        if !self.vouched_for(way, opened_at, patience).await {
+            lease.finish(Finish::Settled, self.context.clock.now());
+            return Ok(None);
+        }
+        let Some(server) = lease.server() else { return Ok(None) };
+        let conn = &mut server.conn;
         let check = now.since(conn.idle_since) >= settings.check_delay;
         let work = tokio::time::timeout(READY_MAX, async {
             if draws { self.prepare_anew(conn, check).await } else { self.prepare(conn, check).await }
@@ -362,33 +383,11 @@ impl Request {
     }
 }
 
-/// Why a client gets no server.
-pub fn no_route(no_way: &NoWay) -> PgError {
-    let message = match (no_way.why.kind, no_way.patience) {
-        (NoRouteKind::StandbyCluster, _) => "cannot write: this is a standby cluster",
-        (_, Patience::ForLeader) => "cannot write now: no leader could be used in time",
-        (_, Patience::ForReplica | Patience::None) => "cannot read now: no replica qualifies",
-    };
-    PgError::error(no_way.why.kind.sqlstate(), message).detail(no_way.why.sentence.clone())
-}
-
-/// Why a request was not served in time, as its pool sees it.
-pub(super) fn query_wait_timeout(way: &Way) -> PgError {
-    let member = way.pool.member();
-    match way.pool.last_trouble() {
-        Some(trouble) => {
-            PgError::error(trouble.code, "no server connection could be had in time (query_wait_timeout)")
-                .detail(format!("The last attempt to open one on {member} failed: {}", trouble.message))
-        }
-        None => PgError::error(
-            SqlState::TOO_MANY_CONNECTIONS,
-            "no server connection became free in time (query_wait_timeout)",
-        )
-        .detail(format!("All connections of this user and database on {member} are in use."))
-        .hint("Shorten transactions, or raise default_pool_size."),
-    }
-}
-
 mod budget;
+mod catching_up;
+mod refusals;
 
-use budget::Budget;
+use budget::{Budget, CatchUp};
+use catching_up::{shows, way_to};
+use refusals::no_route;
+pub(super) use refusals::query_wait_timeout;

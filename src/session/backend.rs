@@ -161,9 +161,7 @@ impl Backend {
                 }
             }
             let describes = described::describes(header, pipeline);
-            let understood = (describes && header.total <= DESCRIPTION_BYTES_MAX)
-                || (matches!(header.tag, b'Z' | b'S' | b'E' | b'C' | b'A')
-                    && header.total <= WHOLE_BYTES_MAX);
+            let understood = must_be_whole(header, describes, pipeline);
             if understood && left.len() < header.total {
                 break;
             }
@@ -181,6 +179,7 @@ impl Backend {
             let mut passage = received(header.tag, message, conn, pipeline, client)?;
             match header.tag {
                 b'Z' | b'E' | b'C' if passage == Passage::Swallow => {}
+                tag if passage == Passage::Position => client.tenancy.placing.hear(tag, message),
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
                 b'E' => self.failed(message, &passage, conn, client),
                 b'S' if understood => match setting(message, conn, client) {
@@ -250,6 +249,17 @@ impl Backend {
     }
 }
 
+/// Whether a message is waited for whole, because it must be understood.
+#[inline]
+fn must_be_whole(header: Header, describes: bool, pipeline: &Pipeline) -> bool {
+    match header.tag {
+        _ if describes => header.total <= DESCRIPTION_BYTES_MAX,
+        b'Z' | b'S' | b'E' | b'C' | b'A' => header.total <= WHOLE_BYTES_MAX,
+        b'D' => pipeline.awaits_position() && header.total <= WHOLE_BYTES_MAX,
+        _ => false,
+    }
+}
+
 /// What becomes of a message; what it shows not to have been carried out is taken back.
 #[inline]
 fn received(
@@ -273,7 +283,7 @@ fn replace(
     splice: &mut Splice<'_>,
 ) -> bool {
     match passage {
-        Passage::Swallow => {}
+        Passage::Swallow | Passage::Position => {}
         Passage::Pass => notify(message, client, splice.insert()),
         Passage::Instead(refusal) => refusal.encode(splice.insert()),
         Passage::Name(_) | Passage::NameTwice(_) => {

@@ -16,7 +16,7 @@ use crate::{
     metrics::WorkerCounters,
     notify::switchboard::Switchboard,
     pool::{account::PoolMode, pools::Pools},
-    route::router::Router,
+    route::{consistency::Consistency, router::Router},
     wire::statements::Catalog,
 };
 
@@ -87,6 +87,8 @@ pub struct Context {
     pub purpose: Purpose,
     /// When servers go back, unless user or database say otherwise.
     pub mode: Option<PoolMode>,
+    /// What reads must see, unless user or database say otherwise.
+    pub consistency: Option<Consistency>,
     /// The routing table of the listener's cluster.
     pub router: Arc<Router>,
     /// All pools.

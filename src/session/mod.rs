@@ -11,6 +11,7 @@ pub mod frontend;
 pub mod inquiry;
 mod inspection;
 pub mod outbox;
+pub mod promise;
 pub mod reading;
 pub mod readings;
 pub mod relay;

@@ -13,7 +13,6 @@ use super::{
     frontend::OWED_MAX,
     session::{INBOX_BYTES_MAX, Session},
     split::trial::Beginning,
-    untried::Words,
 };
 use crate::{
     client::registry::{Activity, Order},
@@ -43,6 +42,8 @@ pub(super) enum Relayed {
     Settled,
     /// The server has put settings back to its own start instead of the client's.
     Unequal,
+    /// What the client may have committed is still to be placed, by asking the server.
+    Unplaced,
     /// The server has gone, how that showed, while nothing of the client's was with it.
     Forsaken(String),
     /// The server has turned the request away before it began with any of it.
@@ -81,15 +82,23 @@ impl Session {
             if let Some(lease) = &x.lease
                 && self.entry.tether.is_revoked(lease.number())
             {
+                if self.only_places(x) {
+                    return Relayed::Forsaken(self.entry.tether.revocation().reason.to_string());
+                }
                 return Relayed::Cut(Cut::Revoked(self.entry.tether.revocation()));
             }
             let came = match self.read_server(x, scratch, now, cx) {
                 Ok(came) => came,
-                Err(Cut::ServerGone(why)) if self.is_settled(x) => return Relayed::Forsaken(why),
+                Err(Cut::ServerGone(why)) if self.is_settled(x) || self.only_places(x) => {
+                    return Relayed::Forsaken(why);
+                }
                 Err(cut) => return Relayed::Cut(cut),
             };
             if x.untried.is_turned_away() {
                 return Relayed::TurnedAway;
+            }
+            if x.tenancy.placing.is_due() && x.client == ClientEnd::Open && self.is_done(x) {
+                return Relayed::Unplaced;
             }
             if self.is_settled(x) {
                 return match x.backend.last_word() {
@@ -162,9 +171,14 @@ impl Session {
             && self.is_quiet(x)
     }
 
+    /// Whether everything is answered and no transaction is open, whoever has the server from now on.
+    fn is_done(&self, x: &Exchange) -> bool {
+        x.pipeline.may_release() && self.is_quiet(x)
+    }
+
     /// Whether no message is under way.
     #[inline]
-    fn is_quiet(&self, x: &Exchange) -> bool {
+    pub(super) fn is_quiet(&self, x: &Exchange) -> bool {
         x.to_server.is_empty()
             && x.refused.is_none()
             && x.server_in.is_empty()
@@ -208,23 +222,9 @@ impl Session {
             Beginning::Answer => {}
             other => return self.not_answered(x, &other, received, output),
         }
-        let whole = x.client == ClientEnd::Open && !self.frontend.is_inside_message();
-        if x.untried.is_kept() {
-            let holds = match x.untried.heard(received, &x.pipeline, whole) {
-                Words::Answer => false,
-                Words::Unclear | Words::TurnedAway => true,
-                Words::Lost(loss) => {
-                    let again = self.is_read_again(x, loss, now);
-                    if !again {
-                        x.untried.answered();
-                    }
-                    again
-                }
-            };
-            if holds {
-                x.server_in = received.to_vec();
-                return Ok(true);
-            }
+        if x.untried.is_kept() && self.holds_first_words(x, received, now) {
+            x.server_in = received.to_vec();
+            return Ok(true);
         }
         self.pass_to_client(x, received, output, now, cx)?;
         Ok(true)
@@ -278,9 +278,11 @@ impl Session {
             x.server_in = left.to_vec();
         }
         if let Some(again) = x.pipeline.take_again() {
+            x.tenancy.placing.may_commit();
             self.write_server(x, &again, now, cx)?;
         }
         self.note(progress, x, now)?;
+        self.note_position(x);
         self.tried(x);
         Ok(())
     }

@@ -106,7 +106,7 @@ impl Session {
             && !self.frontend.is_inside_message()
             && x.pipeline.status() == TransactionStatus::Idle;
         let wished = loss != Loss::Conflict || rereads.conflicts;
-        let reads = x.untried.read().is_some_and(|request| self.only_reads(&rereads.place, request, now));
+        let reads = x.untried.read().is_some_and(|request| self.proves_to_read(&rereads.place, request, now));
         let again = whole && wished && reads;
         if again {
             x.untried.lost(loss);
@@ -115,7 +115,7 @@ impl Session {
     }
 
     /// Whether this is one whole request that is known to read only.
-    fn only_reads(&self, place: &Place, request: &[u8], now: Moment) -> bool {
+    fn proves_to_read(&self, place: &Place, request: &[u8], now: Moment) -> bool {
         let lore = place.lore();
         let Some(lore) = lore.as_deref().filter(|lore| Place::holds(lore, &self.schema, now)) else {
             return false;

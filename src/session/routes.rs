@@ -8,7 +8,7 @@ use std::sync::{
 use arc_swap::ArcSwap;
 
 use crate::{
-    cluster::ids::MemberName,
+    cluster::{headway::Reached, ids::MemberName},
     pool::{
         account::Account,
         pool::{Pool, PoolKind},
@@ -17,7 +17,7 @@ use crate::{
     route::{
         balance::{Balance, Candidate, Load, choose},
         router::Router,
-        table::{NoRoute, ReadRoute, RoutingTable, Serving, WriteRoute},
+        table::{NoRoute, NoRouteKind, ReadRoute, RoutingTable, Serving, WriteRoute},
     },
 };
 
@@ -59,6 +59,10 @@ pub enum Patience {
     ForLeader,
     /// For a replica.
     ForReplica,
+    /// For a replica too, but as long as for a leader: the leader changes.
+    ForRegrouping,
+    /// For a replica to replay what it must show.
+    ToCatchUp,
     /// Not at all.
     None,
 }
@@ -103,12 +107,11 @@ impl Tenant {
         Self { account, ways: ArcSwap::default(), turn: AtomicUsize::new(0) }
     }
 
-    /// Where a request of this purpose goes now; what its client wants of replicas, and whom to avoid among them if there
-    /// is another.
+    /// Where a request of this purpose goes now; `selection`: what its client wants of replicas.
     pub fn way(
         &self,
         purpose: Purpose,
-        wanted: (usize, Option<&MemberName>),
+        selection: usize,
         router: &Router,
         pools: &Pools,
     ) -> Result<Way, NoWay> {
@@ -116,35 +119,83 @@ impl Tenant {
         if let Some(ways) = &**ways
             && ways.seq == router.seq()
         {
-            return self.choose(ways, purpose, wanted);
+            return self.choose(ways, purpose, selection);
         }
         let fresh = self.ways_of(&router.load(), pools);
-        let chosen = self.choose(&fresh, purpose, wanted);
+        let chosen = self.choose(&fresh, purpose, selection);
         self.ways.store(Arc::new(Some(fresh)));
         chosen
     }
 
-    fn choose(
+    /// The same, to another replica than this one, if there is one.
+    pub(super) fn way_but(
         &self,
-        ways: &Ways,
+        avoid: &MemberName,
         purpose: Purpose,
-        wanted: (usize, Option<&MemberName>),
+        selection: usize,
+        router: &Router,
+        pools: &Pools,
     ) -> Result<Way, NoWay> {
+        let first = self.way(purpose, selection, router, pools)?;
+        if first.term != 0 || first.pool.member() != avoid {
+            return Ok(first);
+        }
+        let ways = self.ways.load();
+        let replicas = (**ways).as_ref().and_then(|ways| ways.read.get(selection)).into_iter().flatten();
+        let mut others = replicas.filter(|replica| replica.way.pool.member() != avoid);
+        Ok(others.next().map_or(first, |replica| replica.way.clone()))
+    }
+
+    /// The same among replicas that show what they must, to another than `avoid` if there is one. Which do, `reached` says.
+    pub(super) fn way_that(
+        &self,
+        avoid: Option<&MemberName>,
+        purpose: Purpose,
+        selection: usize,
+        router: &Router,
+        pools: &Pools,
+        reached: &dyn Fn(&Way) -> Reached,
+    ) -> Result<Way, NoWay> {
+        let first = self.way(purpose, selection, router, pools)?;
+        let is_read = purpose != Purpose::Write && first.term == 0;
+        let avoided = |way: &Way| Some(way.pool.member()) == avoid;
+        if !is_read || (reached(&first) == Reached::Yes && !avoided(&first)) {
+            return Ok(first);
+        }
+        let ways = self.ways.load();
+        let replicas =
+            (**ways).as_ref().and_then(|ways| ways.read.get(selection)).map_or(&[][..], |replicas| replicas);
+        let nearest = replicas
+            .iter()
+            .map(|replica| (reached(&replica.way), &replica.way))
+            .min_by_key(|(reached, way)| (*reached, avoided(way)));
+        let patience = match nearest {
+            Some((Reached::Yes, way)) => return Ok(way.clone()),
+            Some((Reached::NotYet, _)) => Patience::ToCatchUp,
+            Some((Reached::Never, _)) | None => Patience::None,
+        };
+        let sentence = "no replica has replayed what this session must see".to_owned();
+        Err(NoWay { why: NoRoute { kind: NoRouteKind::Behind, sentence }, patience })
+    }
+
+    /// Where a read goes if no replica serves it.
+    pub(super) fn fallback(&self, router: &Router, pools: &Pools) -> Result<Way, NoWay> {
+        self.ways_of(&router.load(), pools).fallback
+    }
+
+    fn choose(&self, ways: &Ways, purpose: Purpose, selection: usize) -> Result<Way, NoWay> {
         match purpose {
             Purpose::Write => ways.write.clone(),
-            Purpose::Read => self.replica(ways, wanted).map_or_else(|| ways.fallback.clone(), Ok),
-            Purpose::Split => self.replica(ways, wanted).map_or_else(|| ways.write.clone(), Ok),
+            Purpose::Read => self.replica(ways, selection).map_or_else(|| ways.fallback.clone(), Ok),
+            Purpose::Split => self.replica(ways, selection).map_or_else(|| ways.write.clone(), Ok),
         }
     }
 
     /// The replica that serves the next read.
-    fn replica(&self, ways: &Ways, (selection, avoid): (usize, Option<&MemberName>)) -> Option<Way> {
+    fn replica(&self, ways: &Ways, selection: usize) -> Option<Way> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) as u64;
         let replicas = ways.read.get(selection)?;
-        let chosen = choose(ways.balance, replicas, turn)?;
-        let fit = |replica: &&Replica| Some(replica.way.pool.member()) != avoid;
-        let other = || replicas.iter().find(fit).unwrap_or(chosen);
-        Some(if fit(&chosen) { chosen } else { other() }.way.clone())
+        choose(ways.balance, replicas, turn).map(|replica| replica.way.clone())
     }
 
     fn ways_of(&self, table: &RoutingTable, pools: &Pools) -> Ways {
@@ -170,7 +221,11 @@ impl Tenant {
             balance: table.balance,
             fallback: match &table.fallback {
                 ReadRoute::Leader(target) => Ok(way(target, PoolKind::Fallback)),
-                ReadRoute::Wait(why) => Err(NoWay { why: why.clone(), patience: Patience::ForReplica }),
+                ReadRoute::Wait(why) => {
+                    let regroup = why.kind == NoRouteKind::ReplicasRegroup;
+                    let patience = if regroup { Patience::ForRegrouping } else { Patience::ForReplica };
+                    Err(NoWay { why: why.clone(), patience })
+                }
                 ReadRoute::Error(why) => Err(NoWay { why: why.clone(), patience: Patience::None }),
             },
         }

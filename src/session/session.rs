@@ -19,6 +19,7 @@ use super::{
     exchange::{Exchange, ReadOnly},
     frontend::{Frontend, Opening, UnnamedPolicy},
     outbox::Outbox,
+    promise::Promise,
     reading::Lexicon,
     relay::Cut,
     rereading::Rereads,
@@ -85,6 +86,8 @@ pub struct Session {
     pub(super) split: Option<Box<Split>>,
     /// What it has on a listener that reads.
     pub(super) rereads: Option<Box<Rereads>>,
+    /// What its reads must see, unless they may see anything.
+    pub(super) promise: Option<Box<Promise>>,
     /// Bytes of the client's that could not be dealt with so far.
     pub(super) inbox: Vec<u8>,
     /// Whether the inbox can be dealt with without more bytes.
@@ -182,6 +185,7 @@ impl Session {
         let max_prepared_statements = settings.max_prepared_statements;
         let (opaque, sample) = (settings.opaque.clone(), settings.sample);
         let unnamed = if settings.map_unnamed { UnnamedPolicy::Map } else { UnnamedPolicy::PassOn };
+        let consistency = settings.consistency.on(context.consistency);
         drop(settings);
         let schema = context.catalog.schema(&tenant.account.cluster, &tenant.account.database);
         let mut session = Self {
@@ -206,6 +210,7 @@ impl Session {
             flavour,
             split: None,
             rereads: None,
+            promise: Promise::new(consistency),
             resume: !unread.is_empty(),
             inbox: unread,
             outbox: Outbox::default(),
@@ -290,6 +295,10 @@ impl Session {
             Ok(Opening::Request) => {}
         }
         self.choose(bytes, now);
+        if let Err(loss) = self.aim() {
+            self.inbox.extend_from_slice(bytes);
+            return self.tell_of_loss(loss, now);
+        }
         match self.needs().attempt(now, cx) {
             Attempt::Ready(granted) => self.start(granted, bytes, output, now, cx),
             Attempt::Slow(start) => {
@@ -310,6 +319,13 @@ impl Session {
         now: Moment,
         cx: &mut TaskContext<'_>,
     ) -> Flow {
+        let granted = match self.admit(granted, now) {
+            Ok(granted) => granted,
+            Err(loss) => {
+                self.inbox.extend_from_slice(bytes);
+                return self.tell_of_loss(loss, now);
+            }
+        };
         let mut exchange = self.begin(granted, now);
         self.try_alone(&mut exchange, bytes);
         match self.send_on(&mut exchange, bytes, output, now, cx) {
@@ -326,6 +342,7 @@ impl Session {
 mod beginning;
 mod ending;
 mod parting;
+mod promising;
 mod relaying;
 mod settling;
 mod splitting;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     inquiry::{INDELIBLE, LASTING},
+    promise::placing::Placing,
     touched::Touched,
 };
 use crate::{
@@ -56,6 +57,8 @@ pub struct Tenancy {
     pub pins: Kinds,
     /// Which statements that may come from.
     pub(super) evidence: Evidence,
+    /// Where what is committed ends.
+    pub(super) placing: Placing,
 }
 
 /// Whether a named portal may hold a statement that must be awaited.

@@ -91,6 +91,7 @@ sqlstates! {
     DATABASE_DROPPED = "57P04" "database_dropped";
     IDLE_SESSION_TIMEOUT = "57P05" "idle_session_timeout";
     SYSTEM_ERROR = "58000" "system_error";
+    WRITE_LOST = "PS001" "pgsteer_write_lost";
     INTERNAL_ERROR = "XX000" "internal_error";
 }
 

@@ -86,6 +86,8 @@ pub enum Owed {
     CopyEnd,
     /// Anything of ours up to ReadyForQuery: a request, or a Sync alone.
     Aside(Option<Undo>),
+    /// A query of ours for the position of the log, outside any block: anything up to ReadyForQuery, for us.
+    Position,
     /// A message of ours that is answered by one of this tag.
     Ours(u8),
     /// An answer of our own.
@@ -99,6 +101,8 @@ pub enum Passage {
     Pass,
     /// It answers us.
     Swallow,
+    /// It answers our question for the position of the log.
+    Position,
     /// It is an error that must name the client's statement instead of ours.
     NameTwice(Box<[u8]>),
     /// It is an error that may name our statement where this one of the client's is meant.
@@ -226,7 +230,9 @@ impl Pipeline {
         match message {
             Owed::Sync => self.sequence = Sequence::Closed,
             _ if self.sequence == Sequence::Skipping => return,
-            Owed::Query(_) | Owed::FunctionCall | Owed::Aside(_) => self.sequence = Sequence::Closed,
+            Owed::Query(_) | Owed::FunctionCall | Owed::Aside(_) | Owed::Position => {
+                self.sequence = Sequence::Closed
+            }
             // Nothing is being copied: the server ignores it.
             Owed::CopyEnd | Owed::Note(_) if self.owed.is_empty() => return,
             Owed::CopyEnd => {}
@@ -245,38 +251,6 @@ impl Pipeline {
         self.owed.push_back(message);
     }
 
-    /// Whether a Sync that comes now is to be left out: the server takes a copy's data, and the end of it was not
-    /// sent. Whether it would ignore the Sync or has failed meanwhile, its next answer tells.
-    pub fn leaves_out_sync(&mut self) -> bool {
-        let ends = |owed: &VecDeque<Owed>| owed.iter().any(|owed| matches!(owed, Owed::CopyEnd));
-        match self.copy {
-            CopyIn::Begun => !ends(&self.owed),
-            CopyIn::Fed | CopyIn::SyncLeftOut if !ends(&self.owed) => {
-                self.copy = CopyIn::SyncLeftOut;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Data is sent to the server.
-    #[inline]
-    pub fn sent_data(&mut self) {
-        if self.copy == CopyIn::Begun {
-            self.copy = CopyIn::Fed;
-        }
-    }
-
-    /// Whether a Sync that was left out must be sent after all; it counts as sent then.
-    pub fn sync_is_due(&mut self) -> bool {
-        let due = self.copy == CopyIn::SyncDue;
-        if due {
-            self.copy = CopyIn::No;
-            self.sent(Owed::Sync);
-        }
-        due
-    }
-
     /// A message came from the server; `status` is ReadyForQuery's byte. What must be undone goes to `undo`.
     #[inline]
     pub fn received(
@@ -289,6 +263,7 @@ impl Pipeline {
         match (tag, self.owed.front()) {
             (b't', Some(Owed::Check(_))) => Ok(Passage::Swallow),
             (b'N', Some(owed)) if owed.is_ours() => Ok(Passage::Swallow),
+            (b'T' | b'D' | b'C' | b'E', Some(Owed::Position)) => Ok(Passage::Position),
             // Data rows, copy data, descriptions inside a query, notices, notifications, settings.
             (b'D' | b'd' | b'c' | b't' | b'H' | b'W' | b'V' | b'N' | b'A' | b'S', _) => Ok(Passage::Pass),
             (b'Z', _) => self.ready(status).ok_or(Unexpected { tag }),
@@ -349,28 +324,8 @@ impl Pipeline {
         match self.settle() {
             Some(Owed::Query(_) | Owed::FunctionCall | Owed::Sync) => Some(Passage::Pass),
             Some(Owed::Aside(_)) => Some(Passage::Swallow),
+            Some(Owed::Position) => Some(Passage::Position),
             _ => None,
-        }
-    }
-
-    /// CopyInResponse: until the copy ends the server ignores Sync (documentation, "COPY Operations"), so those
-    /// sent before the end of the copy are never answered.
-    fn copy_in_begins(&mut self) {
-        let end = self.owed.iter().position(|owed| matches!(owed, Owed::CopyEnd)).unwrap_or(self.owed.len());
-        let mut place = 0;
-        let mut swallowed = false;
-        self.owed.retain(|owed| {
-            let keep = place == 0 || place > end || !matches!(owed, Owed::Sync);
-            swallowed |= !keep;
-            place += 1;
-            keep
-        });
-        if matches!(self.owed.front(), Some(Owed::Query(_) | Owed::Execute(_))) {
-            self.copy = CopyIn::Begun;
-        }
-        let extended = matches!(self.owed.front(), Some(Owed::Execute(_)));
-        if swallowed && extended && !self.owed.iter().any(|owed| matches!(owed, Owed::Sync)) {
-            self.sequence = Sequence::Open;
         }
     }
 
@@ -388,9 +343,11 @@ impl Pipeline {
 }
 
 mod again;
+mod copying;
 mod failing;
 mod owed;
 mod own;
+mod placing;
 mod refusal;
 
 pub use own::OwnAnswer;

@@ -9,8 +9,7 @@ mod verdict;
 
 use std::process::ExitCode;
 
-use pgsteer_testkit::Result;
-use tokio::signal::unix::{SignalKind, signal};
+use pgsteer_testkit::{Result, interrupted};
 
 use screen::Screen;
 
@@ -54,16 +53,4 @@ async fn tell() -> Result<bool> {
         story::keep(&screen, &mut stage, &failover.old).await?;
     }
     Ok(good)
-}
-
-async fn interrupted() {
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => (),
-        _ = terminate.recv() => (),
-        _ = hangup.recv() => (),
-    }
 }

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::screen::Screen;
 
-const PLAN: Plan = Plan { writers: 8, readers: 4, idle: 100, pace: Duration::from_millis(4) };
+const PLAN: Plan = Plan { writers: 8, readers: 4, idle: 100, first: 0, pace: Duration::from_millis(4) };
 /// How long the clients work undisturbed before and after.
 const QUIET: Duration = Duration::from_secs(4);
 /// The longest that anything may take.

@@ -97,6 +97,8 @@ impl Watched {
         );
         print!("{}", report.complaints(since));
         ensure!(verdict.is_good(), "{verdict:?}");
+        let from_deposed = report.from_deposed(&stage.cluster.leaders(&self.key.changes()));
+        ensure!(from_deposed.is_empty(), "passed on from a deposed leader: {:?}", from_deposed.first());
         Ok(report)
     }
 

@@ -14,6 +14,7 @@ mod notation;
 mod pinned;
 mod play;
 mod pooling;
+mod promised;
 mod provided;
 mod replicating;
 mod servers;

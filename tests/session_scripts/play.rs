@@ -126,11 +126,12 @@ impl Play {
             // What servers report at logins from now on.
             "report" => pairs().into_iter().for_each(|(name, value)| self.world.servers.report(name, value)),
             "route" => self.world.route(rest),
+            // How far replicas have come, and where timelines fork.
+            "learn" => self.world.learn(rest),
+            "seeks" => return expect(self.world.seeks().to_string()),
             "fence" => self.world.fence(rest == "open"),
-            "down" => self.world.servers.set_down(rest, true),
-            "up" => self.world.servers.set_down(rest, false),
-            "stuck" => self.world.servers.set_stuck(rest, true),
-            "unstuck" => self.world.servers.set_stuck(rest, false),
+            "down" | "up" => self.world.servers.set_down(rest, word == "down"),
+            "stuck" | "unstuck" => self.world.servers.set_stuck(rest, word == "stuck"),
             // Logins are answered with this message; with nothing they succeed again.
             "refuse" => {
                 let error = (!rest.is_empty()).then(|| encode(Side::Server, rest));

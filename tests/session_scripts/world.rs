@@ -7,7 +7,8 @@ use pgsteer::{
     clock::{Clock, Moment},
     cluster::{
         fence::Fence,
-        ids::{MemberName, Term},
+        headway::Replayed,
+        ids::{Lsn, MemberName, Term},
     },
     net::{Address, Dial, Stream},
     notify::switchboard::Switchboard,
@@ -19,6 +20,7 @@ use pgsteer::{
     },
     route::{
         balance::Balance,
+        consistency::Expectation,
         router::Router,
         table::{
             MemberRoute, MemberStanding, NoRoute, NoRouteKind, ReadRoute, RoutingTable, Serving, Target,
@@ -88,6 +90,7 @@ impl Default for Setup {
             map_unnamed: true,
             leaning: pgsteer::route::leaning::Leaning::Auto,
             rereading: Default::default(),
+            consistency: Expectation { wait: Duration::from_millis(200), ..Expectation::default() },
             client_idle_timeout: None,
             idle_transaction_timeout: None,
             query_timeout: None,
@@ -142,6 +145,7 @@ impl World {
             worker: Arc::new(Worker::new(0)),
             purpose: setup.purpose,
             mode: setup.listener_mode,
+            consistency: None,
             router: Arc::new(Router::new(Arc::new(Fence::closed()))),
             pools: pools.clone(),
             switchboard: Arc::new(Switchboard::new(pools.clone(), tokio::runtime::Handle::current(), 1)),
@@ -162,6 +166,7 @@ impl World {
             seq: 0,
             leader: None,
         };
+        world.context.router.headway().identify(Some(7));
         world.route("write=a read=b");
         world.watch();
         world
@@ -205,7 +210,7 @@ impl World {
         self.seq += 1;
         let term = self.leader.as_deref().map(|member| Term {
             member: member.into(),
-            timeline: 1,
+            timeline: u32::try_from(self.epoch).unwrap(),
             epoch: self.epoch,
         });
         let target =
@@ -236,6 +241,7 @@ impl World {
             balance: Balance::RoundRobin,
             fallback: match field("fallback") {
                 "leader" => ReadRoute::Leader(leading),
+                "regroup" => ReadRoute::Wait(no_route(NoRouteKind::ReplicasRegroup)),
                 "error" => ReadRoute::Error(no_route(NoRouteKind::NoReplica)),
                 _ => ReadRoute::Wait(no_route(NoRouteKind::NoReplica)),
             },
@@ -247,6 +253,28 @@ impl World {
         router.publish(table);
         let why = Revoked { reason: "another member leads now".into() };
         self.pools.apply("main", &router.load(), &why);
+    }
+
+    /// What is learnt of how far replicas have come: `b=<timeline>/<lsn>` (of those that somebody waits for), or of a fork:
+    /// `fork=<timeline>/<lsn>`.
+    pub(crate) fn learn(&self, text: &str) {
+        let headway = self.context.router.headway();
+        for (what, value) in text.split(' ').filter_map(|pair| pair.split_once('=')) {
+            let (timeline, lsn) = value.split_once('/').unwrap();
+            let (timeline, lsn) = (timeline.parse().unwrap(), lsn.parse::<Lsn>().unwrap());
+            match what {
+                "fork" => headway.forked(timeline, lsn),
+                member => {
+                    let replayed = Replayed { asked_at: self.clock.now(), timeline, lsn };
+                    headway.answered(&member.into(), replayed);
+                }
+            }
+        }
+    }
+
+    /// How often somebody had to wait for a replica to catch up.
+    pub(crate) fn seeks(&self) -> u64 {
+        self.context.router.headway().seeks()
     }
 
     /// Takes the right to write away, or gives it back, with the term still in force.

@@ -12,7 +12,10 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Watched, leader_is, reach, signal};
+use super::{
+    Watched, leader_is, reach, signal,
+    tls::{Front, local},
+};
 
 const LEADER: &str = "service/demo/leader";
 const MEMBER: &str =
@@ -206,4 +209,11 @@ async fn a_token_is_read_anew_when_the_store_refuses_the_old_one() {
     assert!(reason.contains("403") && !reason.contains("wrong"), "{reason}");
     std::fs::write(&file, format!("{ROOT}\n")).unwrap();
     store.read("reading with the right token", leader_is("n1")).await;
+}
+
+#[tokio::test]
+async fn tls_and_certificates_on_both_sides() {
+    let consul = Consul::start(false).await;
+    consul.populate("n1").await;
+    Front::before(local(consul.port)).await.check(ConsulStore::new).await;
 }

@@ -18,14 +18,14 @@ const MEMBER: &str =
     r#"{"conn_url":"postgres://127.0.0.1:5432/postgres","state":"running","role":"replica"}"#;
 
 /// An etcd of one node, killed when dropped.
-struct Etcd {
-    child: Child,
-    port: u16,
+pub(super) struct Etcd {
+    pub(super) child: Child,
+    pub(super) port: u16,
     _folder: TempDir,
 }
 
 impl Etcd {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [port, peer_port] = ports.map(|listener| listener.local_addr().unwrap().port());
@@ -51,7 +51,7 @@ impl Etcd {
         etcd
     }
 
-    fn endpoint(&self) -> String {
+    pub(super) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
@@ -67,7 +67,7 @@ impl Etcd {
         assert!(matches!(status, 200 | 201), "{key}: {status} {said}");
     }
 
-    async fn populate(&self, leader: &str, ttl: u32) {
+    pub(super) async fn populate(&self, leader: &str, ttl: u32) {
         self.put("initialize", "value=7").await;
         self.put(&format!("members/{leader}"), &format!("value={MEMBER}&ttl={ttl}")).await;
         self.put("leader", &format!("value={leader}&ttl={ttl}")).await;

@@ -9,10 +9,13 @@ use std::{
     time::Duration,
 };
 
-use pgsteer::cluster::store::{
-    StoreEvent, StoreSnapshot,
-    kubernetes::{KubernetesObjects, KubernetesStore, ObjectKind},
-    policy::Token,
+use pgsteer::{
+    clock::Clock,
+    cluster::store::{
+        StoreEvent, StoreSnapshot,
+        kubernetes::{KubernetesObjects, KubernetesStore, ObjectKind},
+        policy::{Reach, Token},
+    },
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -49,14 +52,14 @@ struct Shared {
     cut: Arc<watch::Sender<u64>>,
 }
 
-struct ApiServer {
+pub(super) struct ApiServer {
     shared: Shared,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
     serving: JoinHandle<()>,
 }
 
 impl ApiServer {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let etcd = Etcd { version: 100, tokens: vec!["first"], ..Etcd::default() };
@@ -121,7 +124,7 @@ impl ApiServer {
         self.write("endpoints", "demo", Some(annotations));
     }
 
-    fn populate(&self, leader: &str) {
+    pub(super) fn populate(&self, leader: &str) {
         self.write("endpoints", "demo-config", Some(json!({"config": r#"{"ttl":20}"#, "initialize": "7"})));
         let status = r#"{"conn_url":"postgres://10.0.0.1:5432/postgres","state":"running","role":"replica"}"#;
         self.write("pods", leader, Some(json!({ "status": status })));
@@ -140,14 +143,25 @@ impl ApiServer {
     fn watch(&self, reread: Duration, token: Token) -> Watched {
         let mut reach = reach(&[format!("http://{}", self.address)], reread);
         reach.policy.token = token;
-        let which = KubernetesObjects {
-            namespace: "prod".to_owned(),
-            kind: ObjectKind::Endpoints,
-            labels: "application=patroni".to_owned(),
-            scope_label: "cluster-name".to_owned(),
-        };
-        Watched::start(|clock| KubernetesStore::new(&reach, &which, clock))
+        Watched::start(|clock| read(&reach, clock))
     }
+}
+
+fn read(reach: &Reach, clock: Clock) -> Result<KubernetesStore, String> {
+    let which = KubernetesObjects {
+        namespace: "prod".to_owned(),
+        kind: ObjectKind::Endpoints,
+        labels: "application=patroni".to_owned(),
+        scope_label: "cluster-name".to_owned(),
+    };
+    KubernetesStore::new(reach, &which, clock)
+}
+
+/// The same with the token that is good at first.
+pub(super) fn open(reach: &Reach, clock: Clock) -> Result<KubernetesStore, String> {
+    let mut reach = reach.clone();
+    reach.policy.token = first_token();
+    read(&reach, clock)
 }
 
 impl Drop for ApiServer {

@@ -7,6 +7,8 @@ mod etcd2;
 mod kubernetes;
 mod patroni;
 mod stand_in;
+mod stolon;
+mod tls;
 mod zookeeper;
 
 use std::{process::Child, sync::Arc, time::Duration};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgsteer::cluster::store::{ClusterKind, StoreSnapshot, patroni::PatroniStore};
+use pgsteer::cluster::store::{StoreSnapshot, patroni::PatroniStore};
 use serde_json::{Value, json};
 
 use super::{Watched, leader_is, reach, stand_in::StandIn};
@@ -27,6 +27,13 @@ async fn members(count: usize) -> Vec<StandIn> {
         members.push(member);
     }
     members
+}
+
+/// A cluster of one that answers.
+pub(super) async fn one(leader: &str) -> StandIn {
+    let member = members(1).await.remove(0);
+    says(&member, leader, 1);
+    member
 }
 
 fn says(member: &StandIn, leader: &str, timeline: u32) {

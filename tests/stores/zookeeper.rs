@@ -12,7 +12,10 @@ use pgsteer_testkit::{Machine, eventually};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::{Watched, leader_is, reach, signal};
+use super::{
+    Watched, leader_is, reach, signal,
+    tls::{Front, local},
+};
 
 const MEMBER: &str =
     r#"{"conn_url":"postgres://127.0.0.1:5432/postgres","state":"running","role":"replica"}"#;
@@ -240,4 +243,12 @@ async fn nothing_under_the_scope_and_what_may_not_be_read() {
     reach.policy.login = Some(("steer".to_owned(), "hunter2".to_owned()));
     let mut store = Watched::start(|clock| ZooKeeperStore::new(&reach, clock));
     store.read("reading as its owner", leader_is("n1")).await;
+}
+
+#[tokio::test]
+async fn tls_and_certificates_on_both_sides() {
+    let zookeeper = ZooKeeper::start().await;
+    let mut kazoo = Kazoo::start(&zookeeper);
+    kazoo.populate("n1");
+    Front::before(local(zookeeper.port)).await.check(ZooKeeperStore::new).await;
 }

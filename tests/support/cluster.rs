@@ -1,11 +1,15 @@
 //! The cluster: etcd and three Patroni nodes.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
-use crate::{Client, Coordinator, Etcd, LeaderKey, Login, Node, Result, Sandbox, Store, eventually};
+use crate::{
+    Client, Coordinator, Etcd, Ground, LeaderChange, LeaderKey, Login, Moment, Node, Result, Sandbox, Store,
+    eventually,
+};
 
 /// What the cluster is like.
 #[derive(Clone, Debug)]
@@ -18,6 +22,8 @@ pub struct Options {
     pub overrides: Value,
     /// Where Patroni keeps what it knows.
     pub store: Store,
+    /// Where it lives.
+    pub ground: Ground,
 }
 
 impl Default for Options {
@@ -27,6 +33,7 @@ impl Default for Options {
             timers: [20, 1, 3],
             overrides: Value::Null,
             store: Store::Etcd3,
+            ground: Ground::default(),
         }
     }
 }
@@ -35,6 +42,23 @@ impl Options {
     /// With Patroni's failsafe mode, in which a leader survives the loss of the store as long as it reaches all members.
     pub fn with_failsafe(mut self) -> Self {
         self.overrides = json!({ "failsafe_mode": true });
+        self
+    }
+
+    /// With asynchronous replication: a failover may lose what was acknowledged.
+    pub fn asynchronous(mut self) -> Self {
+        self.overrides = json!({ "synchronous_mode": false });
+        self
+    }
+
+    /// Whether a commit waits for a standby.
+    pub fn is_synchronous(&self) -> bool {
+        self.overrides["synchronous_mode"] != false
+    }
+
+    /// With a network of its own.
+    pub const fn in_namespaces(mut self) -> Self {
+        self.ground = Ground::Namespaces;
         self
     }
 
@@ -73,7 +97,18 @@ impl Options {
     }
 }
 
-/// A real Patroni cluster on loopback.
+/// Each row says where and when in the cluster's life it was written.
+const LEDGER: &str = "
+    CREATE TABLE ledger (
+        id bigint NOT NULL,
+        writer int NOT NULL,
+        server inet NOT NULL DEFAULT inet_server_addr(),
+        timeline text NOT NULL DEFAULT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8),
+        recovering bool NOT NULL DEFAULT pg_is_in_recovery()
+    );
+    CREATE INDEX ON ledger (id)";
+
+/// A real Patroni cluster.
 #[derive(Debug)]
 pub struct Cluster {
     /// The store.
@@ -97,7 +132,7 @@ impl Cluster {
     /// # Errors
     /// A program is missing, or no port is free.
     pub fn prepare(options: Options) -> Result<Self> {
-        let sandbox = Sandbox::new()?;
+        let sandbox = Sandbox::on(options.ground)?;
         let etcd = Etcd::prepare(&sandbox, options.store)?;
         let coordinator = Coordinator::prepare(&sandbox, options.store)?;
         let store = coordinator.as_ref().map_or(etcd.address, |coordinator| coordinator.address);
@@ -146,7 +181,7 @@ impl Cluster {
             postgres.batch_execute(&statement).await?;
         }
         let owner = Client::connect(&leader.config(trader, Self::DATABASE)).await?;
-        owner.batch_execute("CREATE TABLE ledger (id bigint NOT NULL, writer int NOT NULL)").await?;
+        owner.batch_execute(LEDGER).await?;
         self.caught_up(Duration::from_secs(20)).await
     }
 
@@ -228,6 +263,14 @@ impl Cluster {
         self.named(&["sync_standby", "replica"]).await.context("no node answers")
     }
 
+    /// Whom the witness of the leader key saw named, and when, by address.
+    pub fn leaders(&self, changes: &[LeaderChange]) -> Vec<(Moment, IpAddr)> {
+        let address = |name: &str| self.nodes.iter().find(|node| node.name == name);
+        let named =
+            changes.iter().filter_map(|(at, name)| Some((*at, address(name.as_deref()?)?.address.ip())));
+        named.collect()
+    }
+
     /// A member by name, to do something to it.
     ///
     /// # Errors
@@ -236,31 +279,38 @@ impl Cluster {
         self.nodes.iter_mut().find(|node| node.name == name).with_context(|| format!("no node {name}"))
     }
 
-    /// Waits until there is a leader and two streaming replicas, one of them synchronous.
+    /// Waits until there is a leader and two streaming replicas, one of them synchronous where replication is.
     ///
     /// # Errors
     /// Not within that time; the message says what there was.
     pub async fn healthy(&self, within: Duration) -> Result {
         let mut last = None;
-        let waited = eventually("a leader, a synchronous and an asynchronous standby", within, async || {
+        let (synchronous, others) = if self.options.is_synchronous() { (1, 1) } else { (0, 2) };
+        let waited = eventually("a leader and two standbys that stream", within, async || {
             last = self.members().await;
-            let is = |role: &str, state: &str| {
+            let count = |role: &str, state: &str| {
                 let fits = |member: &&Value| member["role"] == role && member["state"] == state;
-                last.iter().flatten().filter(fits).count() == 1
+                last.iter().flatten().filter(fits).count()
             };
-            let all =
-                is("leader", "running") && is("sync_standby", "streaming") && is("replica", "streaming");
+            let all = count("leader", "running") == 1
+                && count("sync_standby", "streaming") == synchronous
+                && count("replica", "streaming") == others;
             all.then_some(())
         });
         waited.await.with_context(|| format!("members: {last:?}"))
     }
 
-    /// A planned switchover to the synchronous standby; returns when Patroni says it is done, with the new leader's name.
+    /// A planned switchover to a standby, the synchronous one where there is one; returns when Patroni says it is done, with the new leader's name.
     ///
     /// # Errors
     /// Patroni refused.
     pub async fn switchover(&self) -> Result<String> {
-        let (from, to) = (self.leader().await?, self.sync_standby().await?);
+        let from = self.leader().await?;
+        let to = if self.options.is_synchronous() {
+            self.sync_standby().await?
+        } else {
+            self.async_standby().await?
+        };
         let request = json!({ "leader": from.name, "candidate": to.name });
         let answer = from.rest("POST", "/switchover", &request).await?;
         ensure!(answer.status == 200, "switchover: {} {}", answer.status, answer.body);

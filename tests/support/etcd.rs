@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use etcd_client::WatchStream;
 use tokio::process::Child;
 use tokio::task::JoinHandle;
 
@@ -24,7 +25,7 @@ pub struct Etcd {
 impl Etcd {
     pub(crate) fn prepare(sandbox: &Sandbox, api: Store) -> Result<Self> {
         Ok(Self {
-            part: sandbox.part("etcd")?,
+            part: sandbox.part_at(1, "etcd")?,
             address: sandbox.address(1, 2379)?,
             peers: sandbox.address(1, 2380)?,
             api,
@@ -111,23 +112,42 @@ pub struct LeaderKey {
 
 impl LeaderKey {
     pub(crate) async fn watch(etcd: SocketAddr, key: String) -> Result<Self> {
-        let mut client = etcd_client::Client::connect([etcd.to_string()], None).await?;
-        let mut stream = client.watch(key, None).await?;
         let changes = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&changes);
+        let mut stream = Self::stream(etcd, &key).await?;
         let watching = tokio::spawn(async move {
-            while let Ok(Some(answer)) = stream.message().await {
-                let at = now();
-                let events = answer.events().iter().map(|event| match event.event_type() {
-                    etcd_client::EventType::Put => {
-                        (at, event.kv().map(|pair| String::from_utf8_lossy(pair.value()).into_owned()))
-                    }
-                    etcd_client::EventType::Delete => (at, None),
-                });
-                seen.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
+            loop {
+                while let Ok(Some(answer)) = stream.message().await {
+                    let events = answer.events().iter().map(|event| match event.event_type() {
+                        etcd_client::EventType::Put => {
+                            event.kv().map(|pair| String::from_utf8_lossy(pair.value()).into_owned())
+                        }
+                        etcd_client::EventType::Delete => None,
+                    });
+                    let at = now();
+                    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                    seen.extend(events.map(|leader| (at, leader)));
+                }
+                stream = Self::again(etcd, &key).await;
             }
         });
         Ok(Self { changes, watching })
+    }
+
+    async fn stream(etcd: SocketAddr, key: &str) -> Result<WatchStream> {
+        let mut client = etcd_client::Client::connect([etcd.to_string()], None).await?;
+        Ok(client.watch(key, None).await?)
+    }
+
+    /// Once the store is there again.
+    async fn again(etcd: SocketAddr, key: &str) -> WatchStream {
+        let mut tick = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            tick.tick().await;
+            if let Ok(stream) = Self::stream(etcd, key).await {
+                return stream;
+            }
+        }
     }
 
     /// One that sees nothing.

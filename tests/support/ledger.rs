@@ -1,8 +1,10 @@
 //! Whether what was acknowledged is there.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
 
-use crate::{Acknowledged, Client, Failure, Report, Result};
+use crate::{Acknowledged, Client, Failure, Moment, Report, Result};
 
 /// What a leader's table says about a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +35,9 @@ impl Verdict {
     /// The leader does not answer.
     pub async fn of(report: &Report, leader: &Client) -> Result<Self> {
         let mut there: BTreeMap<i64, usize> = BTreeMap::new();
-        for row in leader.query("SELECT id FROM ledger", &[]).await? {
+        let (first, last) = (i32::from(report.first), i32::from(report.first) + i32::from(report.clients));
+        let query = "SELECT id FROM ledger WHERE writer >= $1 AND writer < $2";
+        for row in leader.query(query, &[&first, &last]).await? {
             *there.entry(row.try_get(0)?).or_default() += 1;
         }
         let missing = report.acknowledged.iter().filter(|write| !there.contains_key(&write.id));
@@ -51,5 +55,77 @@ impl Verdict {
             unknown_and_there: unknown.len(),
             denied_but_there: denied.iter().map(|failure| failure.cause.clone()).collect(),
         })
+    }
+}
+
+/// How much later than it came a client of ours may note an answer on a busy machine.
+const SLACK: Duration = Duration::from_secs(1);
+
+impl Report {
+    /// Writes acknowledged by a leader that was one no longer: another one was named before, or another client had been
+    /// told of a write on a higher timeline before this one was sent. `named` is who was named leader when, in order.
+    pub fn from_deposed(&self, named: &[(Moment, IpAddr)]) -> Vec<Acknowledged> {
+        let mut by_time = self.acknowledged.clone();
+        by_time.sort_by_key(|write| write.at);
+        let mut timelines: Vec<(Moment, u32)> = Vec::new(); // when each was first heard of
+        for write in &by_time {
+            if timelines.last().is_none_or(|(_, highest)| *highest < write.timeline) {
+                timelines.push((write.at, write.timeline));
+            }
+        }
+        let is_late = |write: &Acknowledged| {
+            let before = timelines.iter().rev().find(|(at, _)| *at < write.sent);
+            before.is_some_and(|(_, timeline)| *timeline > write.timeline)
+        };
+        let is_deposed = |write: &Acknowledged| {
+            let long_before = named.iter().rev().find(|(at, _)| *at + SLACK < write.at);
+            let since = named.iter().any(|(at, server)| *at + SLACK >= write.at && *server == write.server);
+            long_before.is_some_and(|(_, server)| *server != write.server) && !since
+        };
+        by_time.into_iter().filter(|write| is_late(write) || is_deposed(write)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes as (server, timeline, sent, acknowledged) and names as (when, server), times in milliseconds; the answer is
+    /// when those were sent that a deposed leader acknowledged.
+    fn check(writes: &[(u8, u32, u64, u64)], named: &[(u64, u8)], expected: &[u64]) {
+        let begun = crate::now();
+        let moment = |ms| begun + Duration::from_millis(ms);
+        let address = |server| IpAddr::from([10, 77, 0, server]);
+        let acknowledged = writes.iter().map(|(server, timeline, sent, at)| Acknowledged {
+            id: 1,
+            server: address(*server),
+            timeline: *timeline,
+            sent: moment(*sent),
+            at: moment(*at),
+            unconfirmed: false,
+        });
+        let report = Report { acknowledged: acknowledged.collect(), ..Report::default() };
+        let named: Vec<_> = named.iter().map(|(at, server)| (moment(*at), address(*server))).collect();
+        let found: Vec<_> =
+            report.from_deposed(&named).iter().map(|write| (write.sent - begun).as_millis()).collect();
+        assert_eq!(
+            found,
+            expected.iter().map(|ms| u128::from(*ms)).collect::<Vec<_>>(),
+            "{writes:?} {named:?}"
+        );
+    }
+
+    #[test]
+    fn answers_of_a_deposed_leader_are_told_from_those_of_a_leader() {
+        check(&[(1, 1, 0, 10), (2, 2, 1500, 1510)], &[(1000, 2)], &[]);
+        // By the store: the moment of the naming itself is nobody's fault.
+        check(&[(1, 1, 990, 1900)], &[(1000, 2)], &[]);
+        check(&[(1, 1, 990, 2100), (1, 1, 5000, 5010)], &[(1000, 2)], &[990, 5000]);
+        // It leads again.
+        check(&[(1, 3, 5000, 5010)], &[(1000, 2), (4000, 1)], &[]);
+        check(&[(1, 3, 4000, 4100)], &[(1000, 2), (4000, 1)], &[]);
+        // By another client's word: what was sent before it was told is nobody's fault.
+        check(&[(2, 2, 100, 110), (1, 1, 105, 120)], &[], &[]);
+        check(&[(2, 2, 100, 110), (1, 1, 111, 120)], &[], &[111]);
     }
 }

@@ -1,13 +1,13 @@
 //! One node: Patroni and its PostgreSQL.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use tokio::process::Child;
 
-use crate::{Answer, Client, Moment, Options, Part, Result, Sandbox, connection_string, http};
+use crate::{Answer, Client, Moment, Options, Part, Result, Sandbox, connection_string, http, now};
 
 /// A user of the cluster and its password.
 #[derive(Clone, Copy, Debug)]
@@ -51,24 +51,27 @@ impl Node {
         options: &Options,
     ) -> Result<Self> {
         let name = format!("node{number}");
-        let part = sandbox.part(&name)?;
+        let part = sandbox.part_at(10 + number, &name)?;
         let address = sandbox.address(10 + number, 5432)?;
         let api = sandbox.address(10 + number, 8008)?;
         let node =
             Self { name, address, api, part, sandbox_patroni: sandbox.machine.patroni(), running: None };
         let bin = sandbox.machine.pg_bin.display().to_string();
-        node.part.write("patroni.yml", &node.configuration(store, &bin, options).to_string())?;
+        node.part.write(
+            "patroni.yml",
+            &node.configuration(store, &bin, sandbox.addresses(), options).to_string(),
+        )?;
         Ok(node)
     }
 
     /// JSON is YAML.
-    fn configuration(&self, store: SocketAddr, pg_bin: &str, options: &Options) -> Value {
+    fn configuration(&self, store: SocketAddr, pg_bin: &str, all: &str, options: &Options) -> Value {
         let folder = self.part.folder().display().to_string();
         let hba = [
-            "local all all trust",
-            "local replication replicator trust", // for use_unix_socket_repl
-            "host replication replicator 127.0.0.0/8 scram-sha-256",
-            "host all all 127.0.0.0/8 scram-sha-256",
+            "local all all trust".to_owned(),
+            "local replication replicator trust".to_owned(), // for use_unix_socket_repl
+            format!("host replication replicator {all} scram-sha-256"),
+            format!("host all all {all} scram-sha-256"),
         ];
         json!({
             "scope": options.scope,
@@ -98,6 +101,14 @@ impl Node {
             },
             "watchdog": { "mode": "off" },
         })
+    }
+
+    /// Its number in a network of the sandbox's own: the last of its address.
+    pub fn host(&self) -> u8 {
+        match self.address.ip() {
+            IpAddr::V4(address) => address.octets()[3],
+            IpAddr::V6(address) => address.octets()[15],
+        }
     }
 
     /// Starts Patroni, which starts PostgreSQL; returns at once.
@@ -131,6 +142,27 @@ impl Node {
         let mut child = self.running.take().context("Patroni does not run")?;
         child.kill().await?;
         Ok(())
+    }
+
+    /// Stops Patroni where it stands: PostgreSQL goes on.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn freeze_patroni(&self) -> Result<Moment> {
+        let pid = self.running.as_ref().and_then(Child::id).context("Patroni does not run")?;
+        signal_one(pid.try_into()?, rustix::process::Signal::STOP)?;
+        Ok(now())
+    }
+
+    /// kill -9 of the process that is PostgreSQL's parent: it ends with all its children, and Patroni starts it again.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn crash_postgresql(&self) -> Result<Moment> {
+        let file = std::fs::read_to_string(self.part.folder().join("data/postmaster.pid"))?;
+        let pid = file.lines().next().context("postmaster.pid is empty")?.parse()?;
+        signal_one(pid, rustix::process::Signal::KILL)?;
+        Ok(now())
     }
 
     /// Stops all of it where it stands: connections stay open, nothing answers. The answer is when.

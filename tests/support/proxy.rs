@@ -80,7 +80,7 @@ impl Proxy {
         members: &[(SocketAddr, SocketAddr)],
         overrides: &str,
     ) -> Result<Self> {
-        let part = sandbox.part(part)?;
+        let part = sandbox.part_at(2, part)?;
         let [write, read] = [sandbox.address(2, 6432)?, sandbox.address(2, 6433)?];
         let [split, http] = [sandbox.address(2, 6434)?, sandbox.address(2, 9930)?];
         let users = [Login::TRADER, Login::POSTGRES];
@@ -202,6 +202,27 @@ impl Proxy {
     /// It cannot be reached.
     pub async fn thaw(&self) -> Result<Moment> {
         self.part.signal("CONT").await
+    }
+
+    /// kill -9, and a new start with the same configuration. The answer is when it was killed.
+    ///
+    /// # Errors
+    /// It is not ready again within 20 s.
+    pub async fn restart(&mut self) -> Result<Moment> {
+        let at = self.part.signal("KILL").await?;
+        self.running.wait().await?;
+        let folder = self.part.folder().to_owned();
+        let arguments = ["run", "--config"].map(str::to_owned).into_iter();
+        let arguments: Vec<_> =
+            arguments.chain([folder.join("pgsteer.toml").display().to_string()]).collect();
+        self.running = self.part.start(&folder.join("pgsteer"), &arguments)?;
+        self.ready(Duration::from_secs(20)).await?;
+        Ok(at)
+    }
+
+    /// Whether it runs still.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.running.try_wait(), Ok(None))
     }
 
     /// Waits until it ends, which it does only when stopped or broken.

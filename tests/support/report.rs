@@ -1,6 +1,7 @@
 //! What clients were told.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::Moment;
@@ -21,6 +22,10 @@ pub enum Kind {
 pub struct Acknowledged {
     /// What it wrote.
     pub id: i64,
+    /// The server that wrote it, as it says itself.
+    pub server: IpAddr,
+    /// The timeline on which it did.
+    pub timeline: u32,
     /// When the first byte of it was sent.
     pub sent: Moment,
     /// When the answer came.
@@ -64,10 +69,14 @@ pub struct Report {
     pub failures: Vec<Failure>,
     /// When each read was answered, and whether a replica answered it.
     pub reads: Vec<(Moment, bool)>,
+    /// The longest time that a client waited for what it asked: connected, prepared and answered, or refused.
+    pub longest_wait: Duration,
     /// Clients that lost their connection, and the last thing each heard before, each time.
     pub partings: BTreeMap<u16, Vec<String>>,
     /// When the clients were told to end.
     pub ended: Option<Moment>,
+    /// The number of the first client.
+    pub first: u16,
     /// How many clients there were.
     pub clients: u16,
 }

@@ -1,16 +1,28 @@
-//! A temporary folder, a loopback network of its own, and everything that runs in them.
+//! A temporary folder, addresses of its own, and everything that runs in them.
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::{Machine, Moment, Result, now};
+use crate::network::Namespace;
+use crate::{Machine, Moment, Network, Result, now};
+
+/// Where the processes of a sandbox meet.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Ground {
+    /// On loopback addresses.
+    #[default]
+    Loopback,
+    /// On a network of their own, each host in a namespace. The process must have called [`crate::enter_private`].
+    Namespaces,
+}
 
 const PROCESSES: &str = include_str!("processes.sh");
 
@@ -22,14 +34,23 @@ pub struct Sandbox {
     pub machine: Machine,
     folder: TempDir,
     sweeper: Child,
+    network: Option<Arc<Network>>,
 }
 
 impl Sandbox {
-    /// An empty one, with its sweeper waiting.
+    /// An empty one on loopback addresses, with its sweeper waiting.
     ///
     /// # Errors
     /// No temporary folder, or a program is missing.
     pub fn new() -> Result<Self> {
+        Self::on(Ground::Loopback)
+    }
+
+    /// An empty one, with its sweeper waiting.
+    ///
+    /// # Errors
+    /// No temporary folder, or a program is missing; no network can be made.
+    pub fn on(ground: Ground) -> Result<Self> {
         let machine = Machine::look()?;
         let folder = tempfile::Builder::new().prefix("pgsteer-").tempdir()?;
         give(&machine, folder.path())?;
@@ -37,7 +58,11 @@ impl Sandbox {
         // Its own process group: Ctrl-C in a terminal is sent to all of ours, and the sweeper must outlive us.
         sweep.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let sweeper = sweep.spawn().context("the sweeper")?;
-        Ok(Self { machine, folder, sweeper })
+        let network = match ground {
+            Ground::Loopback => None,
+            Ground::Namespaces => Some(Network::new()?),
+        };
+        Ok(Self { machine, folder, sweeper, network })
     }
 
     /// The folder that holds all others.
@@ -53,7 +78,29 @@ impl Sandbox {
         let folder = self.folder.path().join(name);
         std::fs::create_dir_all(&folder)?;
         give(&self.machine, &folder)?;
-        Ok(Part { machine: self.machine.clone(), folder })
+        Ok(Part { machine: self.machine.clone(), folder, namespace: None })
+    }
+
+    /// A part whose processes use the addresses of a host.
+    ///
+    /// # Errors
+    /// The folder or the host cannot be made.
+    pub fn part_at(&self, host: u8, name: &str) -> Result<Part> {
+        let namespace = self.network.as_ref().map(|network| network.host(host)).transpose()?;
+        Ok(Part { namespace, ..self.part(name)? })
+    }
+
+    /// The network, where the sandbox has one of its own.
+    ///
+    /// # Errors
+    /// It is on loopback addresses.
+    pub fn network(&self) -> Result<&Network> {
+        self.network.as_deref().context("there is no network between loopback addresses")
+    }
+
+    /// All addresses in it, as `pg_hba.conf` wants them.
+    pub fn addresses(&self) -> &'static str {
+        if self.network.is_some() { Network::ALL } else { "127.0.0.0/8" }
     }
 
     /// A free address whose last number is `host`, on the port wanted where that is free. Each process has its own
@@ -62,6 +109,9 @@ impl Sandbox {
     /// # Errors
     /// No port is free there.
     pub fn address(&self, host: u8, port: u16) -> Result<SocketAddr> {
+        if self.network.is_some() {
+            return Ok(SocketAddr::new(Network::address(host), port));
+        }
         let [_, _, high, low] = std::process::id().to_be_bytes();
         let host = IpAddr::V4(Ipv4Addr::new(127, 64 | (high & 0x7f), low, host));
         let free = TcpListener::bind((host, port)).or_else(|_| TcpListener::bind((host, 0)));
@@ -98,6 +148,7 @@ impl Drop for Sandbox {
 pub struct Part {
     machine: Machine,
     folder: PathBuf,
+    namespace: Option<Namespace>,
 }
 
 impl Part {
@@ -131,7 +182,16 @@ impl Part {
         let log = File::options().create(true).append(true).open(self.log())?;
         let mut command = self.command(program);
         command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        tokio::process::Command::from(command).spawn().with_context(|| format!("{}", program.display()))
+        let mut command = tokio::process::Command::from(command);
+        let runtime = tokio::runtime::Handle::current();
+        let started = match &self.namespace {
+            None => command.spawn().map_err(Into::into),
+            Some(namespace) => namespace.inside(|| {
+                let _runtime = runtime.enter();
+                command.spawn()
+            }),
+        };
+        started.with_context(|| format!("{}", program.display()))
     }
 
     /// A program that is to run in the folder, as the owner, in a process group of its own.

@@ -1,5 +1,6 @@
 //! Clients that write, read and idle, and a record of everything they were told.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,11 @@ use crate::{Client, Moment, Result, now};
 /// Longer than any wait that pgsteer may impose; a client that waits longer hangs.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// The server says where and on which timeline it writes.
+const INSERT: &str = "
+    INSERT INTO ledger (id, writer) VALUES ($1, $2)
+    RETURNING server, ('x' || timeline)::bit(32)::bigint";
+
 /// How many clients do what.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -23,13 +29,15 @@ pub struct Plan {
     pub readers: u16,
     /// Clients that run one query at the beginning and one at the end.
     pub idle: u16,
+    /// The number of the first client. What two workloads write to one ledger is told apart by it.
+    pub first: u16,
     /// Between two statements of one client.
     pub pace: Duration,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { writers: 8, readers: 4, idle: 20, pace: Duration::from_millis(5) }
+        Self { writers: 8, readers: 4, idle: 20, first: 0, pace: Duration::from_millis(5) }
     }
 }
 
@@ -57,7 +65,7 @@ impl Workload {
             (Kind::Idle, plan.idle, write),
         ];
         let each = kinds.iter().flat_map(|(kind, count, config)| (0..*count).map(move |_| (*kind, *config)));
-        for (number, (kind, config)) in (0..).zip(each) {
+        for (number, (kind, config)) in (plan.first..).zip(each) {
             let (first, answered) = watch::channel(false);
             begun.push(answered);
             let one = One {
@@ -71,8 +79,11 @@ impl Workload {
             };
             clients.spawn(one.run(plan.pace, stopped.clone()));
         }
-        report.lock().unwrap_or_else(PoisonError::into_inner).clients =
-            plan.writers + plan.readers + plan.idle;
+        {
+            let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
+            report.first = plan.first;
+            report.clients = plan.writers + plan.readers + plan.idle;
+        }
         let load = Self { report, stop, clients };
         for mut answered in begun {
             let first = answered.wait_for(|answered| *answered);
@@ -90,6 +101,13 @@ impl Workload {
     /// The first write acknowledged at or after a moment, if there is one yet.
     pub fn first_write_after(&self, moment: Moment) -> Option<Moment> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).first_write_after(moment)
+    }
+
+    /// The first write acknowledged by a server at or after a moment, if there is one yet.
+    pub fn first_write_on(&self, server: IpAddr, moment: Moment) -> Option<Moment> {
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = report.acknowledged.iter().filter(|write| write.server == server && write.at >= moment);
+        there.map(|write| write.at).min()
     }
 
     /// Counts so far, cheaply: writes acknowledged, reads, failures.
@@ -145,7 +163,10 @@ impl One {
             if self.kind == Kind::Idle && *self.first.borrow() {
                 let _ = stop.wait_for(|stop| *stop).await;
             }
+            let begun = now();
             self.step().await;
+            let waited = begun.elapsed();
+            self.record(|report| report.longest_wait = report.longest_wait.max(waited));
         }
     }
 
@@ -197,14 +218,15 @@ impl One {
     async fn connect(&self) -> std::result::Result<Connection, (String, String)> {
         let login = |sqlstate: String| (sqlstate, "login".to_owned());
         let client = Client::try_connect(&self.config, PATIENCE).await.map_err(login)?;
-        let statement = match self.kind {
-            Kind::Write => client.prepare("INSERT INTO ledger (id, writer) VALUES ($1, $2)").await,
-            Kind::Read => client.prepare("SELECT pg_is_in_recovery(), max(id) FROM ledger").await,
-            Kind::Idle => client.prepare("SELECT 1").await,
+        let text = match self.kind {
+            Kind::Write => INSERT,
+            Kind::Read => "SELECT pg_is_in_recovery(), max(id) FROM ledger",
+            Kind::Idle => "SELECT 1",
         };
-        match statement {
-            Ok(statement) => Ok(Connection { client, statement }),
-            Err(error) => Err(client.words(&error)),
+        match timeout(PATIENCE, client.prepare(text)).await {
+            Ok(Ok(statement)) => Ok(Connection { client, statement }),
+            Ok(Err(error)) => Err(client.words(&error)),
+            Err(_) => Err(("timeout".to_owned(), format!("no answer for {PATIENCE:?}"))),
         }
     }
 
@@ -225,18 +247,23 @@ impl One {
         let Connection { client, statement } = connection;
         let sent = now();
         let writer = i32::from(self.number);
-        if self.in_blocks() {
+        let row = if self.in_blocks() {
             client.batch_execute("BEGIN").await?;
-            client.execute(statement, &[&id, &writer]).await?;
+            let row = client.query_one(statement, &[&id, &writer]).await?;
             client.batch_execute("COMMIT").await?;
+            row
         } else {
-            client.execute(statement, &[&id, &writer]).await?;
-        }
+            client.query_one(statement, &[&id, &writer]).await?
+        };
         let at = now();
+        let (server, timeline) = (row.try_get(0)?, row.try_get::<_, i64>(1)?);
+        let timeline = u32::try_from(timeline).unwrap_or_default();
         let unconfirmed =
             client.take_notices().iter().any(|notice| notice.contains("synchronous replication"));
         if let Some(id) = id {
-            self.record(|report| report.acknowledged.push(Acknowledged { id, sent, at, unconfirmed }));
+            self.record(|report| {
+                report.acknowledged.push(Acknowledged { id, server, timeline, sent, at, unconfirmed })
+            });
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ pub(super) fn describe(fact: &Fact) -> String {
             FailsafeState::Inactive => format!("the Patroni of {member} is not in failsafe mode"),
         },
         Fact::Ordered(command) => format!("an operator's order: {}", ordered(command)),
+        Fact::Moved { host, .. } => format!("the name {host} leads elsewhere"),
         Fact::ReadPolicy(_) => "the configuration has other bounds for replicas".to_owned(),
         Fact::Store(StoreEvent::Nothing { found }) => found.clone(),
         Fact::Store(StoreEvent::Lost { reason }) => format!("the store does not answer: {reason}"),

@@ -53,7 +53,12 @@ impl Hearing<'_> {
         }
         let view = self.members.get(&term.member)?;
         if view.address != office.address {
-            return Some(End::Renewed(format!("it moved from {} to {}", office.address, view.address)));
+            let (from, to) = (office.address.to_string(), view.address.to_string());
+            return Some(End::Renewed(if from == to {
+                format!("the name in {to} leads elsewhere")
+            } else {
+                format!("it moved from {from} to {to}")
+            }));
         }
         if let Some(end) = view.answering().and_then(|answer| self.end_by_answer(answer, term)) {
             return Some(end);

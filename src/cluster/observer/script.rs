@@ -15,6 +15,7 @@
 //! 12   failsafe n1 10 active      asked at 10: its Patroni leads without the store | inactive
 //! 12   pin n1 | unpin | mark n1 drain | down | up | hold n1 5000 | release    an operator's orders
 //! 12   suspect n1
+//! 12   moved n1 1                  the name n1 has come to lead elsewhere once
 //! 13   lost | nothing | tick
 //! = open n1 1 1                   timeline, epoch
 //! = held n1 KeyAbsent             the doubt's name
@@ -25,7 +26,7 @@
 //! = rise n3 4                     the eighths of its share that it has
 //! ```
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::Observer;
 use crate::{
@@ -81,6 +82,8 @@ pub(super) struct Script {
     switchover: Option<Switchover>,
     settings: ClusterSettings,
     revision: u64,
+    /// How often names have moved.
+    moves: BTreeMap<String, u32>,
     by_hosts: bool,
 }
 
@@ -90,7 +93,7 @@ impl Script {
         let observer = Observer::new(policy(authority), ms(0));
         let listed = ["n1", "n2", "n3"].map(record).to_vec();
         let settings = ClusterSettings::default();
-        Self { observer, listed, switchover: None, settings, revision: 100, by_hosts }
+        Self { observer, listed, switchover: None, settings, revision: 100, moves: BTreeMap::new(), by_hosts }
     }
 
     /// Runs a script, line by line.
@@ -157,22 +160,19 @@ impl Script {
             }
             ["release"] => Fact::Ordered(Command::Hold(None)),
             ["settings", words @ ..] => {
-                self.settings.failsafe_mode = words.contains(&"failsafe");
-                self.settings.kind = match () {
-                    () if words.contains(&"standby") => ClusterKind::Standby(Feed::Streaming),
-                    () if words.contains(&"archived") => ClusterKind::Standby(Feed::Archive),
-                    () => ClusterKind::Primary,
-                };
-                let paused = words.contains(&"pause");
-                self.settings.failover = if paused { Failover::Paused } else { Failover::Automatic };
+                self.settings = settings(words);
                 return None;
+            }
+            ["moved", host, moves] => {
+                self.moves.insert((*host).to_owned(), moves.parse().unwrap());
+                Fact::Moved { host: (*host).into(), moves: moves.parse().unwrap() }
             }
             ["suspect", member] => Fact::Suspected { member: self.name(member), why: "broken".into() },
             ["probe", member, asked_at, outcome @ ..] => {
                 let host = member.split(':').next().unwrap();
                 Fact::Probed {
                     member: self.name(host),
-                    address: Address::tcp(member.split(':').nth(1).unwrap_or(host), 5432),
+                    address: self.address(member.split(':').nth(1).unwrap_or(host)),
                     asked_at: ms(asked_at.parse().unwrap()),
                     at: now,
                     outcome: outcome_of(outcome),
@@ -197,6 +197,13 @@ impl Script {
             sync_standbys: Vec::new(),
             switchover: self.switchover.clone(),
         }
+    }
+
+    /// Where a probe is sent: `n1@0` is where the name led at first.
+    fn address(&self, word: &str) -> Address {
+        let (host, moves) = word.split_once('@').unwrap_or((word, ""));
+        let known = self.moves.get(host).copied().unwrap_or_default();
+        Address::tcp(host, 5432).after(moves.parse().unwrap_or(known))
     }
 
     /// A member's name: with hosts, its address.
@@ -251,6 +258,20 @@ impl Script {
             }
             WriteState::Vacant { why, .. } => format!("vacant {}", variant(why)),
         }
+    }
+}
+
+/// Patroni's modes of these names.
+fn settings(words: &[&str]) -> ClusterSettings {
+    ClusterSettings {
+        failsafe_mode: words.contains(&"failsafe"),
+        kind: match () {
+            () if words.contains(&"standby") => ClusterKind::Standby(Feed::Streaming),
+            () if words.contains(&"archived") => ClusterKind::Standby(Feed::Archive),
+            () => ClusterKind::Primary,
+        },
+        failover: if words.contains(&"pause") { Failover::Paused } else { Failover::Automatic },
+        ..ClusterSettings::default()
     }
 }
 

@@ -124,7 +124,7 @@ pub(super) struct MemberView {
     pub(super) suspected: Option<Suspicion>,
     pub(super) reads: ReadState,
     /// Since when it has been out of reach whenever it was asked.
-    out_of_reach_since: Option<Moment>,
+    pub(super) out_of_reach_since: Option<Moment>,
     /// How long it takes to answer.
     pub(super) latency: Option<Duration>,
     /// Patroni's REST API there, as last heard.

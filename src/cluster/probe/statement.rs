@@ -10,8 +10,8 @@ use crate::cluster::{
 /// Asks a server what it is. Works on PostgreSQL 12 to 18, for a member of `pg_monitor`.
 ///
 /// The columns: in recovery (`t`/`f`) · system identifier · `server_version_num` · on a leader its position and the
-/// first eight digits of its WAL file's name, the timeline in hexadecimal (`pg_control` lags behind a promotion) · on
-/// a standby: the position it has replayed, the furthest it knows of, whether it has a WAL receiver (`t`/`f`),
+/// first eight digits of its WAL file's name, the timeline in hexadecimal (`pg_control` lags behind a promotion) · the
+/// position it has replayed, or had when it was promoted · on a standby: the furthest it knows of, whether it has a WAL receiver (`t`/`f`),
 /// that one's status, and the timeline it receives, or else the newer one of its last restartpoint and of the end of what it
 /// must replay to be consistent (which moves as pages are written, long before the next restartpoint).
 ///
@@ -20,7 +20,7 @@ use crate::cluster::{
 pub const PROBE_SQL: &str = "SELECT r.recovery, s.system_identifier, current_setting('server_version_num'), \
     CASE WHEN NOT r.recovery THEN pg_current_wal_lsn() END, \
     CASE WHEN NOT r.recovery THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END, \
-    CASE WHEN r.recovery THEN pg_last_wal_replay_lsn() END, \
+    pg_last_wal_replay_lsn(), \
     CASE WHEN r.recovery THEN greatest(pg_last_wal_receive_lsn(), w.latest_end_lsn) END, \
     w.pid IS NOT NULL, w.status, \
     CASE WHEN r.recovery THEN coalesce(w.received_tli, greatest(c.timeline_id, m.min_recovery_end_timeline)) END \
@@ -69,6 +69,11 @@ pub fn read(
         })
     };
     Ok(ProbeReading { role, system_id, server_version, parameters })
+}
+
+/// The position that was replayed last.
+pub fn replayed(rows: &[Vec<Option<String>>]) -> Option<Lsn> {
+    rows.first()?.get(5)?.as_deref()?.parse().ok()
 }
 
 fn parse<T>(text: Option<&str>, what: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, String> {

@@ -91,20 +91,20 @@ impl EtcdStore {
         reporter: &mut Reporter,
         hurry: &mut watch::Receiver<u64>,
     ) -> Ended {
-        if let Err(reason) = knock(endpoint).await {
-            return Ended::Failed { reason, worked: false };
-        }
-        // Authenticates at once if there is a user, so it may take as long as a request.
-        let connected =
-            timeout(REQUEST_TIMEOUT, Client::connect([endpoint], Some(options(&self.policy)))).await;
-        let client = match connected {
-            Ok(Ok(client)) => client,
-            Ok(Err(error)) => return Ended::Failed { reason: in_words(&error), worked: false },
-            Err(_) => return Ended::Failed { reason: no_answer(), worked: false },
+        let client = match connect(endpoint, &self.policy).await {
+            Ok(client) => client,
+            Err(reason) => return Ended::Failed { reason, worked: false },
         };
         let reader = Reader { client, prefix: self.policy.prefix(), clock: self.clock };
         session::run(&reader, &self.policy, reporter, hurry).await
     }
+}
+
+/// Connects to an endpoint.
+pub(super) async fn connect(endpoint: &str, policy: &StorePolicy) -> Result<Client, String> {
+    knock(endpoint).await?;
+    // Authenticates at once if there is a user, so it may take as long as a request.
+    in_time(Client::connect([endpoint], Some(options(policy)))).await
 }
 
 fn options(policy: &StorePolicy) -> ConnectOptions {
@@ -131,7 +131,7 @@ fn options(policy: &StorePolicy) -> ConnectOptions {
 }
 
 /// An error of the client without the words around it, and what is behind it.
-fn in_words(error: &etcd_client::Error) -> String {
+pub(super) fn in_words(error: &etcd_client::Error) -> String {
     let etcd_client::Error::GRpcStatus(status) = error else { return error.to_string() };
     let mut words = status.message().to_owned();
     let mut behind = std::error::Error::source(status);
@@ -155,8 +155,19 @@ async fn knock(endpoint: &str) -> Result<(), String> {
     }
 }
 
-fn no_answer() -> String {
-    format!("no answer within {REQUEST_TIMEOUT:?}")
+/// Bounds a request's time.
+pub(super) async fn in_time<T>(
+    request: impl Future<Output = Result<T, etcd_client::Error>>,
+) -> Result<T, String> {
+    match timeout(REQUEST_TIMEOUT, request).await {
+        Ok(answer) => answer.map_err(|error| in_words(&error)),
+        Err(_) => Err(format!("no answer within {REQUEST_TIMEOUT:?}")),
+    }
+}
+
+/// etcd's revisions are signed and never negative.
+pub(super) fn unsigned(revision: i64) -> u64 {
+    u64::try_from(revision).unwrap_or(0)
 }
 
 /// What to say when nothing stands under the scope.

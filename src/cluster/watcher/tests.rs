@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
     io,
+    net::IpAddr,
     pin::Pin,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
@@ -41,6 +42,8 @@ enum Mode {
 struct Servers {
     modes: Mutex<BTreeMap<String, Mode>>,
     asked: Mutex<BTreeMap<String, u64>>,
+    /// Where names lead; a name that is not here has no address.
+    addresses: Mutex<BTreeMap<String, IpAddr>>,
     /// Whether the leader's Patroni leads without the store.
     failsafe: AtomicBool,
 }
@@ -85,7 +88,7 @@ impl Dial for Network {
         &'a self,
         address: &'a Address,
     ) -> Pin<Box<dyn Future<Output = io::Result<Stream>> + Send + 'a>> {
-        let Address::Tcp { host, port } = address else { unreachable!("all are TCP") };
+        let Address::Tcp { host, port, .. } = address else { unreachable!("all are TCP") };
         let (servers, host, hidden) = (Arc::clone(&self.0), host.to_string(), Arc::clone(&self.1));
         let port = *port;
         Box::pin(async move {
@@ -101,6 +104,14 @@ impl Dial for Network {
             tokio::spawn(serve(theirs, servers, host, hidden));
             Ok(Stream::Boxed(Box::new(ours)))
         })
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        host: &'a str,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>> {
+        let found = self.0.addresses.lock().get(host).copied();
+        Box::pin(std::future::ready(found.map(|ip| vec![ip]).ok_or_else(|| io::ErrorKind::NotFound.into())))
     }
 }
 
@@ -240,8 +251,10 @@ impl Bench {
             authority,
             probe,
             reads,
+            names_interval: Some(Duration::from_secs(15)),
             rest: Some(Arc::new(PatroniRest::new(Arc::clone(&network), None, None))),
             switchover_hold_max: Duration::from_secs(10),
+            headway: Arc::default(),
         };
         let (sink, doors) = (Arc::clone(&published), Arc::clone(&open_until));
         let fence = Arc::new(Fence::closed());
@@ -513,4 +526,45 @@ async fn two_that_see_different_halves_never_write_to_two_leaders() {
         }
         assert!(handed_over && leader(&left).is_none());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_name_leads_elsewhere_must_prove_itself_there() {
+    let hosts = ["n1", "n2", "n3"].map(|host| Address::tcp(host, 5432));
+    let servers = Arc::<Servers>::default();
+    for (host, mode) in [("n1", Mode::Writable(1)), ("n2", Mode::Standby(1)), ("n3", Mode::Standby(1))] {
+        servers.set(host, mode);
+        servers.addresses.lock().insert(host.to_owned(), [10, 0, 0, 1].into());
+    }
+    let bench = Bench::before(Authority::Hosts(hosts.to_vec()), servers);
+    bench.open("n1:5432").await;
+    let (fence, began) = (bench.watcher.fence(), bench.clock.now());
+    let epoch = fence.epoch();
+    sleep(Duration::from_secs(60)).await;
+    assert!(bench.may_write() && fence.epoch() == epoch);
+
+    // A name that cannot be resolved for a while has not moved.
+    let before = bench.servers.addresses.lock().remove("n1");
+    sleep(Duration::from_secs(60)).await;
+    assert!(bench.may_write() && fence.epoch() == epoch && before.is_some());
+
+    // Who is there now takes writes as well: a new term, on new connections.
+    bench.servers.addresses.lock().insert("n1".to_owned(), [10, 0, 0, 7].into());
+    let moved = bench.until("another term", |_| fence.epoch() > epoch).await;
+    assert!(moved <= Duration::from_secs(16), "{moved:?}");
+    bench.open("n1:5432").await;
+    let said: Vec<String> = bench
+        .published
+        .lock()
+        .iter()
+        .flat_map(|topology| topology.changes.iter().map(|change| change.evidence.clone()))
+        .collect();
+    assert!(said.iter().any(|evidence| evidence == "the name n1 leads elsewhere"), "{said:#?}");
+
+    // Who is there after that does not.
+    let epoch = fence.epoch();
+    bench.servers.set("n1", Mode::Standby(1));
+    bench.servers.addresses.lock().insert("n1".to_owned(), [10, 0, 0, 8].into());
+    bench.until("nobody", |write| !matches!(write, WriteState::Open(_))).await;
+    assert!(!bench.may_write() && fence.epoch() != epoch && bench.clock.now() > began);
 }

@@ -242,7 +242,7 @@ fn clusters_are_refused() {
         (
             "store = \"raft\"\nprobe_user='p'",
             &[
-                "2:9: `store`: `raft` is none of \"etcd3\" or \"etcd\" or \"consul\" or \"zookeeper\" or \"kubernetes\" or \"patroni\" or \"none\"",
+                "2:9: `store`: `raft` is none of \"etcd3\" or \"etcd\" or \"consul\" or \"zookeeper\" or \"kubernetes\" or \"patroni\" or \"stolon\" or \"none\"",
             ][..],
         ),
         (
@@ -311,6 +311,14 @@ fn keys_of_other_stores_are_refused() {
             &[
                 "6:19: `kubernetes_labels` has no meaning with Consul; remove it",
                 "8:18: both `store_token` and `store_token_file` are set; keep one of them",
+            ],
+        ),
+        (
+            "store='stolon'\nprobe_user='p'\nendpoints=['a']\nswitchover_hold_max=1\nstore_token='x'",
+            &[
+                "1:11: `scope` is missing; add Stolon's --cluster-name",
+                "5:21: `switchover_hold_max` has no meaning with Stolon's etcd (v3); remove it",
+                "6:13: `store_token` has no meaning with Stolon's etcd (v3); remove it",
             ],
         ),
         (

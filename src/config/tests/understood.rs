@@ -90,6 +90,11 @@ fn the_defaults_are_the_contract() {
         max_prepared_statements: Some(200),
         opaque_functions: OpaqueFunctions::Trust,
         split_route: SplitRoute::Auto,
+        consistency: Expectation {
+            own: None,
+            otherwise: Consistency::Eventual,
+            wait: Duration::from_millis(200),
+        },
         opaque_function_names: vec![],
         hidden_state_sample: Some(10_000),
         pin_max: None,
@@ -232,6 +237,13 @@ fn every_store_has_a_port_and_a_place() {
             "dbs/",
             "in the namespace db",
         ),
+        (
+            "store='stolon'\nendpoints=['e']",
+            "http://e:2379",
+            "stolon/cluster/s/",
+            "keys under stolon/cluster/s/",
+        ),
+        ("store='stolon'\nendpoints=['e']\nnamespace='/x/y'", "http://e:2379", "/x/y/s/", "Stolon's etcd"),
     ] {
         let config = good(&cluster(&format!("scope='s'\nprobe_user='p'\n{keys}")));
         let StoreSource::Remote(store) = &config.clusters["a"].source else { panic!("{config:?}") };

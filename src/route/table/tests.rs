@@ -134,6 +134,36 @@ fn reads_go_to_replicas_that_serve_and_fall_back_as_told() {
 }
 
 #[test]
+fn reads_that_find_nobody_are_told_whether_the_leader_changes() {
+    let only = |obstacle: Obstacle, write| {
+        let mut topology = topology(write);
+        topology.members.retain(|name, _| name.as_str() != "n2");
+        let excluded = member(Standing::Following, false);
+        let reads = Reads::Excluded(obstacle.because("it is so"));
+        topology.members.insert("n3".into(), Member { reads, ..excluded });
+        topology
+    };
+    let mut standby = only(Obstacle::Lagging, vacant());
+    standby.settings.kind = ClusterKind::Standby(Feed::Streaming);
+    for (topology, expected) in [
+        (only(Obstacle::Lagging, open()), NoRouteKind::NoReplica),
+        (only(Obstacle::NoAnswer, open()), NoRouteKind::NoReplica),
+        (only(Obstacle::WrongTimeline, open()), NoRouteKind::ReplicasRegroup),
+        (only(Obstacle::Deposed, open()), NoRouteKind::ReplicasRegroup),
+        (only(Obstacle::Lagging, held()), NoRouteKind::ReplicasRegroup),
+        (only(Obstacle::Leader, vacant()), NoRouteKind::ReplicasRegroup),
+        (standby, NoRouteKind::NoReplica),
+    ] {
+        let table = RoutingTable::derive(&topology, &policy());
+        assert!(
+            matches!(&table.fallback, ReadRoute::Wait(no) if no.kind == expected),
+            "{:?}",
+            table.fallback
+        );
+    }
+}
+
+#[test]
 fn a_table_that_routes_no_differently_wakes_nobody() {
     let mut cx = Context::from_waker(Waker::noop());
     let router = Router::new(Arc::new(Fence::closed()));

@@ -72,7 +72,11 @@ impl Session {
         }
         if !forwarded.bytes.is_empty() {
             x.pipeline.sent_bytes(forwarded.bytes);
-            self.write_server(x, forwarded.bytes, now, cx)?;
+            if x.tenancy.placing.is_on() {
+                self.write_placing(x, forwarded.bytes, taken, now, cx)?;
+            } else {
+                self.write_server(x, forwarded.bytes, now, cx)?;
+            }
         }
         x.untried.sent(&bytes[..taken], x.mode(self.mode), &x.pipeline);
         if x.pipeline.only_own_answers() {
@@ -97,7 +101,7 @@ impl Session {
     }
 
     /// Sends bytes to the server, or keeps them until there is the right to. Nothing may be waiting before.
-    pub(super) fn write_server(
+    pub(in crate::session) fn write_server(
         &self,
         x: &mut Exchange,
         bytes: &[u8],

@@ -31,6 +31,7 @@ impl Session {
         exchange.read_only = if read_only { ReadOnly::Enforced } else { ReadOnly::ByServer };
         exchange.lease = Some(lease);
         self.keep_read(&mut exchange, now);
+        self.begin_placing(&mut exchange);
         exchange
     }
 

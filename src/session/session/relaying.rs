@@ -20,6 +20,7 @@ impl Session {
         self.hear_at_rest(&exchange);
         match self.relay(&mut exchange, now, cx) {
             Relayed::Settled => self.settled(exchange, now),
+            Relayed::Unplaced => self.place_afterwards(exchange, now),
             Relayed::Unequal => self.equalize(exchange, now),
             Relayed::Forsaken(why) => {
                 if let Some(lease) = &exchange.lease {

@@ -5,12 +5,14 @@ use std::{pin::Pin, task::Poll};
 use super::{Ended, Exchange, Finish, Flow, Moment, PgError, Phase, Session, SqlState, TaskContext};
 use crate::{
     client::registry::Activity,
+    cluster::ids::Lsn,
     pool::{account::PoolMode, lease::Lease},
     server::{Told, conn::Hygiene},
     session::{
         exchange::{ClientEnd, Rest},
         inquiry::{Circumstances, Findings, Inquiry, LASTING, UNREADABLE},
         inspection::{Inspected, inspect},
+        promise::placing::QUESTION,
         relay::Cut,
         tenancy::Tenancy,
         touched::Touched,
@@ -36,6 +38,8 @@ enum Purpose {
     Sample(Inquiry, Circumstances),
     /// To have the settings of the client's start instead of its own.
     Equalize,
+    /// To know where what was committed ends.
+    Place,
 }
 
 impl Session {
@@ -171,6 +175,13 @@ impl Session {
         }
     }
 
+    /// Asks where what was committed ends.
+    pub(super) fn ask_position(&mut self, exchange: Box<Exchange>, now: Moment) -> Flow {
+        self.entry.in_transaction(None);
+        self.entry.enter(exchange.resting(), now);
+        self.ask(exchange, vec![QUESTION.to_vec()], Purpose::Place, now)
+    }
+
     /// The client has its server as before.
     fn go_on(&mut self, mut exchange: Box<Exchange>) -> Flow {
         if let Some(server) = exchange.lease.as_mut().and_then(Lease::server) {
@@ -190,6 +201,9 @@ impl Session {
     ) -> Flow {
         if self.entry.tether.is_revoked(settling.number) {
             let revoked = self.entry.tether.revocation();
+            if matches!(settling.purpose, Purpose::Place) {
+                return self.forsake_unplaced(settling.exchange, revoked.reason.to_string(), now);
+            }
             return self.cut(settling.exchange, Cut::Revoked(revoked), now);
         }
         let Poll::Ready((lease, inspected)) = settling.inspected.as_mut().poll(cx) else {
@@ -213,7 +227,13 @@ impl Session {
         exchange.lease = Some(lease);
         let told = match inspected {
             Inspected::Told(told) => told,
+            Inspected::Lost(why) if matches!(purpose, Purpose::Place) => {
+                return self.forsake_unplaced(exchange, why, now);
+            }
             Inspected::Lost(why) => return self.cut(exchange, Cut::ServerGone(why), now),
+            Inspected::NoRight if matches!(purpose, Purpose::Place) => {
+                return self.forsake_unplaced(exchange, "the right to write to it is over".to_owned(), now);
+            }
             Inspected::NoRight => return self.cut(exchange, Cut::NoRight, now),
         };
         if !told.notifications.is_empty() {
@@ -224,6 +244,11 @@ impl Session {
         }
         match purpose {
             Purpose::Equalize => return self.go_on(exchange),
+            Purpose::Place => {
+                exchange.tenancy.placing.answered(position(&told));
+                self.note_position(&mut exchange);
+                return self.go_on(exchange);
+            }
             Purpose::Sample(inquiry, around) => self.found(&mut exchange, &told, &inquiry, &around),
             Purpose::Inspect(touched, inquiry, around) => {
                 self.learn(&mut exchange, &told, touched, &inquiry, &around);
@@ -351,6 +376,12 @@ impl Session {
 /// What keeps a client on its server, in words for the log and the count.
 fn pin_word(kind: Kinds) -> &'static str {
     if kind == UNREADABLE { "unreadable" } else { kind.names().next().unwrap_or_default() }
+}
+
+/// The position that a server has told.
+fn position(told: &Told) -> Option<Lsn> {
+    let value = told.rows.first()?.first()?.as_deref()?;
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 fn too_many(session: &Session) -> PgError {

@@ -148,7 +148,7 @@ impl Session {
     #[cold]
     fn learn_of_database(&self, split: &Split) {
         let tether = Arc::new(Tether::default());
-        let needs = Needs { tether: &tether, state: &Carried::NOTHING, ..self.needs() };
+        let needs = Needs { tether: &tether, state: &Carried::NOTHING, goal: None, ..self.needs() };
         let (place, schema) = (split.place.clone(), self.schema.clone());
         tokio::spawn(place.learn(needs.request(), schema, self.flavour.clone()));
     }

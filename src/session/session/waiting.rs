@@ -31,6 +31,7 @@ impl Session {
             parameters: &self.parameters,
             state: &self.state,
             flavour: self.flavour.number(),
+            goal: self.promise.as_ref().map(|promise| &promise.goal).filter(|goal| !goal.is_empty()),
         }
     }
 
@@ -81,7 +82,10 @@ impl Session {
     ) -> Flow {
         match waiting.granted.as_mut().poll(cx) {
             Poll::Ready(Ok(granted)) => self.start_waited(granted, now, cx),
-            Poll::Ready(Err(error)) => self.reject(&error, now),
+            Poll::Ready(Err(error)) => {
+                self.heard_of_loss(&error);
+                self.reject(&error, now)
+            }
             Poll::Pending => {
                 self.give_notice(waiting.since, &mut waiting.notice, now, cx);
                 let flow = self.listen_while_waiting(cx);

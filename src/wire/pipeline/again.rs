@@ -85,7 +85,7 @@ impl Pipeline {
     /// place.
     pub fn can_send_again(&self) -> bool {
         let refused = matches!(self.owed.front(), Some(Owed::Bind(0) | Owed::Describe(0) | Owed::Tell(0, _)));
-        let before_end = self.owed.len() - usize::from(self.is_whole());
+        let before_end = self.owed.len() - self.positions_asked() - usize::from(self.is_whole());
         let simple = |owed: &Owed| {
             matches!(owed, Owed::Bind(_) | Owed::Describe(_) | Owed::Tell(..) | Owed::Execute(_))
         };
@@ -93,7 +93,12 @@ impl Pipeline {
     }
 
     fn is_whole(&self) -> bool {
-        matches!(self.owed.back(), Some(Owed::Sync))
+        matches!(self.owed.iter().rev().nth(self.positions_asked()), Some(Owed::Sync))
+    }
+
+    /// Questions of ours for the position of the log, behind all else that was sent.
+    fn positions_asked(&self) -> usize {
+        self.owed.iter().rev().take_while(|owed| matches!(owed, Owed::Position)).count()
     }
 
     /// The server refuses `statement`, which it has, and skips the rest of the sequence: has `next` parsed there in its
@@ -105,8 +110,12 @@ impl Pipeline {
         rename(&self.again.bytes, statement, next, &mut bytes);
         self.again.bytes = bytes;
         self.again.state = State::Due;
-        let sequence = std::mem::take(&mut self.owed);
+        let asked = self.positions_asked();
+        let mut sequence = std::mem::take(&mut self.owed);
+        sequence.truncate(sequence.len() - asked);
         self.owe(Owed::Aside(None));
+        // These are with the server already.
+        (0..asked).for_each(|_| self.owe(Owed::Position));
         self.owe(Owed::Close(For::Us, None));
         self.owe(Owed::Parse(For::Us, Undo::ServerForgets(next.id()), None));
         for owed in sequence {
@@ -127,7 +136,7 @@ impl Pipeline {
         );
         let end = self.owed.iter().position(Owed::ends_sequence);
         harmless
-            && end.is_none_or(|end| end + 1 == self.owed.len())
+            && end.is_none_or(|end| end + 1 + self.positions_asked() == self.owed.len())
             && self.status == TransactionStatus::Idle
             && self.ran == Outlook::START
             && self.copy == CopyIn::No

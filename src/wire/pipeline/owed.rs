@@ -30,6 +30,7 @@ impl Owed {
                 | Self::Check(_)
                 | Self::Parameters
                 | Self::Aside(_)
+                | Self::Position
                 | Self::Ours(_)
         )
     }
@@ -44,7 +45,7 @@ impl Owed {
 
     /// Whether an error before it does not reach beyond it.
     pub(super) const fn ends_sequence(&self) -> bool {
-        matches!(self, Self::Sync | Self::Aside(_) | Self::Query(_) | Self::FunctionCall)
+        matches!(self, Self::Sync | Self::Aside(_) | Self::Position | Self::Query(_) | Self::FunctionCall)
     }
 
     /// Whether its outcome decides which named statements there are.

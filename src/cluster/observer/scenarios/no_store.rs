@@ -104,3 +104,36 @@ fn hosts_of_another_cluster_do_not_count() {
         ",
     );
 }
+
+#[test]
+fn a_name_that_leads_elsewhere_is_another_server() {
+    check_from_nothing(
+        hosts(&["n1", "n2", "n3"]),
+        "
+        0   probe n1 0 w 3 1000
+        5   probe n2 1 r 3 1000
+        6   probe n3 2 r 3 1000
+        = open n1 3 1
+        # a replica first: it begins anew, and what was asked where it was does not count
+        100 moved n2 1
+        = open n1 3 1
+        = reads n3
+        110 probe n2:n2@0 101 r 3 1000
+        = reads n3
+        120 probe n2 111 r 3 1000
+        = reads n2 n3
+        # then the leader: its term is over, and who is there now must say that it takes writes
+        200 moved n1 1
+        = vacant NobodyNamed
+        = deposed -
+        205 probe n1:n1@0 201 w 3 1000
+        = vacant NobodyNamed
+        210 probe n1 202 w 3 1000
+        = open n1 3 2
+        # a name that nobody has, and the same word twice
+        300 moved elsewhere 4
+        301 moved n1 1
+        = open n1 3 2
+        ",
+    );
+}

@@ -3,9 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use etcd_client::{Client, GetOptions, KeyValue};
-use tokio::time::timeout;
 
-use super::{REQUEST_TIMEOUT, in_words, no_answer};
+use super::{in_time, unsigned};
 use crate::{
     clock::{Clock, Moment},
     cluster::store::keys::{Entry, Keys},
@@ -110,20 +109,5 @@ pub(super) fn entry(kv: &KeyValue) -> Entry {
         value: String::from_utf8_lossy(kv.value()).into_owned(),
         revision: unsigned(kv.mod_revision()),
         lease: kv.lease(),
-    }
-}
-
-/// etcd's revisions are signed and never negative.
-pub(super) fn unsigned(revision: i64) -> u64 {
-    u64::try_from(revision).unwrap_or(0)
-}
-
-/// Bounds a request's time.
-pub(super) async fn in_time<T>(
-    request: impl Future<Output = Result<T, etcd_client::Error>>,
-) -> Result<T, String> {
-    match timeout(REQUEST_TIMEOUT, request).await {
-        Ok(answer) => answer.map_err(|error| in_words(&error)),
-        Err(_) => Err(no_answer()),
     }
 }

@@ -9,8 +9,9 @@ use tokio::{
 };
 
 use super::{
-    in_words, nothing_found,
-    reading::{Reader, Reading, entry, in_time, list_scopes, name, unsigned},
+    in_time, in_words, nothing_found,
+    reading::{Reader, Reading, entry, list_scopes, name},
+    unsigned,
 };
 use crate::cluster::store::{
     StoreEvent,

@@ -1,0 +1,236 @@
+//! How far each replica has come, for reads that must see a certain commit; and what later timelines hold of it.
+//!
+//! Nothing is asked while nobody waits. What a replica has answered holds for the server that has answered: one that was
+//! restarted at once may have come less far. So it is believed of connections only that were open when it was asked:
+//! a restart would have ended them.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{
+    ids::{Lsn, MemberName, Timeline},
+    token::Token,
+};
+use crate::clock::Moment;
+
+mod lineage;
+pub mod tracker;
+
+use lineage::Lineage;
+
+pub use lineage::Held;
+
+/// How far the replicas of one cluster have come.
+#[derive(Debug, Default)]
+pub struct Headway {
+    known: Mutex<Known>,
+    changed: Notify,
+    /// What is waited for, and by how many.
+    sought: Mutex<BTreeMap<Lsn, usize>>,
+    seek: Notify,
+    /// Waits so far, for tests and the curious.
+    seeks: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    lineage: Lineage,
+    replicas: BTreeMap<MemberName, Replayed>,
+}
+
+/// How far a replica has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// When it was asked.
+    pub asked_at: Moment,
+    /// What it has replayed is part of this timeline's history.
+    pub timeline: Timeline,
+    /// Up to here.
+    pub lsn: Lsn,
+}
+
+/// Whether a replica shows what it must.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reached {
+    /// It does.
+    Yes,
+    /// Not as far as is known; it may in a moment.
+    NotYet,
+    /// Its history went on without it.
+    Never,
+}
+
+impl Headway {
+    /// The cluster has this identifier.
+    pub fn identify(&self, system_id: Option<u64>) {
+        if self.known.lock().lineage.identify(system_id) {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// The cluster's identifier, if it is known.
+    pub fn system_id(&self) -> Option<u64> {
+        self.known.lock().lineage.system_id()
+    }
+
+    /// `timeline` was left here for the one numbered next.
+    pub fn forked(&self, timeline: Timeline, at: Lsn) {
+        if self.known.lock().lineage.note(timeline, at) {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// A replica has answered. An answer to an older question changes nothing.
+    pub fn answered(&self, member: &MemberName, replayed: Replayed) {
+        let mut known = self.known.lock();
+        let before = known.replicas.get(member).copied();
+        if before.is_none_or(|before| before.asked_at <= replayed.asked_at) {
+            known.replicas.insert(member.clone(), replayed);
+            drop(known);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// These are the cluster's members; what is known of others is forgotten.
+    pub fn retain(&self, is_member: impl Fn(&MemberName) -> bool) {
+        self.known.lock().replicas.retain(|member, _| is_member(member));
+    }
+
+    /// Whether `timeline` contains what `token` stands for.
+    pub fn holds(&self, token: &Token, timeline: Timeline) -> Held {
+        self.known.lock().lineage.holds(token, timeline)
+    }
+
+    /// Whether a replica shows all of these, on a connection that was open at `opened_at`.
+    pub fn reached(&self, member: &MemberName, opened_at: Moment, tokens: &[Token]) -> Reached {
+        let known = self.known.lock();
+        let Some(replayed) = known.replicas.get(member) else { return Reached::NotYet };
+        let reached = |token: &Token| match known.lineage.holds(token, replayed.timeline) {
+            Held::Yes if replayed.lsn >= token.lsn && replayed.asked_at >= opened_at => Reached::Yes,
+            Held::Yes | Held::Unknown => Reached::NotYet,
+            Held::Lost(_) | Held::Foreign => Reached::Never,
+        };
+        tokens.iter().map(reached).max().unwrap_or(Reached::Yes)
+    }
+
+    /// Has the replicas asked until the guard is dropped.
+    pub fn seek(&self, tokens: &[Token]) -> Seeking<'_> {
+        let lsn = tokens.iter().map(|token| token.lsn).min().unwrap_or_default();
+        *self.sought.lock().entry(lsn).or_default() += 1;
+        self.seeks.fetch_add(1, Ordering::Relaxed);
+        self.seek.notify_waiters();
+        Seeking { headway: self, lsn }
+    }
+
+    /// How often somebody had to wait.
+    pub fn seeks(&self) -> u64 {
+        self.seeks.load(Ordering::Relaxed)
+    }
+
+    /// Ends with the next thing that is learnt after this call.
+    pub fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// The lowest position that somebody waits for.
+    fn lowest_sought(&self) -> Option<Lsn> {
+        self.sought.lock().first_key_value().map(|(lsn, _)| *lsn)
+    }
+
+    /// Ends as soon as somebody waits.
+    async fn sought(&self) {
+        loop {
+            let seek = self.seek.notified();
+            if self.lowest_sought().is_some() {
+                return;
+            }
+            seek.await;
+        }
+    }
+}
+
+/// Somebody waits for replicas to come further.
+#[derive(Debug)]
+pub struct Seeking<'h> {
+    headway: &'h Headway,
+    lsn: Lsn,
+}
+
+impl Drop for Seeking<'_> {
+    fn drop(&mut self) {
+        let mut sought = self.headway.sought.lock();
+        if let Some(count) = sought.get_mut(&self.lsn) {
+            *count -= 1;
+            if *count == 0 {
+                sought.remove(&self.lsn);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(nanos: u64) -> Moment {
+        Moment::from_nanos(nanos)
+    }
+
+    fn token(timeline: Timeline, lsn: u64) -> Token {
+        Token { system_id: 7, timeline, lsn: Lsn(lsn) }
+    }
+
+    #[test]
+    fn what_a_replica_shows() {
+        let headway = Headway::default();
+        let b = MemberName::from("b");
+        let reached = |opened, tokens: &[Token]| headway.reached(&b, at(opened), tokens);
+        headway.identify(Some(7));
+        assert_eq!(reached(0, &[]), Reached::NotYet, "nothing is known of it");
+        headway.answered(&b, Replayed { asked_at: at(10), timeline: 2, lsn: Lsn(50) });
+        headway.forked(1, Lsn(20));
+        for (opened, tokens, expected) in [
+            (10, &[token(2, 50)][..], Reached::Yes),
+            (10, &[token(2, 51)], Reached::NotYet),
+            // It may have been restarted between the question and the connection.
+            (11, &[token(2, 50)], Reached::NotYet),
+            (10, &[token(1, 20)], Reached::Yes),
+            (10, &[token(1, 21)], Reached::Never),
+            (10, &[token(2, 50), token(1, 21)], Reached::Never),
+            (10, &[token(2, 50), token(2, 60)], Reached::NotYet),
+            (10, &[token(3, 1)], Reached::NotYet),
+            (10, &[Token { system_id: 8, ..token(2, 1) }], Reached::Never),
+        ] {
+            assert_eq!(reached(opened, tokens), expected, "{opened} {tokens:?}");
+        }
+        // After a restart it begins further back; an answer that was overtaken says nothing.
+        headway.answered(&b, Replayed { asked_at: at(20), timeline: 2, lsn: Lsn(40) });
+        headway.answered(&b, Replayed { asked_at: at(15), timeline: 2, lsn: Lsn(60) });
+        assert_eq!(reached(5, &[token(2, 50)]), Reached::NotYet);
+        headway.retain(|_| false);
+        assert_eq!(reached(5, &[token(2, 1)]), Reached::NotYet);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_asked_for_as_long_as_somebody_waits() {
+        let headway = Headway::default();
+        let is_sought = async || {
+            tokio::time::timeout(std::time::Duration::from_millis(1), headway.sought()).await.is_ok()
+        };
+        assert!(!is_sought().await);
+        let first = headway.seek(&[token(1, 30), token(1, 20)]);
+        let second = headway.seek(&[token(1, 20)]);
+        let third = headway.seek(&[token(1, 10)]);
+        assert_eq!((is_sought().await, headway.lowest_sought()), (true, Some(Lsn(10))));
+        drop(third);
+        drop(first);
+        assert_eq!(headway.lowest_sought(), Some(Lsn(20)));
+        drop(second);
+        assert_eq!((is_sought().await, headway.lowest_sought(), headway.seeks()), (false, None, 3));
+    }
+}

@@ -1,0 +1,202 @@
+//! What a client's reads must see: noted with its commits, checked with each server it gets.
+
+use super::{
+    super::{
+        acquire::Granted,
+        exchange::ReadOnly,
+        promise::{
+            Loss, Office,
+            placing::{Outcome, put_question},
+        },
+        relay::Cut,
+        routes::Purpose,
+    },
+    Exchange, Finish, Flow, Moment, PgError, Session, SqlState, TaskContext,
+};
+use crate::wire::pipeline::Owed;
+
+/// The setting by which a client hands over what it was told on another connection.
+const WAIT_FOR: &[u8] = b"pgsteer.wait_for";
+
+impl Session {
+    /// Sets the goal for the next request.
+    #[inline]
+    pub(super) fn aim(&mut self) -> Result<(), Loss> {
+        if self.promise.is_some() { self.aim_at() } else { Ok(()) }
+    }
+
+    fn aim_at(&mut self) -> Result<(), Loss> {
+        let Some(promise) = &mut self.promise else { return Ok(()) };
+        let handed = self.state.get().and_then(|state| state.setting(WAIT_FOR));
+        promise.hand(handed.map(|setting| &*setting.value))?;
+        promise.aim(None);
+        if promise.is_unplaced()
+            && let Some(split) = &mut self.split
+            && split.purpose == Purpose::Split
+        {
+            split.purpose = Purpose::Write;
+            self.context.worker.counters.consistent_reads.count(["leader"]);
+        }
+        Ok(())
+    }
+
+    /// A server is about to be the client's: is everything there that it must see? A replica was asked before.
+    #[inline]
+    pub(super) fn admit(&mut self, granted: Granted, now: Moment) -> Result<Granted, Loss> {
+        if self.promise.is_none() || granted.lease.term() == 0 {
+            return Ok(granted);
+        }
+        match self.admit_to(granted.lease.term()) {
+            Ok(()) => Ok(granted),
+            Err(loss) => {
+                granted.lease.finish(Finish::Settled, now);
+                Err(loss)
+            }
+        }
+    }
+
+    fn admit_to(&mut self, epoch: u64) -> Result<(), Loss> {
+        let (Some(promise), router) = (&mut self.promise, &self.context.router) else { return Ok(()) };
+        match office(router) {
+            // Of another term nothing is sent or passed on.
+            Some(office) if office.epoch == epoch => {
+                promise.admit(office, &|token| router.headway().holds(token, office.timeline))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The client hears that what it must see is not there, instead of what it has asked for.
+    #[cold]
+    pub(super) fn tell_of_loss(&mut self, loss: Loss, now: Moment) -> Flow {
+        self.context.worker.counters.lost_writes.count([loss.word()]);
+        let error = loss.error();
+        tracing::warn!(
+            user = %self.tenant.account.user, database = %self.tenant.account.database, known = loss.word(),
+            "{}", error.message
+        );
+        self.reject(&error, now)
+    }
+
+    /// The client hears the same from those who looked for a server.
+    pub(super) fn heard_of_loss(&mut self, error: &PgError) {
+        if error.code != SqlState::WRITE_LOST {
+            return;
+        }
+        if let Some(office) = office(&self.context.router)
+            && let Err(loss) = self.admit_to(office.epoch)
+        {
+            self.context.worker.counters.lost_writes.count([loss.word()]);
+        }
+    }
+
+    /// From here on it matters what is committed on the client's server.
+    #[inline]
+    pub(super) fn begin_placing(&self, x: &mut Exchange) {
+        let Some(promise) = &self.promise else { return };
+        let leads = x.lease.as_ref().is_some_and(|lease| lease.term() != 0);
+        if leads && x.read_only == ReadOnly::ByServer {
+            if promise.is_unplaced() {
+                x.tenancy.placing.begin_unbounded()
+            } else {
+                x.tenancy.placing.begin()
+            }
+        }
+    }
+
+    /// What was committed on the client's server so far is placed, as far as that is known: until it is, it counts as unplaced,
+    /// so that nothing is to be done should the server be lost.
+    #[inline]
+    pub(in crate::session) fn note_position(&mut self, x: &mut Exchange) {
+        if x.tenancy.placing.is_on() {
+            self.take_position(x);
+        }
+    }
+
+    fn take_position(&mut self, x: &mut Exchange) {
+        let (Some(promise), Some(lease)) = (&mut self.promise, &x.lease) else { return };
+        let router = &self.context.router;
+        match (x.tenancy.placing.take(), office(router)) {
+            (Outcome::Placed(lsn), Some(office)) if office.epoch == lease.term() => {
+                promise.placed(router.headway().system_id(), office, lsn);
+            }
+            (Outcome::Placed(_) | Outcome::Unplaced, _) => promise.unplaced(lease.term()),
+            (Outcome::Nothing, _) => {}
+        }
+    }
+
+    /// The client has everything, and its server is lost before it has said where that ends.
+    #[cold]
+    pub(super) fn forsake_unplaced(&mut self, x: Box<Exchange>, why: String, now: Moment) -> Flow {
+        if !self.may_be_forsaken(&x) {
+            return self.cut(x, Cut::ServerGone(why), now);
+        }
+        if let Some(lease) = &x.lease {
+            lease.pool().suspect(&format!("a connection that was free broke: {why}"));
+        }
+        self.give_back(x, Finish::Broken, now);
+        self.resume = !self.inbox.is_empty();
+        Flow::Again
+    }
+
+    /// Whether the client loses nothing with its server.
+    fn may_be_forsaken(&self, x: &Exchange) -> bool {
+        !(x.keeps_server(self.mode) || x.tenancy.is_touched() || x.tenancy.is_pinned())
+    }
+
+    /// Whether the client has everything, loses nothing with its server, and only we wait for an answer.
+    pub(in crate::session) fn only_places(&self, x: &Exchange) -> bool {
+        x.pipeline.only_awaits_position() && self.is_quiet(x) && self.may_be_forsaken(x)
+    }
+
+    /// Sends bytes of the client's to a server on which it matters what is committed: the question where that ends goes along
+    /// behind them, if that may be done.
+    #[inline(never)]
+    pub(in crate::session) fn write_placing(
+        &mut self,
+        x: &mut Exchange,
+        bytes: &[u8],
+        taken: usize,
+        now: Moment,
+        cx: &mut TaskContext<'_>,
+    ) -> Result<(), Cut> {
+        if self.only_reads(taken) || !x.pipeline.may_have_committed() {
+            return self.write_server(x, bytes, now, cx);
+        }
+        x.tenancy.placing.may_commit();
+        let whole = !self.frontend.is_inside_message() && x.refused.is_none();
+        if !whole || x.tenancy.holds_client() || !x.pipeline.ends_outside() {
+            return self.write_server(x, bytes, now, cx);
+        }
+        let mut both = Vec::with_capacity(bytes.len() + 64);
+        both.extend_from_slice(bytes);
+        put_question(&mut both);
+        x.pipeline.sent(Owed::Position);
+        x.tenancy.placing.asks();
+        self.context.worker.counters.positions.count(["along"]);
+        self.write_server(x, &both, now, cx)
+    }
+
+    /// Whether what was taken of the client's bytes is part of a request that is known to read, though the leader has it.
+    fn only_reads(&mut self, taken: usize) -> bool {
+        let Some(split) = self.split.as_mut().filter(|split| split.purpose == Purpose::Split) else {
+            return false;
+        };
+        let left = split.request_bytes.checked_sub(taken);
+        split.request_bytes = left.unwrap_or_default();
+        left.is_some()
+    }
+
+    /// Asks once everything is over: what the client has sent did not let it be asked before.
+    pub(super) fn place_afterwards(&mut self, x: Box<Exchange>, now: Moment) -> Flow {
+        self.context.worker.counters.positions.count(["after"]);
+        self.ask_position(x, now)
+    }
+}
+
+/// The term in force.
+fn office(router: &crate::route::router::Router) -> Option<Office> {
+    let table = router.load();
+    let term = table.term.as_ref()?;
+    Some(Office { epoch: term.epoch, timeline: term.timeline })
+}

@@ -1,0 +1,125 @@
+//! Asking for the position of the log behind what a client has sent: when that may be done, and what is owed then.
+
+use super::{Block, CopyIn, Outlook, Owed, Pipeline, Sequence, Step, TransactionStatus};
+
+/// Replies owed that are looked through, at most.
+const LOOK_MAX: usize = 64;
+
+/// Where what comes next is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Outside any block.
+    Outside,
+    /// In one.
+    InBlock,
+}
+
+impl Next {
+    /// Behind one more message; `None`: that is not known.
+    const fn after(self, step: Step) -> Option<Self> {
+        match (self, step) {
+            (_, Step::Query(Block::MayCommit) | Step::Execute(Block::MayCommit)) => None,
+            (_, Step::Query(Block::Begins) | Step::Execute(Block::Begins)) => Some(Self::InBlock),
+            (
+                _,
+                Step::Query(Block::Commits | Block::RollsBack)
+                | Step::Execute(Block::Commits | Block::RollsBack),
+            ) => Some(Self::Outside),
+            (next, _) => Some(next),
+        }
+    }
+}
+
+impl Pipeline {
+    /// Whether what was sent so far is sure to leave no transaction open that has not failed, so that a query of ours behind it
+    /// neither becomes part of one nor gets in the way of a copy.
+    pub fn ends_outside(&self) -> bool {
+        if self.sequence != Sequence::Closed || self.copy != CopyIn::No || self.owed.len() > LOOK_MAX {
+            return false;
+        }
+        let begins = match self.ran {
+            Outlook::Safe(TransactionStatus::Idle) | Outlook::Implicit => Next::Outside,
+            Outlook::Safe(TransactionStatus::InBlock | TransactionStatus::Failed) => Next::InBlock,
+            Outlook::Open => return false,
+        };
+        let ends = self.owed.iter().filter_map(Owed::step).try_fold(begins, Next::after);
+        ends == Some(Next::Outside)
+    }
+
+    /// Whether the answer to such a question is what comes next.
+    #[inline]
+    pub fn awaits_position(&self) -> bool {
+        matches!(self.owed.front(), Some(Owed::Position))
+    }
+
+    /// Whether the client has every answer, no transaction is open, and only we wait for something.
+    pub fn only_awaits_position(&self) -> bool {
+        let ours = !self.owed.is_empty() && self.owed.iter().all(|owed| matches!(owed, Owed::Position));
+        ours && self.status == TransactionStatus::Idle && self.sequence == Sequence::Closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::pipeline::Passage;
+
+    fn pipeline(status: u8, owed: Vec<Owed>) -> Pipeline {
+        let mut pipeline = Pipeline::default();
+        pipeline.sent(Owed::Sync);
+        pipeline.received(b'Z', Some(status), &mut |_| {}).unwrap();
+        owed.into_iter().for_each(|owed| pipeline.sent(owed));
+        pipeline
+    }
+
+    #[test]
+    fn where_a_question_may_be_asked() {
+        use Block::*;
+        let (query, execute) = (Owed::Query, Owed::Execute);
+        for (status, owed, expected) in [
+            (b'I', vec![], true),
+            (b'I', vec![query(Stays)], true),
+            (b'I', vec![query(MayCommit)], false),
+            (b'I', vec![query(Begins)], false),
+            (b'I', vec![query(Begins), query(Stays)], false),
+            (b'I', vec![query(Begins), query(Stays), query(Commits)], true),
+            (b'T', vec![query(Stays)], false),
+            (b'T', vec![query(Commits)], true),
+            (b'E', vec![query(RollsBack)], true),
+            (b'T', vec![query(Commits), query(Begins)], false),
+            (b'I', vec![execute(Stays)], false),
+            (b'I', vec![execute(Stays), Owed::Sync], true),
+            (b'I', vec![execute(Begins), execute(Stays), Owed::Sync], false),
+            (b'I', vec![Owed::FunctionCall], true),
+            (b'T', vec![Owed::FunctionCall], false),
+        ] {
+            let shown = format!("{} {owed:?}", char::from(status));
+            assert_eq!(pipeline(status, owed).ends_outside(), expected, "{shown}");
+        }
+        // What was answered counts, too.
+        let mut begun = pipeline(b'I', vec![Owed::Execute(Begins), Owed::Execute(Stays)]);
+        begun.received(b'C', None, &mut |_| {}).unwrap();
+        begun.sent(Owed::Sync);
+        assert!(!begun.ends_outside());
+        // A copy takes what it is sent.
+        let mut copying = pipeline(b'I', vec![Owed::Query(Stays)]);
+        copying.received(b'G', None, &mut |_| {}).unwrap();
+        assert!(!copying.ends_outside());
+    }
+
+    #[test]
+    fn the_answer_is_ours() {
+        let mut pipeline = pipeline(b'I', vec![Owed::Query(Block::Stays), Owed::Position]);
+        let mut received = |tag, status| {
+            let passage = pipeline.received(tag, status, &mut |_| {});
+            (passage.unwrap(), pipeline.only_awaits_position(), pipeline.may_release())
+        };
+        assert_eq!(received(b'C', None), (Passage::Pass, false, false));
+        assert_eq!(received(b'Z', Some(b'I')), (Passage::Pass, true, false));
+        for tag in *b"TDC" {
+            assert_eq!(received(tag, None), (Passage::Position, true, false));
+        }
+        assert_eq!(received(b'S', None), (Passage::Pass, true, false));
+        assert_eq!(received(b'Z', Some(b'I')), (Passage::Position, false, true));
+    }
+}
