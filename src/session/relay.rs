@@ -226,8 +226,7 @@ impl Session {
             Beginning::Answer => {}
             other => return self.not_answered(x, &other, received, output),
         }
-        let whole = x.client == ClientEnd::Open && !self.frontend.is_inside_message();
-        if x.untried.is_kept() && x.untried.heard(received, &x.pipeline, whole) {
+        if x.untried.is_kept() && self.holds_first_words(x, received, now) {
             x.server_in = received.to_vec();
             return Ok(true);
         }
@@ -274,6 +273,7 @@ impl Session {
             .map_err(|fault| Cut::ServerGone(fault.to_string()))?;
         if !passed.bytes.is_empty() {
             x.trial.passed();
+            x.untried.answered();
             self.outbox.send(&mut self.stream, cx, passed.bytes).map_err(|_| Cut::ClientGone)?;
         }
         let progress = passed.progress;

@@ -22,6 +22,7 @@ use super::{
     promise::Promise,
     reading::Lexicon,
     relay::Cut,
+    rereading::Rereads,
     routes::{Tenant, Way},
     split::Split,
     tenancy::Sequences,
@@ -80,9 +81,11 @@ pub struct Session {
     pub(super) schema: Arc<Schema>,
     /// ReadyForQuery messages it has got.
     pub(super) queries: u64,
-    flavour: FlavourHeld,
+    pub(super) flavour: FlavourHeld,
     /// What it has on a listener that splits.
     pub(super) split: Option<Box<Split>>,
+    /// What it has on a listener that reads.
+    pub(super) rereads: Option<Box<Rereads>>,
     /// What its reads must see, unless they may see anything.
     pub(super) promise: Option<Box<Promise>>,
     /// Bytes of the client's that could not be dealt with so far.
@@ -206,6 +209,7 @@ impl Session {
             queries: 0,
             flavour,
             split: None,
+            rereads: None,
             promise: Promise::new(consistency),
             resume: !unread.is_empty(),
             inbox: unread,
@@ -215,6 +219,7 @@ impl Session {
         };
         session.settings_changed();
         session.begin_to_split();
+        session.begin_to_read();
         session
     }
 

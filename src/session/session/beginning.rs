@@ -30,6 +30,7 @@ impl Session {
         self.entry.in_transaction(Some(now));
         exchange.read_only = if read_only { ReadOnly::Enforced } else { ReadOnly::ByServer };
         exchange.lease = Some(lease);
+        self.keep_read(&mut exchange, now);
         self.begin_placing(&mut exchange);
         exchange
     }

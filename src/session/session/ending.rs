@@ -88,6 +88,9 @@ impl Session {
         if self.lost_replica(&mut exchange, &cut) {
             return self.leave_replica(exchange, now);
         }
+        if self.is_read_again_after(&mut exchange, &cut, now) {
+            return self.take_back(exchange, now);
+        }
         let left = Left::of(&mut exchange);
         let cause = cut.cause();
         let unfinished = !exchange.pipeline.may_release();

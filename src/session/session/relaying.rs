@@ -4,6 +4,7 @@ use super::{
     super::{
         exchange::ClientEnd,
         relay::{Cut, Relayed},
+        untried::Loss,
     },
     Ended, Exchange, Finish, Flow, Moment, Phase, Scratch, Session, TaskContext,
     ending::cancelled,
@@ -45,22 +46,29 @@ impl Session {
         }
     }
 
-    /// A server has turned away what the client has sent before it began with any of it: that goes to another server, or
-    /// waits for one.
+    /// A server has turned away what the client has sent before it began with any of it, or a replica was lost under what
+    /// only reads: that goes to another server, or waits for one.
     #[cold]
-    fn take_back(&mut self, mut exchange: Box<Exchange>, now: Moment) -> Flow {
+    pub(super) fn take_back(&mut self, mut exchange: Box<Exchange>, now: Moment) -> Flow {
         let mut bytes = exchange.untried.take();
-        let Exchange { lease, pipeline, tenancy, .. } = &mut *exchange;
+        let Exchange { lease, pipeline, tenancy, untried, .. } = &mut *exchange;
         if let Some(lease) = lease {
             if let Some(server) = lease.server() {
                 let conn = &mut server.conn;
                 pipeline.take_back(&mut |undo| self.frontend.undo(undo, conn, tenancy));
             }
-            lease.pool().suspect("a server was told to end, and has begun nothing of a request");
+            match untried.loss() {
+                None => lease.pool().suspect("a server was told to end, and has begun nothing of a request"),
+                Some(Loss::Gone) => lease.pool().suspect("a connection in use broke, or was told to end"),
+                Some(Loss::CutOff | Loss::Conflict) => {}
+            }
+        }
+        match untried.loss() {
+            None => self.context.worker.counters.turned_away.add(1),
+            Some(loss) => self.avoid(lease.as_ref(), loss),
         }
         bytes.append(&mut self.inbox);
         self.inbox = bytes;
-        self.context.worker.counters.turned_away.add(1);
         self.give_back(exchange, Finish::Broken, now);
         self.resume = true;
         Flow::Again

@@ -19,12 +19,13 @@ impl Session {
         };
     }
 
-    pub(super) fn needs(&self) -> Needs<'_> {
+    pub(in crate::session) fn needs(&self) -> Needs<'_> {
         Needs {
             context: &self.context,
             tenant: &self.tenant,
             purpose: self.purpose(),
             selection: self.selection,
+            avoid: self.avoided(),
             tether: &self.entry.tether,
             pid: self.entry.key.pid,
             parameters: &self.parameters,
