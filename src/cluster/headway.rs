@@ -19,9 +19,11 @@ use super::{
 use crate::clock::Moment;
 
 mod lineage;
+pub mod told;
 pub mod tracker;
 
 use lineage::Lineage;
+use told::Told;
 
 pub use lineage::Held;
 
@@ -33,6 +35,8 @@ pub struct Headway {
     /// What is waited for, and by how many.
     sought: Mutex<BTreeMap<Lsn, usize>>,
     seek: Notify,
+    /// What clients were told to be committed.
+    told: Mutex<told::State>,
     /// Waits so far, for tests and the curious.
     seeks: AtomicU64,
 }
@@ -116,6 +120,11 @@ impl Headway {
             Held::Lost(_) | Held::Foreign => Reached::Never,
         };
         tokens.iter().map(reached).max().unwrap_or(Reached::Yes)
+    }
+
+    /// What clients were told to be committed.
+    pub const fn told(&self) -> Told<'_> {
+        Told(self)
     }
 
     /// Has the replicas asked until the guard is dropped.

@@ -23,11 +23,16 @@ pub(super) fn way_to(
     tenant: &Tenant,
 ) -> Result<Way, NoWay> {
     let headway = context.router.headway();
+    let timeline = context.router.load().term.as_ref().map(|term| term.timeline);
+    let held = |token: &Token| timeline.map(|timeline| headway.holds(token, timeline));
+    let is_gone = |token| matches!(held(token), Some(Held::Lost(_) | Held::Foreign));
+    if purpose != Purpose::Write && goal.iter().any(is_gone) {
+        // No replica will ever show it.
+        return Err(behind(Patience::None));
+    }
     let reached = |way: &Way| headway.reached(way.pool.member(), Moment::ZERO, goal);
     let way = tenant.way_that(purpose, &context.router, &context.pools, &reached)?;
-    let timeline = context.router.load().term.as_ref().map(|term| term.timeline);
-    let unknown = |timeline| goal.iter().any(|token| headway.holds(token, timeline) == Held::Unknown);
-    if way.term != 0 && timeline.is_some_and(unknown) {
+    if way.term != 0 && goal.iter().any(|token| held(token) == Some(Held::Unknown)) {
         return Err(behind(Patience::ToCatchUp));
     }
     Ok(way)

@@ -91,6 +91,7 @@ impl Frontend {
         }
         let reading = passage.read(query);
         passage.may_run(reading)?;
+        passage.provide_token(query);
         let terms = passage.terms;
         let source =
             Source { scope: terms.scope, query, types, conduct: reading.conduct, form: reading.form };
@@ -267,6 +268,7 @@ impl Frontend {
             }
         } else if *kind == b'S' {
             if let Some((statement, serial)) = self.known(name, passage) {
+                passage.provide_token(statement.query());
                 let prepared = passage.prepare(&statement);
                 if prepared == Prepared::Checking {
                     return Ok(());
