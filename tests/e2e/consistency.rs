@@ -126,7 +126,8 @@ async fn clients_read_what_they_have_written() -> Result {
 /// What one connection has written another must see, on another listener of another pgsteer. The standby's replay is paused.
 async fn tokens_are_handed_over(pair: &Pair) -> Result {
     let servers = [&pair.leader, &pair.standby];
-    let other = Proxy::before_all(&pair.sandbox, "other", &servers, KEYS).await?;
+    let keys = KEYS.replace("\"session\"", "\"global\"");
+    let other = Proxy::before_all(&pair.sandbox, "other", &servers, &keys).await?;
     let writer = Client::connect(&pair.proxy.write_config()).await?;
     let reader = Client::connect(&other.read_config()).await?;
     let read = "SELECT n::text FROM t WHERE id = 10";
@@ -159,6 +160,24 @@ async fn tokens_are_handed_over(pair: &Pair) -> Result {
     let told = refused(&reader, read).await;
     ensure!(told == "22023", "{told}");
     ensure!(reader.text(read).await? == "4711", "it was told twice");
+    others_see_it(&other).await
+}
+
+/// What one client was told to be committed, all others see, on whichever listener.
+async fn others_see_it(proxy: &Proxy) -> Result {
+    let writer = Client::connect(&proxy.write_config()).await?;
+    let readers = [proxy.read_config(), proxy.split_config()];
+    let readers = [Client::connect(&readers[0]).await?, Client::connect(&readers[1]).await?];
+    let (begun, mut rounds) = (now(), 0);
+    while now() - begun < Duration::from_secs(1) {
+        let written = writer.text("UPDATE t SET n = n + 1 WHERE id = 11 RETURNING n::text").await?;
+        for reader in &readers {
+            let seen = reader.text("SELECT n::text FROM t WHERE id = 11").await?;
+            ensure!(seen == written, "{seen} was read, and {written} committed");
+        }
+        rounds += 1;
+    }
+    ensure!(rounds > 0);
     Ok(())
 }
 

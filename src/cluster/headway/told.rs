@@ -32,12 +32,12 @@ impl Told<'_> {
     /// Somebody is about to be told of commits that end here at the latest. The position was asked for when this many events
     /// had been: it bounds what they were about, too.
     pub fn place(self, token: Token, events: u64) {
-        let lineage_knows = self.0.system_id() == Some(token.system_id);
+        let is_ours = self.0.system_id() == Some(token.system_id);
         let mut told = self.0.told.lock();
         let key = |token: &Token| (token.timeline, token.lsn);
         let newer =
             told.token.is_none_or(|before| before.system_id != token.system_id || key(&before) < key(&token));
-        if newer && lineage_knows {
+        if newer && is_ours {
             told.token = Some(token);
         }
         if told.unbounded_since.is_some_and(|since| since <= events) {

@@ -17,7 +17,7 @@ use super::*;
 use crate::{
     auth::secrets::Credential,
     cluster::{
-        policy::{Authority, ProbePolicy, ReadPolicy},
+        policy::{Authority, LagBound, ProbePolicy, ReadPolicy},
         rest::PatroniRest,
         store::{ClusterSettings, LeaderKey, MemberRecord, StoreSnapshot},
         topology::WriteState,
@@ -237,8 +237,8 @@ impl Bench {
             login: Arc::new(ArcSwap::from_pointee(login)),
         };
         let reads = ReadPolicy {
-            lag_bytes_max: 1 << 25,
-            lag_time_max: Duration::from_secs(1),
+            bounds: vec![LagBound { bytes: 1 << 25, time: Duration::from_secs(1) }],
+            slow_start: Duration::from_secs(10),
             no_leader_grace: Duration::from_secs(60),
         };
         let scripted: Option<Box<dyn Store>> = match authority {
@@ -298,6 +298,7 @@ impl Bench {
             members: ["n1", "n2"].map(record).to_vec(),
             settings: ClusterSettings { failsafe_mode, ..ClusterSettings::default() },
             sync_standbys: Vec::new(),
+            history: Vec::new(),
             switchover: None,
         };
         self.store.send(StoreEvent::Read(snapshot)).await.unwrap();
