@@ -142,6 +142,12 @@ impl Headway {
         Told(self)
     }
 
+    /// What no replica is ever known to show.
+    pub fn beyond_all(&self) -> Token {
+        let system_id = self.system_id().unwrap_or_default();
+        Token { system_id, timeline: Timeline::MAX, lsn: Lsn(u64::MAX) }
+    }
+
     /// Has the replicas asked until the guard is dropped.
     pub fn seek(&self, tokens: &[Token]) -> Seeking<'_> {
         let lsn = tokens.iter().map(|token| token.lsn).min().unwrap_or_default();
@@ -232,6 +238,7 @@ mod tests {
         ] {
             assert_eq!(reached(opened, tokens), expected, "{opened} {tokens:?}");
         }
+        assert_eq!(reached(0, &[headway.beyond_all()]), Reached::NotYet);
         // After a restart it begins further back; an answer that was overtaken says nothing.
         headway.answered(&b, Replayed { asked_at: at(20), timeline: 2, lsn: Lsn(40) });
         headway.answered(&b, Replayed { asked_at: at(15), timeline: 2, lsn: Lsn(60) });

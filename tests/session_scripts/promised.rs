@@ -573,3 +573,44 @@ fn what_is_told_without_a_position_only_the_leader_shows() {
         "#,
     );
 }
+
+/// On the read route there is no leader to go to, unless `fallback` says so.
+#[test]
+fn the_read_route_waits_and_says_so() {
+    let read = |setup: &mut Setup| {
+        global(setup);
+        setup.purpose = Purpose::Read;
+    };
+    check_with(
+        read,
+        r#"
+        route write=a read=b
+        told 1/0/10
+        C> Query "select 1"
+        wait 210ms
+        <C Error 57014 "~timed out" | ReadyForQuery I
+        route write=a read=b fallback=leader
+        C> Query "select 1"
+        wait 210ms
+        >a1 Query "select 1"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Query "select 1"
+        wait 3ms
+        learn b=1/0/10
+        wait 3ms
+        learn b=1/0/10
+        >b1 Query "select 1"
+        b1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        # Somebody was told of what has no position: no replica is known to show that.
+        told nowhere
+        learn b=1/F/0
+        C> Query "select 1"
+        wait 210ms
+        >a1 Query "select 1"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        "#,
+    );
+}

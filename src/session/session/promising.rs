@@ -39,11 +39,15 @@ impl Session {
             }
             Consistency::Session | Consistency::Eventual => Shown::Anything,
         };
-        promise.aim(if let Shown::This(token) = shown { Some(token) } else { None });
-        if (promise.is_unplaced() || shown == Shown::Unplaced)
-            && let Some(split) = &mut self.split
-            && split.purpose == Purpose::Split
-        {
+        let unplaced = promise.is_unplaced() || shown == Shown::Unplaced;
+        let others = match (shown, &self.split) {
+            (Shown::This(token), _) => Some(token),
+            // Of a leader that has yet to say where it ends, no replica is known to show it.
+            (Shown::Unplaced, None) => Some(self.context.router.headway().beyond_all()),
+            (Shown::Unplaced | Shown::Anything, _) => None,
+        };
+        promise.aim(others);
+        if let Some(split) = self.split.as_mut().filter(|split| unplaced && split.purpose == Purpose::Split) {
             split.purpose = Purpose::Write;
             self.context.worker.counters.consistent_reads.count(["leader"]);
         }
@@ -127,12 +131,17 @@ impl Session {
         let (Some(promise), Some(lease)) = (&mut self.promise, &x.lease) else { return };
         let router = &self.context.router;
         match (x.tenancy.placing.take(), Office::of(router)) {
+            (Outcome::Nothing, _) => {}
+            (Outcome::Unplaced, _) => promise.unplaced(lease.term()),
             (Outcome::Placed(lsn), Some(office)) if office.epoch == lease.term() => {
                 promise.placed(router.headway().system_id(), office, lsn);
                 self.published(x);
             }
-            (Outcome::Placed(_) | Outcome::Unplaced, _) => promise.unplaced(lease.term()),
-            (Outcome::Nothing, _) => {}
+            (Outcome::Placed(_), _) => {
+                // Its term is over.
+                promise.unplaced(lease.term());
+                self.tell_unplaced(x);
+            }
         }
     }
 
