@@ -219,10 +219,6 @@ section! {
         /// chooses for itself by `SET pgsteer.route`, the same as a start-up option, or a comment at the front of a
         /// statement: `/* pgsteer: read */`.
         NewConnections split_route: Option<SplitRoute>;
-        /// As `consistency` in `[pool]`.
-        NewConnections consistency: Option<Consistency>;
-        /// As `consistency_wait` in `[pool]`.
-        AtOnce consistency_wait: Option<Delay>;
         /// Instead of `lag_bytes_max` in `[replicas]` and of the listener, for reads of this database.
         Restart lag_bytes_max: Option<OrOff<Size>>;
         /// Instead of `lag_time_max` in `[replicas]` and of the listener, for reads of this database.
@@ -231,6 +227,10 @@ section! {
         Restart sync_standbys: Option<SyncStandbys>;
         /// Tags that a replica must have for reads of this database, beside those of `[replicas]` and of the listener.
         Restart required_tags: Option<Vec<Tag>>;
+        /// As `consistency` in `[pool]`.
+        NewConnections consistency: Option<Consistency>;
+        /// As `consistency_wait` in `[pool]`.
+        AtOnce consistency_wait: Option<Delay>;
     }
 }
 

@@ -282,10 +282,12 @@ fn fallback(topology: &Topology, policy: &RoutePolicy, write: &WriteRoute) -> Re
     }
 }
 
-/// Whether there is no leader, or replicas have yet to follow a new one. A standby cluster never has one.
+/// Whether there is no leader, or replicas have yet to follow a new one, or one that was away. A standby cluster never has one.
 fn leader_changes(topology: &Topology, write: &WriteRoute) -> bool {
     let behind = |member: &Member| match &member.reads {
-        Reads::Excluded(why) => matches!(why.obstacle, Obstacle::WrongTimeline | Obstacle::Deposed),
+        Reads::Excluded(why) => {
+            matches!(why.obstacle, Obstacle::WrongTimeline | Obstacle::Deposed | Obstacle::Reconnecting)
+        }
         Reads::Qualifies | Reads::Grace(_) => false,
     };
     let leaderless = matches!(write, WriteRoute::Wait(_)) && topology.settings.kind == ClusterKind::Primary;

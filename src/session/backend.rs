@@ -270,7 +270,11 @@ fn received(
 ) -> Result<Passage, Unexpected> {
     let status = if tag == b'Z' { message.get(HEADER_BYTES).copied() } else { None };
     let ClientSide { frontend, tenancy, .. } = client;
-    pipeline.received(tag, status, &mut |undo: Undo| frontend.undo(undo, conn, tenancy))
+    let passage = pipeline.received(tag, status, &mut |undo: Undo| frontend.undo(undo, conn, tenancy))?;
+    if tag == b'Z' && passage == Passage::Swallow && pipeline.is_empty() {
+        tenancy.check_ends();
+    }
+    Ok(passage)
 }
 
 /// Puts what the client is told in the place of a message, if it is not told the message itself; whether that is so.

@@ -20,6 +20,10 @@ use crate::{
 /// Answers within half the bounds, one after the other, until a replica that lagged serves reads again.
 const ANSWERS_TO_RETURN: u8 = 2;
 
+/// A replica that has lost its leader looks for it again each `wal_retrieve_retry_interval` (5 s), and a leader that is
+/// restarted may be away for as long.
+const RECONNECTS: Duration = Duration::from_secs(20);
+
 /// What is remembered of a member's reads from answer to answer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReadState {
@@ -266,7 +270,12 @@ impl Judge<'_> {
             Receiver::Gone
                 if (self.served)(name)
                     && view.reads.receiver_gone_at.is_some_and(|gone_at| leader_asked_at <= gone_at) => {}
-            Receiver::Gone => return Err(Obstacle::NotStreaming.because("it has no WAL receiver")),
+            Receiver::Gone => {
+                let since = view.reads.receiver_gone_at;
+                let lately = since.is_some_and(|gone_at| self.now < gone_at + RECONNECTS);
+                let obstacle = if lately { Obstacle::Reconnecting } else { Obstacle::NotStreaming };
+                return Err(obstacle.because("it has no WAL receiver"));
+            }
         }
         if let Some(Bound::Beyond { good }) = view.reads.bounds.first().copied() {
             let Lag { bytes, time } = lag;

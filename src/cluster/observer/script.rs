@@ -41,7 +41,7 @@ use crate::{
             ClusterKind, ClusterSettings, Due, Failover, LeaderKey, MemberRecord, StoreEvent, StoreSnapshot,
             Switchover,
         },
-        topology::{Mark, Topology, WriteState},
+        topology::{Mark, Reads, Topology, WriteState},
     },
     net::Address,
 };
@@ -244,6 +244,13 @@ impl Script {
             }
             Some("rise") => {
                 format!("rise {} {}", words[1], topology.members[&self.name(words[1])].rise.eighths())
+            }
+            Some("obstacle") => {
+                let found = match &topology.members[&self.name(words[1])].reads {
+                    Reads::Excluded(why) => why.obstacle.word(),
+                    Reads::Qualifies | Reads::Grace(_) => "none",
+                };
+                format!("obstacle {} {found}", words[1])
             }
             Some("standing") => {
                 let member = &topology.members[&self.name(words[1])];

@@ -48,6 +48,8 @@ pub enum Obstacle {
     WrongTimeline,
     /// It has not been compared with the leader yet, or receives nothing from it.
     NotStreaming,
+    /// It has lost its connection to the leader a moment ago, and looks for it.
+    Reconnecting,
     /// It is too far behind, or was and is not back for long enough.
     Lagging,
     /// An operator has taken it out.
@@ -70,6 +72,7 @@ impl Obstacle {
             Self::NotInRecovery => "not_in_recovery",
             Self::WrongTimeline => "wrong_timeline",
             Self::NotStreaming => "not_streaming",
+            Self::Reconnecting => "reconnecting",
             Self::Lagging => "lagging",
             Self::Marked => "marked",
             Self::NoLeader => "no_leader",

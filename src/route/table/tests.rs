@@ -149,6 +149,8 @@ fn reads_that_find_nobody_are_told_whether_the_leader_changes() {
         (only(Obstacle::NoAnswer, open()), NoRouteKind::NoReplica),
         (only(Obstacle::WrongTimeline, open()), NoRouteKind::ReplicasRegroup),
         (only(Obstacle::Deposed, open()), NoRouteKind::ReplicasRegroup),
+        (only(Obstacle::Reconnecting, open()), NoRouteKind::ReplicasRegroup),
+        (only(Obstacle::NotStreaming, open()), NoRouteKind::NoReplica),
         (only(Obstacle::Lagging, held()), NoRouteKind::ReplicasRegroup),
         (only(Obstacle::Leader, vacant()), NoRouteKind::ReplicasRegroup),
         (standby, NoRouteKind::NoReplica),

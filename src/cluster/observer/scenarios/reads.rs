@@ -47,6 +47,31 @@ fn a_lost_wal_receiver_is_the_replicas_fault_only_if_the_leader_lives() {
     );
 }
 
+/// A leader that was restarted is found again within seconds: reads wait for that, and not for a replica that nothing feeds.
+#[test]
+fn a_lost_wal_receiver_is_looked_for_a_while() {
+    check(
+        "
+        200 probe n2 199 r 1 1000 gone
+        = obstacle n2 none
+        300 probe n1 299 w 1 1000
+        = obstacle n2 reconnecting
+        20000 store n1@5 40000
+        20010 probe n1 20005 w 1 1000
+        20020 probe n2 20015 r 1 1000 gone
+        = obstacle n2 reconnecting
+        20250 probe n1 20240 w 1 1000
+        20260 probe n2 20255 r 1 1000 gone
+        = obstacle n2 not_streaming
+        20300 probe n2 20299 r 1 1000
+        = obstacle n2 none
+        20400 probe n2 20399 r 1 1000 gone
+        20410 probe n1 20405 w 1 1000
+        = obstacle n2 reconnecting
+        ",
+    );
+}
+
 #[test]
 fn lag_with_hysteresis() {
     check(
