@@ -198,6 +198,11 @@ impl Message {
         directly.tag == b't' && self.is_of_lacking()
     }
 
+    /// Whether PostgreSQL 18 stumbles over itself, as it does over a Query behind an Execute that copies, without a Sync between.
+    pub(super) fn is_odd(&self) -> bool {
+        self.is_error(b"\0MStartTransactionCommand: unexpected state")
+    }
+
     /// Whether a server may say so because it lacks a statement and cannot be given it.
     fn is_of_lacking(&self) -> bool {
         self.is_error(IN_FAILED_TRANSACTION) || self.is_error(TABLE_IS_GONE)
