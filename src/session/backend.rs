@@ -78,6 +78,8 @@ pub struct Progress {
     pub queries: u32,
     /// Of these, with no transaction left open.
     pub transactions: u32,
+    /// Statements whose end the client is told.
+    pub statements: u32,
     /// The server's settings are not what they were.
     pub settings_changed: bool,
 }
@@ -196,10 +198,7 @@ impl Backend {
                     Setting::Held => passage = Passage::Swallow,
                 },
                 b'G' => client.tenancy.copy_begins(pipeline.is_in_sequence()),
-                b'C' if client.tenancy.awaits_answer() => {
-                    command_tag(&message[HEADER_BYTES..], conn, client);
-                    client.tenancy.completed(last);
-                }
+                b'C' => completed(message, last, conn, client, &mut progress),
                 _ => {}
             }
             if pipeline.is_empty() {
@@ -321,6 +320,22 @@ fn refused(
     }
     pipeline.forget_sequence();
     Ok(Refusal::None)
+}
+
+/// A statement of the client's has come to its end.
+#[inline]
+fn completed(
+    message: &[u8],
+    last: bool,
+    conn: &mut ServerConn,
+    client: &mut ClientSide<'_>,
+    progress: &mut Progress,
+) {
+    progress.statements += 1;
+    if client.tenancy.awaits_answer() {
+        command_tag(&message[HEADER_BYTES..], conn, client);
+        client.tenancy.completed(last);
+    }
 }
 
 fn ready(

@@ -61,6 +61,10 @@ pub struct Tenancy {
     pub(super) evidence: Evidence,
     /// Where what is committed ends.
     pub(super) placing: Placing,
+    /// What had happened when that was asked last ([`Told::events`]).
+    ///
+    /// [`Told::events`]: crate::cluster::headway::told::Told::events
+    pub(super) asked_when: u64,
 }
 
 /// Whether a named portal may hold a statement that must be awaited.

@@ -128,6 +128,7 @@ impl Play {
             "route" => self.world.route(rest),
             // How far replicas have come, and where timelines fork.
             "learn" => self.world.learn(rest),
+            "told" => self.world.told(rest),
             "seeks" => return expect(self.world.seeks().to_string()),
             "fence" => self.world.fence(rest == "open"),
             "down" | "up" => self.world.servers.set_down(rest, word == "down"),
