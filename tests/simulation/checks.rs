@@ -21,7 +21,7 @@ use crate::{
 const PROBE_SLACK: Ms = 150;
 
 impl World {
-    fn known(&self) -> Option<Arc<Topology>> {
+    pub(crate) fn known(&self) -> Option<Arc<Topology>> {
         Some(self.eyes.as_ref()?.topology())
     }
 
@@ -186,8 +186,11 @@ impl World {
             && known.term().is_none_or(|term| term.member != self.nodes[node].name);
         let renewed = self.nodes[node].primary_since.is_none_or(|since| since > self.conns[conn].opened_at);
         let broken = matches!(life, Life::Ended | Life::Broken);
-        // What is read on a replica that is out of reach is given up.
+        // What is read on a replica that is out of reach is given up; one that is in reach is not to be called so.
+        let host = &self.nodes[node];
+        let in_reach = host.is_askable() && self.now() - host.probed_well_since >= 2 * FRESH_FOR;
         let lost = self.conns[conn].role == Role::Reader
+            && !in_reach
             && member.is_some_and(|member| matches!(member.standing, Standing::Lost(_)));
         if !(broken || lost || deposed || replaced || renewed || message.contains("not renewed in time")) {
             self.violated(format!("client {client} on healthy n{node} was cut off with {code}: {message}"));

@@ -200,7 +200,12 @@ fn nothing_left(world: &Shared, proxy: &Embedded, shape: &Shape) -> Option<Strin
     if proxy.clients() > 0 {
         return Some(format!("{} clients are still registered", proxy.clients()));
     }
-    // The world, the watcher, its store and probers, the workers' idle watches and the time limits.
-    let (alive, expected) = (Handle::current().metrics().num_alive_tasks(), 4 + shape.workers + shape.nodes);
+    // The world, the watcher, its store, names and probers, who asks serving replicas how far they have come, the workers' idle
+    // watches and the time limits.
+    let known = world.lock().known();
+    let tracked =
+        known.map_or(0, |known| known.members.values().filter(|member| member.reads.serves()).count());
+    let alive = Handle::current().metrics().num_alive_tasks();
+    let expected = 5 + shape.workers + shape.nodes + tracked;
     (alive != expected).then(|| format!("{alive} tasks are alive, {expected} should be"))
 }
