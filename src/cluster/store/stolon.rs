@@ -5,8 +5,8 @@
 //! takes that name away before another database is promoted, and puts it back once that is done.
 //!
 //! **The right to write.** No lease and no time stand there: Stolon fences by its proxies, each of which closes its
-//! connections when it has not reached the store for a while. The same holds here, with a shorter time: see
-//! [`hearsay`].
+//! connections when it has not reached the store for a while. The same holds here, with a shorter time
+//! (`follow::hearsay`).
 
 use std::{convert::Infallible, future::Future, pin::Pin};
 
