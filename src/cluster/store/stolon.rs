@@ -2,7 +2,7 @@
 //!
 //! One record holds everything that Stolon's sentinel has decided and has been told: `clusterdata`. It is read whole and
 //! linearizably; etcd's watch wakes. Whom it names for Stolon's own proxies (`proxy.spec.masterDbUid`) leads. The sentinel
-//! takes that name away before another database is promoted, and puts it back once that is done.
+//! takes that name away in the very write by which another database is to be promoted, and names that one once it is.
 //!
 //! **The right to write.** No lease and no time stand there: Stolon fences by its proxies, each of which closes its
 //! connections when it has not reached the store for a while. The same holds here, with a shorter time
