@@ -1,6 +1,6 @@
 //! Reads that must see what was committed: when the position of the log is asked for, and who serves what comes next.
 
-use pgsteer::{route::consistency::Consistency, session::routes::Purpose};
+use pgsteer::{pool::account::PoolMode, route::consistency::Consistency, session::routes::Purpose};
 
 use crate::{
     play::{check_whole, check_with},
@@ -612,5 +612,30 @@ fn the_read_route_waits_and_says_so() {
         a1< CommandComplete "SELECT 1" | ReadyForQuery I
         <C CommandComplete "SELECT 1" | ReadyForQuery I
         "#,
+    );
+}
+
+/// The question is a query, which drops the statement without a name: it is parsed again where its client goes on with it.
+#[test]
+fn the_question_costs_nobody_the_statement_without_a_name() {
+    let one_server = |setup: &mut Setup| {
+        session(setup);
+        setup.purpose = Purpose::Write;
+        setup.settings.mode = PoolMode::Session;
+        setup.settings.map_unnamed = false;
+    };
+    check_with(
+        one_server,
+        &format!(
+            r#"
+            C> Parse "" "insert into t values ($1)" | Bind "" "" 1 | Execute "" | Sync
+            >a1 Parse "" "insert into t values ($1)" | Bind "" "" 1 | Describe S "" | Execute "" | Sync | Query "~insert_lsn"
+            a1< ParseComplete | BindComplete | ParameterDescription | NoData | CommandComplete "INSERT 0 1" | ReadyForQuery I
+            a1< {PLACED}
+            <C ParseComplete | BindComplete | CommandComplete "INSERT 0 1" | ReadyForQuery I
+            C> Bind "" "" 2 | Execute "" | Sync
+            >a1 Parse "" "insert into t values ($1)" | Bind "" "" 2 | Execute "" | Sync | Query "~insert_lsn"
+            "#
+        ),
     );
 }

@@ -13,7 +13,11 @@ use super::{
     },
     Exchange, Finish, Flow, Moment, PgError, Session, SqlState, TaskContext,
 };
-use crate::{cluster::headway::told::Shown, route::consistency::Consistency, wire::pipeline::Owed};
+use crate::{
+    cluster::headway::told::Shown,
+    route::consistency::Consistency,
+    wire::{pipeline::Owed, statements::UnnamedAt},
+};
 
 /// Bytes that are held back from a client, at most, until it is known where what they tell of ends.
 const TOLD_HELD_MAX: usize = 256 * 1024;
@@ -231,6 +235,8 @@ impl Session {
         both.extend_from_slice(bytes);
         put_question(&mut both);
         x.pipeline.sent(Owed::Position);
+        // A query drops the statement without a name, which this client has not asked for.
+        x.tenancy.unnamed = UnnamedAt::Unknown;
         x.tenancy.placing.asks();
         x.tenancy.asked_when = self.context.router.headway().told().events();
         self.context.worker.counters.positions.count(["along"]);
