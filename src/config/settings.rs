@@ -6,6 +6,7 @@ use super::{
     Keys,
     auth_file::{AuthFile, SecretKind},
     cluster_keys::Replicas,
+    commit_fate::CommitFate,
     expectation::Expectation,
     function_name::FunctionName,
     keys::{DatabaseKeys, Pool, UserKeys},
@@ -216,6 +217,8 @@ pub struct PoolSettings {
     pub split_route: SplitRoute,
     /// What its reads must see.
     pub consistency: Expectation,
+    /// What is done about a commit whose answer is lost with its server.
+    pub commit_fate: CommitFate,
 }
 
 /// Which of several idle servers a client gets.
@@ -309,6 +312,7 @@ impl PoolSettings {
             },
             split_route: split_route(database, user),
             consistency: Expectation::resolve(pool, database, user),
+            commit_fate: CommitFate::resolve(pool, database, user),
             rotation: if pool.rotate_servers { Rotation::On } else { Rotation::Off },
         }
     }

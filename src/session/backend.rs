@@ -175,11 +175,19 @@ impl Backend {
             if describes || header.tag == b'N' {
                 described::note(header, message, pipeline, conn, client);
             }
+            if header.tag == b'E' && pipeline.awaits_evidence() {
+                client.tenancy.fate.refused(message);
+            }
             let last = pipeline.len() == 1;
             let mut passage = received(header.tag, message, conn, pipeline, client)?;
+            if header.tag == b'C' && passage == Passage::Pass {
+                client.tenancy.fate.completes();
+            }
             match header.tag {
                 b'Z' | b'E' | b'C' if passage == Passage::Swallow => {}
                 tag if passage == Passage::Position => client.tenancy.placing.hear(tag, message),
+                b'D' if passage == Passage::Evidence => client.tenancy.fate.hear(message),
+                _ if passage == Passage::Evidence => {}
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
                 b'E' => self.failed(message, &passage, conn, client),
                 b'S' if understood => match setting(message, conn, client) {
@@ -255,7 +263,7 @@ fn must_be_whole(header: Header, describes: bool, pipeline: &Pipeline) -> bool {
     match header.tag {
         _ if describes => header.total <= DESCRIPTION_BYTES_MAX,
         b'Z' | b'S' | b'E' | b'C' | b'A' => header.total <= WHOLE_BYTES_MAX,
-        b'D' => pipeline.awaits_position() && header.total <= WHOLE_BYTES_MAX,
+        b'D' => pipeline.awaits_row() && header.total <= WHOLE_BYTES_MAX,
         _ => false,
     }
 }
@@ -283,7 +291,7 @@ fn replace(
     splice: &mut Splice<'_>,
 ) -> bool {
     match passage {
-        Passage::Swallow | Passage::Position => {}
+        Passage::Swallow | Passage::Position | Passage::Evidence => {}
         Passage::Pass => notify(message, client, splice.insert()),
         Passage::Instead(refusal) => refusal.encode(splice.insert()),
         Passage::Name(_) | Passage::NameTwice(_) => {
@@ -325,6 +333,7 @@ fn ready(
     progress: &mut Progress,
 ) {
     progress.queries += 1;
+    client.tenancy.fate.ends();
     let in_transaction = pipeline.status() != TransactionStatus::Idle;
     if !in_transaction {
         progress.transactions += 1;

@@ -19,7 +19,8 @@ use crate::{
         held::{Known, Prepare, Sent},
         named::{ClientStatements, Named, Serial},
         pipeline::{
-            Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline, Refusal, Residue, Undo,
+            Block, Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline, Refusal,
+            Residue, Undo,
         },
         schema::{Schema, When},
         splice::Splice,
@@ -305,6 +306,9 @@ impl Frontend {
         if reading.conduct.copying == Copying::In && message.len() == header.total {
             passage.tenancy.await_copy();
         }
+        if reading.conduct.block == Block::Commits && passage.tenancy.fate.is_wanted() {
+            passage.ask_ahead();
+        }
         // A simple query replaces the unnamed statement (documentation, "Extended Query").
         let before = std::mem::take(&mut self.unnamed);
         if passage.pipeline.is_in_sequence() {
@@ -319,6 +323,7 @@ impl Frontend {
     }
 }
 
+mod deciding;
 mod extended;
 mod messages;
 mod openings;

@@ -283,6 +283,9 @@ impl Session {
         }
         self.note(progress, x, now)?;
         self.note_position(x);
+        if x.tenancy.fate.is_refused() {
+            self.is_refused_xids();
+        }
         self.tried(x);
         Ok(())
     }

@@ -31,7 +31,7 @@ use crate::{
     clock::Moment,
     net::Stream,
     pool::{
-        account::{Account, OpaquePolicy, PoolMode},
+        account::{Account, CommitFate, OpaquePolicy, PoolMode},
         flavours::FlavourHeld,
         lease::{Finish, Refusal},
         line::WaitGuard,
@@ -83,6 +83,8 @@ pub struct Session {
     pub(super) split: Option<Box<Split>>,
     /// What its reads must see, unless they may see anything.
     pub(super) promise: Option<Box<Promise>>,
+    /// Whether it is to know what became of a commit whose answer is lost.
+    pub(super) inquisitive: CommitFate,
     /// Bytes of the client's that could not be dealt with so far.
     pub(super) inbox: Vec<u8>,
     /// Whether the inbox can be dealt with without more bytes.
@@ -109,6 +111,8 @@ enum Phase {
     Settling(Box<Settling>),
     /// What it listens on its server passes to the shared connection.
     Parting(Box<Parting>),
+    /// Its server was lost in a commit, and the next leader is asked what became of that.
+    Inquiring(Box<Inquiring>),
     /// Its request was refused; the rest of it is dropped. Whether it is more than one message.
     Rejecting(bool),
 }
@@ -179,6 +183,7 @@ impl Session {
         let (opaque, sample) = (settings.opaque.clone(), settings.sample);
         let unnamed = if settings.map_unnamed { UnnamedPolicy::Map } else { UnnamedPolicy::PassOn };
         let consistency = settings.consistency.on(context.consistency);
+        let inquisitive = settings.commit_fate;
         drop(settings);
         let schema = context.catalog.schema(&tenant.account.cluster, &tenant.account.database);
         let mut session = Self {
@@ -202,6 +207,7 @@ impl Session {
             flavour,
             split: None,
             promise: Promise::new(consistency),
+            inquisitive,
             resume: !unread.is_empty(),
             inbox: unread,
             outbox: Outbox::default(),
@@ -232,6 +238,7 @@ impl Session {
             Phase::Relaying(exchange) => self.relaying(exchange, now, cx),
             Phase::Settling(settling) => self.settling(settling, now, cx),
             Phase::Parting(parting) => self.parting(parting, now, cx),
+            Phase::Inquiring(inquiring) => self.inquiring(inquiring, now, cx),
             Phase::Rejecting(sequence) => self.rejecting(sequence, now, cx),
         }
     }
@@ -331,6 +338,7 @@ impl Session {
 
 mod beginning;
 mod ending;
+mod inquiring;
 mod parting;
 mod promising;
 mod relaying;
@@ -338,6 +346,7 @@ mod settling;
 mod splitting;
 mod waiting;
 
+use inquiring::Inquiring;
 use parting::Parting;
 use settling::Settling;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    fate::Testimony,
     inquiry::{INDELIBLE, LASTING},
     promise::placing::Placing,
     touched::Touched,
@@ -59,6 +60,8 @@ pub struct Tenancy {
     pub(super) evidence: Evidence,
     /// Where what is committed ends.
     pub(super) placing: Placing,
+    /// What is known about the commit under way.
+    pub(super) fate: Testimony,
 }
 
 /// Whether a named portal may hold a statement that must be awaited.

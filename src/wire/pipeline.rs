@@ -88,6 +88,13 @@ pub enum Owed {
     Aside(Option<Undo>),
     /// A query of ours for the position of the log, outside any block: anything up to ReadyForQuery, for us.
     Position,
+    /// A query of ours ahead of a COMMIT, in its block: anything up to ReadyForQuery, for us; an error is the COMMIT's.
+    Evidence,
+    /// The same in a sequence, Execute: a row or none, and CommandComplete, for us.
+    EvidenceRow,
+    /// The Query of a COMMIT that was refused by an error before it, which the client has: up to ReadyForQuery, and that
+    /// alone is the client's.
+    Refused,
     /// A message of ours that is answered by one of this tag.
     Ours(u8),
     /// An answer of our own.
@@ -103,6 +110,8 @@ pub enum Passage {
     Swallow,
     /// It answers our question for the position of the log.
     Position,
+    /// It answers what we have asked a transaction about itself.
+    Evidence,
     /// It is an error that must name the client's statement instead of ours.
     NameTwice(Box<[u8]>),
     /// It is an error that may name our statement where this one of the client's is meant.
@@ -230,7 +239,7 @@ impl Pipeline {
         match message {
             Owed::Sync => self.sequence = Sequence::Closed,
             _ if self.sequence == Sequence::Skipping => return,
-            Owed::Query(_) | Owed::FunctionCall | Owed::Aside(_) | Owed::Position => {
+            Owed::Query(_) | Owed::FunctionCall | Owed::Aside(_) | Owed::Position | Owed::Evidence => {
                 self.sequence = Sequence::Closed
             }
             // Nothing is being copied: the server ignores it.
@@ -264,11 +273,17 @@ impl Pipeline {
             (b't', Some(Owed::Check(_))) => Ok(Passage::Swallow),
             (b'N', Some(owed)) if owed.is_ours() => Ok(Passage::Swallow),
             (b'T' | b'D' | b'C' | b'E', Some(Owed::Position)) => Ok(Passage::Position),
+            (b'T' | b'D' | b'C', Some(Owed::Evidence)) | (b'D', Some(Owed::EvidenceRow)) => {
+                Ok(Passage::Evidence)
+            }
             // Data rows, copy data, descriptions inside a query, notices, notifications, settings.
             (b'D' | b'd' | b'c' | b't' | b'H' | b'W' | b'V' | b'N' | b'A' | b'S', _) => Ok(Passage::Pass),
             (b'Z', _) => self.ready(status).ok_or(Unexpected { tag }),
             (b'1' | b'C', Some(Owed::Aside(_))) => Ok(Passage::Swallow),
             (b'E', Some(Owed::Aside(_))) => Ok(self.aside_failed(undo)),
+            (b'E', Some(Owed::Evidence)) => Ok(self.evidence_failed()),
+            (b'C', Some(Owed::Refused)) => Ok(Passage::Swallow),
+            (b'C', Some(Owed::EvidenceRow)) => Ok(self.ours_is_answered()),
             (tag, Some(Owed::Ours(expected))) if tag == *expected => Ok(self.ours_is_answered()),
             (b'E', _) => Ok(self.failed(undo)),
             (b'G', _) => {
@@ -322,9 +337,10 @@ impl Pipeline {
         self.status = TransactionStatus::from_byte(status?)?;
         self.ran = Outlook::Safe(self.status);
         match self.settle() {
-            Some(Owed::Query(_) | Owed::FunctionCall | Owed::Sync) => Some(Passage::Pass),
+            Some(Owed::Query(_) | Owed::FunctionCall | Owed::Sync | Owed::Refused) => Some(Passage::Pass),
             Some(Owed::Aside(_)) => Some(Passage::Swallow),
             Some(Owed::Position) => Some(Passage::Position),
+            Some(Owed::Evidence) => Some(Passage::Evidence),
             _ => None,
         }
     }
@@ -344,12 +360,14 @@ impl Pipeline {
 
 mod again;
 mod copying;
+mod deciding;
 mod failing;
 mod owed;
 mod own;
 mod placing;
 mod refusal;
 
+pub use deciding::Commit;
 pub use own::OwnAnswer;
 pub use refusal::Refusal;
 

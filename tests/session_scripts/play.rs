@@ -146,6 +146,7 @@ impl Play {
             "hold" => self.world.servers.hold_cancels(true),
             "release" => self.world.servers.hold_cancels(false),
             "drain" => self.world.tell(rest, Order::Drain),
+            "terminate" => self.world.tell(rest, Order::Terminate),
             // What must be true now.
             "login" => {
                 let words = split(rest).remove(0);

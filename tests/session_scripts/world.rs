@@ -13,7 +13,7 @@ use pgsteer::{
     net::{Address, Dial, Stream},
     notify::switchboard::Switchboard,
     pool::{
-        account::{Account, PoolMode, PoolSettings},
+        account::{Account, CommitFate, PoolMode, PoolSettings},
         pools::{Pools, Report, SharedLimits},
         slots::SlotLimits,
         tether::Revoked,
@@ -87,6 +87,7 @@ impl Default for Setup {
             pin_timeout: None,
             map_unnamed: true,
             leaning: pgsteer::route::leaning::Leaning::Auto,
+            commit_fate: CommitFate::Unknown,
             consistency: Expectation { wait: Duration::from_millis(200), ..Expectation::default() },
             client_idle_timeout: None,
             idle_transaction_timeout: None,
@@ -136,6 +137,7 @@ impl World {
             settings: Arc::new(setup.settings.clone()).into(),
             credential: None.into(),
             reads_sequences: false.into(),
+            hides_xids: false.into(),
             custom_settings: Default::default(),
         });
         let context = Context {

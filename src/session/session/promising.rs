@@ -140,7 +140,7 @@ impl Session {
     }
 
     /// Whether the client loses nothing with its server.
-    fn may_be_forsaken(&self, x: &Exchange) -> bool {
+    pub(super) fn may_be_forsaken(&self, x: &Exchange) -> bool {
         !(x.keeps_server(self.mode) || x.tenancy.is_touched() || x.tenancy.is_pinned())
     }
 
@@ -195,7 +195,7 @@ impl Session {
 }
 
 /// The term in force.
-fn office(router: &crate::route::router::Router) -> Option<Office> {
+pub(super) fn office(router: &crate::route::router::Router) -> Option<Office> {
     let table = router.load();
     let term = table.term.as_ref()?;
     Some(Office { epoch: term.epoch, timeline: term.timeline })

@@ -46,10 +46,10 @@ impl Pipeline {
         ends == Some(Next::Outside)
     }
 
-    /// Whether the answer to such a question is what comes next.
+    /// Whether a row that comes next answers a question of ours.
     #[inline]
-    pub fn awaits_position(&self) -> bool {
-        matches!(self.owed.front(), Some(Owed::Position))
+    pub fn awaits_row(&self) -> bool {
+        matches!(self.owed.front(), Some(Owed::Position | Owed::Evidence | Owed::EvidenceRow))
     }
 
     /// Whether the client has every answer, no transaction is open, and only we wait for something.
