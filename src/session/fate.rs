@@ -165,6 +165,8 @@ impl Ground {
         match (self, status) {
             (Self::Firm, Some(b"committed")) => Some(Fate::Committed),
             (Self::Firm | Self::Denial, Some(b"aborted")) => Some(Fate::NotCommitted),
+            // After a crash that has lost all of it.
+            (Self::Denial, Some(question::IN_THE_FUTURE)) => Some(Fate::NotCommitted),
             (Self::Firm | Self::Denial, Some(b"in progress")) => None,
             _ => Some(Fate::Unknown),
         }

@@ -1,8 +1,9 @@
 //! What a transaction is asked before its COMMIT, and what the next leader is asked about it.
 
 use super::{Evidence, Moment};
+use crate::server::Told;
 use crate::wire::{
-    error::ServerError,
+    error::{ServerError, SqlState},
     frame::{HEADER_BYTES, put, put_cstr},
     message::decode_data_row,
     statements::{FATE, put_parse, put_server_name},
@@ -19,6 +20,9 @@ pub const QUESTION: &[u8] =
 
 /// The portal in which it is asked where the client's messages make up a sequence.
 const PORTAL: &[u8] = b"pgsteer_fate";
+
+/// The number was not assigned yet, or not again since a crash.
+pub const IN_THE_FUTURE: &[u8] = b"in the future";
 
 /// Appends the question as a query.
 pub fn put_query(out: &mut Vec<u8>) {
@@ -52,6 +56,15 @@ pub fn put_execute(out: &mut Vec<u8>) {
 /// What the next leader is asked.
 pub fn about(evidence: &Evidence) -> Vec<u8> {
     format!("SELECT pg_catalog.pg_xact_status('{}'::pg_catalog.xid8)", evidence.xid).into_bytes()
+}
+
+/// What the next leader says of it; `None`: nothing of use.
+pub fn status(told: &Told) -> Option<&[u8]> {
+    match told.refused.first() {
+        None => told.rows.first()?.first()?.as_deref(),
+        // `pg_xact_status` has one reason only to refuse a number.
+        Some((_, error)) => (error.code == SqlState::INVALID_PARAMETER_VALUE).then_some(IN_THE_FUTURE),
+    }
 }
 
 /// What a DataRow says.

@@ -105,6 +105,9 @@ fn what_an_answer_comes_to() {
         (Ground::Denial, "committed", Some(Unknown)),
         (Ground::Denial, "aborted", Some(NotCommitted)),
         (Ground::Denial, "in progress", None),
+        (Ground::Denial, "in the future", Some(NotCommitted)),
+        // It was there.
+        (Ground::Firm, "in the future", Some(Unknown)),
         (Ground::Firm, "else", Some(Unknown)),
         (Ground::None, "committed", Some(Unknown)),
         (Ground::None, "aborted", Some(Unknown)),

@@ -293,6 +293,5 @@ async fn ask_once(request: &Request, open: &OpenCommit) -> Option<Asked> {
     if revoked {
         return None;
     }
-    let status = told.rows.first().and_then(|row| row.first()).and_then(Option::as_deref);
-    ground.judge(status).map(Asked::Told)
+    ground.judge(question::status(&told)).map(Asked::Told)
 }
