@@ -131,7 +131,7 @@ fn write(topology: &Topology, cluster: &ClusterView, now: Moment) -> Value {
 }
 
 fn route(cluster: &ClusterView, purpose: Purpose, now: Moment) -> Value {
-    match served(cluster, purpose, now) {
+    match served(cluster, purpose, 0, now) {
         Ok(members) => json!({ "served": true, "members": members }),
         Err(why) => json!({ "served": false, "members": [], "why": why }),
     }

@@ -38,13 +38,13 @@ pub(super) struct Route {
 /// Looks at the routes that a listener leads to, those of one cluster or purpose only where it is given.
 pub(super) fn readiness(view: &View, cluster: Option<&str>, purpose: Option<Purpose>) -> Readiness {
     let now = view.clock.now();
-    let wanted = view.routes.iter().filter(|(name, route)| {
+    let wanted = view.routes.iter().filter(|(name, route, _)| {
         cluster.is_none_or(|cluster| cluster == name) && purpose.is_none_or(|purpose| purpose == *route)
     });
     let routes: Vec<Route> = wanted
-        .filter_map(|(name, purpose)| {
+        .filter_map(|(name, purpose, selection)| {
             let cluster = view.clusters.get(name)?;
-            let (members, why) = match served(cluster, *purpose, now) {
+            let (members, why) = match served(cluster, *purpose, *selection, now) {
                 Ok(members) => (members, None),
                 Err(why) => (Vec::new(), Some(why)),
             };
@@ -61,8 +61,15 @@ pub(super) fn readiness(view: &View, cluster: Option<&str>, purpose: Option<Purp
 }
 
 /// Who serves a route now, or why nobody does.
-pub(super) fn served(cluster: &ClusterView, purpose: Purpose, now: Moment) -> Result<Vec<String>, String> {
+pub(super) fn served(
+    cluster: &ClusterView,
+    purpose: Purpose,
+    selection: usize,
+    now: Moment,
+) -> Result<Vec<String>, String> {
     let table = cluster.router.load();
+    let replicas = table.choice(selection).iter().filter_map(|serving| table.read.get(serving.place));
+    let replicas: Vec<String> = replicas.map(|target| target.member.to_string()).collect();
     match purpose {
         // The leader can do all of it.
         Purpose::Write | Purpose::Split => match &table.write {
@@ -74,9 +81,7 @@ pub(super) fn served(cluster: &ClusterView, purpose: Purpose, now: Moment) -> Re
             }
             WriteRoute::Wait(why) => Err(why.sentence.clone()),
         },
-        Purpose::Read if !table.read.is_empty() => {
-            Ok(table.read.iter().map(|target| target.member.to_string()).collect())
-        }
+        Purpose::Read if !replicas.is_empty() => Ok(replicas),
         Purpose::Read => match &table.fallback {
             ReadRoute::Leader(target) if cluster.router.may_send(target.term, now) => {
                 Ok(vec![target.member.to_string()])

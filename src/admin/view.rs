@@ -31,7 +31,8 @@ pub struct View {
     /// The clusters by name.
     pub clusters: BTreeMap<String, ClusterView>,
     /// What clients can come for: the clusters and routes to which a listener leads.
-    pub routes: BTreeSet<(String, Purpose)>,
+    /// The number is the place of what they want of replicas.
+    pub routes: BTreeSet<(String, Purpose, usize)>,
     /// All pools.
     pub pools: Pools,
     /// All clients.

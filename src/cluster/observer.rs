@@ -24,7 +24,7 @@ mod script;
 mod views;
 mod writes;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use self::{
     hosts::Verdict,
@@ -38,11 +38,15 @@ use self::{
 use super::{
     fact::{Fact, FailsafeState},
     ids::{MemberName, Term},
-    policy::{Authority, ObserverPolicy},
+    policy::{Authority, ObserverPolicy, ReadPolicy},
     store::Failover,
-    topology::{Deposed, LastProbe, Named, Reads, Right, StoreStatus, Suspicion, Topology},
+    topology::{Deposed, Lag, LastProbe, Named, Reads, Right, StoreStatus, Suspicion, Topology},
 };
 use crate::clock::Moment;
+
+fn trails(reads: &ReadPolicy) -> Vec<Trail> {
+    reads.bounds.iter().map(|bound| Trail::new(bound.time)).collect()
+}
 
 /// Folds facts into topologies.
 #[derive(Debug)]
@@ -64,7 +68,8 @@ pub struct Observer {
     deposed: Vec<Deposed>,
     /// Terms begun so far.
     epochs: u64,
-    trail: Trail,
+    /// Where the leader was, for each lag bound.
+    trails: Vec<Trail>,
     /// Since when there is no leader that takes writes; `None` while there is one.
     leaderless: Option<Leaderless>,
     topology: Arc<Topology>,
@@ -94,7 +99,7 @@ impl Observer {
             office: None,
             deposed: Vec::new(),
             epochs: 0,
-            trail: Trail::new(policy.reads.lag_time_max),
+            trails: trails(&policy.reads),
             leaderless: Some(Leaderless { since: now, served: BTreeSet::new() }),
             topology: Arc::new(Topology::unknown(status, now)),
             policy,
@@ -127,6 +132,11 @@ impl Observer {
             .chain(graces)
             .chain([self.topology.right.deadline])
             .chain(self.store.departure.due())
+            .chain(
+                self.members
+                    .values()
+                    .filter_map(|view| view.reads.rises_at(self.policy.reads.slow_start, now)),
+            )
             .chain(self.stepping_down())
             .filter(|moment| *moment > now)
             .min()
@@ -160,8 +170,11 @@ impl Observer {
             Fact::Ordered(command) => self.overrides.obey(command, now),
             Fact::Moved { host, moves } => self.moves.relocate(&mut self.members, host, *moves, now),
             Fact::ReadPolicy(reads) => {
-                self.policy.reads = *reads;
-                self.trail.rebound(reads.lag_time_max);
+                self.policy.reads.clone_from(reads);
+                self.trails.resize_with(reads.bounds.len(), || Trail::new(Duration::MAX));
+                for (trail, bound) in self.trails.iter_mut().zip(&reads.bounds) {
+                    trail.rebound(bound.time);
+                }
             }
             Fact::Tick => {}
         }
@@ -176,11 +189,15 @@ impl Observer {
         };
         if let Some(standby) = answer.standby() {
             let epoch = self.office.as_ref().map(|office| office.term.epoch);
-            let lag = match (&self.leaderless, epoch) {
-                (None, Some(epoch)) => self.trail.lag(epoch, standby, at),
+            let lags = match (&self.leaderless, epoch) {
+                (None, Some(epoch)) => self
+                    .trails
+                    .iter()
+                    .map(|trail| trail.lag(epoch, standby, at))
+                    .collect::<Option<Vec<Lag>>>(),
                 _ => None,
             };
-            view.reads.answered(standby, lag, at, &self.policy.reads);
+            view.reads.answered(standby, lags, at, &self.policy.reads);
         }
     }
 
@@ -193,6 +210,7 @@ impl Observer {
         self.follow_leader(&served, now);
         let (right, write) = self.decide_writes(now);
         let reads = self.decide_reads(&served, now);
+        self.follow_serving(&reads, now);
         if !self.is_paused() {
             views::forget_members(&mut self.members, self.office.as_ref().map(|o| &o.term.member), now);
         }
@@ -272,7 +290,7 @@ impl Observer {
         self.leaderless = None;
         let lsn = self.members.get(&member).and_then(|view| view.answer.as_ref()?.writable());
         if let Some((_, lsn)) = lsn {
-            self.trail.sample(epoch, lsn, asked_at);
+            self.trails.iter_mut().for_each(|trail| trail.sample(epoch, lsn, asked_at));
         }
     }
 
@@ -334,6 +352,19 @@ impl Observer {
     /// Who serves reads by the newest topology.
     fn serving(&self) -> impl Iterator<Item = &MemberName> {
         self.topology.members.iter().filter(|(_, member)| member.reads.serves()).map(|(name, _)| name)
+    }
+
+    /// Notes since when each has served, and whether it has joined others.
+    fn follow_serving(&mut self, reads: &[(MemberName, Reads)], now: Moment) {
+        let slow_start = self.policy.reads.slow_start;
+        let others = self.members.values().any(|view| view.reads.has_served_for(slow_start, now));
+        for (name, reads) in reads {
+            match self.members.get_mut(name) {
+                Some(view) if reads.serves() => view.reads.serves(others, now),
+                Some(view) => view.reads.serves_none(),
+                None => {}
+            }
+        }
     }
 
     fn decide_reads(&self, served: &BTreeSet<MemberName>, now: Moment) -> Vec<(MemberName, Reads)> {

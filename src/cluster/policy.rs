@@ -35,7 +35,7 @@ impl ClusterPolicy {
             authority: self.authority.clone(),
             probe_interval: self.probe.interval,
             probe_timeout: self.probe.timeout,
-            reads: self.reads,
+            reads: self.reads.clone(),
             switchover_hold_max: self.switchover_hold_max,
         }
     }
@@ -89,12 +89,26 @@ pub enum Authority {
 }
 
 /// When a replica may serve reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadPolicy {
-    /// Most bytes it may lag behind the leader (`lag_bytes_max`).
-    pub lag_bytes_max: u64,
-    /// Longest time it may lag behind the leader (`lag_time_max`).
-    pub lag_time_max: Duration,
+    /// How far it may be behind. The first bound is for whoever names none of their own; at most [`Self::BOUNDS_MAX`].
+    pub bounds: Vec<LagBound>,
     /// How long, while no leader exists, replicas that qualified last go on (`no_leader_grace`).
     pub no_leader_grace: Duration,
+    /// How long it takes until a replica that joins others has its full share of reads (`slow_start`).
+    pub slow_start: Duration,
+}
+
+/// How far a replica may be behind the leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LagBound {
+    /// In bytes (`lag_bytes_max`).
+    pub bytes: u64,
+    /// In time (`lag_time_max`).
+    pub time: Duration,
+}
+
+impl ReadPolicy {
+    /// Bounds that can be told apart at once.
+    pub const BOUNDS_MAX: usize = 64;
 }

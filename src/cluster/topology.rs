@@ -1,6 +1,6 @@
 //! What is known of a cluster, as one immutable value.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 pub use super::ids::{Lsn, MemberName, Term, Timeline};
 use super::{
@@ -11,7 +11,7 @@ use crate::{clock::Moment, net::Address};
 
 mod reads;
 
-pub use reads::{Exclusion, Lag, Obstacle, Reads};
+pub use reads::{Exclusion, Lag, Obstacle, Reads, Rise, Within};
 
 /// Everything known of a cluster at one moment. Built whole by the observer at every change, never patched.
 #[derive(Clone, Debug, PartialEq)]
@@ -210,6 +210,12 @@ pub struct Member {
     pub standing: Standing,
     /// Whether it serves reads.
     pub reads: Reads,
+    /// Which of the lag bounds it is within.
+    pub within: Within,
+    /// The part of its reads that it has so far.
+    pub rise: Rise,
+    /// How long it takes to answer a probe, the newest ones counting most; `None` before its first answer.
+    pub latency: Option<Duration>,
     /// How far it was behind the leader when last asked; `None` where that is unknown.
     pub lag: Option<Lag>,
     /// The `ParameterStatus` values of its last login.

@@ -10,6 +10,7 @@ use super::{
     keys::ListenKeys,
     listen_address::ListenAddress,
     nearest::nearest,
+    own_reads::OwnReads,
     secret::Secret,
     secret_file::{Readers, read_secret},
     settings::Listener,
@@ -131,6 +132,7 @@ pub(super) fn listeners(keys: &Keys, reading: &mut Reading<'_>) -> Vec<Listener>
                 pool_mode: listen.pool_mode,
                 consistency: listen.consistency,
                 backlog,
+                reads: OwnReads::of_listener(listen),
             });
         }
     }

@@ -6,8 +6,9 @@ use super::{
     address::{Endpoint, ServerAddress},
     declare::{Entry, Fields, Key, Reload, Section, section},
     secret::Secret,
+    tag::Tag,
     value::{Delay, OrOff, Size, Value},
-    words::{Balance, Fallback, MaxProtocol, ProxyHeader, StoreKind},
+    words::{Balance, Fallback, MaxProtocol, ProxyHeader, StoreKind, SyncStandbys},
 };
 
 section! {
@@ -123,10 +124,24 @@ section! {
         /// How many server connections a read route may use on the leader, for each user and database, with
         /// `fallback = "leader"`.
         AtOnce fallback_connections_max: NonZeroU32 = 10;
-        /// How long a read waits for a replica that qualifies. After a change of leader it takes Patroni seconds to make
-        /// the others follow the new one, and until they do they qualify no longer.
-        AtOnce replica_wait_timeout: Duration = "30s";
-        /// How reads are spread over the replicas that qualify.
+        /// How long a read waits for a replica that qualifies. While there is no leader, or replicas have yet to follow a new
+        /// one (Patroni needs seconds for that), it waits as writes do: `leader_wait_timeout`.
+        AtOnce replica_wait_timeout: Duration = "1s";
+        /// How reads are spread over the replicas that qualify. `round_robin`: one after the other; `least_connections`:
+        /// to the one with the fewest requests of this pgsteer under way; `latency`: of two that chance picks, to the one
+        /// whose probes are answered sooner, its requests under way considered. All of them heed a member's tag
+        /// `weight` (1 to 1000, without it 1).
         AtOnce balance: Balance = "round_robin";
+        /// How long it takes until a replica that joins others has its full share of reads: it begins with an eighth.
+        /// 0: at once. `balance` applies to what it has so far.
+        AtOnce slow_start: Delay = "10s";
+        /// Where this pgsteer is. Replicas whose tag `zone` says the same come first; others serve when none of them
+        /// qualifies.
+        AtOnce zone: Option<String>;
+        /// What is thought of synchronous standbys: `any`, they are like others; `prefer` or `avoid`, they come first or
+        /// last (among those in the zone, if one of them qualifies); `only` or `never`.
+        AtOnce sync_standbys: SyncStandbys = "any";
+        /// Tags that a replica must have to serve reads: `"name"` (set to something that means yes) or `"name=value"`.
+        AtOnce required_tags: Vec<Tag> = [];
     }
 }

@@ -11,7 +11,7 @@ use super::{
     error::{Finding, Place, SourceText},
     nearest::nearest,
     secret::Secret,
-    value::{Context, Fault, Sentence, UNSET, Value, quoted},
+    value::{Context, Fault, UNSET, Value, quoted},
 };
 
 /// When a changed key takes effect.
@@ -274,10 +274,7 @@ impl<'c> Reading<'c> {
             Some(at) => Place::Excerpt { source: Arc::clone(&self.source), at },
             None => self.place(path),
         };
-        let what = match fault.what {
-            Sentence::OfKey(what) => format!("`{name}`: {what}"),
-            Sentence::Whole(what) => what,
-        };
+        let what = format!("`{name}`: {}", fault.what);
         self.findings.push(Finding::error(place, what).help(fault.help));
     }
 }

@@ -10,10 +10,12 @@ use super::{
     listen_address::{FileMode, ListenAddress},
     network::Network,
     secret::Secret,
+    tag::Tag,
     tls_keys::{ClientTls, ServerTls},
-    value::{Delay, OrOff, Value},
+    value::{Delay, OrOff, Size, Value},
     words::{
         Consistency, LogFormat, LogLevel, OpaqueFunctions, PoolMode, ProxyProtocol, RouteKind, SplitRoute,
+        SyncStandbys,
     },
 };
 
@@ -40,6 +42,14 @@ section! {
         Restart route: RouteKind;
         /// The cluster; may be left out where there is one.
         Restart cluster: Option<String>;
+        /// Instead of `lag_bytes_max` in `[replicas]`, for reads of this listener.
+        Restart lag_bytes_max: Option<OrOff<Size>>;
+        /// Instead of `lag_time_max` in `[replicas]`, for reads of this listener.
+        Restart lag_time_max: Option<OrOff<Duration>>;
+        /// Instead of `sync_standbys` in `[replicas]`, for reads of this listener.
+        Restart sync_standbys: Option<SyncStandbys>;
+        /// Tags that a replica must have for reads of this listener, beside `required_tags` in `[replicas]`.
+        Restart required_tags: Option<Vec<Tag>>;
         /// As `pool_mode` in `[pool]`, for clients of this listener; that of the user or the database goes before it.
         Restart pool_mode: Option<PoolMode>;
         /// As `consistency` in `[pool]`, for clients of this listener; that of the user or the database goes before it.
@@ -215,6 +225,14 @@ section! {
         /// chooses for itself by `SET pgsteer.route`, the same as a start-up option, or a comment at the front of a
         /// statement: `/* pgsteer: read */`.
         NewConnections split_route: Option<SplitRoute>;
+        /// Instead of `lag_bytes_max` in `[replicas]` and of the listener, for reads of this database.
+        Restart lag_bytes_max: Option<OrOff<Size>>;
+        /// Instead of `lag_time_max` in `[replicas]` and of the listener, for reads of this database.
+        Restart lag_time_max: Option<OrOff<Duration>>;
+        /// Instead of `sync_standbys` in `[replicas]` and of the listener, for reads of this database.
+        Restart sync_standbys: Option<SyncStandbys>;
+        /// Tags that a replica must have for reads of this database, beside those of `[replicas]` and of the listener.
+        Restart required_tags: Option<Vec<Tag>>;
         /// As `consistency` in `[pool]`.
         NewConnections consistency: Option<Consistency>;
         /// As `consistency_wait` in `[pool]`.

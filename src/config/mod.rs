@@ -23,6 +23,7 @@ mod listen_address;
 mod mask;
 mod nearest;
 mod network;
+mod own_reads;
 mod reference;
 mod reload;
 mod secret;
@@ -31,6 +32,7 @@ mod settings;
 mod source;
 mod store_checks;
 mod store_source;
+mod tag;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -56,6 +58,7 @@ pub use function_name::FunctionName;
 pub use keys::{DatabaseKeys, Http, ListenKeys, Log, Pool, Runtime, UserKeys};
 pub use listen_address::{FileMode, ListenAddress};
 pub use network::Network;
+pub use own_reads::{Wanted, WantedPlaces};
 pub use reference::reference;
 pub use reload::Change;
 pub use secret::Secret;
@@ -65,13 +68,14 @@ pub use settings::{
 };
 pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
 pub use store_source::{KubernetesKeys, RemoteKind, RemoteStore, StoreSource, StoreTls, StoreToken};
+pub use tag::Tag;
 pub use tls_keys::{ClientTls, ServerTls, Trusted};
 pub use units::duration;
 pub use value::{Delay, OrOff, Size};
 pub use words::{
     AuthType, Balance, ClientNegotiation, ClientSslMode, Consistency, Fallback, LogFormat, LogLevel,
     MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind, ServerBinding,
-    ServerNegotiation, ServerSslMode, SplitRoute, StoreKind, TlsVersion,
+    ServerNegotiation, ServerSslMode, SplitRoute, StoreKind, SyncStandbys, TlsVersion,
 };
 
 /// A configuration that has been checked.

@@ -53,8 +53,12 @@ impl Config {
     pub fn reloaded(&self, mut new: Self) -> Result<Self, String> {
         for (name, database) in &mut new.keys.databases {
             match self.keys.databases.get(name) {
-                Some(running) => database.cluster.clone_from(&running.cluster),
+                Some(running) => {
+                    database.cluster.clone_from(&running.cluster);
+                    database.keep_reads(Some(running));
+                }
                 None => {
+                    database.keep_reads(None);
                     if let Some(cluster) =
                         database.cluster.as_ref().filter(|c| !self.clusters.contains_key(*c))
                     {

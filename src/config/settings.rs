@@ -12,6 +12,7 @@ use super::{
     keys::{DatabaseKeys, Pool, UserKeys},
     listen_address::{FileMode, ListenAddress},
     network::Network,
+    own_reads::OwnReads,
     secret::Secret,
     store_source::StoreSource,
     value::OrOff,
@@ -91,6 +92,8 @@ pub struct Listener {
     pub consistency: Option<Consistency>,
     /// How many connections may wait to be accepted.
     pub backlog: u32,
+    /// What its reads want of replicas.
+    pub reads: OwnReads,
 }
 
 /// How clients log in.

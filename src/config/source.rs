@@ -151,6 +151,9 @@ impl Config {
         checks::overrides(&keys, &auth.users, reading);
         checks::unused_clusters(&keys, &listeners, reading);
         let tls = tls::tls(&keys, reading);
-        Self { name: name.to_owned(), clusters, listeners, auth, keys, tls, warnings: Vec::new() }
+        let config =
+            Self { name: name.to_owned(), clusters, listeners, auth, keys, tls, warnings: Vec::new() };
+        config.check_reads(reading);
+        config
     }
 }

@@ -35,29 +35,17 @@ pub(super) struct Context<'a> {
 /// What is wrong with a value, and how to put it right.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
-    pub(super) what: Sentence,
+    /// Goes on after the key's name and a colon.
+    pub(super) what: String,
     /// Empty: nothing to say.
     pub(super) help: String,
     /// Where, if not the whole value.
     pub(super) at: Option<Range<usize>>,
 }
 
-/// What is said of a value.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Sentence {
-    /// Goes on after the key's name and a colon.
-    OfKey(String),
-    /// Names the key itself.
-    Whole(String),
-}
-
 impl Fault {
     pub(super) fn new(what: impl Into<String>) -> Self {
-        Self { what: Sentence::OfKey(what.into()), help: String::new(), at: None }
-    }
-
-    pub(super) fn sentence(what: impl Into<String>) -> Self {
-        Self { what: Sentence::Whole(what.into()), ..Self::new("") }
+        Self { what: what.into(), help: String::new(), at: None }
     }
 
     pub(super) fn help(self, help: impl Into<String>) -> Self {

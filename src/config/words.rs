@@ -1,4 +1,4 @@
-//! Keys whose value is one of a few words, and what is planned but not built.
+//! Keys whose value is one of a few words.
 
 use toml::de::DeValue;
 
@@ -7,12 +7,11 @@ use super::{
     value::{Context, Fault, Value, quoted},
 };
 
-/// Declares an enum read from one of its words. Words under `later` are refused with a plain sentence.
+/// Declares an enum read from one of its words.
 macro_rules! words {
     (
         $(#[doc = $about:literal])+
         $name:ident { $( $(#[doc = $doc:literal])+ $variant:ident = $word:literal ),+ $(,)? }
-        $( later $plan:literal { $( $planned:literal ),+ $(,)? } )?
     ) => {
         $(#[doc = $about])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,11 +32,9 @@ macro_rules! words {
                 let words = [$( $word ),+];
                 let text = value.as_str().ok_or_else(|| Fault::not_a(&one_of(&words), value))?;
                 match text {
-                    $( $word => return Ok(Self::$variant), )+
-                    $($( $planned => return Err(later($plan, text, &words)), )+)?
-                    _ => {}
+                    $( $word => Ok(Self::$variant), )+
+                    _ => Err(unknown(text, &words)),
                 }
-                Err(unknown(text, &words))
             }
             fn show(&self) -> String {
                 quoted(self.word())
@@ -48,14 +45,6 @@ macro_rules! words {
 
 fn one_of(words: &[&str]) -> String {
     words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ")
-}
-
-fn later(key: &str, word: &str, words: &[&str]) -> Fault {
-    let known = match words {
-        [all @ .., last] if !all.is_empty() => format!("has {} and {last}", all.join(", ")),
-        words => format!("has only {}", words.concat()),
-    };
-    Fault::sentence(format!("`{key} = \"{word}\"` comes with a later version; this one {known}"))
 }
 
 fn unknown(text: &str, words: &[&str]) -> Fault {
@@ -195,10 +184,29 @@ words! {
 words! {
     /// How reads are spread over the replicas that qualify.
     Balance {
-        /// One after the other.
+        /// One after the other, each as often as its share says.
         RoundRobin = "round_robin",
+        /// To the one with the fewest requests under way for its share.
+        LeastConnections = "least_connections",
+        /// Of two by chance to the one whose answers come sooner.
+        Latency = "latency",
     }
-    later "balance" { "least_connections", "least_conn", "leastconn", "weighted", "latency" }
+}
+
+words! {
+    /// What is thought of synchronous standbys.
+    SyncStandbys {
+        /// They are like others.
+        Any = "any",
+        /// They come first.
+        Prefer = "prefer",
+        /// They come last.
+        Avoid = "avoid",
+        /// Nobody else will do.
+        Only = "only",
+        /// They will not do.
+        Never = "never",
+    }
 }
 
 words! {

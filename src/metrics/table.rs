@@ -123,6 +123,13 @@ metrics! {
     MEMBER_LAG_SECONDS: Gauge "pgsteer_member_lag_seconds" ["cluster", "member"];
     /// Whether a member serves reads.
     MEMBER_QUALIFIES: Gauge "pgsteer_member_qualifies" ["cluster", "member"];
+    /// Share of reads that a member has compared with the others that serve them: eight times its tag `weight`, or less while it
+    /// has just joined them (`slow_start`).
+    MEMBER_SHARE: Gauge "pgsteer_member_read_share" ["cluster", "member"];
+    /// Servers of a member that clients have now; what `balance = "least_connections"` goes by.
+    MEMBER_BUSY: Gauge "pgsteer_member_busy_servers" ["cluster", "member"];
+    /// How long a member takes to answer a probe, smoothed; what `balance = "latency"` goes by.
+    MEMBER_LATENCY: Gauge "pgsteer_member_latency_seconds" ["cluster", "member"];
     /// 1 for the reason why a member serves no reads, in a word; `/leader` has the sentence.
     MEMBER_EXCLUDED: Gauge "pgsteer_member_excluded" ["cluster", "member", "reason"];
     /// 1 for what came of asking a member last: answered, refused, unreachable, timeout, starting, auth_failed or failed.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{pool::Pool, slots::Event, tether::Revoked};
+use super::{pool::Pool, slots::Event, tether::Revoked, trouble::Trouble};
 use crate::{clock::Moment, server::conn::End};
 
 impl Pool {
@@ -33,6 +33,13 @@ impl Pool {
         if !leads {
             self.state.lock().leads = 0;
         }
+    }
+
+    /// Failed attempts may be repeated at once: the cluster has changed.
+    pub(super) fn forgive(self: &Arc<Self>, now: Moment) {
+        let mut state = self.state.lock();
+        state.trouble = Trouble::default();
+        self.handle_locked(state, now, Event::Retry);
     }
 
     /// Waits until its member is deposed.

@@ -53,9 +53,7 @@ impl Drop for WaitGuard {
         match self.tether.take_mail() {
             Some(Mail::Granted(server, _)) => {
                 let id = server.cancel.server;
-                if let Some(leased) = state.leased.get_mut(id) {
-                    *leased = None;
-                }
+                state.note_return(id);
                 state.put(id, server);
                 self.pool.handle_locked(state, now, Event::Returned(id, Return::Clean));
             }

@@ -16,7 +16,7 @@ use super::{
     line::WaitGuard,
     pins::Pins,
     pools::Shared,
-    quota::Quota,
+    quota::{Quota, Shares},
     slots::{Action, Actions, Event, Flavour, Gauges, Return, ServerId, SlotLimits, Slots},
     tether::{Mail, Tether},
     trouble::Trouble,
@@ -25,6 +25,7 @@ use crate::{
     clock::Moment,
     cluster::ids::MemberName,
     net::Address,
+    route::balance::Load,
     server::conn::{End, Hygiene},
 };
 
@@ -47,6 +48,8 @@ pub struct Pool {
     pub(super) quotas: SmallVec<[Arc<Quota>; 3]>,
     /// Servers of the member that are being opened at once.
     pub(super) opening: Arc<Quota>,
+    /// What is known of its member's load.
+    load: Arc<Load>,
     pub(super) shared: Arc<Shared>,
     pub(super) state: Mutex<State>,
     pub(super) pins: Pins,
@@ -65,6 +68,7 @@ pub(super) struct State {
     pub(super) leads: u64,
     /// The next lease's number, which no other pool uses.
     next_lease: u64,
+    load: Arc<Load>,
 }
 
 pub(super) struct Leased {
@@ -112,7 +116,7 @@ impl Pool {
         member: MemberName,
         address: Address,
         kind: PoolKind,
-        (quotas, opening): (SmallVec<[Arc<Quota>; 3]>, Arc<Quota>),
+        Shares { quotas, opening, load }: Shares,
         shared: Arc<Shared>,
     ) -> Self {
         let limits = Self::limits(&account.settings.load(), kind);
@@ -124,6 +128,7 @@ impl Pool {
             trouble: Trouble::default(),
             leads: 0,
             next_lease: shared.pool_number() << LEASE_NUMBER_BITS | 1,
+            load: load.clone(),
         };
         let state = Mutex::new(state);
         Self {
@@ -133,6 +138,7 @@ impl Pool {
             kind,
             quotas,
             opening,
+            load,
             shared,
             state,
             pins: Pins::default(),
@@ -171,6 +177,12 @@ impl Pool {
     /// The member its servers are on.
     pub const fn member(&self) -> &MemberName {
         &self.member
+    }
+
+    /// What is known of its member's load.
+    #[inline]
+    pub fn load(&self) -> &Load {
+        &self.load
     }
 
     /// Its servers and waiting clients by state.
@@ -234,9 +246,7 @@ impl Pool {
         }
         let clean = server.conn.hygiene == Hygiene::Clean && !server.cancel.is_pending();
         let mut state = self.state.lock();
-        if let Some(leased) = state.leased.get_mut(id) {
-            *leased = None;
-        }
+        state.note_return(id);
         let how = match how {
             // A request that may still arrive would hit another client.
             Finish::Settled | Finish::InTransaction
@@ -335,13 +345,6 @@ impl Pool {
         let limits = Self::limits(&self.account.settings.load(), self.kind);
         self.state.lock().slots.set_limits(limits);
     }
-
-    /// Failed attempts may be repeated at once: the cluster has changed.
-    pub(super) fn forgive(self: &Arc<Self>, now: Moment) {
-        let mut state = self.state.lock();
-        state.trouble = Trouble::default();
-        self.handle_locked(state, now, Event::Retry);
-    }
 }
 
 impl State {
@@ -358,8 +361,16 @@ impl State {
         if self.leased.len() <= id {
             self.leased.resize_with(id + 1, || None);
         }
-        self.leased[id] = Some(Leased { tether, number, term });
+        if self.leased[id].replace(Leased { tether, number, term }).is_none() {
+            self.load.begin();
+        }
         number
+    }
+
+    pub(super) fn note_return(&mut self, id: ServerId) {
+        if self.leased.get_mut(id).and_then(Option::take).is_some() {
+            self.load.end();
+        }
     }
 
     pub(super) fn perform(&mut self, actions: Actions) -> Afterwards {

@@ -11,7 +11,6 @@ use std::{
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
-use smallvec::SmallVec;
 
 use super::{
     account::Account,
@@ -19,7 +18,7 @@ use super::{
     flavours::Flavours,
     janitor::IdleWatch,
     pool::{Pool, PoolKind},
-    quota::Quota,
+    quota::{Quota, Shares},
     slots::Event,
     tether::Revoked,
 };
@@ -28,7 +27,10 @@ use crate::{
     cluster::ids::MemberName,
     metrics::PoolEvents,
     net::{Address, Dial},
-    route::table::{MemberStanding, RoutingTable, WriteRoute},
+    route::{
+        balance::Load,
+        table::{MemberStanding, RoutingTable, WriteRoute},
+    },
 };
 
 /// A pool shares its limits' room with one that has waited so much longer.
@@ -82,6 +84,7 @@ pub struct Shared {
     report: Arc<dyn Report>,
     idle_watches: Vec<(Arc<IdleWatch>, Waker)>,
     pools: DashMap<PoolKey, Arc<Pool>>,
+    loads: DashMap<(Arc<str>, MemberName), Arc<Load>>,
     quotas: DashMap<(Arc<str>, MemberName, QuotaOf), Arc<Quota>>,
     pub(super) backends: Backends,
     /// Pools with waiting clients that found no room under a shared limit.
@@ -123,6 +126,7 @@ impl Pools {
             events: PoolEvents::default(),
             report,
             pools: DashMap::new(),
+            loads: DashMap::new(),
             quotas: DashMap::new(),
             backends: Backends::default(),
             starving: Mutex::default(),
@@ -181,13 +185,13 @@ impl Pools {
         {
             return pool.clone();
         }
-        let quotas = self.quotas(account, member);
+        let shares = self.shares(account, member);
         let pool = Arc::new(Pool::new(
             account.clone(),
             member.clone(),
             address.clone(),
             kind,
-            quotas,
+            shares,
             self.0.clone(),
         ));
         let entry = self.0.pools.entry(key);
@@ -205,7 +209,7 @@ impl Pools {
         }
     }
 
-    fn quotas(&self, account: &Account, member: &MemberName) -> (SmallVec<[Arc<Quota>; 3]>, Arc<Quota>) {
+    fn shares(&self, account: &Account, member: &MemberName) -> Shares {
         let limits = self.0.report.shared_limits(account);
         let quota = |of: QuotaOf, max: usize| {
             let key = (account.cluster.clone(), member.clone(), of);
@@ -213,12 +217,18 @@ impl Pools {
             quota.set_max(max);
             quota
         };
-        let shared = smallvec::smallvec![
+        let quotas = smallvec::smallvec![
             quota(QuotaOf::Member, limits.member),
             quota(QuotaOf::Database(account.database.clone()), limits.database),
             quota(QuotaOf::User(account.user.clone()), limits.user),
         ];
-        (shared, quota(QuotaOf::Opening, limits.opening))
+        let opening = quota(QuotaOf::Opening, limits.opening);
+        Shares { quotas, opening, load: self.load(&account.cluster, member) }
+    }
+
+    /// What is known of a member's load.
+    pub fn load(&self, cluster: &str, member: &MemberName) -> Arc<Load> {
+        self.0.loads.entry((cluster.into(), member.clone())).or_default().clone()
     }
 
     /// Every pool, in a fixed order.
@@ -257,7 +267,7 @@ impl Pools {
     /// Settings or shared limits have changed.
     pub fn settings_changed(&self) {
         for (_, pool) in self.0.all() {
-            self.quotas(&pool.account, &pool.member);
+            self.shares(&pool.account, &pool.member);
             pool.settings_changed();
         }
     }

@@ -5,6 +5,20 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use smallvec::SmallVec;
+
+use crate::route::balance::Load;
+
+/// What a pool has in common with others of its member.
+pub(super) struct Shares {
+    /// The limits that its servers count against.
+    pub(super) quotas: SmallVec<[Arc<Quota>; 3]>,
+    /// Servers of the member that are being opened at once.
+    pub(super) opening: Arc<Quota>,
+    /// What is known of the member's load.
+    pub(super) load: Arc<Load>,
+}
+
 /// How many may exist at once.
 #[derive(Debug, Default)]
 pub struct Quota {

@@ -1,6 +1,6 @@
 //! The clusters that are watched, and what follows from each new topology.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
@@ -13,15 +13,17 @@ use crate::{
     clock::Clock,
     cluster::{
         fence::Fence,
-        policy::{ClusterPolicy, ProbePolicy, ReadPolicy},
+        policy::{ClusterPolicy, LagBound, ProbePolicy, ReadPolicy},
         rest::PatroniRest,
         topology::{Mark, Topology},
         watcher::{Watcher, WatcherHandle},
     },
-    config::{Cluster, Config, Fallback, PatroniApi, StoreTls},
+    config::{self, Cluster, Config, Fallback, PatroniApi, StoreTls},
     pool::{pools::Pools, tether::Revoked},
     route::{
+        balance::Balance,
         router::Router,
+        selection::{Selection, SyncStandbys, Tag},
         table::{ReadFallback, RoutePolicy, RoutingTable},
     },
     server::{Approach, ServerLogin},
@@ -37,17 +39,17 @@ pub(super) struct RunningCluster {
     policy: Arc<ArcSwap<RoutePolicy>>,
     pub(super) probe_login: Arc<ArcSwap<ServerLogin>>,
     pub(super) rest: Option<Arc<PatroniRest>>,
-    pub(super) hold_max: std::time::Duration,
+    pub(super) hold_max: Duration,
     publish: Arc<Publisher>,
 }
 
 impl RunningCluster {
     /// Goes by other settings for replicas, and reaches the members in another way, from now on. To be called on the runtime that watches the cluster, so that
     /// routing tables stay in order.
-    pub(super) fn reconfigure(&self, cluster: &Cluster, approach: &Approach) {
+    pub(super) fn reconfigure(&self, config: &Config, cluster: &Cluster, approach: &Approach) {
         self.probe_login.rcu(|login| ServerLogin { approach: approach.clone(), ..(**login).clone() });
-        self.policy.store(Arc::new(route_policy(cluster)));
-        if !self.watcher.set_reads(read_policy(cluster)) {
+        self.policy.store(Arc::new(route_policy(config, cluster)));
+        if !self.watcher.set_reads(read_policy(config, cluster)) {
             tracing::error!(
                 cluster = cluster.name,
                 "busy: the bounds for replicas stay as they were; reload again"
@@ -70,14 +72,14 @@ pub(super) fn start(
         let (authority, store) = open_store(cluster, clock)?;
         let fence = Arc::new(Fence::closed());
         let router = Arc::new(Router::new(fence.clone()));
-        let followed = Arc::new(ArcSwap::from_pointee(route_policy(cluster)));
+        let followed = Arc::new(ArcSwap::from_pointee(route_policy(config, cluster)));
         let publish: Arc<Publisher> =
             Arc::new(publisher(name, followed.clone(), router.clone(), pools.clone()));
         let policy = ClusterPolicy {
             name: name.as_str().into(),
             authority,
             probe: probe_policy(cluster, approach(config, name, None)),
-            reads: read_policy(cluster),
+            reads: read_policy(config, cluster),
             names_interval: cluster.names_interval,
             rest: cluster.patroni.as_ref().map(|api| patroni(api, name, pools)).transpose()?.map(Arc::new),
             switchover_hold_max: cluster.switchover_hold_max,
@@ -105,7 +107,12 @@ fn publisher(
 ) -> impl Fn(&Arc<Topology>) + Send + Sync + use<> {
     let name = name.to_owned();
     move |topology| {
-        if !router.publish(RoutingTable::derive(topology, **policy.load())) {
+        for (member, known) in &topology.members {
+            if let Some(latency) = known.latency {
+                pools.load(&name, member).set_latency(latency);
+            }
+        }
+        if !router.publish(RoutingTable::derive(topology, &policy.load())) {
             return;
         }
         let why = Revoked { reason: why(topology).into() };
@@ -143,29 +150,55 @@ fn patroni(api: &PatroniApi, cluster: &str, pools: &Pools) -> Result<PatroniRest
     Ok(PatroniRest::new(pools.dial(), connector, login))
 }
 
-fn route_policy(cluster: &Cluster) -> RoutePolicy {
+fn route_policy(config: &Config, cluster: &Cluster) -> RoutePolicy {
+    let replicas = &cluster.replicas;
     RoutePolicy {
-        fallback: match cluster.replicas.fallback {
+        fallback: match replicas.fallback {
             Fallback::Wait => ReadFallback::Wait,
             Fallback::Leader => ReadFallback::Leader,
             Fallback::Error => ReadFallback::Error,
         },
+        balance: match replicas.balance {
+            config::Balance::RoundRobin => Balance::RoundRobin,
+            config::Balance::LeastConnections => Balance::LeastConnections,
+            config::Balance::Latency => Balance::Latency,
+        },
+        zone: replicas.zone.clone(),
+        selections: config.wanted(&cluster.name).into_iter().enumerate().map(selection).collect(),
     }
 }
 
-fn read_policy(cluster: &Cluster) -> ReadPolicy {
-    let replicas = &cluster.replicas;
+/// What somebody wants; the lag bounds stand in the same order.
+fn selection((bound, wanted): (usize, config::Wanted)) -> Selection {
+    let tag = |tag: config::Tag| Tag { name: tag.name, value: tag.value };
+    Selection {
+        bound,
+        tags: wanted.required_tags.into_iter().map(tag).collect(),
+        sync: match wanted.sync_standbys {
+            config::SyncStandbys::Any => SyncStandbys::Any,
+            config::SyncStandbys::Prefer => SyncStandbys::Prefer,
+            config::SyncStandbys::Avoid => SyncStandbys::Avoid,
+            config::SyncStandbys::Only => SyncStandbys::Only,
+            config::SyncStandbys::Never => SyncStandbys::Never,
+        },
+    }
+}
+
+fn read_policy(config: &Config, cluster: &Cluster) -> ReadPolicy {
+    let bound = |wanted: config::Wanted| LagBound {
+        bytes: wanted.lag_bytes_max.unwrap_or(u64::MAX),
+        time: wanted.lag_time_max.unwrap_or(Duration::MAX),
+    };
     ReadPolicy {
-        lag_bytes_max: replicas.lag_bytes_max.0.map_or(u64::MAX, |size| size.0),
-        lag_time_max: replicas.lag_time_max.0.unwrap_or(std::time::Duration::MAX),
-        no_leader_grace: replicas.no_leader_grace.0,
+        bounds: config.wanted(&cluster.name).into_iter().map(bound).collect(),
+        no_leader_grace: cluster.replicas.no_leader_grace.0,
+        slow_start: cluster.replicas.slow_start.0,
     }
 }
 
 fn probe_policy(cluster: &Cluster, approach: Approach) -> ProbePolicy {
     let probe = &cluster.probe;
-    let password =
-        |secret: &crate::config::Secret| Credential::Password(Password::new(secret.expose().as_bytes()));
+    let password = |secret: &config::Secret| Credential::Password(Password::new(secret.expose().as_bytes()));
     ProbePolicy {
         interval: probe.interval,
         timeout: probe.timeout,

@@ -67,7 +67,7 @@ fn view(app: &Arc<App>) -> View {
 
 /// Where listeners lead: to their own clusters, and to those that databases name. None of it changes without a
 /// restart.
-fn routes(config: &Config) -> BTreeSet<(String, Purpose)> {
+fn routes(config: &Config) -> BTreeSet<(String, Purpose, usize)> {
     let mut routes = BTreeSet::new();
     for listener in &config.listeners {
         let purpose = match listener.route {
@@ -76,7 +76,9 @@ fn routes(config: &Config) -> BTreeSet<(String, Purpose)> {
             RouteKind::Split => Purpose::Split,
         };
         let named = config.keys.databases.values().filter_map(|database| database.cluster.as_ref());
-        routes.extend(named.chain([&listener.cluster]).map(|cluster| (cluster.clone(), purpose)));
+        let selection = |cluster: &str| config.wanted_places(cluster, listener).of("");
+        let clusters = named.chain([&listener.cluster]);
+        routes.extend(clusters.map(|cluster| (cluster.clone(), purpose, selection(cluster))));
     }
     routes
 }

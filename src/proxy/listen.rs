@@ -11,7 +11,7 @@ use std::{
 
 use super::{app::App, serve::serve, settings::keepalive};
 use crate::{
-    config::{ListenAddress, Listener, RouteKind},
+    config::{ListenAddress, Listener, RouteKind, WantedPlaces},
     net::{Peer, Stream, UnixSocket},
     session::{context::Context, routes::Purpose},
     wire::error::{PgError, SqlState},
@@ -36,6 +36,8 @@ pub(super) struct Door {
 pub(super) struct ClusterDoor {
     pub(super) cluster: String,
     pub(super) context: Arc<Context>,
+    /// What its clients want of replicas there.
+    pub(super) wanted: WantedPlaces,
 }
 
 impl Door {
@@ -46,6 +48,7 @@ impl Door {
             RouteKind::Read => Purpose::Read,
             RouteKind::Split => Purpose::Split,
         };
+        let config = app.config.load();
         let door = |worker: &Arc<crate::session::context::Worker>| {
             let mut contexts = BTreeMap::new();
             for (name, cluster) in &*app.clusters {
@@ -62,7 +65,8 @@ impl Door {
                     registry: app.registry.clone(),
                     clock: app.clock,
                 });
-                contexts.insert(name.clone(), ClusterDoor { cluster: name.clone(), context });
+                let wanted = config.wanted_places(name, listener);
+                contexts.insert(name.clone(), ClusterDoor { cluster: name.clone(), context, wanted });
             }
             let own = contexts.get(&listener.cluster).map(|door| door.context.clone());
             let context =

@@ -77,7 +77,7 @@ fn apply(app: &App, new: Arc<Config>) {
     app.pools.settings_changed();
     for (name, running) in &*app.clusters {
         if let Some(cluster) = new.clusters.get(name) {
-            running.reconfigure(cluster, &approach(&new, name, None));
+            running.reconfigure(&new, cluster, &approach(&new, name, None));
         }
     }
 }

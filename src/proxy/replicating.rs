@@ -24,10 +24,7 @@ use crate::{
         lease::CancelTarget,
         quota::Permit,
     },
-    route::{
-        balance::round_robin,
-        table::{NoRoute, ReadRoute, RoutingTable, Target, WriteRoute},
-    },
+    route::table::{NoRoute, ReadRoute, RoutingTable, Target, WriteRoute},
     server::{Approach, ConnectError, Connected, ServerLogin, connect},
     session::{
         replication::{Ended, Post},
@@ -155,7 +152,7 @@ async fn admit(
     let target = tokio::select! {
         biased;
         _ = stopping.wait_for(|stopping| *stopping) => return Err(shutting_down()),
-        target = target(way, &settings) => target?,
+        target = target(way, way.wanted.of(&login.database), &settings) => target?,
     };
     let post = Post::new(way.context.router.clone(), &target);
     let server = server_login(&account, &settings, login)?;
@@ -228,7 +225,7 @@ fn account(app: &App, way: &ClusterDoor, login: &Applicant, kind: Replication) -
 }
 
 /// The member to connect to, waited for as a request would wait.
-async fn target(way: &ClusterDoor, settings: &PoolSettings) -> Result<Target, PgError> {
+async fn target(way: &ClusterDoor, selection: usize, settings: &PoolSettings) -> Result<Target, PgError> {
     let (router, purpose) = (&way.context.router, way.context.purpose);
     let patience = match purpose {
         Purpose::Write | Purpose::Split => settings.leader_wait_timeout,
@@ -237,14 +234,14 @@ async fn target(way: &ClusterDoor, settings: &PoolSettings) -> Result<Target, Pg
     let waiting = async {
         loop {
             let changed = router.changed();
-            if let Ok(target) = choose(&router.load(), purpose) {
+            if let Ok(target) = choose(&router.load(), purpose, selection) {
                 return target;
             }
             changed.await;
         }
     };
     let found = tokio::time::timeout(patience.unwrap_or(WAIT_MAX).min(WAIT_MAX), waiting).await;
-    found.or_else(|_| choose(&router.load(), purpose)).map_err(|why| {
+    found.or_else(|_| choose(&router.load(), purpose, selection)).map_err(|why| {
         let message = match purpose {
             Purpose::Write | Purpose::Split => "no leader could be used in time",
             Purpose::Read => "no replica qualifies",
@@ -253,13 +250,16 @@ async fn target(way: &ClusterDoor, settings: &PoolSettings) -> Result<Target, Pg
     })
 }
 
-fn choose(table: &RoutingTable, purpose: Purpose) -> Result<Target, NoRoute> {
+fn choose(table: &RoutingTable, purpose: Purpose, selection: usize) -> Result<Target, NoRoute> {
     match (purpose, &table.write, &table.fallback) {
         (Purpose::Write | Purpose::Split, WriteRoute::Open(target), _) => Ok(target.clone()),
         (Purpose::Write | Purpose::Split, WriteRoute::Wait(why), _) => Err(why.clone()),
         (Purpose::Read, _, fallback) => {
             // Connections are few and last: which replica is first makes no difference, the table's number varies it.
-            match (round_robin(&table.read, table.seq), fallback) {
+            let choice = table.choice(selection);
+            let turn = table.seq.checked_rem(choice.len() as u64).and_then(|turn| usize::try_from(turn).ok());
+            let target = turn.and_then(|turn| table.read.get(choice.get(turn)?.place));
+            match (target, fallback) {
                 (Some(target), _) | (None, ReadRoute::Leader(target)) => Ok(target.clone()),
                 (None, ReadRoute::Wait(why) | ReadRoute::Error(why)) => Err(why.clone()),
             }
@@ -319,7 +319,10 @@ async fn open(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{net::Address, route::table::NoRouteKind};
+    use crate::{
+        net::Address,
+        route::table::{NoRouteKind, Serving},
+    };
 
     fn target(member: &str, term: u64) -> Target {
         Target { member: member.into(), address: Address::tcp(member, 5432), term }
@@ -328,7 +331,7 @@ mod tests {
     /// Where replication connections go by this table: of the write route, and of the read route.
     fn check(table: &RoutingTable, expected: [Option<&str>; 2]) {
         let chosen = [Purpose::Write, Purpose::Read].map(|purpose| {
-            choose(table, purpose).ok().map(|target| format!("{} {}", target.member, target.term))
+            choose(table, purpose, 0).ok().map(|target| format!("{} {}", target.member, target.term))
         });
         assert_eq!(chosen, expected.map(|chosen| chosen.map(str::to_owned)));
     }
@@ -344,6 +347,7 @@ mod tests {
         check(&table, [Some("a 7"), Some("a 7")]);
         table.fallback = ReadRoute::Error(none());
         table.read = vec![target("b", 0)];
+        table.choices = vec![vec![Serving { place: 0, share: 1 }]];
         table.write = WriteRoute::Wait(none());
         check(&table, [None, Some("b 0")]);
     }

@@ -146,9 +146,10 @@ async fn admit(
             "too many different users and databases are in use",
         )
     })?;
+    let selection = context.wanted.of(&login.database);
     let context = context.context.clone();
     let settings = login.settings?;
-    let (welcome, flavour) = match welcome(app, &context, &tenant, settings).await {
+    let (welcome, flavour) = match welcome(app, (&context, selection), &tenant, settings).await {
         Ok(welcome) => welcome,
         Err(error) => {
             drop(tenant);
@@ -166,7 +167,7 @@ async fn admit(
         return Err(shutting_down());
     }
     let (pid, mut greeting) = (entry.key.pid, login.ok);
-    let recovery = if reads_from_replicas(&context) { "on" } else { "off" };
+    let recovery = if reads_from_replicas(&context, selection) { "on" } else { "off" };
     encode_settings(&welcome, recovery, &mut greeting);
     encode_backend_key(&mut greeting, &entry.key);
     encode_ready_for_query(&mut greeting, b'I');
@@ -178,6 +179,7 @@ async fn admit(
         entry,
         parameters,
         flavour,
+        selection,
         unread,
     });
     if config.keys.log.connections {
@@ -187,10 +189,10 @@ async fn admit(
 }
 
 /// Whether what a client sends here runs on servers that are in recovery.
-fn reads_from_replicas(context: &Context) -> bool {
+fn reads_from_replicas(context: &Context, selection: usize) -> bool {
     let table = context.router.load();
     context.purpose == Purpose::Read
-        && !(table.read.is_empty() && matches!(table.fallback, ReadRoute::Leader(_)))
+        && !(table.choice(selection).is_empty() && matches!(table.fallback, ReadRoute::Leader(_)))
 }
 
 /// ParameterStatus for each setting: the client's own value where it has one, else the server's. Whether the server is in

@@ -158,7 +158,7 @@ fn printable(name: &[u8]) -> String {
 /// What to tell a client, learnt from a server where it is not known; and its start-up settings' number.
 pub(super) async fn welcome(
     app: &App,
-    context: &Arc<Context>,
+    (context, selection): (&Arc<Context>, usize),
     tenant: &Arc<Tenant>,
     settings: StartupSettings,
 ) -> Result<(Welcome, FlavourHeld), PgError> {
@@ -185,11 +185,11 @@ pub(super) async fn welcome(
     let known = app.welcomes.known.get(&nameless).map(|known| known.clone());
     let base = match known {
         Some(known) => known,
-        None => match outage(app, context, tenant) {
+        None => match outage(app, (context, selection), tenant) {
             // Nothing that is remembered: it is only what is known of servers in general.
             Some(reported) => return Ok((named(&key, assumed(reported, &key)), flavour)),
             None => {
-                let learnt = learn(app, context, tenant, &nameless).await?;
+                let learnt = learn(app, (context, selection), tenant, &nameless).await?;
                 remember(app, nameless, &learnt);
                 learnt
             }
@@ -215,8 +215,8 @@ fn named(key: &Key, mut welcome: Welcome) -> Welcome {
 }
 
 /// While there is no server to ask: what others have said.
-fn outage(app: &App, context: &Context, tenant: &Tenant) -> Option<Reported> {
-    let way = tenant.way(context.purpose, &context.router, &context.pools);
+fn outage(app: &App, (context, selection): (&Context, usize), tenant: &Tenant) -> Option<Reported> {
+    let way = tenant.way(context.purpose, selection, &context.router, &context.pools);
     let reachable = way.is_ok() || context.purpose == Purpose::Read;
     if reachable {
         return None;
@@ -234,7 +234,7 @@ fn assumed(reported: Reported, key: &Key) -> Welcome {
 /// Asks a server.
 async fn learn(
     app: &App,
-    context: &Arc<Context>,
+    (context, selection): (&Arc<Context>, usize),
     tenant: &Arc<Tenant>,
     key: &Key,
 ) -> Result<Welcome, PgError> {
@@ -244,6 +244,7 @@ async fn learn(
         context,
         tenant,
         purpose: context.purpose,
+        selection,
         tether: &Arc::new(Tether::default()),
         pid: 0,
         parameters: &wanted,

@@ -4,4 +4,5 @@ pub mod balance;
 pub mod consistency;
 pub mod leaning;
 pub mod router;
+pub mod selection;
 pub mod table;

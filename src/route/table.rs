@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use super::{
+    balance::Balance,
+    selection::{Rank, Selection},
+};
 use crate::{
     cluster::{
         ids::{MemberName, Term},
-        topology::{Member, Standing, StoreStatus, Topology, WriteState},
+        store::ClusterKind,
+        topology::{Member, Obstacle, Reads, Standing, StoreStatus, Topology, WriteState},
     },
     net::Address,
 };
@@ -13,7 +18,7 @@ use crate::{
 /// What a read does when no replica qualifies (`fallback`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReadFallback {
-    /// Waits for a replica (`replica_wait_timeout`), then an error.
+    /// Waits for a replica (`replica_wait_timeout`; while the leader changes `leader_wait_timeout`), then an error.
     #[default]
     Wait,
     /// Goes to the leader, read-only.
@@ -23,10 +28,16 @@ pub enum ReadFallback {
 }
 
 /// What the derivation depends on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoutePolicy {
     /// What a read does when no replica qualifies.
     pub fallback: ReadFallback,
+    /// How reads are spread.
+    pub balance: Balance,
+    /// Where this process is (`zone`).
+    pub zone: Option<String>,
+    /// What those who read want, each in its place. The first is for whoever wants nothing of their own.
+    pub selections: Vec<Selection>,
 }
 
 /// Where writes and reads go now.
@@ -38,9 +49,13 @@ pub struct RoutingTable {
     pub write: WriteRoute,
     /// The term in force, whether its leader takes new write leases or not. A write lease of another epoch is over.
     pub term: Option<Term>,
-    /// Replicas that serve reads, by name; equal among each other.
+    /// Members that serve reads of somebody, by name.
     pub read: Vec<Target>,
-    /// What a read does if [`Self::read`] is empty.
+    /// Which of them serve the reads of each selection of the policy, in its place.
+    pub choices: Vec<Choice>,
+    /// How reads are spread over those of a choice.
+    pub balance: Balance,
+    /// What a read does if nobody serves it.
     pub fallback: ReadRoute,
     /// Every member.
     pub members: BTreeMap<MemberName, MemberRoute>,
@@ -64,6 +79,18 @@ pub enum ReadRoute {
     Wait(NoRoute),
     /// To an error.
     Error(NoRoute),
+}
+
+/// Who serves the reads of a selection: equal among each other but for their shares.
+pub type Choice = Vec<Serving>;
+
+/// One that serves reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Serving {
+    /// Its place in [`RoutingTable::read`].
+    pub place: usize,
+    /// Its share of the reads compared with the others.
+    pub share: u32,
 }
 
 /// A server to use.
@@ -97,6 +124,8 @@ pub enum NoRouteKind {
     LeaderInDoubt,
     /// No replica qualifies.
     NoReplica,
+    /// None does, because the leader changes: there is none, or they have yet to follow a new one.
+    ReplicasRegroup,
     /// Replicas qualify, and none has replayed what a session must see.
     Behind,
 }
@@ -140,18 +169,23 @@ impl RoutingTable {
             write: WriteRoute::Wait(wait.clone()),
             term: None,
             read: Vec::new(),
+            choices: Vec::new(),
+            balance: Balance::default(),
             fallback: ReadRoute::Wait(wait),
             members: BTreeMap::new(),
         }
     }
 
     /// The table that follows from `topology`.
-    pub fn derive(topology: &Topology, policy: RoutePolicy) -> Self {
+    pub fn derive(topology: &Topology, policy: &RoutePolicy) -> Self {
         let write = write_route(topology);
-        let read = topology
+        let ranked: Vec<_> =
+            policy.selections.iter().map(|wanted| ranked(wanted, topology, policy)).collect();
+        let serves = |name: &MemberName| ranked.iter().flatten().any(|(_, serving)| *serving == name);
+        let read: Vec<Target> = topology
             .members
             .iter()
-            .filter(|(_, member)| member.reads.serves())
+            .filter(|(name, _)| serves(name))
             .map(|(name, member)| Target { member: name.clone(), address: member.address.clone(), term: 0 })
             .collect();
         Self {
@@ -159,14 +193,21 @@ impl RoutingTable {
             fallback: fallback(topology, policy, &write),
             write,
             term: topology.term().cloned(),
+            choices: ranked.iter().map(|ranked| choice(ranked, &read, topology)).collect(),
             read,
+            balance: policy.balance,
             members: topology.members.iter().map(|(name, member)| (name.clone(), member.into())).collect(),
         }
     }
 
-    /// Whether reads go to this member.
+    /// Whether reads of somebody go to this member.
     pub fn reads_from(&self, member: &MemberName) -> bool {
         self.read.iter().any(|target| target.member == *member)
+    }
+
+    /// Who serves the reads of a selection.
+    pub fn choice(&self, selection: usize) -> &[Serving] {
+        self.choices.get(selection).map_or(&[], Vec::as_slice)
     }
 
     /// Whether both tables send everything the same way, whatever topology each comes from.
@@ -174,9 +215,33 @@ impl RoutingTable {
         self.write == other.write
             && self.term == other.term
             && self.read == other.read
+            && self.choices == other.choices
+            && self.balance == other.balance
             && self.fallback == other.fallback
             && self.members == other.members
     }
+}
+
+/// Those who serve a selection, of the best rank there is.
+fn ranked<'t>(
+    wanted: &Selection,
+    topology: &'t Topology,
+    policy: &RoutePolicy,
+) -> Vec<(Rank, &'t MemberName)> {
+    let zone = policy.zone.as_deref();
+    let rank = |name: &'t MemberName| wanted.rank(name, topology, zone).map(|rank| (rank, name));
+    let all: Vec<_> = topology.members.keys().filter_map(rank).collect();
+    let best = all.iter().map(|(rank, _)| *rank).min();
+    all.into_iter().filter(|(rank, _)| Some(*rank) == best).collect()
+}
+
+fn choice(ranked: &[(Rank, &MemberName)], read: &[Target], topology: &Topology) -> Choice {
+    let serving = |(_, name): &(Rank, &MemberName)| {
+        let place = read.iter().position(|target| target.member == **name)?;
+        let share = topology.members.get(*name)?.share();
+        Some(Serving { place, share })
+    };
+    ranked.iter().filter_map(serving).collect()
 }
 
 fn write_route(topology: &Topology) -> WriteRoute {
@@ -206,13 +271,27 @@ const fn wait(kind: NoRouteKind, sentence: String) -> WriteRoute {
     WriteRoute::Wait(NoRoute { kind, sentence })
 }
 
-fn fallback(topology: &Topology, policy: RoutePolicy, write: &WriteRoute) -> ReadRoute {
-    let none = || NoRoute { kind: NoRouteKind::NoReplica, sentence: no_replica(topology) };
+fn fallback(topology: &Topology, policy: &RoutePolicy, write: &WriteRoute) -> ReadRoute {
+    let kind =
+        if leader_changes(topology, write) { NoRouteKind::ReplicasRegroup } else { NoRouteKind::NoReplica };
+    let none = || NoRoute { kind, sentence: no_replica(topology) };
     match (policy.fallback, write) {
         (ReadFallback::Leader, WriteRoute::Open(target)) => ReadRoute::Leader(target.clone()),
         (ReadFallback::Leader | ReadFallback::Wait, _) => ReadRoute::Wait(none()),
         (ReadFallback::Error, _) => ReadRoute::Error(none()),
     }
+}
+
+/// Whether there is no leader, or replicas have yet to follow a new one, or one that was away. A standby cluster never has one.
+fn leader_changes(topology: &Topology, write: &WriteRoute) -> bool {
+    let behind = |member: &Member| match &member.reads {
+        Reads::Excluded(why) => {
+            matches!(why.obstacle, Obstacle::WrongTimeline | Obstacle::Deposed | Obstacle::Reconnecting)
+        }
+        Reads::Qualifies | Reads::Grace(_) => false,
+    };
+    let leaderless = matches!(write, WriteRoute::Wait(_)) && topology.settings.kind == ClusterKind::Primary;
+    leaderless || topology.members.values().any(behind)
 }
 
 /// Why no replica serves reads, each by name. Figures are left out: they would make every table a new one.

@@ -46,6 +46,8 @@ pub struct Request {
     pub tenant: Arc<Tenant>,
     /// Where it may go.
     pub purpose: Purpose,
+    /// What its client wants of replicas.
+    pub selection: usize,
     /// Where the server is handed over.
     pub tether: Arc<Tether>,
     /// The process id that the client was told.
@@ -97,6 +99,8 @@ pub struct Needs<'a> {
     pub tenant: &'a Arc<Tenant>,
     /// Where it may go.
     pub purpose: Purpose,
+    /// What its client wants of replicas.
+    pub selection: usize,
     /// Where the server is handed over.
     pub tether: &'a Arc<Tether>,
     /// The process id that the client was told.
@@ -118,6 +122,7 @@ impl Needs<'_> {
             context: self.context.clone(),
             tenant: self.tenant.clone(),
             purpose: self.purpose,
+            selection: self.selection,
             tether: self.tether.clone(),
             pid: self.pid,
             parameters: self.parameters.clone(),
@@ -131,8 +136,8 @@ impl Needs<'_> {
     pub fn attempt(&self, now: Moment, cx: &mut TaskContext<'_>) -> Attempt {
         let context = self.context;
         let way = match self.goal {
-            None => self.tenant.way(self.purpose, &context.router, &context.pools),
-            Some(goal) => way_to(goal, self.purpose, context, self.tenant),
+            None => self.tenant.way(self.purpose, self.selection, &context.router, &context.pools),
+            Some(goal) => way_to(goal, self.purpose, self.selection, context, self.tenant),
         };
         let Ok(way) = way else { return Attempt::Slow(Start::Route) };
         if way.term != 0 && !context.router.may_send(way.term, now) {

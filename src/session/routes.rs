@@ -15,9 +15,9 @@ use crate::{
         pools::Pools,
     },
     route::{
-        balance::round_robin,
+        balance::{Balance, Candidate, Load, choose},
         router::Router,
-        table::{NoRoute, NoRouteKind, ReadRoute, RoutingTable, WriteRoute},
+        table::{NoRoute, NoRouteKind, ReadRoute, RoutingTable, Serving, WriteRoute},
     },
 };
 
@@ -59,6 +59,8 @@ pub enum Patience {
     ForLeader,
     /// For a replica.
     ForReplica,
+    /// For a replica too, but as long as for a leader: the leader changes.
+    ForRegrouping,
     /// For a replica to replay what it must show.
     ToCatchUp,
     /// Not at all.
@@ -76,8 +78,27 @@ pub struct Tenant {
 struct Ways {
     seq: u64,
     write: Result<Way, NoWay>,
-    read: Vec<Way>,
+    /// For each choice of the table.
+    read: Vec<Vec<Replica>>,
+    balance: Balance,
     fallback: Result<Way, NoWay>,
+}
+
+/// A way to a replica, and its share of the reads.
+struct Replica {
+    way: Way,
+    share: u32,
+}
+
+impl Candidate for Replica {
+    #[inline]
+    fn share(&self) -> u32 {
+        self.share
+    }
+    #[inline]
+    fn load(&self) -> &Load {
+        self.way.pool.load()
+    }
 }
 
 impl Tenant {
@@ -86,16 +107,22 @@ impl Tenant {
         Self { account, ways: ArcSwap::default(), turn: AtomicUsize::new(0) }
     }
 
-    /// Where a request of this purpose goes now.
-    pub fn way(&self, purpose: Purpose, router: &Router, pools: &Pools) -> Result<Way, NoWay> {
+    /// Where a request of this purpose goes now; `selection`: what its client wants of replicas.
+    pub fn way(
+        &self,
+        purpose: Purpose,
+        selection: usize,
+        router: &Router,
+        pools: &Pools,
+    ) -> Result<Way, NoWay> {
         let ways = self.ways.load();
         if let Some(ways) = &**ways
             && ways.seq == router.seq()
         {
-            return self.choose(ways, purpose);
+            return self.choose(ways, purpose, selection);
         }
         let fresh = self.ways_of(&router.load(), pools);
-        let chosen = self.choose(&fresh, purpose);
+        let chosen = self.choose(&fresh, purpose, selection);
         self.ways.store(Arc::new(Some(fresh)));
         chosen
     }
@@ -104,18 +131,23 @@ impl Tenant {
     pub(super) fn way_that(
         &self,
         purpose: Purpose,
+        selection: usize,
         router: &Router,
         pools: &Pools,
         reached: &dyn Fn(&Way) -> Reached,
     ) -> Result<Way, NoWay> {
-        let first = self.way(purpose, router, pools)?;
+        let first = self.way(purpose, selection, router, pools)?;
         let is_read = purpose != Purpose::Write && first.term == 0;
         if !is_read || reached(&first) == Reached::Yes {
             return Ok(first);
         }
         let ways = self.ways.load();
-        let replicas = (**ways).as_ref().map_or(&[][..], |ways| &ways.read);
-        let nearest = replicas.iter().map(|way| (reached(way), way)).min_by_key(|(reached, _)| *reached);
+        let replicas =
+            (**ways).as_ref().and_then(|ways| ways.read.get(selection)).map_or(&[][..], |replicas| replicas);
+        let nearest = replicas
+            .iter()
+            .map(|replica| (reached(&replica.way), &replica.way))
+            .min_by_key(|(reached, _)| *reached);
         let patience = match nearest {
             Some((Reached::Yes, way)) => return Ok(way.clone()),
             Some((Reached::NotYet, _)) => Patience::ToCatchUp,
@@ -130,18 +162,19 @@ impl Tenant {
         self.ways_of(&router.load(), pools).fallback
     }
 
-    fn choose(&self, ways: &Ways, purpose: Purpose) -> Result<Way, NoWay> {
+    fn choose(&self, ways: &Ways, purpose: Purpose, selection: usize) -> Result<Way, NoWay> {
         match purpose {
             Purpose::Write => ways.write.clone(),
-            Purpose::Read => self.replica(ways).map_or_else(|| ways.fallback.clone(), Ok),
-            Purpose::Split => self.replica(ways).map_or_else(|| ways.write.clone(), Ok),
+            Purpose::Read => self.replica(ways, selection).map_or_else(|| ways.fallback.clone(), Ok),
+            Purpose::Split => self.replica(ways, selection).map_or_else(|| ways.write.clone(), Ok),
         }
     }
 
-    /// The replica whose turn it is.
-    fn replica(&self, ways: &Ways) -> Option<Way> {
+    /// The replica that serves the next read.
+    fn replica(&self, ways: &Ways, selection: usize) -> Option<Way> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) as u64;
-        round_robin(&ways.read, turn).cloned()
+        let replicas = ways.read.get(selection)?;
+        choose(ways.balance, replicas, turn).map(|replica| replica.way.clone())
     }
 
     fn ways_of(&self, table: &RoutingTable, pools: &Pools) -> Ways {
@@ -150,16 +183,25 @@ impl Tenant {
             term: target.term,
             read_only: kind == PoolKind::Fallback,
         };
+        let replica = |serving: &Serving| {
+            let way = way(table.read.get(serving.place)?, PoolKind::Normal);
+            Some(Replica { way, share: serving.share })
+        };
         Ways {
             seq: table.seq,
             write: match &table.write {
                 WriteRoute::Open(target) => Ok(way(target, PoolKind::Normal)),
                 WriteRoute::Wait(why) => Err(NoWay { why: why.clone(), patience: Patience::ForLeader }),
             },
-            read: table.read.iter().map(|target| way(target, PoolKind::Normal)).collect(),
+            read: table.choices.iter().map(|choice| choice.iter().filter_map(replica).collect()).collect(),
+            balance: table.balance,
             fallback: match &table.fallback {
                 ReadRoute::Leader(target) => Ok(way(target, PoolKind::Fallback)),
-                ReadRoute::Wait(why) => Err(NoWay { why: why.clone(), patience: Patience::ForReplica }),
+                ReadRoute::Wait(why) => {
+                    let regroup = why.kind == NoRouteKind::ReplicasRegroup;
+                    let patience = if regroup { Patience::ForRegrouping } else { Patience::ForReplica };
+                    Err(NoWay { why: why.clone(), patience })
+                }
                 ReadRoute::Error(why) => Err(NoWay { why: why.clone(), patience: Patience::None }),
             },
         }

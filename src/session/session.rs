@@ -70,6 +70,8 @@ pub struct Session {
     pub(super) scope: Scope,
     pub(super) lexicon: Lexicon,
     pub(super) mode: PoolMode,
+    /// What its client wants of replicas.
+    pub(super) selection: usize,
     pub(super) max_prepared_statements: usize,
     pub(super) opaque: Option<Arc<OpaquePolicy>>,
     pub(super) sample: Option<NonZeroU32>,
@@ -169,6 +171,8 @@ pub struct Newcomer {
     pub parameters: Arc<Parameters>,
     /// Its start-up settings.
     pub flavour: FlavourHeld,
+    /// What it wants of replicas: the place of a selection in the cluster's routing policy.
+    pub selection: usize,
     /// What came behind its login.
     pub unread: Vec<u8>,
 }
@@ -176,7 +180,7 @@ pub struct Newcomer {
 impl Session {
     /// The session of a client that has just been told that it is in.
     pub fn new(newcomer: Newcomer) -> Self {
-        let Newcomer { stream, context, tenant, entry, parameters, flavour, unread } = newcomer;
+        let Newcomer { stream, context, tenant, entry, parameters, flavour, selection, unread } = newcomer;
         let settings = tenant.account.settings.load();
         let mode = settings.own_mode.or(context.mode).unwrap_or(settings.mode);
         let max_prepared_statements = settings.max_prepared_statements;
@@ -198,6 +202,7 @@ impl Session {
             scope: Scope::from(""),
             lexicon: Lexicon::default(),
             mode,
+            selection,
             max_prepared_statements,
             opaque,
             sample,

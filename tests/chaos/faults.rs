@@ -54,7 +54,8 @@ fn lose(stage: &Stage, leader: &str, losses: &[Loss]) -> Result {
             Side::Leader => nodes(|name, leader| name == leader),
             Side::Standbys => nodes(|name, leader| name != leader),
             Side::Store => vec![1],
-            Side::Proxies => vec![2, 3],
+            Side::Proxies if stage.peers.is_some() => vec![2, 3],
+            Side::Proxies => vec![2],
             Side::Clients => vec![CLIENTS],
         }
     };

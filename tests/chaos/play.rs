@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use pgsteer_testkit::{
     Client, Cluster, LeaderKey, Login, Moment, Plan, Poller, Result, Verdict, Workload, eventually, now,
 };
@@ -20,6 +20,8 @@ use crate::stage::Stage;
 const PATRONI: Duration = Duration::from_secs(90);
 /// The longest that one waits for a front to serve writes again once they are possible.
 const RESUMES: Duration = Duration::from_secs(60);
+/// By when what was on its way has arrived.
+const TAKES_HOLD: Duration = Duration::from_secs(1);
 /// How long clients work undisturbed before and after.
 const QUIET: Duration = Duration::from_secs(2);
 const PLAN: Plan = Plan { writers: 8, readers: 4, idle: 4, first: 0, pace: Duration::from_millis(10) };
@@ -82,35 +84,13 @@ pub(crate) async fn play(
 /// Once there and back.
 async fn once(scenario: &Scenario, stage: &mut Stage, witnesses: &Witnesses, fronts: &mut [Front]) -> Result {
     let old = stage.cluster.leader().await?.name.clone();
-    let address = stage.cluster.node(&old)?.address.ip();
     let mut works = Vec::new();
     for front in &*fronts {
         works.push(LongWork::start(scenario.during, &front.write, i32::from(front.first + LONG)).await?);
     }
     sleep(QUIET).await;
     let since = cause(scenario.fault, stage, &old).await?;
-    let possible = match scenario.then {
-        Then::NewLeader | Then::NewLeaderUnseen(_) => {
-            let (new, from) = witnesses.poller.new_leader(&old, since, PATRONI).await?;
-            if let Then::NewLeaderUnseen(lasts) = scenario.then {
-                sleep(lasts.saturating_sub(since.elapsed())).await;
-                mend(scenario.fault, stage, &old).await?;
-            }
-            Some(Possible { from, server: stage.cluster.node(&new)?.address.ip(), own: from - since })
-        }
-        Then::SameLeader(lasts) | Then::Unreachable(lasts) => {
-            sleep(lasts.saturating_sub(since.elapsed())).await;
-            mend(scenario.fault, stage, &old).await?;
-            let own = since.elapsed();
-            let unreachable = matches!(scenario.then, Then::Unreachable(_));
-            unreachable.then(|| Possible { from: now(), server: address, own })
-        }
-    };
-    // Writes by now, whoever writes: then it is known whether the leader was away meanwhile.
-    let possible = match possible {
-        Some(possible) => possible,
-        None => back(witnesses, &old, address, since).await?,
-    };
+    let possible = possible(scenario, stage, witnesses, fronts, (&old, since)).await?;
     for front in &mut *fronts {
         let added = added(front, &possible, since, scenario.then).await;
         front.outages.push(Outage { own: possible.own, added });
@@ -134,6 +114,41 @@ async fn once(scenario: &Scenario, stage: &mut Stage, witnesses: &Witnesses, fro
         }));
     }
     Ok(())
+}
+
+/// What Patroni makes of a fault that was caused `since`, when `old` led. Faults that do not end with a new leader are
+/// mended by then.
+async fn possible(
+    scenario: &Scenario,
+    stage: &mut Stage,
+    witnesses: &Witnesses,
+    fronts: &[Front],
+    (old, since): (&str, Moment),
+) -> Result<Possible> {
+    let leader = stage.cluster.node(old)?.address.ip();
+    let over = async |lasts: Duration| sleep(lasts.saturating_sub(since.elapsed())).await;
+    match scenario.then {
+        Then::NewLeader | Then::NewLeaderUnseen(_) => {
+            let (new, from) = witnesses.poller.new_leader(old, since, PATRONI).await?;
+            if let Then::NewLeaderUnseen(lasts) = scenario.then {
+                over(lasts).await;
+                mend(scenario.fault, stage, old).await?;
+            }
+            Ok(Possible { from, server: stage.cluster.node(&new)?.address.ip(), own: from - since })
+        }
+        Then::SameLeader(lasts) => {
+            over(lasts).await;
+            mend(scenario.fault, stage, old).await?;
+            back(witnesses, old, leader, since).await
+        }
+        Then::Unreachable(lasts) => {
+            over(lasts).await;
+            let through = |front: &Front| front.load.first_write_on(leader, since + TAKES_HOLD).is_some();
+            ensure!(!fronts.iter().any(through), "the fault did not take hold");
+            mend(scenario.fault, stage, old).await?;
+            Ok(Possible { from: now(), server: leader, own: since.elapsed() })
+        }
+    }
 }
 
 /// The same leader is back, or was never away.

@@ -12,10 +12,12 @@ pub(crate) type Row = (Scenario, Vec<Figures>);
 
 /// All of it, as Markdown.
 pub(crate) fn markdown(rows: &[Row], peers: &str) -> String {
-    let mut table = format!(
-        "| | no leader for | pgsteer adds | longest wait | errors | clients kept | {peers} add | longest wait | errors | clients kept |\n\
-         |---|---|---|---|---|---|---|---|---|---|\n"
-    );
+    let mut table = "| | no leader for | pgsteer adds | longest wait | errors | clients kept |".to_owned();
+    let beside = rows.iter().any(|(_, fronts)| fronts.len() > 1);
+    if beside {
+        let _ = write!(table, " {peers} add | longest wait | errors | clients kept |");
+    }
+    let _ = writeln!(table, "\n|{}", "---|".repeat(if beside { 10 } else { 6 }));
     for (scenario, fronts) in rows {
         let asynchronous = scenario.replication == Replication::Asynchronous;
         let what =

@@ -266,8 +266,24 @@ fn reads_go_round_and_fall_back_as_told() {
         <C nothing
         wait 200ms
         <C Error 57P03 _ | ReadyForQuery I
-        route write=b deposed=a fallback=error
+        # While they have yet to follow a new leader, it waits as a write would; then the usual time, as what is left.
+        route write=b deposed=a fallback=regroup
         C> Query "select 5"
+        wait 20s
+        <C Notice 01000 _ | nothing
+        route write=b deposed=a
+        wait 900ms
+        <C nothing
+        wait 200ms
+        <C Error 57P03 _ | ReadyForQuery I
+        route write=b deposed=a fallback=regroup
+        C> Query "select 6"
+        wait 59s
+        <C Notice 01000 _ | nothing
+        wait 2s
+        <C Error 57P03 _ | ReadyForQuery I
+        route write=b deposed=a fallback=error
+        C> Query "select 7"
         <C Error 57P03 _ | ReadyForQuery I
         route write=b deposed=a fallback=leader
         C> Query "select 6"

@@ -19,10 +19,12 @@ use pgsteer::{
         tether::Revoked,
     },
     route::{
+        balance::Balance,
         consistency::Expectation,
         router::Router,
         table::{
-            MemberRoute, MemberStanding, NoRoute, NoRouteKind, ReadRoute, RoutingTable, Target, WriteRoute,
+            MemberRoute, MemberStanding, NoRoute, NoRouteKind, ReadRoute, RoutingTable, Serving, Target,
+            WriteRoute,
         },
     },
     session::{
@@ -234,8 +236,11 @@ impl World {
             },
             term: term.clone(),
             read: list("read").into_iter().map(|name| target(name, 0)).collect(),
+            choices: vec![(0..list("read").len()).map(|place| Serving { place, share: 1 }).collect()],
+            balance: Balance::RoundRobin,
             fallback: match field("fallback") {
                 "leader" => ReadRoute::Leader(leading),
+                "regroup" => ReadRoute::Wait(no_route(NoRouteKind::ReplicasRegroup)),
                 "error" => ReadRoute::Error(no_route(NoRouteKind::NoReplica)),
                 _ => ReadRoute::Wait(no_route(NoRouteKind::NoReplica)),
             },
@@ -302,6 +307,7 @@ impl World {
             entry,
             parameters: Arc::new(parameters),
             flavour: self.pools.flavours().hold(&flavour).unwrap(),
+            selection: 0,
             unread: Vec::new(),
         });
         tokio::spawn(serve(session));

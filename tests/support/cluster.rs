@@ -103,8 +103,7 @@ const LEDGER: &str = "
         id bigint NOT NULL,
         writer int NOT NULL,
         server inet NOT NULL DEFAULT inet_server_addr(),
-        timeline text NOT NULL DEFAULT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8),
-        recovering bool NOT NULL DEFAULT pg_is_in_recovery()
+        timeline text NOT NULL DEFAULT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
     );
     CREATE INDEX ON ledger (id)";
 

@@ -19,11 +19,12 @@ use crate::{
 
 pub(super) fn add(page: &mut Page, view: &View) {
     for (name, cluster) in &view.clusters {
-        add_cluster(page, name, cluster, view.clock.now());
+        add_cluster(page, name, cluster, view);
     }
 }
 
-fn add_cluster(page: &mut Page, name: &str, cluster: &ClusterView, now: Moment) {
+fn add_cluster(page: &mut Page, name: &str, cluster: &ClusterView, view: &View) {
+    let now = view.clock.now();
     let topology = cluster.watcher.topology();
     if let Some(term) = topology.term() {
         page.add(&table::LEADER, [name, term.member.as_str()], 1);
@@ -43,10 +44,11 @@ fn add_cluster(page: &mut Page, name: &str, cluster: &ClusterView, now: Moment) 
     }
     page.add(&table::TOPOLOGY_UPDATES, [name], topology.seq);
     for (metric, purpose) in [(&table::WRITE_SERVED, Purpose::Write), (&table::READ_SERVED, Purpose::Read)] {
-        page.add(metric, [name], u8::from(served(cluster, purpose, now).is_ok()));
+        page.add(metric, [name], u8::from(served(cluster, purpose, 0, now).is_ok()));
     }
     for (member, known) in &topology.members {
         add_member(page, [name, member.as_str()], known, now);
+        page.add(&table::MEMBER_BUSY, [name, member.as_str()], view.pools.load(name, member).busy());
     }
 }
 
@@ -61,6 +63,12 @@ fn add_member(page: &mut Page, [cluster, name]: [&str; 2], member: &Member, now:
         page.add(&table::MEMBER_LAG_SECONDS, [cluster, name], lag.time.as_secs_f64());
     }
     page.add(&table::MEMBER_QUALIFIES, [cluster, name], u8::from(member.reads.serves()));
+    if member.reads.serves() {
+        page.add(&table::MEMBER_SHARE, [cluster, name], member.share());
+    }
+    if let Some(latency) = member.latency {
+        page.add(&table::MEMBER_LATENCY, [cluster, name], latency.as_secs_f64());
+    }
     if let Reads::Excluded(why) = &member.reads {
         page.add(&table::MEMBER_EXCLUDED, [cluster, name, why.obstacle.word()], 1);
     }

@@ -99,7 +99,7 @@ mod tests {
     use crate::clock::Moment;
     use crate::cluster::{
         store::ClusterSettings,
-        topology::{Lag, StoreStatus},
+        topology::{Lag, Rise, StoreStatus, Within},
     };
 
     fn member(standing: Standing, reads: Reads, lag: Option<u64>) -> Member {
@@ -110,6 +110,9 @@ mod tests {
             suspected: None,
             standing,
             reads,
+            within: Within::default(),
+            rise: Rise::FULL,
+            latency: None,
             lag: lag.map(|bytes| Lag { bytes, time: Duration::ZERO }),
             parameters: None,
             mark: None,

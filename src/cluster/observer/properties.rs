@@ -273,7 +273,7 @@ fn check_members(topology: &Topology) {
         }
         if let (Reads::Qualifies, Some(lag)) = (&member.reads, member.lag) {
             let limits = policy(Authority::Store).reads;
-            assert!(lag.bytes <= limits.lag_bytes_max && lag.time <= limits.lag_time_max);
+            assert!(lag.bytes <= limits.bounds[0].bytes && lag.time <= limits.bounds[0].time);
         }
     }
     let leading = topology.members.values().filter(|member| member.standing == Standing::Leading);

@@ -1,6 +1,6 @@
 //! Whether a member serves reads.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     overrides::Overrides,
@@ -11,22 +11,31 @@ use crate::{
     cluster::{
         fact::{Receiver, Standby},
         ids::{MemberName, Term},
-        policy::{ObserverPolicy, ReadPolicy},
+        policy::{LagBound, ObserverPolicy, ReadPolicy},
         store::{ClusterKind, Failover},
-        topology::{Exclusion, Lag, Marked, Obstacle, Reads},
+        topology::{Exclusion, Lag, Marked, Obstacle, Reads, Rise, Within},
     },
 };
 
 /// Answers within half the bounds, one after the other, until a replica that lagged serves reads again.
 const ANSWERS_TO_RETURN: u8 = 2;
 
+/// A replica that has lost its leader looks for it again each `wal_retrieve_retry_interval` (5 s), and a leader that is
+/// restarted may be away for as long.
+const RECONNECTS: Duration = Duration::from_secs(20);
+
 /// What is remembered of a member's reads from answer to answer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReadState {
-    pub(super) lag: Option<Lag>,
-    bound: Bound,
+    /// How far it is behind, for each bound: told from samples that are as dense as that one needs.
+    lags: Vec<Lag>,
+    bounds: Vec<Bound>,
     /// When its WAL receiver was first seen to be gone, if it still is.
     receiver_gone_at: Option<Moment>,
+    /// Since when it serves reads, if it does.
+    serving_since: Option<Moment>,
+    /// Since when it has had a part of its share only, because it has joined others, if it still has.
+    rising_since: Option<Moment>,
 }
 
 /// Within the bounds or not, with hysteresis.
@@ -40,30 +49,83 @@ enum Bound {
     },
 }
 
+impl Bound {
+    fn after(self, lag: Lag, bound: LagBound) -> Self {
+        let within = |part: u32| lag.bytes <= bound.bytes / u64::from(part) && lag.time <= bound.time / part;
+        match self {
+            Self::Within if within(1) => Self::Within,
+            Self::Within => Self::Beyond { good: 0 },
+            Self::Beyond { good } if within(2) && good + 1 >= ANSWERS_TO_RETURN => Self::Within,
+            Self::Beyond { good } if within(2) => Self::Beyond { good: good + 1 },
+            Self::Beyond { .. } => Self::Beyond { good: 0 },
+        }
+    }
+}
+
 impl ReadState {
-    /// Takes in an answer of the standby. `lag` is `None` while there is no leader to compare it with.
-    pub(super) fn answered(&mut self, standby: &Standby, lag: Option<Lag>, at: Moment, policy: &ReadPolicy) {
+    /// Takes in an answer of the standby. `lags`, one for each bound, are `None` while there is no leader to compare it
+    /// with.
+    pub(super) fn answered(
+        &mut self,
+        standby: &Standby,
+        lags: Option<Vec<Lag>>,
+        at: Moment,
+        policy: &ReadPolicy,
+    ) {
         self.receiver_gone_at = match standby.receiver {
             Receiver::Gone => self.receiver_gone_at.or(Some(at)),
             Receiver::Streaming | Receiver::Idle => None,
         };
-        let Some(lag) = lag else { return };
-        self.lag = Some(lag);
-        let within = |part: u32| {
-            lag.bytes <= policy.lag_bytes_max / u64::from(part) && lag.time <= policy.lag_time_max / part
-        };
-        self.bound = match self.bound {
-            Bound::Within if within(1) => Bound::Within,
-            Bound::Within => Bound::Beyond { good: 0 },
-            Bound::Beyond { good } if within(2) && good + 1 >= ANSWERS_TO_RETURN => Bound::Within,
-            Bound::Beyond { good } if within(2) => Bound::Beyond { good: good + 1 },
-            Bound::Beyond { .. } => Bound::Beyond { good: 0 },
-        };
+        let Some(lags) = lags else { return };
+        self.bounds.resize(policy.bounds.len(), Bound::default());
+        for ((before, bound), lag) in self.bounds.iter_mut().zip(&policy.bounds).zip(&lags) {
+            *before = before.after(*lag, *bound);
+        }
+        self.lags = lags;
+    }
+
+    /// How far it is behind.
+    pub(super) fn lag(&self) -> Option<Lag> {
+        self.lags.first().copied()
+    }
+
+    /// Which bounds it is within.
+    pub(super) fn within(&self) -> Within {
+        Within::of(self.bounds.iter().map(|bound| *bound == Bound::Within))
     }
 
     /// Forgets the lag: a new term began, whose leader it has not been compared with.
-    pub(super) const fn new_term(&mut self) {
-        self.lag = None;
+    pub(super) fn new_term(&mut self) {
+        self.lags.clear();
+    }
+
+    /// It serves no reads.
+    pub(super) const fn serves_none(&mut self) {
+        (self.serving_since, self.rising_since) = (None, None);
+    }
+
+    /// It serves reads. Where others have served for long (`joins`), one that has not until now rises.
+    pub(super) fn serves(&mut self, joins: bool, now: Moment) {
+        if self.serving_since.is_none() {
+            (self.serving_since, self.rising_since) = (Some(now), joins.then_some(now));
+        }
+    }
+
+    /// Whether it has served for at least so long.
+    pub(super) fn has_served_for(&self, time: Duration, now: Moment) -> bool {
+        self.serving_since.is_some_and(|since| now.since(since) >= time)
+    }
+
+    /// The part of its share that it has.
+    pub(super) fn rise(&self, slow_start: Duration, now: Moment) -> Rise {
+        self.rising_since.map_or(Rise::FULL, |since| Rise::after(now.since(since), slow_start))
+    }
+
+    /// When that grows next.
+    pub(super) fn rises_at(&self, slow_start: Duration, now: Moment) -> Option<Moment> {
+        let since = self.rising_since?;
+        let eighths = u32::from(Rise::after(now.since(since), slow_start).eighths());
+        (eighths < 8).then(|| since + slow_start * (eighths + 1) / 8)
     }
 }
 
@@ -174,7 +236,7 @@ impl Judge<'_> {
             return Err(Obstacle::NotStreaming.because("its lag is not known yet"));
         };
         let bytes = known.0.saturating_sub(replayed.0);
-        if bytes > self.policy.reads.lag_bytes_max {
+        if self.policy.reads.bounds.first().is_some_and(|bound| bytes > bound.bytes) {
             return Err(Obstacle::Lagging.because(format!("lags {bytes} bytes behind what it is sent")));
         }
         Ok(())
@@ -194,7 +256,7 @@ impl Judge<'_> {
             let why = format!("its timeline is {has}, the leader's {}", term.timeline);
             return Err(Obstacle::WrongTimeline.because(why));
         }
-        let Some(lag) = view.reads.lag else {
+        let Some(lag) = view.reads.lag() else {
             return Err(Obstacle::NotStreaming.because("its lag is not known yet"));
         };
         match standby.receiver {
@@ -208,9 +270,14 @@ impl Judge<'_> {
             Receiver::Gone
                 if (self.served)(name)
                     && view.reads.receiver_gone_at.is_some_and(|gone_at| leader_asked_at <= gone_at) => {}
-            Receiver::Gone => return Err(Obstacle::NotStreaming.because("it has no WAL receiver")),
+            Receiver::Gone => {
+                let since = view.reads.receiver_gone_at;
+                let lately = since.is_some_and(|gone_at| self.now < gone_at + RECONNECTS);
+                let obstacle = if lately { Obstacle::Reconnecting } else { Obstacle::NotStreaming };
+                return Err(obstacle.because("it has no WAL receiver"));
+            }
         }
-        if let Bound::Beyond { good } = view.reads.bound {
+        if let Some(Bound::Beyond { good }) = view.reads.bounds.first().copied() {
             let Lag { bytes, time } = lag;
             let coming_back = if good == 0 { "" } else { "coming back: " };
             return Err(Obstacle::Lagging.because(format!("{coming_back}lags {bytes} bytes, {time:?}")));

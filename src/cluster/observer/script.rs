@@ -21,6 +21,8 @@
 //! = vacant NotWritable
 //! = right 20000 Lease             = deposed n1 Replaced | = deposed -
 //! = reads n2 n3 | = reads -       = standing n3 Following
+//! = within 1 n2                   who serves the reads of those who go by the second bound
+//! = rise n3 4                     the eighths of its share that it has
 //! ```
 
 use std::{collections::BTreeMap, time::Duration};
@@ -34,12 +36,12 @@ use crate::{
             Standby,
         },
         ids::{Lsn, MemberName},
-        policy::{Authority, ObserverPolicy, ReadPolicy},
+        policy::{Authority, LagBound, ObserverPolicy, ReadPolicy},
         store::{
             ClusterKind, ClusterSettings, Due, Failover, LeaderKey, MemberRecord, StoreEvent, StoreSnapshot,
             Switchover,
         },
-        topology::{Mark, Topology, WriteState},
+        topology::{Mark, Reads, Topology, WriteState},
     },
     net::Address,
 };
@@ -48,17 +50,21 @@ pub(super) fn ms(ms: u64) -> Moment {
     Moment::from_nanos(1_000_000_000 + ms * 1_000_000)
 }
 
-/// Interval 500 ms, timeout 1 s (an answer counts for 1750 ms), bounds 1000 bytes and 1 s, grace 10 s; a switchover
-/// holds writes for 3 s.
+/// Interval 500 ms, timeout 1 s (an answer counts for 1750 ms), bounds 1000 bytes and 1 s (and others: 5000 bytes and 3 s;
+/// none), grace 10 s, slow start 2 s; a switchover holds writes for 3 s.
 pub(super) fn policy(authority: Authority) -> ObserverPolicy {
     ObserverPolicy {
         authority,
         probe_interval: Duration::from_millis(500),
         probe_timeout: Duration::from_secs(1),
         reads: ReadPolicy {
-            lag_bytes_max: 1000,
-            lag_time_max: Duration::from_secs(1),
+            bounds: vec![
+                LagBound { bytes: 1000, time: Duration::from_secs(1) },
+                LagBound { bytes: 5000, time: Duration::from_secs(3) },
+                LagBound { bytes: 0, time: Duration::MAX },
+            ],
             no_leader_grace: Duration::from_secs(10),
+            slow_start: Duration::from_secs(2),
         },
         switchover_hold_max: Duration::from_secs(3),
     }
@@ -229,6 +235,21 @@ impl Script {
             Some("reads") => {
                 let serving = topology.members.iter().filter(|(_, member)| member.reads.serves());
                 list("reads", serving.map(|(name, _)| self.short(name)))
+            }
+            Some("within") => {
+                let bound = words[1].parse().unwrap();
+                let serving = topology.members.iter().filter(|(_, member)| member.serves_within(bound));
+                list(&format!("within {bound}"), serving.map(|(name, _)| self.short(name)))
+            }
+            Some("rise") => {
+                format!("rise {} {}", words[1], topology.members[&self.name(words[1])].rise.eighths())
+            }
+            Some("obstacle") => {
+                let found = match &topology.members[&self.name(words[1])].reads {
+                    Reads::Excluded(why) => why.obstacle.word(),
+                    Reads::Qualifies | Reads::Grace(_) => "none",
+                };
+                format!("obstacle {} {found}", words[1])
             }
             Some("standing") => {
                 let member = &topology.members[&self.name(words[1])];

@@ -123,6 +123,8 @@ pub(super) struct MemberView {
     pub(super) answer: Option<Answer>,
     pub(super) suspected: Option<Suspicion>,
     pub(super) reads: ReadState,
+    /// How long it takes to answer.
+    pub(super) latency: Option<Duration>,
     /// Patroni's REST API there, as last heard.
     pub(super) api_url: Option<String>,
 }
@@ -146,6 +148,7 @@ impl MemberView {
             answer: None,
             suspected: None,
             reads: ReadState::default(),
+            latency: None,
         }
     }
 
@@ -161,6 +164,7 @@ impl MemberView {
         }
         if let ProbeOutcome::Answered(reading) = &probe.outcome {
             self.answer = Some(Answer { asked_at: probe.asked_at, reading: reading.clone() });
+            self.latency = Some(smoothed(self.latency, probe.at.since(probe.asked_at)));
         }
         self.last = Some(probe);
         true
@@ -186,6 +190,11 @@ impl MemberView {
     pub(super) fn parameters(&self) -> Option<&Arc<Vec<(String, String)>>> {
         self.answer.as_ref().map(|answer| &answer.reading.parameters)
     }
+}
+
+/// The newest answer counts a quarter, the one before a quarter of the rest, and so on.
+fn smoothed(before: Option<Duration>, newest: Duration) -> Duration {
+    before.map_or(newest, |before| (before * 3 + newest) / 4)
 }
 
 impl Answer {

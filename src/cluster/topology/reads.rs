@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Member;
 use crate::clock::Moment;
 
 /// Whether a member serves reads.
@@ -47,6 +48,8 @@ pub enum Obstacle {
     WrongTimeline,
     /// It has not been compared with the leader yet, or receives nothing from it.
     NotStreaming,
+    /// It has lost its connection to the leader a moment ago, and looks for it.
+    Reconnecting,
     /// It is too far behind, or was and is not back for long enough.
     Lagging,
     /// An operator has taken it out.
@@ -69,6 +72,7 @@ impl Obstacle {
             Self::NotInRecovery => "not_in_recovery",
             Self::WrongTimeline => "wrong_timeline",
             Self::NotStreaming => "not_streaming",
+            Self::Reconnecting => "reconnecting",
             Self::Lagging => "lagging",
             Self::Marked => "marked",
             Self::NoLeader => "no_leader",
@@ -85,6 +89,65 @@ impl Reads {
     /// Whether reads may go there.
     pub const fn serves(&self) -> bool {
         matches!(self, Self::Qualifies | Self::Grace(_))
+    }
+}
+
+impl Member {
+    /// The largest `weight`.
+    const WEIGHT_MAX: u32 = 1000;
+
+    /// Whether it serves the reads of those who go by the lag bound in this place.
+    pub fn serves_within(&self, bound: usize) -> bool {
+        match &self.reads {
+            Reads::Qualifies | Reads::Grace(_) => bound == 0 || self.within.contains(bound),
+            Reads::Excluded(why) => {
+                bound != 0 && why.obstacle == Obstacle::Lagging && self.within.contains(bound)
+            }
+        }
+    }
+
+    /// Its share of reads compared with others: the tag `weight`, and less while it has just joined them.
+    pub fn share(&self) -> u32 {
+        let tag = self.record.as_ref().and_then(|record| record.tags.get("weight"));
+        let weight = tag.and_then(|weight| weight.parse().ok()).unwrap_or(1).clamp(1, Self::WEIGHT_MAX);
+        weight * u32::from(self.rise.eighths())
+    }
+}
+
+/// Which of the lag bounds somebody goes by a member is within.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Within(u64);
+
+impl Within {
+    /// Within those bounds, by place, of which this is true.
+    pub fn of(bounds: impl IntoIterator<Item = bool>) -> Self {
+        let bit = |(place, within): (usize, bool)| u64::from(within) << place;
+        Self(bounds.into_iter().take(64).enumerate().map(bit).sum())
+    }
+
+    /// Whether it is within the bound in this place.
+    pub const fn contains(self, bound: usize) -> bool {
+        bound < 64 && self.0 >> bound & 1 == 1
+    }
+}
+
+/// The part of its reads that a replica has so far which has joined others: eighths, from 1 to 8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rise(u8);
+
+impl Rise {
+    /// All of it.
+    pub const FULL: Self = Self(8);
+
+    /// After `elapsed` of the time that it takes.
+    pub fn after(elapsed: Duration, whole: Duration) -> Self {
+        let eighths = (elapsed.as_nanos() * 8).checked_div(whole.as_nanos()).unwrap_or(8);
+        Self(u8::try_from(eighths).unwrap_or(8).clamp(1, 8))
+    }
+
+    /// In eighths.
+    pub const fn eighths(self) -> u8 {
+        self.0
     }
 }
 

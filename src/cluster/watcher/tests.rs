@@ -17,7 +17,7 @@ use super::*;
 use crate::{
     auth::secrets::Credential,
     cluster::{
-        policy::{Authority, ProbePolicy, ReadPolicy},
+        policy::{Authority, LagBound, ProbePolicy, ReadPolicy},
         rest::PatroniRest,
         store::{ClusterSettings, LeaderKey, MemberRecord, StoreSnapshot},
         topology::WriteState,
@@ -237,8 +237,8 @@ impl Bench {
             login: Arc::new(ArcSwap::from_pointee(login)),
         };
         let reads = ReadPolicy {
-            lag_bytes_max: 1 << 25,
-            lag_time_max: Duration::from_secs(1),
+            bounds: vec![LagBound { bytes: 1 << 25, time: Duration::from_secs(1) }],
+            slow_start: Duration::from_secs(10),
             no_leader_grace: Duration::from_secs(60),
         };
         let scripted: Option<Box<dyn Store>> = match authority {

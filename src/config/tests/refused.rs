@@ -87,7 +87,6 @@ fn single_keys_are_refused() {
             "[replicas]\nlag_bytes_max = \"32mb\"",
             "11:17: `lag_bytes_max`: `32mb` is no size: the units are B, kB, MB, GB, TB",
         ),
-        ("[replicas]\nbalance = \"random\"", "11:11: `balance`: `random` is none of \"round_robin\""),
         (
             "[clusters.a.replicas]\nbalanse = \"x\"",
             "11:1: unknown key `balanse` in [clusters.a.replicas] (did you mean `balance`?)",
@@ -145,6 +144,14 @@ fn keys_that_contradict_each_other_are_refused() {
         (
             "[[listen]]\naddress = \"[::1]:1\"\nroute = \"split\"\npool_mode = \"session\"",
             "13:13: `route = \"split\"` splits nothing with `pool_mode = \"session\"`; use pool_mode = \"transaction\", or route = \"write\"",
+        ),
+        (
+            "[[listen]]\naddress = \"[::1]:1\"\nroute = \"write\"\nlag_bytes_max = \"1MB\"",
+            "10:1: lag bounds, `sync_standbys` and `required_tags` have no meaning with `route = \"write\"`; remove them, or use route = \"read\" or \"split\"",
+        ),
+        (
+            "[replicas]\nzone = \"z\"",
+            "1:1: `zone`, `sync_standbys` and `required_tags` need a store: without one nothing is known of them; remove them, or set `store`",
         ),
         (
             "[[listen]]\naddress = \"127.0.0.1:6432\"\nroute = \"read\"",
@@ -336,4 +343,24 @@ fn all_errors_are_told_at_once_and_none_twice() {
     let lines: Vec<_> = found.iter().filter_map(|error| error.split(": ").next()).collect();
     // The misspelt scope is not called missing too; the missing listener has no line.
     assert_eq!(lines, ["p.toml:2:1", "p.toml:6:2", "p.toml:9:1", "p.toml"], "{found:#?}");
+}
+
+#[test]
+fn what_is_wanted_of_replicas_is_refused() {
+    for (text, error) in [
+        (
+            "[replicas]\nbalance = \"random\"",
+            "11:11: `balance`: `random` is none of \"round_robin\" or \"least_connections\" or \"latency\"",
+        ),
+        (
+            "[replicas]\nsync_standbys = \"avid\"",
+            "11:17: `sync_standbys`: `avid` is none of \"any\" or \"prefer\" or \"avoid\" or \"only\" or \"never\"; did you mean \"avoid\"?",
+        ),
+        (
+            "[databases.d]\nrequired_tags = [\"disk = ssd\"]",
+            "11:18: `required_tags`: \"disk = ssd\" is no tag; write \"name\" or \"name=value\"",
+        ),
+    ] {
+        assert_eq!(errors(&with(text)), [format!("p.toml:{error}")], "{text}");
+    }
 }

@@ -307,3 +307,56 @@ fn a_reload_keeps_what_runs() {
     let refused = old.reloaded(two_clusters("[databases.d]\ncluster='b'")).unwrap_err();
     assert_eq!(refused, "the database `d` leads to the cluster `b`, which needs a restart");
 }
+
+#[test]
+fn what_listeners_and_databases_want_of_replicas() {
+    let config = good(&cluster(
+        "store='etcd3'\nscope='s'\nendpoints=['x']\nprobe_user='p'\n\
+         [replicas]\nrequired_tags = ['online']\nzone = 'a'\n\
+         [[listen]]\naddress = '[::1]:4'\nroute = 'write'\n\
+         [[listen]]\naddress = '[::1]:2'\nroute = 'read'\nlag_time_max = '1m'\nrequired_tags = ['disk=ssd']\n\
+         [[listen]]\naddress = '[::1]:3'\nroute = 'split'\nsync_standbys = 'only'\n\
+         [databases.reports]\nlag_time_max = 0\nrequired_tags = ['reports']\n\
+         [databases.plain]\npool_size = 3",
+    ));
+    let wanted: Vec<String> = config
+        .wanted("a")
+        .iter()
+        .map(|wanted| {
+            let tags: Vec<_> = wanted.required_tags.iter().map(|tag| tag.name.as_str()).collect();
+            format!("{:?} {} {}", wanted.lag_time_max, wanted.sync_standbys.word(), tags.join(","))
+        })
+        .collect();
+    let of = |listener: usize, database: &str| {
+        wanted[config.wanted_places("a", &config.listeners[listener]).of(database)].as_str()
+    };
+    // The fourth listener is the one of every test here: it reads.
+    for (listener, database, expected) in [
+        (0, "reports", "Some(1s) any online"),
+        (1, "plain", "Some(60s) any online,disk"),
+        (1, "reports", "None any online,disk,reports"),
+        (2, "plain", "Some(1s) only online"),
+        (2, "reports", "None only online,reports"),
+        (3, "plain", "Some(1s) any online"),
+        (3, "reports", "None any online,reports"),
+    ] {
+        assert_eq!(of(listener, database), expected, "{listener} {database}");
+    }
+    assert_eq!(wanted.len(), 6);
+
+    // A reload changes what `[replicas]` says; the rest stays where it stands until a restart.
+    let mut changed = config.clone();
+    changed.keys.replicas.sync_standbys = SyncStandbys::Prefer;
+    changed.keys.cluster_replicas.insert("a".into(), changed.keys.replicas.clone());
+    changed.keys.databases.get_mut("reports").unwrap().required_tags = None;
+    changed.keys.databases.get_mut("plain").unwrap().lag_time_max = Some(OrOff(None));
+    let after = config.reloaded(changed).unwrap();
+    assert_eq!(after.wanted("a").len(), 6);
+    for (before, after) in config.wanted("a").into_iter().zip(after.wanted("a")) {
+        let sync_standbys = match before.sync_standbys {
+            SyncStandbys::Any => SyncStandbys::Prefer,
+            own => own,
+        };
+        assert_eq!(after, Wanted { sync_standbys, ..before });
+    }
+}

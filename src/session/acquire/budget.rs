@@ -37,7 +37,7 @@ impl Budget {
 
     pub(super) const fn without_way(&self, what: Patience) -> Option<Duration> {
         match what {
-            Patience::ForLeader => self.leader,
+            Patience::ForLeader | Patience::ForRegrouping => self.leader,
             Patience::ForReplica => self.replica,
             Patience::ToCatchUp | Patience::None => Some(Duration::ZERO),
         }
@@ -47,6 +47,7 @@ impl Budget {
         let (left, waited) = match what {
             Patience::ForLeader => (&mut self.leader, &mut self.waited[0]),
             Patience::ForReplica => (&mut self.replica, &mut self.waited[1]),
+            Patience::ForRegrouping => (&mut self.leader, &mut self.waited[1]),
             Patience::ToCatchUp | Patience::None => return,
         };
         *left = left.map(|left| left.saturating_sub(spent));

@@ -19,12 +19,13 @@ use crate::{
 pub(super) fn way_to(
     goal: &Goal,
     purpose: Purpose,
+    selection: usize,
     context: &Context,
     tenant: &Tenant,
 ) -> Result<Way, NoWay> {
     let headway = context.router.headway();
     let reached = |way: &Way| headway.reached(way.pool.member(), Moment::ZERO, goal);
-    let way = tenant.way_that(purpose, &context.router, &context.pools, &reached)?;
+    let way = tenant.way_that(purpose, selection, &context.router, &context.pools, &reached)?;
     let timeline = context.router.load().term.as_ref().map(|term| term.timeline);
     let unknown = |timeline| goal.iter().any(|token| headway.holds(token, timeline) == Held::Unknown);
     if way.term != 0 && timeline.is_some_and(unknown) {
@@ -47,13 +48,13 @@ impl Request {
     /// Where it goes now, as far as it may still wait for a replica that shows what it must.
     pub(super) fn way(&self, purpose: Purpose, patience: &Budget) -> Result<Way, NoWay> {
         let (router, pools) = (&self.context.router, &self.context.pools);
-        let Some(goal) = &self.goal else { return self.tenant.way(purpose, router, pools) };
-        let way = way_to(goal, purpose, &self.context, &self.tenant);
+        let Some(goal) = &self.goal else { return self.tenant.way(purpose, self.selection, router, pools) };
+        let way = way_to(goal, purpose, self.selection, &self.context, &self.tenant);
         let over = patience.catch_up == CatchUp::Over;
         let hopeless = |no_way: &NoWay| over || no_way.patience == Patience::None;
         match (way, purpose) {
             (Err(why), Purpose::Write) if why.why.kind == NoRouteKind::Behind && over => {
-                self.tenant.way(purpose, router, pools)
+                self.tenant.way(purpose, self.selection, router, pools)
             }
             (Err(why), Purpose::Read) if why.why.kind == NoRouteKind::Behind && hopeless(&why) => {
                 self.tenant.fallback(router, pools).map_err(|_| why)

@@ -5,7 +5,7 @@ use super::{NoWay, Patience, PgError, SqlState, Way};
 pub(super) fn no_route(no_way: &NoWay) -> PgError {
     let message = match no_way.patience {
         Patience::ForLeader => "cannot write now: no leader could be used in time",
-        Patience::ForReplica | Patience::ToCatchUp | Patience::None => {
+        Patience::ForReplica | Patience::ForRegrouping | Patience::ToCatchUp | Patience::None => {
             "cannot read now: no replica qualifies"
         }
     };

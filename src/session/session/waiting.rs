@@ -24,6 +24,7 @@ impl Session {
             context: &self.context,
             tenant: &self.tenant,
             purpose: self.purpose(),
+            selection: self.selection,
             tether: &self.entry.tether,
             pid: self.entry.key.pid,
             parameters: &self.parameters,

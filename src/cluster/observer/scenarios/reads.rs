@@ -47,6 +47,31 @@ fn a_lost_wal_receiver_is_the_replicas_fault_only_if_the_leader_lives() {
     );
 }
 
+/// A leader that was restarted is found again within seconds: reads wait for that, and not for a replica that nothing feeds.
+#[test]
+fn a_lost_wal_receiver_is_looked_for_a_while() {
+    check(
+        "
+        200 probe n2 199 r 1 1000 gone
+        = obstacle n2 none
+        300 probe n1 299 w 1 1000
+        = obstacle n2 reconnecting
+        20000 store n1@5 40000
+        20010 probe n1 20005 w 1 1000
+        20020 probe n2 20015 r 1 1000 gone
+        = obstacle n2 reconnecting
+        20250 probe n1 20240 w 1 1000
+        20260 probe n2 20255 r 1 1000 gone
+        = obstacle n2 not_streaming
+        20300 probe n2 20299 r 1 1000
+        = obstacle n2 none
+        20400 probe n2 20399 r 1 1000 gone
+        20410 probe n1 20405 w 1 1000
+        = obstacle n2 reconnecting
+        ",
+    );
+}
+
 #[test]
 fn lag_with_hysteresis() {
     check(
@@ -167,6 +192,89 @@ fn a_standby_cluster_serves_reads_until_it_is_promoted() {
         110  settings
         110  store n1@5 20000
         = open n1 2 1
+        ",
+    );
+}
+
+#[test]
+fn each_goes_by_bounds_of_its_own() {
+    check(
+        "
+        # at 2000 of 3500: beyond the first bound, within the second and not up to date
+        500  probe n1 490 w 1 3500
+        510  probe n2 500 r 1 2000
+        515  probe n3 505 r 1 3500
+        = reads n3
+        = within 1 n2 n3
+        = within 2 n3
+        # back in the first only after two good answers, as ever; in the second all the time
+        520  probe n2 510 r 1 3400
+        = reads n3
+        = within 1 n2 n3
+        530  probe n2 520 r 1 3500
+        = reads n2 n3
+        # beyond all of them
+        600  probe n1 590 w 1 9500
+        610  probe n2 600 r 1 3500
+        = within 1 n3
+        # what is wrong for another reason serves nobody
+        620  probe n3 610 timeout
+        = within 1 -
+        = within 2 -
+        ",
+    );
+}
+
+#[test]
+fn who_joins_others_rises() {
+    check(
+        "
+        # both began together: nobody has served for long
+        = rise n2 8
+        = rise n3 8
+        1500 probe n1 1490 w 1 1000
+        1500 probe n2 1490 r 1 1000
+        2400 probe n1 2390 w 1 1000
+        2410 probe n2 2400 r 1 1000
+        2410 probe n3 1400 timeout
+        = reads n2
+        3000 probe n3 2990 r 1 1000
+        = reads n2 n3
+        = rise n3 1
+        = rise n2 8
+        3240 tick
+        = rise n3 1
+        3500 tick
+        = rise n3 2
+        # out and in again: from the beginning
+        3510 probe n3 3500 refused
+        = reads n2
+        3600 probe n3 3590 r 1 1000
+        = rise n3 1
+        3700 probe n1 3690 w 1 1000
+        3700 probe n2 3690 r 1 1000
+        5000 probe n3 4990 r 1 1000
+        5000 probe n1 4990 w 1 1000
+        5000 probe n2 4990 r 1 1000
+        = rise n3 5
+        5600 tick
+        = rise n3 8
+        ",
+    );
+}
+
+#[test]
+fn who_comes_back_alone_or_all_at_once_has_it_all() {
+    check(
+        "
+        2500 tick
+        = reads -
+        2600 probe n1 2590 w 1 1000
+        2610 probe n2 2600 r 1 1000
+        2620 probe n3 2610 r 1 1000
+        = reads n2 n3
+        = rise n2 8
+        = rise n3 8
         ",
     );
 }
