@@ -175,19 +175,11 @@ impl Backend {
             if describes || header.tag == b'N' {
                 described::note(header, message, pipeline, conn, client);
             }
-            if header.tag == b'E' && pipeline.awaits_evidence() {
-                client.tenancy.fate.refused(message);
-            }
             let last = pipeline.len() == 1;
             let mut passage = received(header.tag, message, conn, pipeline, client)?;
-            if header.tag == b'C' && passage == Passage::Pass {
-                client.tenancy.fate.completes();
-            }
             match header.tag {
-                b'Z' | b'E' | b'C' if passage == Passage::Swallow => {}
+                _ if matches!(passage, Passage::Swallow | Passage::Evidence) => {}
                 tag if passage == Passage::Position => client.tenancy.placing.hear(tag, message),
-                b'D' if passage == Passage::Evidence => client.tenancy.fate.hear(message),
-                _ if passage == Passage::Evidence => {}
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
                 b'E' => self.failed(message, &passage, conn, client),
                 b'S' if understood => match setting(message, conn, client) {
@@ -279,7 +271,16 @@ fn received(
 ) -> Result<Passage, Unexpected> {
     let status = if tag == b'Z' { message.get(HEADER_BYTES).copied() } else { None };
     let ClientSide { frontend, tenancy, .. } = client;
-    pipeline.received(tag, status, &mut |undo: Undo| frontend.undo(undo, conn, tenancy))
+    if tag == b'E' && pipeline.awaits_evidence() {
+        tenancy.fate.refused(message);
+    }
+    let passage = pipeline.received(tag, status, &mut |undo: Undo| frontend.undo(undo, conn, tenancy))?;
+    match (tag, &passage) {
+        (b'D', Passage::Evidence) => tenancy.fate.hear(message),
+        (b'C', Passage::Pass) => tenancy.fate.completes(),
+        _ => {}
+    }
+    Ok(passage)
 }
 
 /// Puts what the client is told in the place of a message, if it is not told the message itself; whether that is so.

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use pgsteer::pool::account::{CommitFate, PoolMode};
+use pgsteer::{
+    pool::account::{CommitFate, PoolMode},
+    route::consistency::Consistency,
+    session::routes::Purpose,
+};
 
 use crate::{
     play::{check, check_with},
@@ -487,4 +491,46 @@ fn what_the_client_does_meanwhile() {
     ));
     // pgsteer stops.
     asked(&format!("{lost}\nterminate C\n<C Fatal 08007 _ | end"));
+}
+
+/// Reads that must see it: where it ends is not known, but the leader that has told of it has it.
+#[test]
+fn what_is_found_committed_is_to_be_seen() {
+    let split = |setup: &mut Setup| {
+        inquisitive(setup);
+        setup.purpose = Purpose::Split;
+        setup.settings.consistency.otherwise = Consistency::Session;
+        setup.settings.limits.size = 2;
+    };
+    check_with(
+        split,
+        &format!(
+            r#"
+            C> Query begin
+            >a1 Query begin
+            >a2 Query "~BEGIN READ ONLY"
+            a2< DataRow f count | ReadyForQuery I
+            a1< CommandComplete BEGIN | ReadyForQuery T
+            <C CommandComplete BEGIN | ReadyForQuery T
+            C> Query "insert into t values (1)"
+            >a1 Query "insert into t values (1)"
+            a1< CommandComplete "INSERT 0 1" | ReadyForQuery T
+            <C CommandComplete "INSERT 0 1" | ReadyForQuery T
+            {ASKED}
+            >a1 Query "~insert_lsn"
+            {ANSWERED}
+            learn fork=1/0/10
+            route write=b read=c deposed=a
+            >a1 end
+            >a2 end
+            {}{COMMITTED}
+            C> Query "select count(*) from t"
+            >b1 Query "select count(*) from t" | Query "~insert_lsn"
+            b1< CommandComplete "SELECT 1" | ReadyForQuery I | DataRow 0/30 | CommandComplete "SELECT 1" | ReadyForQuery I
+            <C CommandComplete "SELECT 1" | ReadyForQuery I
+            pool c leased=0
+            "#,
+            committed()
+        ),
+    );
 }

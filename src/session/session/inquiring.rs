@@ -58,7 +58,7 @@ enum After {
 
 /// The leader is asked.
 pub(super) struct Inquiring {
-    fate: Pin<Box<dyn Future<Output = Fate> + Send>>,
+    found: Pin<Box<dyn Future<Output = Found> + Send>>,
     after: After,
     otherwise: SqlState,
     /// What the client hears where nothing is found out.
@@ -130,8 +130,8 @@ impl Session {
         let tether = Arc::new(Tether::default());
         let purpose = Purpose::Write;
         let needs = Needs { tether: &tether, state: &Carried::NOTHING, goal: None, purpose, ..self.needs() };
-        let fate = Box::pin(find_out(needs.request(), open));
-        self.phase = Phase::Inquiring(Box::new(Inquiring { fate, after, otherwise, unknown, cause }));
+        let found = Box::pin(find_out(needs.request(), open));
+        self.phase = Phase::Inquiring(Box::new(Inquiring { found, after, otherwise, unknown, cause }));
         Flow::Again
     }
 
@@ -141,8 +141,8 @@ impl Session {
         now: Moment,
         cx: &mut TaskContext<'_>,
     ) -> Flow {
-        if let Poll::Ready(fate) = inquiring.fate.as_mut().poll(cx) {
-            return self.tell_fate(fate, *inquiring, now);
+        if let Poll::Ready(found) = inquiring.found.as_mut().poll(cx) {
+            return self.tell_fate(found, *inquiring, now);
         }
         let flow = self.listen_while_waiting(cx);
         if let Flow::End(_) = flow {
@@ -153,7 +153,8 @@ impl Session {
     }
 
     /// The client hears what became of its commit.
-    fn tell_fate(&mut self, fate: Fate, inquiring: Inquiring, now: Moment) -> Flow {
+    fn tell_fate(&mut self, found: Found, inquiring: Inquiring, now: Moment) -> Flow {
+        let Found { fate, epoch } = found;
         let Inquiring { after, otherwise, unknown, cause, .. } = inquiring;
         let account = &self.tenant.account;
         self.context.worker.counters.commit_fates.count([fate.word()]);
@@ -165,6 +166,10 @@ impl Session {
         let mut answer = Vec::new();
         match (fate, after) {
             (Fate::Committed, After::GoesOn) => {
+                // Where it ends is not known; but it is there on this leader.
+                if let Some(promise) = &mut self.promise {
+                    promise.unplaced(epoch);
+                }
                 encode_command_complete(&mut answer, "COMMIT");
                 encode_ready_for_query(&mut answer, b'I');
             }
@@ -220,26 +225,34 @@ fn committed(why: String) -> PgError {
     .hint("Reconnect, and do not repeat the transaction.")
 }
 
+/// What was found out, and in which term.
+#[derive(Clone, Copy)]
+struct Found {
+    fate: Fate,
+    epoch: u64,
+}
+
 /// What asking a leader has come to.
 enum Asked {
     /// This.
-    Told(Fate),
+    Told(Found),
     /// Its word says nothing, as far as is known of how its timeline came to be.
     Puzzled,
 }
 
 /// Waits for a leader that can tell, and asks it.
-async fn find_out(request: Request, open: OpenCommit) -> Fate {
+async fn find_out(request: Request, open: OpenCommit) -> Found {
+    const UNKNOWN: Found = Found { fate: Fate::Unknown, epoch: 0 };
     let clock = request.context.clock;
     let asked = timeout(open.within, async {
         let mut puzzled_since = None;
         loop {
             match ask_once(&request, &open).await {
-                Some(Asked::Told(fate)) => return fate,
+                Some(Asked::Told(found)) => return found,
                 Some(Asked::Puzzled) => {
                     let since = *puzzled_since.get_or_insert_with(|| clock.now());
                     if clock.now().since(since) >= LEARN_MAX {
-                        return Fate::Unknown;
+                        return UNKNOWN;
                     }
                 }
                 None => puzzled_since = None,
@@ -247,7 +260,13 @@ async fn find_out(request: Request, open: OpenCommit) -> Fate {
             sleep(PAUSE).await;
         }
     });
-    asked.await.unwrap_or(Fate::Unknown)
+    asked.await.unwrap_or(UNKNOWN)
+}
+
+/// A leader has told this.
+#[expect(clippy::unnecessary_wraps, reason = "it is what asking comes to")]
+const fn told_by(epoch: u64, fate: Fate) -> Option<Asked> {
+    Some(Asked::Told(Found { fate, epoch }))
 }
 
 /// `None`: nobody could be asked, or it is still open.
@@ -257,8 +276,8 @@ async fn ask_once(request: &Request, open: &OpenCommit) -> Option<Asked> {
     let token = Token { system_id: *system_id, timeline: evidence.timeline, lsn: evidence.lsn };
     let in_office = office(router)?;
     match headway.holds(&token, in_office.timeline) {
-        Held::Lost(_) => return Some(Asked::Told(Fate::NotCommitted)),
-        Held::Foreign => return Some(Asked::Told(Fate::Unknown)),
+        Held::Lost(_) => return told_by(in_office.epoch, Fate::NotCommitted),
+        Held::Foreign => return told_by(in_office.epoch, Fate::Unknown),
         // Word of where it has left the other timeline may be under way.
         Held::Unknown => return Some(Asked::Puzzled),
         Held::Yes => {}
@@ -293,5 +312,5 @@ async fn ask_once(request: &Request, open: &OpenCommit) -> Option<Asked> {
     if revoked {
         return None;
     }
-    ground.judge(question::status(&told)).map(Asked::Told)
+    ground.judge(question::status(&told)).and_then(|fate| told_by(epoch, fate))
 }

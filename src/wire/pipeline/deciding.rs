@@ -52,7 +52,8 @@ impl Pipeline {
     /// What the client is owed of a COMMIT that was asked about.
     pub fn awaits_commit(&self) -> Commit {
         let ours = |owed: &&Owed| matches!(owed, Owed::Evidence | Owed::EvidenceRow | Owed::Ours(_));
-        let mut owed = self.owed.iter().skip_while(ours);
+        // Behind it, what matters only where the commit is answered.
+        let mut owed = self.owed.iter().skip_while(ours).filter(|owed| !matches!(owed, Owed::Position));
         match (owed.next(), owed.next(), owed.next()) {
             (Some(Owed::Query(Block::Commits)), None, None)
             | (Some(Owed::Execute(Block::Commits)), Some(Owed::Sync), None) => Commit::Alone,
@@ -119,6 +120,8 @@ mod tests {
             (vec![Owed::Evidence, Owed::Query(Commits)], Commit::Alone),
             (vec![Owed::Execute(Commits), Owed::Sync], Commit::Alone),
             (vec![Owed::EvidenceRow, Owed::Ours(b'3'), Owed::Execute(Commits), Owed::Sync], Commit::Alone),
+            (vec![Owed::Query(Commits), Owed::Position], Commit::Alone),
+            (vec![Owed::Execute(Commits), Owed::Sync, Owed::Position], Commit::Alone),
             // The client may send more before it ends the sequence.
             (vec![Owed::Execute(Commits)], Commit::AmongOthers),
             (vec![Owed::Bind(0), Owed::Execute(Commits), Owed::Sync], Commit::AmongOthers),
