@@ -1,3 +1,5 @@
+//! What is known of a commit, and how far a leader's word about it goes, as tables.
+
 use super::*;
 use crate::wire::{
     error::{PgError, SqlState},
