@@ -156,15 +156,8 @@ fn it_does_not_wait_for_ever() {
 /// The history goes on from before the position: the commit is not part of it, whatever the number means there.
 #[test]
 fn what_a_failover_has_lost_is_not_committed() {
-    asked(&format!(
-        r#"
-        learn fork=1/0/F
-        route write=b deposed=a
-        >a1 end
-        {NOT_COMMITTED}
-        {GOES_ON}
-        "#
-    ));
+    let lost = "learn fork=1/0/F\nroute write=b deposed=a\n>a1 end";
+    asked(&[lost, NOT_COMMITTED, GOES_ON].join("\n"));
 }
 
 /// The same leader goes on: it is asked on a connection that has seen the transaction's server alive.
