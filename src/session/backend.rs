@@ -278,6 +278,7 @@ fn received(
     match (tag, &passage) {
         (b'D', Passage::Evidence) => tenancy.fate.hear(message),
         (b'C', Passage::Pass) => tenancy.fate.completes(),
+        (b'Z', Passage::Swallow) if pipeline.is_empty() => tenancy.check_ends(),
         _ => {}
     }
     Ok(passage)

@@ -16,18 +16,18 @@ use crate::{
     wire::{
         error::{PgError, SqlState},
         frame::{HEADER_BYTES, Header, cstr, put, put_cstr},
-        held::{Known, Prepare, Sent},
+        held::{Known, Prepare, Sent, Worth},
         named::{ClientStatements, Named, Serial},
         pipeline::{
             Block, Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline, Refusal,
-            Residue, Undo,
+            Residue, Subject, Undo,
         },
         schema::{Schema, When},
         splice::Splice,
         state::Carried,
         statements::{
-            Catalog, SERVER_PREFIX, Scope, Sharing, Source, Statement, TAKEN, Unnamed, UnnamedAt,
-            UnnamedText, fingerprint, put_close, put_parse_taken, put_parse_twice, taken_for_ours,
+            Catalog, Description, SERVER_PREFIX, Scope, Sharing, Source, Statement, TAKEN, Unnamed,
+            UnnamedAt, UnnamedText, fingerprint, put_close, put_parse_taken, put_parse_twice, taken_for_ours,
         },
     },
 };
@@ -53,6 +53,8 @@ pub struct Frontend {
     pub statements: ClientStatements,
     /// Its unnamed statement.
     unnamed: Unnamed,
+    /// How many of those were passed on.
+    unnamed_passed: u32,
     /// Bytes left of a message whose beginning has passed.
     rest: Rest,
 }
@@ -160,7 +162,10 @@ impl Frontend {
                 conn.statements.remember(id);
                 conn.statements.spoil(id);
             }
-            Undo::Unnamed(unnamed, at) => {
+            Undo::Unnamed(mut unnamed, at) => {
+                if let Unnamed::Text(text) = &mut unnamed {
+                    text.ends_unasked();
+                }
                 self.unnamed = unnamed;
                 tenancy.unnamed = at;
             }
@@ -231,6 +236,7 @@ impl Frontend {
             self.leave_out(header, message, passage);
             return Ok(());
         }
+        self.learn(header, message, passage);
         match header.tag {
             b'Q' => self.query(header, message, passage),
             b'P' => self.parse(header, message, passage),
@@ -325,6 +331,7 @@ impl Frontend {
 
 mod deciding;
 mod extended;
+mod learning;
 mod messages;
 mod openings;
 mod passage;

@@ -6,7 +6,11 @@
 use std::sync::Arc;
 
 use crate::{
-    sql::{self, Statements, encoding::is_transparent, touches::Kinds},
+    sql::{
+        self, Statements,
+        encoding::is_transparent,
+        touches::{Kinds, OF_TRANSACTION},
+    },
     wire::{
         parameters::{Parameters, tracked},
         state::{Carried, Definition, Prepared, SessionState, Setting, put_identifier, put_literal},
@@ -236,7 +240,7 @@ impl Inquiry {
         for row in of(rows, b"d") {
             let (Some(name), Some(value)) = (text(row, 1), text(row, 2)) else { continue };
             let name = name.to_ascii_lowercase();
-            if is_reported(&name, &around.parameters) {
+            if is_reported(&name, &around.parameters) || OF_TRANSACTION.contains(&&*name) {
                 continue;
             }
             let changed = text(row, 3) != Some(value);

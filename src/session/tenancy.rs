@@ -33,8 +33,10 @@ pub struct Tenancy {
     pub(super) unnamed: UnnamedAt,
     /// What running the portal bound last may do.
     bound: Conduct,
-    /// The statement in the unnamed portal, if nobody was told what it yields.
-    untold: Option<Arc<Statement>>,
+    /// The client's unnamed statement, by its number, if the unnamed portal is of it and it is not known what it yields.
+    pub(super) unlearnt_portal: Option<u32>,
+    /// A statement that the server was given by the message before, without being asked what it yields.
+    pub(super) unlearnt: Option<Arc<Statement>>,
     portals: NamedPortals,
     /// Whether settings were changed that are not followed, so that what is parsed from now on is the client's own.
     pub settings: Settings,
@@ -113,44 +115,13 @@ enum CopyAwaited {
     Yes,
 }
 
-/// Whether a statement of which clients were told what it yields is held against that.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Check {
-    #[default]
-    None,
-    /// It is: nothing is read from the client before the server has described it.
-    Awaited,
-    /// This one yields something else there.
-    Refused(u64),
-}
-
 impl Tenancy {
     /// Whether nothing may be read from the client now.
     #[inline]
     pub const fn holds_client(&self) -> bool {
         matches!(self.awaited, Awaited::Answer(_))
             || matches!(self.copy, CopyAwaited::Yes)
-            || matches!(self.check, Check::Awaited)
-    }
-
-    /// The server is to say what a statement yields there before anything else.
-    pub(super) fn await_check(&mut self) {
-        self.check = Check::Awaited;
-    }
-
-    /// The server has said what a statement yields there: as clients were told, or not.
-    pub(super) fn checked(&mut self, refused: Option<u64>) {
-        self.check = refused.map_or(Check::None, Check::Refused);
-        if refused.is_some() {
-            // It may be the unnamed one, which is to be checked again then.
-            self.unnamed = UnnamedAt::Unknown;
-        }
-    }
-
-    /// Whether a statement was found to yield something else in this sequence.
-    #[inline]
-    pub(super) fn is_refused(&self, id: u64) -> bool {
-        self.check == Check::Refused(id)
+            || self.check.is_awaited()
     }
 
     /// Whether nothing may be read from the client before a statement is answered.
@@ -170,19 +141,14 @@ impl Tenancy {
     }
 
     /// A portal was bound; what it may do counts when it is run.
-    pub(super) fn bind(&mut self, conduct: Conduct, named: bool, untold: Option<Arc<Statement>>) {
+    pub(super) fn bind(&mut self, conduct: Conduct, named: bool, unlearnt: Option<u32>) {
         self.bound = conduct;
         if !named {
-            self.untold = untold;
+            self.unlearnt_portal = unlearnt;
         }
         if named && conduct.must_be_told_apart() {
             self.portals = NamedPortals::MustBeAwaited;
         }
-    }
-
-    /// The statement in the unnamed portal, if nobody was told so far what it yields.
-    pub(super) fn untold(&self) -> Option<&Arc<Statement>> {
-        self.untold.as_ref().filter(|statement| statement.is_untold())
     }
 
     /// What running a portal may do.
@@ -251,7 +217,7 @@ impl Tenancy {
     /// A statement has failed, and with it what the same transaction has reset.
     pub(super) fn failed(&mut self) {
         self.reset = None;
-        if self.check == Check::Awaited {
+        if self.check.is_awaited() {
             self.check = Check::None;
         }
     }
@@ -385,9 +351,11 @@ impl Tenancy {
     }
 }
 
+mod check;
 mod evidence;
 mod states;
 
+use check::Check;
 use evidence::Evidence;
 pub use evidence::Sequences;
 pub use states::{Awaited, Settings};

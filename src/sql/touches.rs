@@ -17,6 +17,7 @@ mod settings;
 pub use kinds::Kinds;
 pub use names::FunctionNames;
 pub(super) use names::unescaped;
+pub use settings::OF_TRANSACTION;
 
 use super::lexer::{Lexer, Token};
 

@@ -34,9 +34,10 @@ struct Held {
 
 /// Whether what is prepared there is what clients take it for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Worth {
+pub enum Worth {
+    /// It is.
     Sound,
-    /// The schema has changed since they were told of it: it must be closed before it is prepared again.
+    /// The schema has changed since they parsed it: it must be closed before it is prepared again.
     Spoilt,
 }
 
@@ -83,8 +84,8 @@ pub enum Prepare {
     Ready,
     /// A Parse.
     Parse,
-    /// A Close of this statement, then a Parse: it holds as many as it may, or the statement itself is spoilt.
-    CloseThenParse(u64),
+    /// A Close of this statement, of this worth, then a Parse: it holds as many as it may, or the statement itself is spoilt.
+    CloseThenParse(u64, Worth),
 }
 
 impl ServerStatements {
@@ -104,14 +105,14 @@ impl ServerStatements {
             }
             held.worth = Worth::Sound;
             self.parses += 1;
-            return Prepare::CloseThenParse(id);
+            return Prepare::CloseThenParse(id, Worth::Spoilt);
         }
         let mut prepare = Prepare::Parse;
         if self.held.len() >= max.max(1) {
-            let oldest = self.held.iter().min_by_key(|(id, held)| (held.used_at, **id)).map(|(id, _)| *id);
-            if let Some(oldest) = oldest {
+            let oldest = self.held.iter().min_by_key(|(id, held)| (held.used_at, **id));
+            if let Some((oldest, worth)) = oldest.map(|(id, held)| (*id, held.worth)) {
                 self.forget(oldest);
-                prepare = Prepare::CloseThenParse(oldest);
+                prepare = Prepare::CloseThenParse(oldest, worth);
             }
         }
         self.held.insert(id, Held::new(uses, Worth::Sound));
@@ -214,7 +215,7 @@ mod tests {
         assert_eq!(server.use_statement(2, 2), Prepare::Parse);
         assert_eq!(server.news(), (2, 2));
         assert_eq!(server.use_statement(1, 2), Prepare::Ready);
-        assert_eq!(server.use_statement(3, 2), Prepare::CloseThenParse(2));
+        assert_eq!(server.use_statement(3, 2), Prepare::CloseThenParse(2, Worth::Sound));
         assert_eq!((server.news(), server.news()), ((2, 1), (0, 0)));
         assert!(server.has(1) && !server.has(2) && server.has(3));
     }
@@ -225,8 +226,10 @@ mod tests {
         server.use_statement(1, 2);
         server.spoil(1);
         assert!(!server.has(1) && server.len() == 1);
-        assert_eq!(server.use_statement(1, 2), Prepare::CloseThenParse(1));
+        assert_eq!(server.use_statement(1, 2), Prepare::CloseThenParse(1, Worth::Spoilt));
         assert_eq!(server.use_statement(1, 2), Prepare::Ready);
+        server.spoil(1);
+        assert_eq!(server.use_statement(2, 1), Prepare::CloseThenParse(1, Worth::Spoilt));
     }
 
     #[test]

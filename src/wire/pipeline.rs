@@ -12,40 +12,7 @@ pub use super::conduct::{
 use again::Again;
 use failing::Unsettled;
 
-use super::{
-    named::{Named, Serial},
-    statements::{Statement, Unnamed, UnnamedAt},
-};
-
-/// Undoes what was noted for a message that the server then did not carry out.
-#[derive(Clone, Debug)]
-pub enum Undo {
-    /// The client has no statement of this name.
-    ClientForgets(Box<[u8]>),
-    /// The client still has this statement.
-    ClientKeeps(Box<[u8]>, Named),
-    /// The server has no such statement.
-    ServerForgets(u64),
-    /// The server still has this statement.
-    ServerKeeps(u64),
-    /// The server still has this statement, and it is not what it is taken for.
-    ServerDistrusts(u64),
-    /// The client's unnamed statement is this one, and the server's is whose.
-    Unnamed(Unnamed, UnnamedAt),
-    /// The server's unnamed statement is not the client's.
-    UnnamedElsewhere,
-    /// What the server remembers of sequences may be another client's.
-    DrawsOfOthers,
-}
-
-/// Whom an answer is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum For {
-    /// The client, who sent the message.
-    Client,
-    /// Us: the message was ours.
-    Us,
-}
+use super::{named::Serial, statements::Statement};
 
 /// One message that is answered.
 #[derive(Clone, Debug)]
@@ -62,9 +29,11 @@ pub enum Owed {
     Close(For, Option<Undo>),
     /// Describe of this statement, or of a portal: RowDescription or NoData.
     Describe(Serial),
-    /// The same, of a statement of which no client was told before.
-    Tell(Serial, Arc<Statement>),
-    /// Describe of ours of a statement, by which it is seen whether it yields what clients were told: the same, for us.
+    /// The same, of a statement of which it is not known what it yields.
+    Tell(Serial, Subject),
+    /// Describe of ours of such a statement: the same, for us.
+    Learn(Subject),
+    /// Describe of ours of a statement, by which it is seen whether it yields what it did: the same, for us.
     Check(Arc<Statement>),
     /// Describe of a statement for its parameters alone: ParameterDescription, and the rest for us.
     Parameters,
@@ -250,6 +219,18 @@ impl Pipeline {
         self.owe(message);
     }
 
+    /// What was sent last is ours alone, up to the Sync of its own, and a message of the client's waits for what is said of it:
+    /// the client has a sequence open.
+    pub fn sent_ahead(&mut self) {
+        self.sent(Owed::Aside(None));
+        self.sequence = Sequence::Open;
+    }
+
+    /// Whether a Sync that comes now is one, and ends nothing of the client's.
+    pub fn may_sync(&self) -> bool {
+        self.sequence == Sequence::Closed && self.copy == CopyIn::No
+    }
+
     fn owe(&mut self, message: Owed) {
         self.unsettled.sent(message.decides());
         self.unnamed_unsettled.sent(message.decides_unnamed());
@@ -270,7 +251,7 @@ impl Pipeline {
     ) -> Result<Passage, Unexpected> {
         let unexpected = Err(Unexpected { tag });
         match (tag, self.owed.front()) {
-            (b't', Some(Owed::Check(_))) => Ok(Passage::Swallow),
+            (b't', Some(Owed::Check(_) | Owed::Learn(_))) => Ok(Passage::Swallow),
             (b'N', Some(owed)) if owed.is_ours() => Ok(Passage::Swallow),
             (b'T' | b'D' | b'C' | b'E', Some(Owed::Position)) => Ok(Passage::Position),
             (b'T' | b'D' | b'C', Some(Owed::Evidence)) | (b'D', Some(Owed::EvidenceRow)) => {
@@ -300,7 +281,8 @@ impl Pipeline {
                 self.settle();
                 Ok(Passage::Pass)
             }
-            (b'T' | b'n', Some(Owed::Check(_) | Owed::Parameters)) | (b'2', Some(Owed::OwnBind(_))) => {
+            (b'T' | b'n', Some(Owed::Check(_) | Owed::Learn(_) | Owed::Parameters))
+            | (b'2', Some(Owed::OwnBind(_))) => {
                 self.settle();
                 Ok(Passage::Swallow)
             }
@@ -368,6 +350,7 @@ mod placing;
 mod refusal;
 
 pub use deciding::Commit;
+pub use owed::{Described, For, Subject, Undo};
 pub use own::OwnAnswer;
 pub use refusal::Refusal;
 

@@ -96,9 +96,9 @@ pub struct Statement {
     form: Form,
     /// When it was parsed first.
     parsed: Option<When>,
-    /// The parameter types that the server has found, as they stand on the wire, once a client was told of them.
+    /// The parameter types that the server has found, as they stand on the wire, once it has told them.
     found: OnceLock<Box<[u8]>>,
-    /// A number for what it yields, once a client was told of that.
+    /// A number for what it yields, once a server has told that.
     result: OnceLock<u64>,
     /// What was found out of it last by those who split reads from writes; 0: nothing.
     pub verdict: AtomicU64,
@@ -132,29 +132,29 @@ impl Statement {
         self.conduct
     }
 
-    /// Whether what it yields is settled when it is parsed, and nobody was told of it so far.
+    /// Whether what it yields is settled when it is parsed, and no server has told it so far.
     #[inline]
     pub fn is_untold(&self) -> bool {
         self.form == Form::Planned && self.result.get().is_none()
     }
 
-    /// Whether a client was told what it yields.
+    /// Whether it is known what it yields.
     #[inline]
     pub fn is_told(&self) -> bool {
         self.result.get().is_some()
     }
 
-    /// A client is told of these parameter types.
+    /// It is described as having these parameter types.
     pub fn takes(&self, types: &[u8]) {
         self.found.get_or_init(|| types.into());
     }
 
-    /// It is described as yielding this. False: clients were told something else.
+    /// It is described as yielding this. False: it was something else before.
     pub fn yields(&self, result: u64) -> bool {
         *self.result.get_or_init(|| result) == result
     }
 
-    /// Whether it yields what a client was told of `other`.
+    /// Whether it yields what is known of `other`.
     fn yields_as(&self, other: &Self) -> bool {
         other.result.get().is_none_or(|result| self.result.get() == Some(result))
     }
@@ -307,11 +307,54 @@ pub struct UnnamedText {
     pub conduct: Conduct,
     /// What it is to the parser.
     pub form: Form,
-    /// The same, for what the client was told of it, once it has asked.
-    pub told: Option<Arc<Statement>>,
+    /// Its number among those of its client.
+    pub number: u32,
+    /// What is known of what it takes and yields.
+    pub description: Description,
+}
+
+/// What is known of what a client's unnamed statement takes and yields.
+#[derive(Clone, Debug, Default)]
+pub enum Description {
+    /// Nothing, and the server that has parsed it was not asked.
+    #[default]
+    Unasked,
+    /// It was asked; what it has said of the parameters, as it stands on the wire.
+    Asked(Option<Box<[u8]>>),
+    /// The same, and a number for what it yields.
+    Told(Option<Box<[u8]>>, u64),
+    /// The same as the statement that it must be, wherever it is parsed again.
+    Must(Arc<Statement>),
 }
 
 impl UnnamedText {
+    /// Whether what it yields is settled when it is parsed, and nobody has asked for it.
+    #[inline]
+    pub fn is_unasked(&self) -> bool {
+        self.form == Form::Planned && matches!(self.description, Description::Unasked)
+    }
+
+    /// Its sequence is over: asked later, the server could refuse to say it.
+    pub fn ends_unasked(&mut self) {
+        if matches!(self.description, Description::Unasked) {
+            self.description = Description::Asked(None);
+        }
+    }
+
+    /// It is described as having these parameter types, as they stand on the wire.
+    pub fn takes(&mut self, types: &[u8]) {
+        if let Description::Asked(found @ None) = &mut self.description {
+            *found = Some(types.into());
+        }
+    }
+
+    /// It is described as yielding this.
+    pub fn yields(&mut self, result: u64) {
+        if let Description::Asked(types) = &mut self.description {
+            self.description = Description::Told(types.take(), result);
+        }
+    }
+
     /// The text and the parameter types.
     pub fn parts(&self) -> Option<(&[u8], &[u8])> {
         let (_, rest) = cstr(self.message.get(HEADER_BYTES..)?)?;

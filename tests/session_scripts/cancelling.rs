@@ -221,8 +221,8 @@ fn while_the_end_of_its_sequence_waits() {
     check(
         r#"
         C> Parse "" "insert" | Bind "" "" | Execute "" | Flush
-        >a1 Parse "" insert _ | Bind "" "" | Execute "" | Flush
-        a1< ParseComplete | BindComplete | CommandComplete "INSERT 0 1"
+        >a1 Parse "" insert _ | Bind "" "" | Describe S "" | Execute "" | Flush
+        a1< ParseComplete | BindComplete | ParameterDescription | NoData | CommandComplete "INSERT 0 1"
         <C ParseComplete | BindComplete | CommandComplete "INSERT 0 1"
         fence close
         C> Sync
@@ -249,8 +249,8 @@ fn while_the_end_of_its_sequence_waits_in_a_block() {
         a1< CommandComplete BEGIN | ReadyForQuery T
         <C CommandComplete BEGIN | ReadyForQuery T
         C> Parse "" "insert" | Bind "" "" | Execute "" | Flush
-        >a1 Parse "" insert _ | Bind "" "" | Execute "" | Flush
-        a1< ParseComplete | BindComplete | CommandComplete "INSERT 0 1"
+        >a1 Parse "" insert _ | Bind "" "" | Describe S "" | Execute "" | Flush
+        a1< ParseComplete | BindComplete | ParameterDescription | NoData | CommandComplete "INSERT 0 1"
         <C ParseComplete | BindComplete | CommandComplete "INSERT 0 1"
         fence close
         C> Sync

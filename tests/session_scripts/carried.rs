@@ -342,14 +342,14 @@ fn statements_are_not_shared_across_states() {
         >a1 Query ~'search_path'
         a1< DataRow v search_path other | DataRow d search_path other public t | ReadyForQuery I
         C> Parse s "select * from t" | Sync
-        >a1 Parse pgsteer_1 "select * from t" | Sync
-        a1< ParseComplete | ReadyForQuery I
+        >a1 Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        a1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         D> Parse s "select * from t" | Sync
         >a1 Query "RESET \"search_path\";"
         a1< CommandComplete RESET | ReadyForQuery I
-        >a1 Parse pgsteer_2 "select * from t" | Sync
-        a1< ParseComplete | ReadyForQuery I
+        >a1 Parse pgsteer_2 "select * from t" | Describe S pgsteer_2 | Sync
+        a1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <D ParseComplete | ReadyForQuery I
         # A setting that nobody but its clients knows has no part in it.
         D> Query "set app.user = 'x'"

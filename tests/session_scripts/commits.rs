@@ -136,7 +136,7 @@ fn it_does_not_wait_for_ever() {
     // For word of where its timeline begins.
     asked("route write=b deposed=a\n>a1 end\nwait 4s\n<C nothing\nwait 2s\n<C Fatal 08007 _ | end");
     // For an answer.
-    asked(&format!(
+    asked(
         r#"
         learn fork=1/0/10
         route write=b deposed=a
@@ -149,8 +149,8 @@ fn it_does_not_wait_for_ever() {
         wait 5s
         <C Fatal 08007 _ | end
         >b2 end
-        "#
-    ));
+        "#,
+    );
 }
 
 /// The history goes on from before the position: the commit is not part of it, whatever the number means there.

@@ -7,8 +7,8 @@ fn a_named_statement_is_prepared_where_it_is_used() {
     check(
         r#"
         C> Parse a "select $1" 23 | Bind "" a 1 | Describe P "" | Execute "" | Sync
-        >s Parse pgsteer_1 "select $1" 23 | Bind "" pgsteer_1 1 | Describe P "" | Execute "" | Sync
-        s< ParseComplete | BindComplete | RowDescription n | DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
+        >s Parse pgsteer_1 "select $1" 23 | Describe S pgsteer_1 | Bind "" pgsteer_1 1 | Describe P "" | Execute "" | Sync
+        s< ParseComplete | ParameterDescription 23 | RowDescription n | BindComplete | RowDescription n | DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
         <C ParseComplete | BindComplete | RowDescription n | DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
         free true
         # Another client, the same text and types: the server has it.
@@ -19,14 +19,14 @@ fn a_named_statement_is_prepared_where_it_is_used() {
         <D ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
         # Other types are another statement.
         D> Parse c "select $1" 25 | Sync
-        >s Parse pgsteer_2 "select $1" 25 | Sync
-        s< ParseComplete | ReadyForQuery I
+        >s Parse pgsteer_2 "select $1" 25 | Describe S pgsteer_2 | Sync
+        s< ParseComplete | ParameterDescription 25 | RowDescription n | ReadyForQuery I
         <D ParseComplete | ReadyForQuery I
         # Elsewhere it is prepared on the way, and nobody is told.
         C on t
         C> Bind "" a 2 | Execute "" | Sync
-        >t Parse pgsteer_1 "select $1" 23 | Describe S pgsteer_1 | Flush
-        t< ParseComplete | ParameterDescription 23 | RowDescription n
+        >t Parse pgsteer_1 "select $1" 23 | Describe S pgsteer_1 | Sync
+        t< ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
         >t Bind "" pgsteer_1 2 | Execute "" | Sync
         t< BindComplete | DataRow 2 | CommandComplete "SELECT 1" | ReadyForQuery I
         <C BindComplete | DataRow 2 | CommandComplete "SELECT 1" | ReadyForQuery I
@@ -45,16 +45,18 @@ fn the_least_recently_used_statement_is_closed() {
         r#"
         max 2
         C> Parse a "select 1" | Parse b "select 2" | Sync
-        >s Parse pgsteer_1 "select 1" | Parse pgsteer_2 "select 2" | Sync
-        s< ParseComplete | ParseComplete | ReadyForQuery I
+        >s Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Parse pgsteer_2 "select 2" | Describe S pgsteer_2 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ParseComplete | ReadyForQuery I
         C> Bind "" a | Execute "" | Parse c "select 3" | Sync
-        >s Bind "" pgsteer_1 | Execute "" | Close S pgsteer_2 | Parse pgsteer_3 "select 3" | Sync
-        s< BindComplete | CommandComplete "SELECT 1" | CloseComplete | ParseComplete | ReadyForQuery I
+        >s Bind "" pgsteer_1 | Execute "" | Close S pgsteer_2 | Parse pgsteer_3 "select 3" | Describe S pgsteer_3 | Sync
+        s< BindComplete | CommandComplete "SELECT 1" | CloseComplete | ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C BindComplete | CommandComplete "SELECT 1" | ParseComplete | ReadyForQuery I
         C> Bind "" b | Execute "" | Sync
-        >s Close S pgsteer_1 | Parse pgsteer_2 "select 2" | Bind "" pgsteer_2 | Execute "" | Sync
-        s< CloseComplete | ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        >s Close S pgsteer_1 | Parse pgsteer_2 "select 2" | Describe S pgsteer_2 | Sync
+        s< CloseComplete | ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        >s Bind "" pgsteer_2 | Execute "" | Sync
+        s< BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         <C BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         prepared 2
         named 3
@@ -68,12 +70,12 @@ fn what_an_error_skipped_was_not_done() {
         r#"
         max 1
         C> Parse a "select 1" | Sync
-        >s Parse pgsteer_1 "select 1" | Sync
-        s< ParseComplete | ReadyForQuery I
+        >s Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         # The first Bind fails: neither was `a` closed, nor `b` made, nor anything evicted.
         C> Bind "" nope | Close S a | Parse a "select 2" | Parse b "select 3" | Bind "" b | Sync
-        >s Bind "" nope | Close S pgsteer_1 | Parse pgsteer_2 "select 2" | Close S pgsteer_2 | Parse pgsteer_3 "select 3" | Bind "" pgsteer_3 | Sync
+        >s Bind "" nope | Close S pgsteer_1 | Parse pgsteer_2 "select 2" | Describe S pgsteer_2 | Close S pgsteer_2 | Parse pgsteer_3 "select 3" | Describe S pgsteer_3 | Bind "" pgsteer_3 | Sync
         s< Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery I
         <C Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery I
         named 1
@@ -90,8 +92,8 @@ fn what_an_error_skipped_was_not_done() {
         named 1
         prepared 0
         C> Parse c "select" | Sync
-        >s Parse pgsteer_5 select | Sync
-        s< ParseComplete | ReadyForQuery I
+        >s Parse pgsteer_5 select | Describe S pgsteer_5 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         "#,
     );
@@ -123,8 +125,8 @@ fn a_name_in_use_is_refused_by_the_server_in_the_clients_words() {
     check(
         r#"
         C> Parse a "select 1" | Sync
-        >s Parse pgsteer_1 "select 1" | Sync
-        s< ParseComplete | ReadyForQuery I
+        >s Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         C> Parse a "select 2" | Bind "" a | Sync
         >s Parse pgsteer_0 "" | Parse pgsteer_0 "select 2" | Bind "" pgsteer_1 | Sync
@@ -153,8 +155,8 @@ fn a_closed_name_can_be_used_again() {
     check(
         r#"
         C> Parse a "select 1" | Close S a | Parse a "select 2" | Bind "" a | Sync
-        >s Parse pgsteer_1 "select 1" | Parse pgsteer_2 "select 2" | Bind "" pgsteer_2 | Sync
-        s< ParseComplete | ParseComplete | BindComplete | ReadyForQuery I
+        >s Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Parse pgsteer_2 "select 2" | Describe S pgsteer_2 | Bind "" pgsteer_2 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | ParseComplete | ParameterDescription | RowDescription n | BindComplete | ReadyForQuery I
         <C ParseComplete | CloseComplete | ParseComplete | BindComplete | ReadyForQuery I
         C> Close S a | Flush
         >s Flush
@@ -215,8 +217,8 @@ fn the_unnamed_statement_follows_the_client() {
         <D ParseComplete | ReadyForQuery I
         C on s
         C> Bind "" "" 7 | Execute "" | Sync
-        >s Parse "" "select $1" 23 | Describe S "" | Flush
-        s< ParseComplete | ParameterDescription 23 | RowDescription n
+        >s Parse "" "select $1" 23 | Describe S "" | Sync
+        s< ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
         >s Bind "" "" 7 | Execute "" | Sync
         s< BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         <C BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
@@ -279,8 +281,8 @@ fn portals_can_be_suspended_and_run_on() {
     check(
         r#"
         C> Query "begin" | Parse a "select 1" | Bind p a | Execute p | Flush
-        >s Query begin | Parse pgsteer_1 "select 1" | Bind p pgsteer_1 | Execute p | Flush
-        s< CommandComplete BEGIN | ReadyForQuery T | ParseComplete | BindComplete | DataRow 1 | PortalSuspended
+        >s Query begin | Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Bind p pgsteer_1 | Execute p | Flush
+        s< CommandComplete BEGIN | ReadyForQuery T | ParseComplete | ParameterDescription | RowDescription n | BindComplete | DataRow 1 | PortalSuspended
         <C CommandComplete BEGIN | ReadyForQuery T | ParseComplete | BindComplete | DataRow 1 | PortalSuspended
         C> Execute p | Close P p | Sync
         >s Execute p | Close P p | Sync
@@ -296,8 +298,8 @@ fn a_pipeline_of_many_requests() {
     check(
         r#"
         C> Parse a "select 1" | Bind "" a | Execute "" | Sync | Query "select 2" | Bind "" a | Execute "" | Sync
-        >s Parse pgsteer_1 "select 1" | Bind "" pgsteer_1 | Execute "" | Sync | Query "select 2"
-        s< ParseComplete | BindComplete | Error 22012 "division by zero" | ReadyForQuery I
+        >s Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Bind "" pgsteer_1 | Execute "" | Sync | Query "select 2"
+        s< ParseComplete | ParameterDescription | RowDescription n | BindComplete | Error 22012 "division by zero" | ReadyForQuery I
         <C ParseComplete | BindComplete | Error 22012 "division by zero" | ReadyForQuery I
         >s Bind "" pgsteer_1 | Execute "" | Sync
         s< CommandComplete "SELECT 1" | CommandComplete "SELECT 1" | ReadyForQuery I
@@ -478,8 +480,8 @@ fn long_messages_stream_through() {
         # If it did not come whole it was judged by its beginning.
         cleaned
         C> Parse a "select $1" | Bind "" a @1000000 | Execute "" | Sync
-        >s Parse pgsteer_1 "select $1" | Bind "" pgsteer_1 @1000000 | Execute "" | Sync
-        s< ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        >s Parse pgsteer_1 "select $1" | Describe S pgsteer_1 | Bind "" pgsteer_1 @1000000 | Execute "" | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         <C ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         hygiene Clean
         C> Query "copy t from stdin"
@@ -538,8 +540,8 @@ fn what_is_behind_a_setting_waits_for_it() {
             >s nothing
             s< ReadyForQuery I
             <C ReadyForQuery I
-            >s Parse pgsteer_1 "select 1" | Sync
-            s< ParseComplete | ReadyForQuery I
+            >s Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Sync
+            s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
             <C ParseComplete | ReadyForQuery I
             "#
         ));
@@ -550,16 +552,16 @@ fn what_is_behind_a_setting_waits_for_it() {
             s< ParseComplete | BindComplete | CommandComplete "{tag}"
             <C ParseComplete | BindComplete | CommandComplete "{tag}"
             # Parsed before the report it is nobody else's; and nothing goes beyond the Sync.
-            >s Parse pgsteer_1 "select 1" | Sync
-            s< ParseComplete | ReadyForQuery I
+            >s Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Sync
+            s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
             <C ParseComplete | ReadyForQuery I
             >s Query "select 2"
             s< CommandComplete "SELECT 1" | ReadyForQuery I
             <C CommandComplete "SELECT 1" | ReadyForQuery I
             D on s
             D> Parse a "select 1" | Sync
-            >s Parse pgsteer_2 "select 1" | Sync
-            s< ParseComplete | ReadyForQuery I
+            >s Parse pgsteer_2 "select 1" | Describe S pgsteer_2 | Sync
+            s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
             <D ParseComplete | ReadyForQuery I
             "#
         ));
@@ -588,8 +590,8 @@ fn discarding_forgets_statements_on_both_sides() {
         check(&format!(
             r#"
             C> Parse a "select 1" | Sync
-            >s Parse pgsteer_1 "select 1" | Sync
-            s< ParseComplete | ReadyForQuery I
+            >s Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Sync
+            s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
             <C ParseComplete | ReadyForQuery I
             C> Query "listen x"
             >s Query "listen x"
@@ -619,19 +621,19 @@ fn what_depends_on_the_moment_or_on_hidden_settings_is_not_shared() {
     check(
         r#"
         C> Parse a "select timestamp 'now'" | Sync
-        >s Parse pgsteer_1 "select timestamp 'now'" | Sync
-        s< ParseComplete | ReadyForQuery I
+        >s Parse pgsteer_1 "select timestamp 'now'" | Describe S pgsteer_1 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         C> Query "set search_path to other" | Parse b "select * from t" | Sync
-        >s Query "set search_path to other" | Parse pgsteer_2 "select * from t" | Sync
-        s< CommandComplete SET | ReadyForQuery I | ParseComplete | ReadyForQuery I
+        >s Query "set search_path to other" | Parse pgsteer_2 "select * from t" | Describe S pgsteer_2 | Sync
+        s< CommandComplete SET | ReadyForQuery I | ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C CommandComplete SET | ReadyForQuery I | ParseComplete | ReadyForQuery I
         touched true
         cleaned
         D on s
         D> Parse a "select timestamp 'now'" | Parse b "select * from t" | Sync
-        >s Parse pgsteer_3 "select timestamp 'now'" | Parse pgsteer_4 "select * from t" | Sync
-        s< ParseComplete | ParseComplete | ReadyForQuery I
+        >s Parse pgsteer_3 "select timestamp 'now'" | Describe S pgsteer_3 | Parse pgsteer_4 "select * from t" | Describe S pgsteer_4 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <D ParseComplete | ParseComplete | ReadyForQuery I
         "#,
     );
@@ -642,8 +644,8 @@ fn a_statement_keeps_what_it_meant_when_it_was_parsed() {
     check(
         r#"
         C> Parse a "select date '1/2/2003'" | Sync
-        >s Parse pgsteer_1 "select date '1/2/2003'" | Sync
-        s< ParseComplete | ReadyForQuery I
+        >s Parse pgsteer_1 "select date '1/2/2003'" | Describe S pgsteer_1 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         C> Query "set datestyle to dmy"
         >s Query "set datestyle to dmy"
@@ -654,8 +656,8 @@ fn a_statement_keeps_what_it_meant_when_it_was_parsed() {
         s< BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         <C BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         C> Parse b "select date '1/2/2003'" | Sync
-        >s Parse pgsteer_2 "select date '1/2/2003'" | Sync
-        s< ParseComplete | ReadyForQuery I
+        >s Parse pgsteer_2 "select date '1/2/2003'" | Describe S pgsteer_2 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         "#,
     );
@@ -686,7 +688,7 @@ fn the_unnamed_statement_of_a_sequence_that_may_fail_is_waited_for() {
     check(
         r#"
         C> Bind "" nope | Parse "" "select 2" | Sync | Bind "" "" | Execute "" | Sync
-        >s Bind "" nope | Parse "" "select 2" | Sync
+        >s Bind "" nope | Parse "" "select 2" | Describe S "" | Sync
         s< Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery I
         <C Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery I
         >s Close S "" | Bind "" "" | Execute "" | Flush
@@ -704,13 +706,13 @@ fn notices_and_notifications_can_come_at_any_time() {
     check(
         r#"
         C> Parse a "select 1" | Sync
-        >s Parse pgsteer_1 "select 1" | Sync
-        s< Notice 01000 one | ParseComplete | Notification ch hello | ReadyForQuery I | Notification ch again
+        >s Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Sync
+        s< Notice 01000 one | ParseComplete | ParameterDescription | RowDescription n | Notification ch hello | ReadyForQuery I | Notification ch again
         <C Notice 01000 one | ParseComplete | Notification ch hello | ReadyForQuery I | Notification ch again
         # What the server has to say of a text, it is to say to everybody.
         C> Parse b "select 1" | Bind "" b | Execute "" | Sync
-        >s Parse pgsteer_2 "select 1" | Bind "" pgsteer_2 | Execute "" | Sync
-        s< ParseComplete | Notice 01000 two | BindComplete | Notification ch x | DataRow 1 | Notice 01000 three | CommandComplete "SELECT 1" | ReadyForQuery I
+        >s Parse pgsteer_2 "select 1" | Describe S pgsteer_2 | Bind "" pgsteer_2 | Execute "" | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | Notice 01000 two | BindComplete | Notification ch x | DataRow 1 | Notice 01000 three | CommandComplete "SELECT 1" | ReadyForQuery I
         <C ParseComplete | Notice 01000 two | BindComplete | Notification ch x | DataRow 1 | Notice 01000 three | CommandComplete "SELECT 1" | ReadyForQuery I
         "#,
     );

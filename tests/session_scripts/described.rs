@@ -1,4 +1,5 @@
-//! Statements of which clients were told what they yield, and a schema that changes: nobody ever meets other columns.
+//! Statements that are held to what they yielded when they were parsed, and a schema that changes: nobody ever meets other
+//! columns.
 
 use pgsteer::wire::named::STATEMENTS_MAX;
 
@@ -25,24 +26,24 @@ fn on_the_next_server_it_yields_the_same_or_is_refused() {
         r#"
         C on t
         C> Bind "" a | Execute "" | Sync
-        >t Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
+        >t Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
         # What the server has to say of it was said where the client parsed it.
-        t< Notice 01000 twice | ParseComplete | ParameterDescription | RowDescription n
+        t< Notice 01000 twice | ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         >t Bind "" pgsteer_1 | Execute "" | Sync
         t< BindComplete | DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
         <C BindComplete | DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
         C on u
         C> Bind "" a | Execute "" | Sync | Query "select 2"
-        >u Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
-        u< ParseComplete | ParameterDescription | RowDescription n m
+        >u Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        u< ParseComplete | ParameterDescription | RowDescription n m | ReadyForQuery I
         # Something that is sure to fail takes the place, behind what is wrong with the values.
         >u Bind "" pgsteer_1 | Bind "" pgsteer_ | Execute "" | Sync | Query "select 2"
         u< BindComplete | {no_such} | ReadyForQuery I | CommandComplete "SELECT 1" | ReadyForQuery I
         <C {changed} | ReadyForQuery I | CommandComplete "SELECT 1" | ReadyForQuery I
-        # Described, it tells its parameters first. What is there is not what the client was told of.
+        # Described, it tells its parameters first. What is there is not what the client has parsed.
         C> Describe S a | Sync
-        >u Close S pgsteer_1 | Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
-        u< CloseComplete | ParseComplete | ParameterDescription | RowDescription n m
+        >u Close S pgsteer_1 | Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        u< CloseComplete | ParseComplete | ParameterDescription | RowDescription n m | ReadyForQuery I
         >u Describe S pgsteer_1 | Bind "" pgsteer_ | Sync
         u< ParameterDescription | RowDescription n m | {no_such} | ReadyForQuery I
         <C ParameterDescription | {changed} | ReadyForQuery I
@@ -53,11 +54,38 @@ fn on_the_next_server_it_yields_the_same_or_is_refused() {
         <C CloseComplete | ParseComplete | ParameterDescription | RowDescription n m | ReadyForQuery I
         C on t
         C> Bind "" a | Sync
-        >t Parse pgsteer_2 "select * from t" | Describe S pgsteer_2 | Flush
-        t< ParseComplete | ParameterDescription | RowDescription n m
+        >t Parse pgsteer_2 "select * from t" | Describe S pgsteer_2 | Sync
+        t< ParseComplete | ParameterDescription | RowDescription n m | ReadyForQuery I
         >t Bind "" pgsteer_2 | Sync
         t< BindComplete | ReadyForQuery I
         <C BindComplete | ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn what_is_not_what_it_should_be_is_not_so_again_after_an_error() {
+    after_told(
+        r#"
+        max 1
+        C on u
+        C> Describe S a | Sync
+        >u Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        u< ParseComplete | ParameterDescription | RowDescription n m | ReadyForQuery I
+        >u Describe S pgsteer_1 | Bind "" pgsteer_ | Sync
+        u< ParameterDescription | RowDescription n m | {no_such} | ReadyForQuery I
+        <C ParameterDescription | {changed} | ReadyForQuery I
+        # It was to be closed for another, but the server does not come to that.
+        C> Bind "" nope | Parse b "select 2" | Sync
+        >u Bind "" nope | Close S pgsteer_1 | Parse pgsteer_2 "select 2" | Describe S pgsteer_2 | Sync
+        u< Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery I
+        <C Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery I
+        C> Bind "" a | Sync
+        >u Close S pgsteer_1 | Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        u< CloseComplete | ParseComplete | ParameterDescription | RowDescription n m | ReadyForQuery I
+        >u Bind "" pgsteer_1 | Bind "" pgsteer_ | Sync
+        u< BindComplete | {no_such} | ReadyForQuery I
+        <C {changed} | ReadyForQuery I
         "#,
     );
 }
@@ -68,8 +96,8 @@ fn in_a_block_a_refusal_is_the_blocks() {
         r#"
         C on t
         C> Query "begin" | Bind "" a | Execute "" | Flush
-        >t Query begin | Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
-        t< CommandComplete BEGIN | ReadyForQuery T | ParseComplete | ParameterDescription | NoData
+        >t Query begin | Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        t< CommandComplete BEGIN | ReadyForQuery T | ParseComplete | ParameterDescription | NoData | ReadyForQuery T
         >t Bind "" pgsteer_1 | Bind "" pgsteer_ | Execute "" | Flush
         t< BindComplete | {no_such}
         <C CommandComplete BEGIN | ReadyForQuery T | {changed}
@@ -79,8 +107,8 @@ fn in_a_block_a_refusal_is_the_blocks() {
         <C ReadyForQuery E
         # There it cannot be prepared, as it could not be used.
         C> Bind "" a | Sync
-        >t Close S pgsteer_1 | Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
-        t< CloseComplete | Error 25P02 "aborted"
+        >t Close S pgsteer_1 | Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        t< CloseComplete | Error 25P02 "aborted" | ReadyForQuery E
         >t Sync
         t< ReadyForQuery E
         <C Error 25P02 "aborted" | ReadyForQuery E
@@ -94,8 +122,8 @@ fn the_error_of_the_parse_is_the_clients() {
         r#"
         C on t
         C> Bind "" a | Execute "" | Sync
-        >t Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
-        t< Error 42P01 "relation \"t\" does not exist"
+        >t Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        t< Error 42P01 "relation \"t\" does not exist" | ReadyForQuery I
         >t Sync
         t< ReadyForQuery I
         <C Error 42P01 "relation \"t\" does not exist" | ReadyForQuery I
@@ -110,18 +138,18 @@ fn what_others_were_told_is_seen_before_a_parse_is_answered() {
         r#"
         D on t
         D> Parse b "select * from t" | Bind "" b | Sync
-        >t Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
-        t< ParseComplete | ParameterDescription | RowDescription n
+        >t Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        t< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         >t Bind "" pgsteer_1 | Sync
         t< BindComplete | ReadyForQuery I
         <D ParseComplete | BindComplete | ReadyForQuery I
         E on u
         E> Parse b "select * from t" | Bind "" b | Sync
-        >u Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
-        u< ParseComplete | ParameterDescription | RowDescription m
+        >u Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        u< ParseComplete | ParameterDescription | RowDescription m | ReadyForQuery I
         # What it yields to this client is another thing, which nobody was told.
-        >u Parse pgsteer_2 "select * from t" | Bind "" pgsteer_2 | Sync
-        u< ParseComplete | BindComplete | ReadyForQuery I
+        >u Parse pgsteer_2 "select * from t" | Describe S pgsteer_2 | Bind "" pgsteer_2 | Sync
+        u< ParseComplete | ParameterDescription | RowDescription n | BindComplete | ReadyForQuery I
         <E ParseComplete | BindComplete | ReadyForQuery I
         "#,
     );
@@ -138,7 +166,7 @@ fn a_parse_is_no_staler_than_a_second_or_the_schema() {
         <C ParseComplete | ReadyForQuery I
         wait 1
         C> Parse c "select * from t" | Sync
-        >s Parse pgsteer_2 "select * from t" | Sync
+        >s Parse pgsteer_2 "select * from t" | Describe S pgsteer_2 | Sync
         # Dropped elsewhere.
         s< Error 42P01 "relation \"t\" does not exist" | ReadyForQuery I
         <C Error 42P01 "relation \"t\" does not exist" | ReadyForQuery I
@@ -148,13 +176,13 @@ fn a_parse_is_no_staler_than_a_second_or_the_schema() {
     after_told(
         r#"
         C> Query "drop table t" | Parse b "select * from t" | Sync
-        >s Query "drop table t" | Parse pgsteer_2 "select * from t" | Sync
+        >s Query "drop table t" | Parse pgsteer_2 "select * from t" | Describe S pgsteer_2 | Sync
         s< CommandComplete "DROP TABLE" | ReadyForQuery I | Error 42P01 "relation \"t\" does not exist" | ReadyForQuery I
         <C CommandComplete "DROP TABLE" | ReadyForQuery I | Error 42P01 "relation \"t\" does not exist" | ReadyForQuery I
         named 1
         D on s
         D> Parse b "select * from t" | Sync
-        >s Parse pgsteer_3 "select * from t" | Sync
+        >s Parse pgsteer_3 "select * from t" | Describe S pgsteer_3 | Sync
         s< Error 42P01 "relation \"t\" does not exist" | ReadyForQuery I
         <D Error 42P01 "relation \"t\" does not exist" | ReadyForQuery I
         "#,
@@ -170,8 +198,8 @@ fn what_a_server_refuses_is_shared_no_more() {
         s< {changed} | ReadyForQuery I
         <C {changed} | ReadyForQuery I
         C> Close S a | Parse b "select * from t" | Sync
-        >s Parse pgsteer_2 "select * from t" | Sync
-        s< ParseComplete | ReadyForQuery I
+        >s Parse pgsteer_2 "select * from t" | Describe S pgsteer_2 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C CloseComplete | ParseComplete | ReadyForQuery I
         "#,
     );
@@ -183,8 +211,8 @@ fn what_a_server_refuses_is_shared_no_more() {
         s< Error 26000 "prepared statement \"pgsteer_1\" does not exist" | ReadyForQuery I
         <C Error 26000 "prepared statement \"a\" does not exist" | ReadyForQuery I
         C> Bind "" a | Sync
-        >s Close S pgsteer_1 | Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
-        s< CloseComplete | ParseComplete | ParameterDescription | RowDescription n
+        >s Close S pgsteer_1 | Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        s< CloseComplete | ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         >s Bind "" pgsteer_1 | Sync
         s< BindComplete | ReadyForQuery I
         <C BindComplete | ReadyForQuery I
@@ -192,39 +220,168 @@ fn what_a_server_refuses_is_shared_no_more() {
     );
 }
 
-#[test]
-fn a_portals_description_counts_and_so_does_a_wish_for_binary_values() {
+/// What `C` has parsed so, and run if it has, on `s` is met by `sent` on `t`, where it yields something else.
+fn held_to_it(parsed: &str, bind: &str, sent: &str) {
     check(&format!(
         r#"
-        C> Parse a "select * from t" | Bind "" a | Describe P "" | Execute "" | Sync
-        >s Parse pgsteer_1 "select * from t" | Bind "" pgsteer_1 | Describe P "" | Execute "" | Sync
-        s< ParseComplete | BindComplete | RowDescription n | CommandComplete "SELECT 0" | ReadyForQuery I
-        <C ParseComplete | BindComplete | RowDescription n | CommandComplete "SELECT 0" | ReadyForQuery I
+        {parsed}
+        C on t
+        C> {bind} | Sync
+        >t {sent} | Sync
+        t< ParseComplete | ParameterDescription | RowDescription m | ReadyForQuery I
+        >t Bind "" pgsteer_ | Sync
+        t< {NO_SUCH} | ReadyForQuery I
+        <C {CHANGED} | ReadyForQuery I
+        "#
+    ));
+}
+
+#[test]
+fn what_the_client_does_not_ask_is_asked_with_the_parse() {
+    check(&format!(
+        r#"
+        C> Parse a "select * from t" | Sync
+        >s Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        <C ParseComplete | ReadyForQuery I
         C on t
         C> Bind "" a | Sync
-        >t Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
-        t< ParseComplete | ParameterDescription | RowDescription m
+        >t Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        t< ParseComplete | ParameterDescription | RowDescription m | ReadyForQuery I
         >t Bind "" pgsteer_1 | Bind "" pgsteer_ | Sync
         t< BindComplete | {NO_SUCH} | ReadyForQuery I
         <C {CHANGED} | ReadyForQuery I
         "#
     ));
-    // Bind "" a, all results in binary.
-    check(&format!(
+    // A Describe of something else is not the one.
+    check(
         r#"
-        C> Parse a "select * from t" | Raw 420000000f0061000000000000010001 | Sync
-        >s Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Bind "" pgsteer_1 | Sync
-        s< ParseComplete | ParameterDescription | RowDescription n | BindComplete | ReadyForQuery I
+        C> Parse a "select 1" | Parse b "select 2" | Describe S a | Sync
+        >s Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Parse pgsteer_2 "select 2" | Describe S pgsteer_2 | Describe S pgsteer_1 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | ParseComplete | ParameterDescription
+        s< RowDescription m | ParameterDescription | RowDescription n | ReadyForQuery I
+        <C ParseComplete | ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        "#,
+    );
+    // Nor is anything asked of what was not parsed, or has no settled result.
+    check(
+        r#"
+        C> Parse b "show x" | Bind "" b | Sync
+        >s Parse pgsteer_1 "show x" | Bind "" pgsteer_1 | Sync
+        s< ParseComplete | BindComplete | ReadyForQuery I
         <C ParseComplete | BindComplete | ReadyForQuery I
+        C> Parse c "select nosuch"
+        >s Parse pgsteer_2 "select nosuch"
+        s< Error 42703 "column \"nosuch\" does not exist"
+        <C Error 42703 "column \"nosuch\" does not exist"
+        C> Bind "" c | Sync
+        >s Sync
+        s< ReadyForQuery I
+        <C ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn an_unnamed_one_is_asked_for_before_it_is_run() {
+    let again = r#"Parse "" "select * from t" | Describe S """#;
+    // By the client: by the portal, or the statement.
+    held_to_it(
+        r#"
+        C> Parse "" "select * from t" | Bind "" "" | Describe P "" | Execute "" | Sync
+        >s Parse "" "select * from t" | Bind "" "" | Describe P "" | Execute "" | Sync
+        s< ParseComplete | BindComplete | RowDescription n | CommandComplete "SELECT 0" | ReadyForQuery I
+        <C ParseComplete | BindComplete | RowDescription n | CommandComplete "SELECT 0" | ReadyForQuery I
+        "#,
+        r#"Bind "" """#,
+        again,
+    );
+    // By us, where the client does not: another's portal tells nothing of it.
+    held_to_it(
+        r#"
+        C> Parse "" "select * from t" | Bind p "" | Bind "" nope | Describe P "" | Sync
+        >s Parse "" "select * from t" | Bind p "" | Bind "" nope | Describe P "" | Describe S "" | Sync
+        s< ParseComplete | BindComplete | BindComplete | RowDescription x | ParameterDescription | RowDescription n
+        s< ReadyForQuery I
+        <C ParseComplete | BindComplete | BindComplete | RowDescription x | ReadyForQuery I
+        "#,
+        r#"Describe S """#,
+        again,
+    );
+    held_to_it(
+        r#"
+        C> Parse "" "select * from t" | Bind "" "" | Execute "" | Execute "" | Sync
+        >s Parse "" "select * from t" | Bind "" "" | Describe S "" | Execute "" | Execute "" | Sync
+        s< ParseComplete | BindComplete | ParameterDescription | RowDescription n
+        s< CommandComplete "SELECT 0" | CommandComplete "SELECT 0" | ReadyForQuery I
+        <C ParseComplete | BindComplete | CommandComplete "SELECT 0" | CommandComplete "SELECT 0" | ReadyForQuery I
+        "#,
+        r#"Bind "" """#,
+        again,
+    );
+}
+
+#[test]
+fn what_a_failed_sequence_has_left_is_not_asked_for() {
+    check(
+        r#"
+        C> Query begin
+        >s Query begin
+        s< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        C> Parse "" "select * from t" | Bind "" nope | Parse "" "reset x" | Sync
+        >s Parse "" "select * from t" | Bind "" nope | Parse "" "reset x" | Sync
+        s< ParseComplete | Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery E
+        <C ParseComplete | Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery E
+        # The first of the two is the client's again, and describing it is no work for a failed block.
+        C> Close P "" | Sync
+        >s Close P "" | Sync
+        s< CloseComplete | ReadyForQuery E
+        <C CloseComplete | ReadyForQuery E
+        "#,
+    );
+}
+
+#[test]
+fn what_is_ours_alone_is_a_transaction_of_its_own() {
+    // Behind a snapshot, which parsing and describing take, an isolation level can be chosen no more.
+    after_told(
+        r#"
         C on t
-        C> Raw 420000000f0061000000000000010001 | Sync
-        >t Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
-        t< ParseComplete | ParameterDescription | RowDescription m
-        >t Bind "" pgsteer_1 | Bind "" pgsteer_ | Sync
-        t< BindComplete | {NO_SUCH} | ReadyForQuery I
-        <C {CHANGED} | ReadyForQuery I
-        "#
-    ));
+        C> Describe S a | Parse "" "begin isolation level serializable" | Bind "" "" | Execute "" | Sync
+        >t Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        t< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        free false
+        >t Describe S pgsteer_1 | Parse "" "begin isolation level serializable" | Bind "" "" | Execute "" | Sync
+        t< ParameterDescription | RowDescription n | ParseComplete | BindComplete | CommandComplete BEGIN | ReadyForQuery T
+        <C ParameterDescription | RowDescription n | ParseComplete | BindComplete | CommandComplete BEGIN | ReadyForQuery T
+        "#,
+    );
+    // In the client's sequence it is a part of that.
+    after_told(
+        r#"
+        C on t
+        C> Parse "" "show x" | Bind "" a | Execute "" | Sync
+        >t Parse "" "show x" | Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
+        t< ParseComplete | ParseComplete | ParameterDescription | RowDescription n
+        >t Bind "" pgsteer_1 | Execute "" | Sync
+        t< BindComplete | CommandComplete "SELECT 0" | ReadyForQuery I
+        <C ParseComplete | BindComplete | CommandComplete "SELECT 0" | ReadyForQuery I
+        "#,
+    );
+    // What fails there takes the rest of the client's with it, and no more.
+    after_told(
+        r#"
+        C on t
+        C> Describe S a | Query "select 1" | Parse "" "select 2" | Sync | Query "select 3"
+        >t Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        t< Error 42P01 "relation \"t\" does not exist" | ReadyForQuery I
+        >t Sync | Query "select 3"
+        t< ReadyForQuery I | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C Error 42P01 "relation \"t\" does not exist" | ReadyForQuery I | CommandComplete "SELECT 1" | ReadyForQuery I
+        prepared 0
+        "#,
+    );
 }
 
 #[test]
@@ -237,8 +394,8 @@ fn parameters_are_what_they_were_found_to_be() {
         <C ParseComplete | ParameterDescription 23 | NoData | ReadyForQuery I
         C on t
         C> Bind "" a 1 | Sync
-        >t Parse pgsteer_1 "insert into t values ($1)" 23 | Describe S pgsteer_1 | Flush
-        t< ParseComplete | ParameterDescription 23 | NoData
+        >t Parse pgsteer_1 "insert into t values ($1)" 23 | Describe S pgsteer_1 | Sync
+        t< ParseComplete | ParameterDescription 23 | NoData | ReadyForQuery I
         >t Bind "" pgsteer_1 1 | Sync
         t< BindComplete | ReadyForQuery I
         <C BindComplete | ReadyForQuery I
@@ -269,8 +426,8 @@ fn an_unnamed_one_that_is_taken_from_server_to_server_is_held_to_it_too() {
     check(&format!(
         r#"
         C> Parse "" "select * from t" | Sync
-        >s Parse "" "select * from t" | Sync
-        s< ParseComplete | ReadyForQuery I
+        >s Parse "" "select * from t" | Describe S "" | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         C> Parse "" "select * from t" | Describe S "" | Sync
         >s Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
@@ -278,14 +435,14 @@ fn an_unnamed_one_that_is_taken_from_server_to_server_is_held_to_it_too() {
         <C ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         C on t
         C> Bind "" "" | Sync
-        >t Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Flush
-        t< ParseComplete | ParameterDescription | RowDescription m
+        >t Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        t< ParseComplete | ParameterDescription | RowDescription m | ReadyForQuery I
         >t Bind "" pgsteer_1 | Bind "" pgsteer_ | Sync
         t< BindComplete | {NO_SUCH} | ReadyForQuery I
         <C {CHANGED} | ReadyForQuery I
         C> Parse "" "select * from t" | Bind "" "" | Sync
-        >t Parse pgsteer_2 "select * from t" | Bind "" pgsteer_2 | Sync
-        t< ParseComplete | BindComplete | ReadyForQuery I
+        >t Parse pgsteer_2 "select * from t" | Describe S pgsteer_2 | Bind "" pgsteer_2 | Sync
+        t< ParseComplete | ParameterDescription | RowDescription n | BindComplete | ReadyForQuery I
         <C ParseComplete | BindComplete | ReadyForQuery I
         "#
     ));
@@ -298,7 +455,8 @@ fn a_client_has_so_many_statements_at_most() {
         let name = format!("s{number}");
         script.push_str(&format!("C> Parse {name} \"select 1\" | Sync\n"));
         script.push_str(if number == 0 {
-            ">s Parse pgsteer_1 \"select 1\" | Sync\ns< ParseComplete | ReadyForQuery I\n"
+            ">s Parse pgsteer_1 \"select 1\" | Describe S pgsteer_1 | Sync\n\
+             s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I\n"
         } else {
             ">s Sync\ns< ReadyForQuery I\n"
         });
@@ -336,27 +494,27 @@ fn an_unnamed_one_of_which_the_client_was_told_is_held_to_it_too() {
         <C BindComplete | ReadyForQuery I
         C on t
         C> Bind "" "" 1 | Sync
-        >t Parse "" "select $1 from t" 25 | Describe S "" | Flush
-        t< ParseComplete | ParameterDescription 25 | RowDescription n
+        >t Parse "" "select $1 from t" 25 | Describe S "" | Sync
+        t< ParseComplete | ParameterDescription 25 | RowDescription n | ReadyForQuery I
         >t Bind "" "" 1 | Sync
         t< BindComplete | ReadyForQuery I
         <C BindComplete | ReadyForQuery I
         C on u
         C> Bind "" "" 1 | Sync
-        >u Parse "" "select $1 from t" 25 | Describe S "" | Flush
-        u< ParseComplete | ParameterDescription 25 | RowDescription m
+        >u Parse "" "select $1 from t" 25 | Describe S "" | Sync
+        u< ParseComplete | ParameterDescription 25 | RowDescription m | ReadyForQuery I
         >u Bind "" pgsteer_ | Sync
         u< {NO_SUCH} | ReadyForQuery I
         <C {CHANGED} | ReadyForQuery I
         C> Describe S "" | Sync
-        >u Parse "" "select $1 from t" 25 | Describe S "" | Flush
-        u< ParseComplete | ParameterDescription 25 | RowDescription m
+        >u Parse "" "select $1 from t" 25 | Describe S "" | Sync
+        u< ParseComplete | ParameterDescription 25 | RowDescription m | ReadyForQuery I
         >u Bind "" pgsteer_ | Sync
         u< {NO_SUCH} | ReadyForQuery I
         <C {CHANGED} | ReadyForQuery I
         C> Parse "" "select 2" | Bind "" "" | Sync
-        >u Parse "" "select 2" | Bind "" "" | Sync
-        u< ParseComplete | BindComplete | ReadyForQuery I
+        >u Parse "" "select 2" | Bind "" "" | Describe S "" | Sync
+        u< ParseComplete | BindComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | BindComplete | ReadyForQuery I
         "#
     ));

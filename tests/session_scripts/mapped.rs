@@ -5,12 +5,12 @@ use crate::machines::check;
 /// The same text twice, so that the server `s` has it.
 const TWICE: &str = r#"
     C> Parse "" "select $1" 23 | Bind "" "" 7 | Execute "" | Sync
-    >s Parse "" "select $1" 23 | Bind "" "" 7 | Execute "" | Sync
-    s< ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+    >s Parse "" "select $1" 23 | Bind "" "" 7 | Describe S "" | Execute "" | Sync
+    s< ParseComplete | BindComplete | ParameterDescription 23 | RowDescription n | CommandComplete "SELECT 1" | ReadyForQuery I
     <C ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
     C> Parse "" "select $1" 23 | Bind "" "" 7 | Execute "" | Sync
-    >s Parse pgsteer_1 "select $1" 23 | Bind "" pgsteer_1 7 | Execute "" | Sync
-    s< ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+    >s Parse pgsteer_1 "select $1" 23 | Describe S pgsteer_1 | Bind "" pgsteer_1 7 | Execute "" | Sync
+    s< ParseComplete | ParameterDescription 23 | RowDescription n | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
     <C ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
 "#;
 
@@ -29,8 +29,8 @@ fn the_third_time_nothing_is_parsed() {
         <D ParseComplete | ParameterDescription 23 | RowDescription n | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         # Other types are another statement.
         D> Parse "" "select $1" 25 | Sync
-        >s Parse "" "select $1" 25 | Sync
-        s< ParseComplete | ReadyForQuery I
+        >s Parse "" "select $1" 25 | Describe S "" | Sync
+        s< ParseComplete | ParameterDescription 25 | RowDescription n | ReadyForQuery I
         <D ParseComplete | ReadyForQuery I
         D> Bind "" "" 8 | Execute "" | Sync
         >s Bind "" "" 8 | Execute "" | Sync
@@ -46,8 +46,10 @@ fn it_follows_the_client_and_ends_as_any_does() {
         r#"
         C on t
         C> Bind "" "" 9 | Execute "" | Sync
-        >t Parse pgsteer_1 "select $1" 23 | Bind "" pgsteer_1 9 | Execute "" | Sync
-        t< ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        >t Parse pgsteer_1 "select $1" 23 | Describe S pgsteer_1 | Sync
+        t< ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
+        >t Bind "" pgsteer_1 9 | Execute "" | Sync
+        t< BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         <C BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         C> Close S "" | Bind "" "" 9 | Sync
         >t Close S "" | Bind "" "" 9 | Sync
@@ -75,8 +77,8 @@ fn errors_name_the_clients_statement() {
         s< Error 08P01 "0 parameters, but prepared statement \"pgsteer_1\" requires 1" | ReadyForQuery I
         <C ParseComplete | Error 08P01 "0 parameters, but prepared statement \"\" requires 1" | ReadyForQuery I
         C> Parse a "select 1" | Parse b "select 1" | Bind "" b 1 | Sync
-        >s Parse pgsteer_2 "select 1" | Bind "" pgsteer_2 1 | Sync
-        s< ParseComplete | Error 08P01 "1 parameters, but \"pgsteer_2\" requires 0" | ReadyForQuery I
+        >s Parse pgsteer_2 "select 1" | Describe S pgsteer_2 | Bind "" pgsteer_2 1 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | Error 08P01 "1 parameters, but \"pgsteer_2\" requires 0" | ReadyForQuery I
         <C ParseComplete | ParseComplete | Error 08P01 "1 parameters, but \"b\" requires 0" | ReadyForQuery I
         "#,
     );
@@ -91,8 +93,8 @@ fn a_change_of_the_schema_ends_it() {
         >s Query "alter table t add a int"
         D on t
         D> Parse "" "select $1" 23 | Sync | Parse "" "select $1" 23 | Sync
-        >t Parse "" "select $1" 23 | Sync | Parse "" "select $1" 23 | Sync
-        t< ParseComplete | ReadyForQuery I | ParseComplete | ReadyForQuery I
+        >t Parse "" "select $1" 23 | Describe S "" | Sync | Parse "" "select $1" 23 | Describe S "" | Sync
+        t< ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I | ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
         <D ParseComplete | ReadyForQuery I | ParseComplete | ReadyForQuery I
         "#,
     );
@@ -103,8 +105,8 @@ fn a_change_of_the_schema_ends_it() {
         s< CommandComplete BEGIN | ReadyForQuery T | CommandComplete "CREATE TABLE" | ReadyForQuery T
         <C CommandComplete BEGIN | ReadyForQuery T | CommandComplete "CREATE TABLE" | ReadyForQuery T
         C> Parse "" "select $1" 23 | Sync
-        >s Parse "" "select $1" 23 | Sync
-        s< ParseComplete | ReadyForQuery T
+        >s Parse "" "select $1" 23 | Describe S "" | Sync
+        s< ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery T
         <C ParseComplete | ReadyForQuery T
         C> Query "commit"
         >s Query commit
@@ -113,8 +115,8 @@ fn a_change_of_the_schema_ends_it() {
         # It is parsed anew, once.
         D on s
         D> Parse "" "select $1" 23 | Sync
-        >s Close S pgsteer_1 | Parse pgsteer_2 "select $1" 23 | Sync
-        s< CloseComplete | ParseComplete | ReadyForQuery I
+        >s Close S pgsteer_1 | Parse pgsteer_2 "select $1" 23 | Describe S pgsteer_2 | Sync
+        s< CloseComplete | ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
         <D ParseComplete | ReadyForQuery I
         D> Parse "" "select $1" 23 | Sync
         >s Sync
@@ -135,7 +137,7 @@ fn it_grows_old() {
         <C ParseComplete | ReadyForQuery I
         wait 1
         C> Parse "" "select $1" 23 | Sync
-        >s Close S pgsteer_1 | Parse pgsteer_2 "select $1" 23 | Sync
+        >s Close S pgsteer_1 | Parse pgsteer_2 "select $1" 23 | Describe S pgsteer_2 | Sync
         # What it named may be gone meanwhile.
         s< CloseComplete | Error 42P01 "relation does not exist" | ReadyForQuery I
         <C Error 42P01 "relation does not exist" | ReadyForQuery I
@@ -151,7 +153,7 @@ fn it_grows_old() {
         r#"
         wait 1000
         C> Bind "" nope | Parse "" "select $1" 23 | Parse "" "select 2" | Sync
-        >s Bind "" nope | Close S pgsteer_1 | Parse pgsteer_2 "select $1" 23 | Parse "" "select 2" | Sync
+        >s Bind "" nope | Close S pgsteer_1 | Parse pgsteer_2 "select $1" 23 | Describe S pgsteer_2 | Parse "" "select 2" | Describe S "" | Sync
         s< Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery I
         <C Error 26000 "prepared statement \"nope\" does not exist" | ReadyForQuery I
         prepared 1
@@ -160,8 +162,8 @@ fn it_grows_old() {
         s< BindComplete | ReadyForQuery I
         <C BindComplete | ReadyForQuery I
         C> Parse "" "select $1" 23 | Sync
-        >s Parse pgsteer_3 "select $1" 23 | Sync
-        s< ParseComplete | ReadyForQuery I
+        >s Parse pgsteer_3 "select $1" 23 | Describe S pgsteer_3 | Sync
+        s< ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         "#,
     );
@@ -177,11 +179,11 @@ fn in_a_failed_block_the_server_refuses_it_itself() {
         <C CommandComplete BEGIN | ReadyForQuery T
         # Whether the block has failed is not known yet.
         C> Query "select 1/0" | Parse "" "select $1" 23 | Sync
-        >s Query "select 1/0" | Parse "" "select $1" 23 | Sync
+        >s Query "select 1/0" | Parse "" "select $1" 23 | Describe S "" | Sync
         s< Error 22012 "division by zero" | ReadyForQuery E | Error 25P02 "aborted" | ReadyForQuery E
         <C Error 22012 "division by zero" | ReadyForQuery E | Error 25P02 "aborted" | ReadyForQuery E
         C> Parse "" "select $1" 23 | Sync
-        >s Parse "" "select $1" 23 | Sync
+        >s Parse "" "select $1" 23 | Describe S "" | Sync
         s< Error 25P02 "aborted" | ReadyForQuery E
         <C Error 25P02 "aborted" | ReadyForQuery E
         "#,
@@ -190,15 +192,15 @@ fn in_a_failed_block_the_server_refuses_it_itself() {
     check(
         r#"
         C> Parse a "select 1" | Sync
-        >s Parse pgsteer_1 "select 1" | Sync
-        s< ParseComplete | ReadyForQuery I
+        >s Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         C> Query "begin; select 1/0"
         >s Query "begin; select 1/0"
         s< CommandComplete BEGIN | Error 22012 "division by zero" | ReadyForQuery E
         <C CommandComplete BEGIN | Error 22012 "division by zero" | ReadyForQuery E
         C> Parse b "select 1" | Sync
-        >s Parse pgsteer_2 "select 1" | Sync
+        >s Parse pgsteer_2 "select 1" | Describe S pgsteer_2 | Sync
         s< Error 25P02 "aborted" | ReadyForQuery E
         <C Error 25P02 "aborted" | ReadyForQuery E
         named 1
@@ -209,13 +211,17 @@ fn in_a_failed_block_the_server_refuses_it_itself() {
 
 #[test]
 fn what_may_mean_something_else_is_not_mapped() {
-    for text in ["select timestamp 'now'", "begin", "select 1; select 2", "listen x"] {
-        let quoted = text;
+    for (text, asked, said) in [
+        ("select timestamp 'now'", "| Describe S \"\"", "| ParameterDescription | RowDescription n"),
+        ("begin", "", ""),
+        ("select 1; select 2", "", ""),
+        ("listen x", "", ""),
+    ] {
         let once = format!(
             r#"
-            C> Parse "" "{quoted}" | Sync
-            >s Parse "" "{quoted}" | Sync
-            s< ParseComplete | ReadyForQuery I
+            C> Parse "" "{text}" | Sync
+            >s Parse "" "{text}" {asked} | Sync
+            s< ParseComplete {said} | ReadyForQuery I
             <C ParseComplete | ReadyForQuery I
             "#
         );
@@ -229,16 +235,16 @@ fn what_may_mean_something_else_is_not_mapped() {
         s< CommandComplete BEGIN | CommandComplete SET | ReadyForQuery T
         <C CommandComplete BEGIN | CommandComplete SET | ReadyForQuery T
         C> Parse "" "select $1" 23 | Parse a "select 1" | Sync
-        >s Parse "" "select $1" 23 | Parse pgsteer_2 "select 1" | Sync
-        s< ParseComplete | ParseComplete | ReadyForQuery T
+        >s Parse "" "select $1" 23 | Parse pgsteer_2 "select 1" | Describe S pgsteer_2 | Describe S "" | Sync
+        s< ParseComplete | ParseComplete | ParameterDescription | RowDescription n | ParameterDescription 23 | RowDescription n | ReadyForQuery T
         <C ParseComplete | ParseComplete | ReadyForQuery T
         C> Query "commit"
         >s Query commit
         s< CommandComplete COMMIT | ReadyForQuery I
         <C CommandComplete COMMIT | ReadyForQuery I
         C> Parse b "select 1" | Sync
-        >s Parse pgsteer_3 "select 1" | Sync
-        s< ParseComplete | ReadyForQuery I
+        >s Parse pgsteer_3 "select 1" | Describe S pgsteer_3 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         "#,
     );
@@ -250,11 +256,14 @@ fn of_texts_that_do_not_fit_few_are_let_in() {
     for turn in 0..3 {
         for (number, text) in ["select 1", "select 2"].into_iter().enumerate() {
             let sent = match (turn, number) {
-                (1, 0) => format!("Parse pgsteer_1 \"{text}\" | Sync"),
+                (1, 0) => format!("Parse pgsteer_1 \"{text}\" | Describe S pgsteer_1 | Sync"),
                 (2, 0) => "Sync".to_owned(),
-                _ => format!("Parse \"\" \"{text}\" | Sync"),
+                _ => format!("Parse \"\" \"{text}\" | Describe S \"\" | Sync"),
             };
-            let said = if (turn, number) == (2, 0) { "" } else { "ParseComplete | " };
+            let said = match (turn, number) {
+                (2, 0) => "",
+                _ => "ParseComplete | ParameterDescription | RowDescription n | ",
+            };
             script.push_str(&format!("C> Parse \"\" \"{text}\" | Sync\n>s {sent}\n"));
             script.push_str(&format!("s< {said}ReadyForQuery I\n<C ParseComplete | ReadyForQuery I\n"));
         }
@@ -267,13 +276,15 @@ fn an_unnamed_statement_that_was_sent_meanwhile_stays() {
     check(
         r#"
         C> Parse "" "selec" | Sync | Parse "" "select 2" | Sync
-        >s Parse "" "selec" | Sync | Parse "" "select 2" | Sync
-        s< Error 42601 "syntax error" | ReadyForQuery I | ParseComplete | ReadyForQuery I
+        >s Parse "" "selec" | Sync | Parse "" "select 2" | Describe S "" | Sync
+        s< Error 42601 "syntax error" | ReadyForQuery I | ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C Error 42601 "syntax error" | ReadyForQuery I | ParseComplete | ReadyForQuery I
         C on t
         C> Bind "" "" | Sync
-        >t Parse "" "select 2" | Bind "" "" | Sync
-        t< ParseComplete | BindComplete | ReadyForQuery I
+        >t Parse "" "select 2" | Describe S "" | Sync
+        t< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        >t Bind "" "" | Sync
+        t< BindComplete | ReadyForQuery I
         <C BindComplete | ReadyForQuery I
         # The one that fails itself leaves none behind, whatever was there before.
         C> Parse "" "selec" | Sync
@@ -296,17 +307,18 @@ fn what_the_server_has_may_be_refused_and_is_parsed_anew() {
         C> Parse "" "select $1" 23 | Bind "" "" 7 | Execute "" | Sync
         >s Bind "" pgsteer_1 7 | Execute "" | Sync
         s< {changed} | ReadyForQuery I
-        >s Close S pgsteer_1 | Parse pgsteer_2 "select $1" 23 | Bind "" pgsteer_2 7 | Execute "" | Sync
+        >s Close S pgsteer_1 | Parse pgsteer_2 "select $1" 23 | Describe S pgsteer_2 | Bind "" pgsteer_2 7 | Execute "" | Sync
         free false
-        s< CloseComplete | ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        s< CloseComplete | ParseComplete | ParameterDescription 23 | RowDescription n | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         <C ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         free true
         # Described, it tells its parameters first. The client has not ended the sequence.
         C> Parse "" "select $1" 23 | Describe S "" | Flush
         >s Describe S pgsteer_2 | Flush
         s< ParameterDescription 23 | {changed}
-        >s Sync | Close S pgsteer_2 | Parse pgsteer_3 "select $1" 23 | Describe S pgsteer_3 | Flush
+        >s Sync | Close S pgsteer_2 | Parse pgsteer_3 "select $1" 23 | Describe S pgsteer_3 | Describe S pgsteer_3 | Flush
         s< ReadyForQuery I | CloseComplete | ParseComplete | ParameterDescription 23 | RowDescription n
+        s< ParameterDescription 23 | RowDescription n
         <C ParseComplete | ParameterDescription 23 | RowDescription n
         C> Bind "" "" 7 | Execute "" | Sync
         >s Bind "" pgsteer_3 7 | Execute "" | Sync
@@ -321,7 +333,7 @@ fn what_the_server_has_may_be_refused_and_is_parsed_anew() {
         C> Parse "" "select $1" 23 | Bind "" "" 7 | Execute "" | Sync
         >s Bind "" pgsteer_1 7 | Execute "" | Sync
         s< {changed} | ReadyForQuery I
-        >s Close S pgsteer_1 | Parse pgsteer_2 "select $1" 23 | Bind "" pgsteer_2 7 | Execute "" | Sync
+        >s Close S pgsteer_1 | Parse pgsteer_2 "select $1" 23 | Describe S pgsteer_2 | Bind "" pgsteer_2 7 | Execute "" | Sync
         s< CloseComplete | Error 42P01 "relation does not exist" | ReadyForQuery I
         <C ParseComplete | Error 42P01 "relation does not exist" | ReadyForQuery I
         prepared 0

@@ -110,8 +110,8 @@ fn what_nobody_can_ask_about_lasts() {
     check(
         r#"
         C> Parse "" "select set_config($1, $2, false)" | Bind "" "" app.user x | Execute "" | Sync
-        >a1 Parse "" "select set_config($1, $2, false)" | Bind "" "" app.user x | Execute "" | Sync
-        a1< ParseComplete | BindComplete | DataRow x | CommandComplete "SELECT 1" | ReadyForQuery I
+        >a1 Parse "" "select set_config($1, $2, false)" | Bind "" "" app.user x | Describe S "" | Execute "" | Sync
+        a1< ParseComplete | BindComplete | ParameterDescription | RowDescription n | DataRow x | CommandComplete "SELECT 1" | ReadyForQuery I
         <C ParseComplete | BindComplete | DataRow x | CommandComplete "SELECT 1" | ReadyForQuery I
         activity C Pinned none
         C> Query "discard all"

@@ -374,8 +374,8 @@ fn a_long_statement_is_waited_for_without_a_server() {
         |_| {},
         r#"
         C> Parse s "select @200000" | Sync
-        >a1 Parse pgsteer_1 "select @200000" | Sync
-        a1< ParseComplete | ReadyForQuery I
+        >a1 Parse pgsteer_1 "select @200000" | Describe S pgsteer_1 | Sync
+        a1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         C> Parse "" "select @1200000" | Bind "" "" | Execute "" | Sync
         # Too long to be read whole, it may have changed a setting: what follows waits.

@@ -168,8 +168,8 @@ fn an_implicit_transaction_commits_with_its_sync() {
     check(&format!(
         r#"
         C> Parse s "insert into t values ($1)" | Bind "" s 1 | Execute "" | Flush
-        >a1 Parse pgsteer_1 "insert into t values ($1)" | Bind "" pgsteer_1 1 | Execute "" | Flush
-        a1< ParseComplete | BindComplete | CommandComplete "INSERT 0 1"
+        >a1 Parse pgsteer_1 "insert into t values ($1)" | Describe S pgsteer_1 | Bind "" pgsteer_1 1 | Execute "" | Flush
+        a1< ParseComplete | ParameterDescription | NoData | BindComplete | CommandComplete "INSERT 0 1"
         <C ParseComplete | BindComplete | CommandComplete "INSERT 0 1"
         C> Sync
         >a1 Sync | Query "~insert_lsn"

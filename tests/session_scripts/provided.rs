@@ -7,8 +7,8 @@ use crate::play::{check, check_whole};
 fn sql_finds_the_statements_of_the_protocol() {
     let begin = r#"
         C> Parse s "select $1" 23 | Sync
-        >a1 Parse pgsteer_1 "select $1" 23 | Sync
-        a1< ParseComplete | ReadyForQuery I
+        >a1 Parse pgsteer_1 "select $1" 23 | Describe S pgsteer_1 | Sync
+        a1< ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         "#;
     check(&format!(
@@ -27,8 +27,8 @@ fn sql_finds_the_statements_of_the_protocol() {
         a1< Error 26000 "prepared statement \"s\" does not exist" | ReadyForQuery I
         <C Error 26000 "prepared statement \"s\" does not exist" | ReadyForQuery I
         C> Parse s "select 2" | Sync
-        >a1 Parse pgsteer_2 "select 2" | Sync
-        a1< ParseComplete | ReadyForQuery I
+        >a1 Parse pgsteer_2 "select 2" | Describe S pgsteer_2 | Sync
+        a1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         "#
     ));
@@ -119,8 +119,8 @@ fn nobody_elses_draw_from_a_sequence_is_read() {
         a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
         <C CommandComplete "INSERT 0 1" | ReadyForQuery I
         C> Parse "" "select lastval()" | Bind "" "" | Execute "" | Sync
-        >a1 Parse "" "select lastval()" | Bind "" "" | Execute "" | Sync
-        a1< ParseComplete | BindComplete | DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
+        >a1 Parse "" "select lastval()" | Bind "" "" | Describe S "" | Execute "" | Sync
+        a1< ParseComplete | BindComplete | ParameterDescription | RowDescription n | DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
         <C ParseComplete | BindComplete | DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
         activity C Pinned none
         "#,
@@ -155,10 +155,10 @@ fn nobody_elses_draw_is_read_in_the_middle_of_a_transaction() {
         >a1 Parse "" begin | Bind "" "" | Execute ""
         >a1 Parse pgsteer_aside "DISCARD SEQUENCES" | Bind pgsteer_aside pgsteer_aside | Execute pgsteer_aside
         >a1 Close P pgsteer_aside | Close S pgsteer_aside
-        >a1 Parse "" "select lastval()" | Bind "" "" | Execute "" | Sync
+        >a1 Parse "" "select lastval()" | Bind "" "" | Describe S "" | Execute "" | Sync
         a1< ParseComplete | BindComplete | CommandComplete BEGIN
         a1< ParseComplete | BindComplete | CommandComplete "DISCARD SEQUENCES" | CloseComplete | CloseComplete
-        a1< ParseComplete | BindComplete | Error 55000 "lastval is not yet defined in this session" | ReadyForQuery E
+        a1< ParseComplete | BindComplete | ParameterDescription | RowDescription n | Error 55000 "lastval is not yet defined in this session" | ReadyForQuery E
         <C ParseComplete | BindComplete | CommandComplete BEGIN
         <C ParseComplete | BindComplete | Error 55000 "lastval is not yet defined in this session" | ReadyForQuery E
         "#,

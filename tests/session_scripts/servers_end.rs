@@ -45,8 +45,8 @@ fn a_server_that_dies_between_messages_is_told_about() {
     check(
         r#"
         C> Parse "" "insert" | Bind "" "" | Execute "" | Sync
-        >a1 Parse "" "insert" | Bind "" "" | Execute "" | Sync
-        a1< ParseComplete | BindComplete | CommandComplete "INSERT 0 1"
+        >a1 Parse "" "insert" | Bind "" "" | Describe S "" | Execute "" | Sync
+        a1< ParseComplete | BindComplete | ParameterDescription | NoData | CommandComplete "INSERT 0 1"
         a1< close
         <C ParseComplete | BindComplete | CommandComplete "INSERT 0 1" | Fatal 08007 _ | end
         "#,
@@ -76,8 +76,8 @@ fn a_server_that_is_told_to_end_before_it_begins_gives_the_request_back() {
     for (request, first, second) in [
         (
             r#"Parse "" "insert" | Bind "" "" | Execute "" | Sync"#,
-            r#"Parse "" "insert" | Bind "" "" | Execute "" | Sync"#,
-            r#"Parse pgsteer_1 "insert" | Bind "" pgsteer_1 | Execute "" | Sync"#,
+            r#"Parse "" "insert" | Bind "" "" | Describe S "" | Execute "" | Sync"#,
+            r#"Parse pgsteer_1 "insert" | Describe S pgsteer_1 | Bind "" pgsteer_1 | Execute "" | Sync"#,
         ),
         (
             r#"Parse s1 "insert" | Describe S s1 | Bind "" s1 | Execute "" | Sync"#,
@@ -88,7 +88,7 @@ fn a_server_that_is_told_to_end_before_it_begins_gives_the_request_back() {
         (
             r#"Parse "" "insert" | Describe S "" | Flush"#,
             r#"Parse "" "insert" | Describe S "" | Flush"#,
-            r#"Parse pgsteer_2 "insert" | Describe S pgsteer_2 | Flush"#,
+            r#"Parse pgsteer_1 "insert" | Describe S pgsteer_1 | Flush"#,
         ),
     ] {
         check_whole(
@@ -119,8 +119,8 @@ fn a_request_that_may_have_begun_is_not_given_back() {
         // A simple query may be half done.
         (r#"Query "insert""#, r#"Fatal 57P01 "terminating connection""#),
         // The client's own fault would come again.
-        (r#"Parse "" "insert" | Sync"#, r#"Fatal 08P01 "invalid message""#),
-        (r#"Parse "" "insert" | Sync"#, r#"Notice 01000 "first" | Fatal 57P01 "terminating connection""#),
+        (r#"Parse "" "begin" | Sync"#, r#"Fatal 08P01 "invalid message""#),
+        (r#"Parse "" "begin" | Sync"#, r#"Notice 01000 "first" | Fatal 57P01 "terminating connection""#),
         // The first of two sequences may have run before the second was turned away.
         (
             r#"Parse "" "a" | Sync | Parse "" "b" | Sync"#,

@@ -150,16 +150,18 @@ fn named_statements_work_on_every_server() {
         |setup| setup.settings.limits.size = 2,
         r#"
         C> Parse s "select 1" | Sync
-        >a1 Parse pgsteer_1 "select 1" | Sync
-        a1< ParseComplete | ReadyForQuery I
+        >a1 Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Sync
+        a1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         D> Query "begin"
         >a1 Query begin
         a1< CommandComplete BEGIN | ReadyForQuery T
         <D CommandComplete BEGIN | ReadyForQuery T
         C> Bind "" s | Execute "" | Sync
-        >a2 Parse pgsteer_1 "select 1" | Bind "" pgsteer_1 | Execute "" | Sync
-        a2< ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        >a2 Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Sync
+        a2< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        >a2 Bind "" pgsteer_1 | Execute "" | Sync
+        a2< BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         <C BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         # The other client's statement of the same text is the same on the server.
         D> Parse t "select 1" | Sync
@@ -177,15 +179,15 @@ fn statements_parsed_behind_a_setting_are_not_shared_across_it() {
         |_| {},
         r#"
         C> Parse s "select date '1/2/2003'" | Sync
-        >a1 Parse pgsteer_1 "select date '1/2/2003'" | Sync
-        a1< ParseComplete | ReadyForQuery I
+        >a1 Parse pgsteer_1 "select date '1/2/2003'" | Describe S pgsteer_1 | Sync
+        a1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         D> Query "set datestyle to 'dmy'" | Parse t "select date '1/2/2003'" | Sync
         >a1 Query "set datestyle to 'dmy'" | nothing
         a1< CommandComplete SET | ParameterStatus DateStyle "ISO, DMY" | ReadyForQuery I
         <D CommandComplete SET | ParameterStatus DateStyle "ISO, DMY" | ReadyForQuery I
-        >a1 Parse pgsteer_2 "select date '1/2/2003'" | Sync
-        a1< ParseComplete | ReadyForQuery I
+        >a1 Parse pgsteer_2 "select date '1/2/2003'" | Describe S pgsteer_2 | Sync
+        a1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <D ParseComplete | ReadyForQuery I
         "#,
     );
@@ -219,8 +221,8 @@ fn statements_parsed_behind_a_setting_are_not_shared_across_it() {
         >a1 Query rollback | nothing
         a1< CommandComplete ROLLBACK | ParameterStatus DateStyle "ISO, MDY" | ReadyForQuery I
         <C CommandComplete ROLLBACK | ParameterStatus DateStyle "ISO, MDY" | ReadyForQuery I
-        >a1 Parse pgsteer_1 "select date '1/2/2003'" | Sync
-        a1< ParseComplete | ReadyForQuery I
+        >a1 Parse pgsteer_1 "select date '1/2/2003'" | Describe S pgsteer_1 | Sync
+        a1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         "#,
     );
@@ -231,8 +233,8 @@ fn discard_all_by_the_extended_protocol() {
     check(
         r#"
         C> Parse s "select 1" | Sync
-        >a1 Parse pgsteer_1 "select 1" | Sync
-        a1< ParseComplete | ReadyForQuery I
+        >a1 Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Sync
+        a1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         C> Parse "" "discard all" | Bind "" "" | Execute "" | Sync
         >a1 Parse "" "discard all" | Bind "" "" | Execute "" | Flush
@@ -241,8 +243,8 @@ fn discard_all_by_the_extended_protocol() {
         a1< ReadyForQuery I
         <C ParseComplete | BindComplete | CommandComplete "DISCARD ALL" | ReadyForQuery I
         C> Parse s "select 1" | Bind "" s | Execute "" | Sync
-        >a1 Parse pgsteer_2 "select 1" | Bind "" pgsteer_2 | Execute "" | Sync
-        a1< ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        >a1 Parse pgsteer_2 "select 1" | Describe S pgsteer_2 | Bind "" pgsteer_2 | Execute "" | Sync
+        a1< ParseComplete | ParameterDescription | RowDescription n | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         <C ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         "#,
     );
@@ -254,8 +256,8 @@ fn answers_of_our_own_wait_for_the_end_of_a_message() {
         |_| {},
         r#"
         C> Parse s "select 1" | Parse t "select 1 as t" | Sync
-        >a1 Parse pgsteer_1 "select 1" | Parse pgsteer_2 "select 1 as t" | Sync
-        a1< ParseComplete | ParseComplete | ReadyForQuery I
+        >a1 Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Parse pgsteer_2 "select 1 as t" | Describe S pgsteer_2 | Sync
+        a1< ParseComplete | ParameterDescription | RowDescription n | ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ParseComplete | ReadyForQuery I
         C> Describe S s | Flush
         >a1 Describe S pgsteer_1 | Flush
@@ -279,11 +281,11 @@ fn statements_wait_for_the_fate_of_the_sequence_before() {
     check(
         r#"
         C> Bind "" gone | Parse s "select 1" | Sync | Parse s "select 2" | Bind "" s | Sync
-        >a1 Bind "" gone | Parse pgsteer_1 "select 1" | Sync | nothing
+        >a1 Bind "" gone | Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Sync | nothing
         a1< Error 26000 "it does not exist" | ReadyForQuery I
         <C Error 26000 "it does not exist" | ReadyForQuery I
-        >a1 Parse pgsteer_2 "select 2" | Bind "" pgsteer_2 | Sync
-        a1< ParseComplete | BindComplete | ReadyForQuery I
+        >a1 Parse pgsteer_2 "select 2" | Describe S pgsteer_2 | Bind "" pgsteer_2 | Sync
+        a1< ParseComplete | ParameterDescription | RowDescription n | BindComplete | ReadyForQuery I
         <C ParseComplete | BindComplete | ReadyForQuery I
         "#,
     );
@@ -291,8 +293,8 @@ fn statements_wait_for_the_fate_of_the_sequence_before() {
     check(
         r#"
         C> Parse s "select 1" | Sync
-        >a1 Parse pgsteer_1 "select 1" | Sync
-        a1< ParseComplete | ReadyForQuery I
+        >a1 Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Sync
+        a1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
         <C ParseComplete | ReadyForQuery I
         C> Bind "" s | Sync | Bind "" s | Sync
         >a1 Bind "" pgsteer_1 | Sync | Bind "" pgsteer_1 | Sync

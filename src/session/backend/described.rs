@@ -1,5 +1,4 @@
-//! What a server says of a statement that it has: what clients are told of it is noted, and held against what it says on
-//! the next server.
+//! What a server says of a statement that it has: what it says first is noted, and held against what the next one says.
 
 use super::{ClientSide, refusal};
 use crate::{
@@ -9,7 +8,7 @@ use crate::{
         error::{ServerError, SqlState},
         frame::{HEADER_BYTES, Header},
         named::Serial,
-        pipeline::{For, Pipeline},
+        pipeline::{Described, Pipeline, Subject},
         statements::{Catalog, Statement},
     },
 };
@@ -20,8 +19,8 @@ pub(super) fn describes(header: Header, pipeline: &Pipeline) -> bool {
     matches!(header.tag, b't' | b'T' | b'n') && pipeline.described().is_some()
 }
 
-/// The server describes a statement, or has a remark on it. Where it yields something else than clients were told, it is not used there; nor where
-/// the description is too long to be true.
+/// The server describes a statement, or has a remark on it. Where it yields something else than where it was parsed first, it
+/// is not used; nor where the description is too long to be true.
 #[cold]
 pub(super) fn note(
     header: Header,
@@ -34,8 +33,15 @@ pub(super) fn note(
         remarked(pipeline, client);
         return;
     }
-    let Some((statement, whom)) = pipeline.described() else { return };
+    let Some(described) = pipeline.described() else { return };
     let body = message.get(HEADER_BYTES..header.total);
+    let statement = match described {
+        Described::Again(statement) | Described::First(Subject::Statement(statement)) => statement,
+        Described::First(Subject::Unnamed(number)) => {
+            client.frontend.described(*number, header.tag, body.unwrap_or_default());
+            return;
+        }
+    };
     if header.tag == b't' {
         if let Some(types) = body {
             statement.takes(types);
@@ -47,7 +53,7 @@ pub(super) fn note(
         conn.statements.spoil(statement.id());
         client.catalog.retire(statement);
     }
-    if whom == For::Us {
+    if let Described::Again(_) = described {
         client.tenancy.checked((!yields).then(|| statement.id()));
     }
 }

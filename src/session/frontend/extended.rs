@@ -1,10 +1,11 @@
 //! The extended query protocol: statements and portals by name.
 
 use super::{
-    Arc, Awaited, Block, Conduct, Copying, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
-    OwnAnswer, Passage, PgError, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX, STATEMENT_BYTES_MAX,
-    Serial, Settings, Sharing, Source, SqlState, Statement, TAKEN, Text, Undo, Unnamed, UnnamedAt,
-    UnnamedText, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours,
+    Arc, Awaited, Block, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named,
+    Owed, OwnAnswer, Passage, PgError, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX,
+    STATEMENT_BYTES_MAX, Serial, Settings, Sharing, Source, SqlState, Statement, Subject, TAKEN, Text, Undo,
+    Unnamed, UnnamedAt, UnnamedText, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
+    taken_for_ours,
 };
 
 impl Frontend {
@@ -30,12 +31,15 @@ impl Frontend {
             let undo = if name.is_empty() {
                 // A longer one is not kept: it is lost when the client gets another server.
                 let Reading { conduct, form, .. } = reading;
+                self.unnamed_passed = self.unnamed_passed.wrapping_add(1);
+                let number = self.unnamed_passed;
                 let text = |message: &[u8]| {
                     Unnamed::Text(Box::new(UnnamedText {
                         message: message.into(),
                         conduct,
                         form,
-                        told: None,
+                        number,
+                        description: Description::Unasked,
                     }))
                 };
                 let unnamed = if whole { text(message) } else { Unnamed::None };
@@ -114,6 +118,7 @@ impl Frontend {
         passage.make_room(statement.id());
         statement.put_parse(passage.splice.insert());
         let forget = Undo::ServerForgets(statement.id());
+        passage.parses(&statement);
         self.statements.insert(name, statement);
         passage.pipeline.sent(Owed::Parse(For::Client, forget, Some(undo)));
         self.leave_out(header, message, passage);
@@ -129,7 +134,7 @@ impl Frontend {
         let body = &message[HEADER_BYTES..];
         let (portal, rest) = cstr(body).ok_or_else(|| cut_short("Bind"))?;
         let (name, parameters) = cstr(rest).ok_or_else(|| cut_short("Bind"))?;
-        let mut untold = None;
+        let mut unlearnt = None;
         let (conduct, serial) = match self.known(name, passage) {
             Some((statement, serial)) => {
                 self.provide(statement.conduct(), Text::Whole(statement.query()), passage);
@@ -150,13 +155,6 @@ impl Frontend {
                         return Ok(());
                     }
                 }
-                if statement.is_untold() {
-                    // Whoever wants values in binary counts on their types, without having asked for them.
-                    if whole && message.ends_with(&[0, 1]) {
-                        passage.check(&statement);
-                    }
-                    untold = Some(statement.clone());
-                }
                 self.bind_prepared(header, message, parameters, &statement, passage);
                 passage.heed_conduct(statement.conduct(), Text::Whole(statement.query()));
                 (statement.conduct(), serial)
@@ -164,7 +162,10 @@ impl Frontend {
             None => {
                 let conduct = if name.is_empty() {
                     match self.prepare_unnamed(passage) {
-                        Prepared::Ready => self.heed_unnamed(passage),
+                        Prepared::Ready => {
+                            unlearnt = self.unlearnt_unnamed();
+                            self.heed_unnamed(passage)
+                        }
                         Prepared::Checking => return Ok(()),
                         Prepared::Refused => {
                             passage.refuse(Refusal::ResultChanged);
@@ -186,7 +187,7 @@ impl Frontend {
                 (conduct, 0)
             }
         };
-        passage.tenancy.bind(conduct, !portal.is_empty(), untold);
+        passage.tenancy.bind(conduct, !portal.is_empty(), unlearnt);
         passage.pipeline.sent(Owed::Bind(serial));
         Ok(())
     }
@@ -281,7 +282,9 @@ impl Frontend {
                         passage.pipeline.sent(Owed::Parameters);
                         passage.refuse(Refusal::ResultChanged);
                     }
-                    _ if statement.is_untold() => passage.pipeline.sent(Owed::Tell(serial, statement)),
+                    _ if statement.is_untold() => {
+                        passage.pipeline.sent(Owed::Tell(serial, Subject::Statement(statement)));
+                    }
                     _ => passage.pipeline.sent(Owed::Describe(serial)),
                 }
                 self.leave_out(header, message, passage);
@@ -297,9 +300,11 @@ impl Frontend {
             }
         } else if !close
             && name.is_empty()
-            && let Some(untold) = passage.tenancy.untold()
+            && passage.tenancy.unlearnt_portal.is_some()
+            && passage.tenancy.unlearnt_portal.take() == self.unlearnt_unnamed()
+            && let Some(subject) = self.asks_of_unnamed()
         {
-            passage.pipeline.sent(Owed::Tell(0, untold.clone()));
+            passage.pipeline.sent(Owed::Tell(0, subject));
             self.pass(header, message, passage);
             return Ok(());
         }

@@ -3,7 +3,7 @@
 use super::{
     Arc, Awaited, Conduct, Followed, For, Hygiene, Lexicon, Owed, Parsing, PgError, Pipeline, Prepare,
     Reading, Refusal, Residue, SERVER_PREFIX, ServerConn, Settings, Sharing, Splice, SqlState, Statement,
-    Tenancy, Terms, Text, Undo, Vigilance, When, put, put_close, put_cstr,
+    Tenancy, Terms, Text, Undo, Vigilance, When, Worth, put, put_close, put_cstr,
 };
 
 /// Whether a server has what a message of the client's is about.
@@ -11,7 +11,7 @@ use super::{
 pub(super) enum Prepared {
     /// It has, or will when the message arrives.
     Ready,
-    /// Whether it yields what clients were told, the server must say first: the message stays where it is.
+    /// Whether it yields what it did when it was parsed, the server must say first: the message stays where it is.
     Checking,
     /// It yields something else.
     Refused,
@@ -84,21 +84,23 @@ impl Passage<'_, '_> {
         self.terms.readings.read(text, self.lexicon())
     }
 
-    /// Makes sure that the server has a statement prepared when what follows arrives, and that it yields there what clients
-    /// were told.
+    /// Makes sure that the server has a statement prepared when what follows arrives, and that it yields there what it did
+    /// when it was parsed.
     #[inline]
     pub(super) fn prepare(&mut self, statement: &Arc<Statement>) -> Prepared {
         if self.tenancy.is_refused(statement.id()) {
             return Prepared::Refused;
         }
+        let ahead = self.pipeline.may_sync();
         if self.make_room(statement.id()) == Prepare::Ready {
             return Prepared::Ready;
         }
-        self.parse_for_client(statement)
+        self.parse_for_client(statement, ahead)
     }
 
+    /// `ahead`: what is ours can be a sequence of its own.
     #[cold]
-    fn parse_for_client(&mut self, statement: &Arc<Statement>) -> Prepared {
+    fn parse_for_client(&mut self, statement: &Arc<Statement>, ahead: bool) -> Prepared {
         if statement.is_unnamed()
             && let Some(when) = self.when()
         {
@@ -106,24 +108,30 @@ impl Passage<'_, '_> {
         }
         statement.put_parse(self.splice.insert());
         self.pipeline.sent(Owed::Parse(For::Us, Undo::ServerForgets(statement.id()), None));
-        if !statement.is_told() {
-            return Prepared::Ready;
+        if statement.is_told() {
+            statement.put_describe(self.splice.insert());
+            self.pipeline.sent(Owed::Check(statement.clone()));
+            return self.await_check(ahead);
         }
-        self.check(statement);
-        self.await_check()
+        if statement.is_untold() {
+            self.ask_of(statement);
+        }
+        Prepared::Ready
     }
 
-    /// The client's message waits for what the server says of a statement.
-    pub(super) fn await_check(&mut self) -> Prepared {
-        put(self.splice.insert(), b'H', |_| {});
-        self.tenancy.await_check();
+    /// The client's message waits for what the server says of a statement. That takes a snapshot, behind which the client
+    /// could not choose an isolation level any more in the same transaction: so wherever it can be it is a transaction of
+    /// its own (`ahead`).
+    pub(super) fn await_check(&mut self, ahead: bool) -> Prepared {
+        if ahead {
+            put(self.splice.insert(), b'S', |_| {});
+            self.pipeline.sent_ahead();
+            self.tenancy.await_check_ahead();
+        } else {
+            put(self.splice.insert(), b'H', |_| {});
+            self.tenancy.await_check();
+        }
         Prepared::Checking
-    }
-
-    /// Has the server say what a statement yields there.
-    pub(super) fn check(&mut self, statement: &Arc<Statement>) {
-        statement.put_describe(self.splice.insert());
-        self.pipeline.sent(Owed::Check(statement.clone()));
     }
 
     /// The server is to refuse what comes here, in these words.
@@ -146,8 +154,11 @@ impl Passage<'_, '_> {
     /// Uses a statement of the server's; if it lacks it, there is room for it.
     pub(super) fn make_room(&mut self, id: u64) -> Prepare {
         let prepare = self.conn.statements.use_statement(id, self.terms.max_prepared_statements);
-        if let Prepare::CloseThenParse(closed) = prepare {
-            let undo = if closed == id { Undo::ServerDistrusts(id) } else { Undo::ServerKeeps(closed) };
+        if let Prepare::CloseThenParse(closed, worth) = prepare {
+            let undo = match worth {
+                Worth::Sound => Undo::ServerKeeps(closed),
+                Worth::Spoilt => Undo::ServerDistrusts(closed),
+            };
             put_close(self.splice.insert(), closed);
             self.pipeline.sent(Owed::Close(For::Us, Some(undo)));
         }

@@ -9,8 +9,10 @@
 
 use super::{
     Arc, Awaited, Conduct, For, Form, Frontend, HEADER_BYTES, Header, Known, Owed, OwnAnswer, Passage,
-    PgError, Prepared, Refusal, Rest, Sent, Settings, Sharing, Source, Statement, Terms, Text, Undo, Unnamed,
-    UnnamedAt, UnnamedText, When, cstr, fingerprint, put,
+    PgError, Prepared, Refusal, Rest, Sent, Settings, Source, Statement, Text, Undo, Unnamed, UnnamedAt,
+    When, cstr, fingerprint,
+    learning::{known, learn_unnamed},
+    put,
 };
 
 /// What is done with unnamed statements (`map_unnamed_statements`).
@@ -125,6 +127,7 @@ impl Frontend {
         passage.conn.statements.stands_for(sent.fingerprint, &statement, when);
         statement.put_parse(passage.splice.insert());
         let forget = Undo::ServerForgets(statement.id());
+        passage.parses(&statement);
         let before = std::mem::replace(&mut self.unnamed, Unnamed::Shared(statement));
         passage.pipeline.sent(Owed::Parse(
             For::Client,
@@ -144,29 +147,36 @@ impl Frontend {
     }
 
     /// Makes the server's unnamed statement the client's own, if it may be another's.
-    pub(super) fn prepare_unnamed(&self, passage: &mut Passage<'_, '_>) -> Prepared {
+    pub(super) fn prepare_unnamed(&mut self, passage: &mut Passage<'_, '_>) -> Prepared {
         if passage.tenancy.unnamed == UnnamedAt::Ours {
             return Prepared::Ready;
         }
-        let Unnamed::Text(text) = &self.unnamed else {
+        let Unnamed::Text(text) = &mut self.unnamed else {
             // Then the server itself says that there is none.
             put(passage.splice.insert(), b'C', |out| out.extend_from_slice(b"S\0"));
             passage.pipeline.sent(Owed::Close(For::Us, Some(Undo::UnnamedElsewhere)));
             passage.tenancy.unnamed = UnnamedAt::Ours;
             return Prepared::Ready;
         };
-        let told = text.told.as_ref().filter(|told| told.is_told());
-        match told {
-            Some(told) if passage.tenancy.is_refused(told.id()) => return Prepared::Refused,
-            Some(told) => told.put_parse_as(b"", passage.splice.insert()),
+        let ahead = passage.pipeline.may_sync();
+        let known = known(text, passage.terms);
+        match &known {
+            Some(known) if passage.tenancy.is_refused(known.id()) => return Prepared::Refused,
+            Some(known) => known.put_parse_as(b"", passage.splice.insert()),
             None => passage.splice.insert().extend_from_slice(&text.message),
         }
         passage.pipeline.sent(Owed::Parse(For::Us, Undo::UnnamedElsewhere, None));
         passage.tenancy.unnamed = UnnamedAt::Ours;
-        let Some(told) = told else { return Prepared::Ready };
+        let Some(known) = known else {
+            if text.form == Form::Planned {
+                // Nobody could tell so far. From here on it is held to what it yields here.
+                learn_unnamed(text, passage);
+            }
+            return Prepared::Ready;
+        };
         put(passage.splice.insert(), b'D', |out| out.extend_from_slice(b"S\0"));
-        passage.pipeline.sent(Owed::Check(told.clone()));
-        passage.await_check()
+        passage.pipeline.sent(Owed::Check(known));
+        passage.await_check(ahead)
     }
 
     /// The unnamed statement is bound: what running it may do.
@@ -178,7 +188,7 @@ impl Frontend {
         unnamed.conduct
     }
 
-    /// Describe of the unnamed statement: what is told of it is noted, for the next server.
+    /// Describe of the unnamed statement: what the server says of it is noted, for the next one.
     #[cold]
     pub(super) fn describe_unnamed(
         &mut self,
@@ -195,25 +205,11 @@ impl Frontend {
                 return Ok(());
             }
         }
-        let described = match &mut self.unnamed {
-            Unnamed::Text(text) => told(text, passage.terms),
-            Unnamed::None | Unnamed::Shared(_) => None,
-        };
-        passage.pipeline.sent(described.map_or(Owed::Describe(0), |told| Owed::Tell(0, told)));
+        let asks = self.asks_of_unnamed();
+        passage.pipeline.sent(asks.map_or(Owed::Describe(0), |subject| Owed::Tell(0, subject)));
         self.pass(header, message, passage);
         Ok(())
     }
-}
-
-/// What is noted of an unnamed statement, if something is to be and nothing was.
-fn told(text: &mut UnnamedText, terms: &Terms<'_>) -> Option<Arc<Statement>> {
-    if text.told.is_none() {
-        let (query, types) = text.parts()?;
-        let (conduct, form) = (text.conduct, text.form);
-        let source = Source { scope: terms.scope, query, types, conduct, form };
-        text.told = Some(terms.catalog.statement(&source, Sharing::Nobody, None));
-    }
-    text.told.clone().filter(|told| told.is_untold())
 }
 
 impl Passage<'_, '_> {

@@ -34,6 +34,7 @@ impl Session {
         x.refused = Some(Box::new(Refused { rest: Rest::Dropped(in_sequence), transaction }));
         x.pipeline.must_fail();
         x.tenancy.failed();
+        x.tenancy.unlearnt = None;
         x.fenced_since = None;
         self.resume = true;
     }

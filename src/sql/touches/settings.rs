@@ -6,7 +6,7 @@ use super::names::{dotted, undoubled};
 use super::{Kinds, Touches};
 
 /// Settings whose value is gone with the transaction, however they are set.
-const OF_TRANSACTION: [&[u8]; 3] =
+pub const OF_TRANSACTION: [&[u8]; 3] =
     [b"transaction_isolation", b"transaction_read_only", b"transaction_deferrable"];
 
 /// Setting the first can change the second, but not the other way round.

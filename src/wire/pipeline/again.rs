@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{CopyIn, Owed, Pipeline, Sequence, TransactionStatus, Undo};
+use super::{CopyIn, Owed, Pipeline, Sequence, Subject, TransactionStatus, Undo};
 use crate::wire::{
     conduct::Outlook,
     frame::{HEADER_BYTES, Header, cstr, put},
@@ -107,6 +107,7 @@ impl Pipeline {
         let mut bytes = if self.is_whole() { Vec::new() } else { SYNC.to_vec() };
         put_close(&mut bytes, statement.id());
         next.put_parse(&mut bytes);
+        next.put_describe(&mut bytes);
         rename(&self.again.bytes, statement, next, &mut bytes);
         self.again.bytes = bytes;
         self.again.state = State::Due;
@@ -118,9 +119,10 @@ impl Pipeline {
         (0..asked).for_each(|_| self.owe(Owed::Position));
         self.owe(Owed::Close(For::Us, None));
         self.owe(Owed::Parse(For::Us, Undo::ServerForgets(next.id()), None));
+        self.owe(Owed::Learn(Subject::Statement(next.clone())));
         for owed in sequence {
             self.owe(match owed {
-                Owed::Tell(serial, _) => Owed::Tell(serial, next.clone()),
+                Owed::Tell(serial, _) => Owed::Tell(serial, Subject::Statement(next.clone())),
                 owed => owed,
             });
         }

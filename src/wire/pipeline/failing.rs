@@ -1,14 +1,12 @@
 //! An error in the middle: what the server skips then, and what cannot be relied on before it is known to be fine.
 
-use std::sync::Arc;
-
 use super::{
     super::{
         conduct::{Outlook, Step},
         named::Serial,
-        statements::{Statement, Unnamed, UnnamedAt},
+        statements::{Unnamed, UnnamedAt},
     },
-    Block, CopyIn, For, Owed, Passage, Pipeline, Sequence, TransactionStatus, Undo,
+    Block, CopyIn, Described, For, Owed, Passage, Pipeline, Sequence, TransactionStatus, Undo,
 };
 
 /// Replies owed that are looked through for what may have become of a transaction.
@@ -56,13 +54,10 @@ impl Pipeline {
         }
     }
 
-    /// The statement of which the server tells next what it takes and yields, if that is to be noted; and whether it is
-    /// told to us alone.
+    /// What the server tells next of a statement, if that is to be noted.
     #[inline]
-    pub fn described(&self) -> Option<(&Arc<Statement>, For)> {
-        let first = self.owed.front()?;
-        let whom = if first.is_ours() { For::Us } else { For::Client };
-        first.described().map(|statement| (statement, whom))
+    pub fn described(&self) -> Option<Described<'_>> {
+        self.owed.front()?.described()
     }
 
     /// The name under which the client has parsed what the server reads now.
@@ -122,8 +117,8 @@ impl Pipeline {
             }
         };
         self.ran = self.ran.after_error();
-        let sync = self.owed.iter().position(|owed| matches!(owed, Owed::Sync));
-        let skipped = self.owed.drain(..sync.unwrap_or(self.owed.len()));
+        let end = self.owed.iter().position(|owed| matches!(owed, Owed::Sync | Owed::Aside(_)));
+        let skipped = self.owed.drain(..end.unwrap_or(self.owed.len()));
         let mut unnamed = Before::Untouched;
         for owed in skipped.rev() {
             self.unsettled.settle(owed.decides());
@@ -136,11 +131,13 @@ impl Pipeline {
             });
         }
         self.give_back_unnamed(unnamed, undo);
-        if sync.is_none() {
+        // What failed ahead of the client's message takes that with it, up to the client's own Sync.
+        let ahead = self.owed.len() == 1 && matches!(self.owed.front(), Some(Owed::Aside(_)));
+        if end.is_none() || ahead {
             self.sequence = Sequence::Skipping;
         }
         self.copy = match self.copy {
-            CopyIn::SyncLeftOut if sync.is_none() => CopyIn::SyncDue,
+            CopyIn::SyncLeftOut if end.is_none() => CopyIn::SyncDue,
             _ => CopyIn::No,
         };
         passage

@@ -5,10 +5,59 @@ use std::sync::Arc;
 use super::{
     super::{
         conduct::{Block, Step},
+        named::Named,
         statements::{Statement, Unnamed, UnnamedAt},
     },
-    For, Owed, Undo,
+    Owed,
 };
+
+/// Undoes what was noted for a message that the server then did not carry out.
+#[derive(Clone, Debug)]
+pub enum Undo {
+    /// The client has no statement of this name.
+    ClientForgets(Box<[u8]>),
+    /// The client still has this statement.
+    ClientKeeps(Box<[u8]>, Named),
+    /// The server has no such statement.
+    ServerForgets(u64),
+    /// The server still has this statement.
+    ServerKeeps(u64),
+    /// The server still has this statement, and it is not what it is taken for.
+    ServerDistrusts(u64),
+    /// The client's unnamed statement is this one, and the server's is whose.
+    Unnamed(Unnamed, UnnamedAt),
+    /// The server's unnamed statement is not the client's.
+    UnnamedElsewhere,
+    /// What the server remembers of sequences may be another client's.
+    DrawsOfOthers,
+}
+
+/// Whom an answer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum For {
+    /// The client, who sent the message.
+    Client,
+    /// Us: the message was ours.
+    Us,
+}
+
+/// A statement of which it is to be known what it takes and yields.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// One that servers have under a name of ours.
+    Statement(Arc<Statement>),
+    /// A client's unnamed one that is passed on, by its number among those.
+    Unnamed(u32),
+}
+
+/// What a server tells of a statement, and why that matters.
+#[derive(Clone, Copy, Debug)]
+pub enum Described<'p> {
+    /// It was not known.
+    First(&'p Subject),
+    /// A message of the client's waits for it to be what it was.
+    Again(&'p Arc<Statement>),
+}
 
 impl Owed {
     pub(super) const fn step(&self) -> Option<Step> {
@@ -29,6 +78,7 @@ impl Owed {
             Self::Parse(For::Us, ..)
                 | Self::Close(For::Us, _)
                 | Self::Check(_)
+                | Self::Learn(_)
                 | Self::Parameters
                 | Self::Aside(_)
                 | Self::Position
@@ -38,10 +88,11 @@ impl Owed {
         )
     }
 
-    /// The statement of which the server tells next what it takes and yields, if that is to be noted.
-    pub(super) const fn described(&self) -> Option<&Arc<Statement>> {
+    /// What the server tells next of a statement, if that is to be noted.
+    pub(super) const fn described(&self) -> Option<Described<'_>> {
         match self {
-            Self::Tell(_, statement) | Self::Check(statement) => Some(statement),
+            Self::Tell(_, subject) | Self::Learn(subject) => Some(Described::First(subject)),
+            Self::Check(statement) => Some(Described::Again(statement)),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! What the pipeline makes of messages and answers.
 
 use super::*;
+use crate::wire::statements::{Unnamed, UnnamedAt};
 
 /// Messages sent, then the server's answers by tag (`Z` takes the next byte as its status); what is left.
 fn check(sent: &[Owed], answers: &[u8], left: usize, release: bool) -> Pipeline {

@@ -111,15 +111,14 @@ impl Catalog {
         statement
     }
 
-    /// What was parsed last of the same text under this scope, and can be taken for `statement` by a client that was told
-    /// what that yields.
+    /// What was parsed last of the same text under this scope, and can be taken for `statement` by a client that has that.
     pub fn last(&self, statement: &Statement, scope: &Scope) -> Option<Arc<Statement>> {
         let key = Key { scope: scope.clone(), ..statement.key.clone() };
         self.shared.lock().get(&key).filter(|last| last.yields_as(statement))
     }
 
-    /// The same statement under another scope: a client that changed its settings since it prepared it. What it was told
-    /// of it still counts.
+    /// The same statement under another scope: a client that changed its settings since it prepared it. What it
+    /// yielded then still counts.
     pub fn rescoped(
         &self,
         statement: &Statement,

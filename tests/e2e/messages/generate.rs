@@ -26,7 +26,7 @@ impl Dice {
         usize::try_from(self.throw() % limit as u64).unwrap_or(0)
     }
 
-    fn percent(&mut self, chance: usize) -> bool {
+    pub(super) fn percent(&mut self, chance: usize) -> bool {
         self.below(100) < chance
     }
 
@@ -36,7 +36,7 @@ impl Dice {
 }
 
 /// Statements; `T` is the client's own table.
-const STATEMENTS: [&str; 57] = [
+const STATEMENTS: [&str; 77] = [
     "",
     "select 1",
     "select 1 as a, 'x' as b",
@@ -54,12 +54,16 @@ const STATEMENTS: [&str; 57] = [
     "select repeat('x', 70000)",
     "select count(*) from T",
     "select n from T order by n",
+    "select * from T order by n",
     "select 1 from T where n = $1",
+    "select n from T where n < $1",
+    "table T",
     "insert into T (n) values ($1::int)",
     "insert into T (n) values ($1)",
     "insert into T (n) values (5) returning n",
     "update T set n = n + 1 where n < $1",
     "delete from T",
+    "delete from T where n = $1 returning *",
     "values (1), (2)",
     "with a as (insert into T (n) values (7) returning n) select * from a",
     "select * from nosuch",
@@ -70,9 +74,18 @@ const STATEMENTS: [&str; 57] = [
     "select 'a;b'; ",
     "select 1; select 2",
     "select 3; select 1/0; select 4",
+    "begin; insert into T (n) values (8); commit; select n from T order by n",
+    "insert into T (n) values (9); select 1/0",
     "begin",
     "begin read write",
     "start transaction read only",
+    "begin isolation level repeatable read",
+    "begin isolation level serializable, read only",
+    "set transaction isolation level serializable",
+    "set transaction read only",
+    "set session characteristics as transaction isolation level repeatable read",
+    "set session characteristics as transaction isolation level read committed",
+    "show transaction_isolation",
     "commit",
     "rollback",
     "commit and chain",
@@ -88,6 +101,13 @@ const STATEMENTS: [&str; 57] = [
     "set intervalstyle = 'iso_8601'",
     "reset intervalstyle",
     "show timezone",
+    "set work_mem = '5MB'",
+    "set local work_mem = '6MB'",
+    "reset work_mem",
+    "show work_mem",
+    "reset all",
+    "set search_path = pg_catalog",
+    "reset search_path",
     "copy (select generate_series(1, 3)) to stdout",
     "copy T (n) from stdin",
     "do $$begin null; end$$",
@@ -96,12 +116,16 @@ const STATEMENTS: [&str; 57] = [
     "fetch 2 from c",
 ];
 
-/// Changes of the schema, which are rarer. None that changes what a statement yields: where PostgreSQL notices, and where
-/// not, depends on the server.
-const CHANGES: [&str; 4] = [
+/// Changes of the schema, which are rarer.
+const CHANGES: [&str; 9] = [
     "alter table T add column if not exists m int default 3",
     "alter table T drop column if exists m",
+    "alter table T rename column m to k",
+    "alter table T alter column n type bigint",
+    "alter table T alter column n type int",
     "create index on T (n)",
+    "drop table if exists T",
+    "create table if not exists T (n int)",
     "analyze T",
 ];
 
@@ -186,13 +210,27 @@ impl Step {
 
     fn text(&self, dice: &mut Dice) -> String {
         let text = if dice.percent(4) { dice.one_of(&CHANGES) } else { dice.one_of(&STATEMENTS) };
-        text.replace(" T ", &format!(" {} ", self.table))
-            .replace("from T", &format!("from {}", self.table))
-            .replace("analyze T", &format!("analyze {}", self.table))
+        self.of_table(text)
+    }
+
+    fn of_table(&self, text: &str) -> String {
+        let words = text.split(' ').map(|word| match word.strip_prefix('T') {
+            Some(rest) if rest.is_empty() || rest == ";" => format!("{}{rest}", self.table),
+            _ => word.to_owned(),
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    /// What somebody else does to the client's table.
+    pub(super) fn change(dice: &mut Dice, client: u64) -> Self {
+        let mut step = Self::of(client);
+        step.query(dice.one_of(&CHANGES));
+        step.end();
+        step
     }
 
     fn query(&mut self, text: &str) {
-        let text = text.replace(" T", &format!(" {}", self.table));
+        let text = self.of_table(text);
         self.say(b'Q', format!("Query {text:?}"), &[text.as_bytes(), b"\0"].concat());
     }
 
