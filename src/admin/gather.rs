@@ -76,6 +76,7 @@ fn traffic(page: &mut Page, view: &View) {
     let mut waits = [Reading::default(); 3];
     let (mut cutoffs, mut aborted, mut rejected) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let (mut pins, mut found, mut returns) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let mut rereads = BTreeMap::new();
     let (mut reads, mut lost, mut positions) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let mut fates = BTreeMap::new();
     for worker in all() {
@@ -92,6 +93,7 @@ fn traffic(page: &mut Page, view: &View) {
         worker.pins.add_to(&mut pins);
         worker.found.add_to(&mut found);
         worker.returns.add_to(&mut returns);
+        worker.rereads.add_to(&mut rereads);
     }
     for (what, reading) in ["server", "leader", "replica"].into_iter().zip(&waits) {
         page.add_histogram(&table::WAITS, [what], reading);
@@ -103,6 +105,7 @@ fn traffic(page: &mut Page, view: &View) {
         }
     }
     counts(page, &table::RETURNS, &returns);
+    counts(page, &table::REREADS, &rereads);
     counts(page, &table::CONSISTENT_READS, &reads);
     counts(page, &table::LOST_WRITES, &lost);
     counts(page, &table::COMMIT_FATES, &fates);

@@ -164,7 +164,7 @@ fn member(name: &MemberName, member: &Member, topology: &Topology, now: Moment) 
         address: member.address.to_string(),
         standing: words::standing(&member.standing),
         why: match &member.standing {
-            Standing::Unusable(why) => Some(why.clone()),
+            Standing::Unusable(why) | Standing::Lost(why) => Some(why.clone()),
             _ => None,
         },
         role: role(member.probe.as_ref(), now),

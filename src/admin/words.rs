@@ -83,6 +83,7 @@ pub(super) const fn standing(standing: &Standing) -> &'static str {
         Standing::Deposed => "deposed",
         Standing::Down => "down",
         Standing::Unusable(_) => "unusable",
+        Standing::Lost(_) => "lost",
     }
 }
 
@@ -104,6 +105,7 @@ pub(super) const fn outcome(outcome: &ProbeOutcome) -> &'static str {
             ProbeFailure::Refused => "refused",
             ProbeFailure::Unreachable(_) => "unreachable",
             ProbeFailure::Timeout(_) => "timeout",
+            ProbeFailure::NoConnection(_) => "no_connection",
             ProbeFailure::Starting(_) => "starting",
             ProbeFailure::AuthFailed(_) => "auth_failed",
             ProbeFailure::Failed(_) => "failed",

@@ -98,6 +98,8 @@ pub enum ProbeFailure {
     Unreachable(String),
     /// No answer within the probe's time limit, in full.
     Timeout(Duration),
+    /// Not even a connection within that time: nobody is at the address, or nothing gets there.
+    NoConnection(Duration),
     /// PostgreSQL is starting, stopping or in crash recovery (57P03, 57P01).
     Starting(String),
     /// The probe's user was not let in; the server's sentence. Not a fault of the server's health.
@@ -106,12 +108,23 @@ pub enum ProbeFailure {
     Failed(String),
 }
 
+impl ProbeFailure {
+    /// Whether its server could not be reached at all. One that is reached and does not answer may be busy, or stopped.
+    pub const fn is_out_of_reach(&self) -> bool {
+        match self {
+            Self::Refused | Self::Unreachable(_) | Self::NoConnection(_) => true,
+            Self::Timeout(_) | Self::Starting(_) | Self::AuthFailed(_) | Self::Failed(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for ProbeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused => f.write_str("connection refused"),
             Self::Unreachable(why) => write!(f, "unreachable: {why}"),
             Self::Timeout(limit) => write!(f, "no answer within {limit:?}"),
+            Self::NoConnection(limit) => write!(f, "no connection within {limit:?}"),
             Self::Starting(why) => write!(f, "not ready: {why}"),
             Self::AuthFailed(why) => write!(f, "refused the probe user: {why}"),
             Self::Failed(why) => write!(f, "probe failed: {why}"),
@@ -149,7 +162,8 @@ pub enum ProbedRole {
 /// A server in recovery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standby {
-    /// The timeline it receives; without a WAL receiver the one of its last restartpoint.
+    /// The timeline it receives; without a WAL receiver the one it has certainly come to: of its last restartpoint, or of
+    /// what it must replay before its files agree with each other.
     pub timeline: Option<Timeline>,
     /// `pg_last_wal_replay_lsn()`.
     pub replayed: Option<Lsn>,
@@ -157,6 +171,18 @@ pub struct Standby {
     pub known: Option<Lsn>,
     /// Its WAL receiver.
     pub receiver: Receiver,
+}
+
+impl Standby {
+    /// The furthest position it knows of.
+    pub fn position(&self) -> Option<Lsn> {
+        self.known.max(self.replayed)
+    }
+
+    /// Whether it has replayed more than any WAL receiver has brought it: it restores from an archive.
+    pub fn restores(&self) -> bool {
+        self.replayed > self.known
+    }
 }
 
 /// A standby's WAL receiver.

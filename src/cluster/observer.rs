@@ -10,6 +10,7 @@ mod changes;
 mod departure;
 mod hosts;
 mod lag;
+mod measuring;
 mod moves;
 mod office;
 mod overrides;
@@ -38,15 +39,11 @@ use self::{
 use super::{
     fact::{Fact, FailsafeState},
     ids::{MemberName, Term},
-    policy::{Authority, ObserverPolicy, ReadPolicy},
+    policy::{Authority, ObserverPolicy},
     store::Failover,
-    topology::{Deposed, Lag, LastProbe, Named, Reads, Right, StoreStatus, Suspicion, Topology},
+    topology::{Deposed, LastProbe, Named, Reads, Right, StoreStatus, Suspicion, Topology},
 };
 use crate::clock::Moment;
-
-fn trails(reads: &ReadPolicy) -> Vec<Trail> {
-    reads.bounds.iter().map(|bound| Trail::new(bound.time)).collect()
-}
 
 /// Folds facts into topologies.
 #[derive(Debug)]
@@ -99,7 +96,7 @@ impl Observer {
             office: None,
             deposed: Vec::new(),
             epochs: 0,
-            trails: trails(&policy.reads),
+            trails: policy.reads.bounds.iter().map(|bound| Trail::new(bound.time)).collect(),
             leaderless: Some(Leaderless { since: now, served: BTreeSet::new() }),
             topology: Arc::new(Topology::unknown(status, now)),
             policy,
@@ -155,7 +152,7 @@ impl Observer {
                 let Some(view) = self.members.get_mut(member) else { return };
                 let probe = LastProbe { asked_at: *asked_at, at: *at, outcome: outcome.clone() };
                 if view.absorb(probe, address) {
-                    self.measure(member);
+                    self.measure(member, now);
                 }
             }
             Fact::Suspected { member, why } => {
@@ -179,26 +176,6 @@ impl Observer {
             Fact::Tick => {}
         }
         self.store.departure.tick(now);
-    }
-
-    /// Compares a standby that has just answered with the leader, if there is one.
-    fn measure(&mut self, member: &MemberName) {
-        let Some(view) = self.members.get_mut(member) else { return };
-        let Some((at, answer)) = view.last.as_ref().map(|last| last.at).zip(view.answering().cloned()) else {
-            return;
-        };
-        if let Some(standby) = answer.standby() {
-            let epoch = self.office.as_ref().map(|office| office.term.epoch);
-            let lags = match (&self.leaderless, epoch) {
-                (None, Some(epoch)) => self
-                    .trails
-                    .iter()
-                    .map(|trail| trail.lag(epoch, standby, at))
-                    .collect::<Option<Vec<Lag>>>(),
-                _ => None,
-            };
-            view.reads.answered(standby, lags, at, &self.policy.reads);
-        }
     }
 
     /// Concludes anew from everything reported.
@@ -290,7 +267,7 @@ impl Observer {
         self.leaderless = None;
         let lsn = self.members.get(&member).and_then(|view| view.answer.as_ref()?.writable());
         if let Some((_, lsn)) = lsn {
-            self.trails.iter_mut().for_each(|trail| trail.sample(epoch, lsn, asked_at));
+            self.sample(epoch, lsn, asked_at);
         }
     }
 
@@ -377,6 +354,7 @@ impl Observer {
             overrides: &self.overrides,
             failover: self.store.settings.failover,
             kind: self.store.settings.kind,
+            reference_asked_at: self.standby_leader(now).map(|(_, asked_at)| asked_at),
             system_id: self.store.system_id,
             deposed: &|name| self.deposed.iter().any(|deposed| deposed.term.member == *name),
             served: &|name| served.contains(name),

@@ -75,6 +75,13 @@ impl ObserverPolicy {
     }
 }
 
+impl ObserverPolicy {
+    /// How long a member may be out of reach before what is read there is given up: two questions in vain at the least.
+    pub fn lost_after(&self) -> Duration {
+        self.probe_interval + self.probe_timeout
+    }
+}
+
 /// Who says which member leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authority {

@@ -1,6 +1,15 @@
 //! Asking one member over SQL, again and again, over one connection that is kept.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -142,18 +151,26 @@ impl Prober {
         let limit = self.policy.timeout;
         // A question that is given up leaves its answer under way: the connection goes with it.
         let kept = link.take();
-        match timeout(limit, self.ask(kept)).await {
+        let dial = Dialling::new(&*self.dial);
+        match timeout(limit, self.ask(kept, &dial)).await {
             Ok((asked, kept)) => {
                 *link = kept;
                 asked
             }
-            Err(_) => Asked { at, outcome: ProbeOutcome::Failed(ProbeFailure::Timeout(limit)) },
+            Err(_) => {
+                let failure = if dial.hangs() {
+                    ProbeFailure::NoConnection(limit)
+                } else {
+                    ProbeFailure::Timeout(limit)
+                };
+                Asked { at, outcome: ProbeOutcome::Failed(failure) }
+            }
         }
     }
 
     /// Asks once. A kept connection that turns out to be broken is replaced before anything is said against the
     /// member: its backend may have been terminated by somebody.
-    async fn ask(&self, kept: Option<Link>) -> (Asked, Option<Link>) {
+    async fn ask(&self, kept: Option<Link>, dial: &Dialling<'_>) -> (Asked, Option<Link>) {
         if let Some(link) = kept {
             let asked_at = self.clock.now();
             match self.question(link, asked_at).await {
@@ -163,7 +180,7 @@ impl Prober {
         }
         let began = self.clock.now();
         let login = self.policy.login.load_full();
-        match server::connect(&*self.dial, &self.address, &login).await {
+        match server::connect(dial, &self.address, &login).await {
             Err(error) => (Asked { at: began, outcome: ProbeOutcome::Failed(of_connect(error)) }, None),
             Ok(connected) => {
                 let parameters = Arc::new(connected.parameters);
@@ -215,6 +232,36 @@ impl Prober {
                 }
             }
         }
+    }
+}
+
+/// Dials, and knows whether that hangs.
+struct Dialling<'a> {
+    dial: &'a dyn Dial,
+    hangs: AtomicBool,
+}
+
+impl<'a> Dialling<'a> {
+    const fn new(dial: &'a dyn Dial) -> Self {
+        Self { dial, hangs: AtomicBool::new(false) }
+    }
+
+    fn hangs(&self) -> bool {
+        self.hangs.load(Ordering::Relaxed)
+    }
+}
+
+impl Dial for Dialling<'_> {
+    fn dial<'a>(
+        &'a self,
+        address: &'a Address,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Stream>> + Send + 'a>> {
+        Box::pin(async move {
+            self.hangs.store(true, Ordering::Relaxed);
+            let dialled = self.dial.dial(address).await;
+            self.hangs.store(false, Ordering::Relaxed);
+            dialled
+        })
     }
 }
 

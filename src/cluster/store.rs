@@ -151,7 +151,23 @@ pub enum ClusterKind {
     #[default]
     Primary,
     /// `standby_cluster`: its leader replicates from another cluster, and takes none until it is promoted.
-    Standby,
+    Standby(Feed),
+}
+
+/// How the leader of a standby cluster gets what it replays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// It is sent by a server of the other cluster.
+    Streaming,
+    /// It is fetched from an archive (`restore_command` without `host` and `port`).
+    Archive,
+}
+
+impl ClusterKind {
+    /// Whether it is a standby cluster.
+    pub const fn is_standby(self) -> bool {
+        matches!(self, Self::Standby(_))
+    }
 }
 
 /// What of Patroni's dynamic configuration concerns a proxy.

@@ -287,6 +287,9 @@ pub enum Standing {
     /// Not to be used: never answered, did not answer last, or does not belong to this cluster. Says nothing
     /// against connections that work.
     Unusable(String),
+    /// A replica that is not there any more: out of reach for long, or another cluster's server is at its address. What is
+    /// read there is cut off.
+    Lost(String),
 }
 
 impl fmt::Display for Standing {
@@ -297,6 +300,7 @@ impl fmt::Display for Standing {
             Self::Deposed => f.write_str("deposed"),
             Self::Down => f.write_str("marked down"),
             Self::Unusable(why) => write!(f, "unusable ({why})"),
+            Self::Lost(why) => write!(f, "lost ({why})"),
         }
     }
 }

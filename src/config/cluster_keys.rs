@@ -8,7 +8,7 @@ use super::{
     secret::Secret,
     tag::Tag,
     value::{Delay, OrOff, Size, Value},
-    words::{Balance, Fallback, MaxProtocol, ProxyHeader, StoreKind, SyncStandbys},
+    words::{Balance, Fallback, MaxProtocol, ProxyHeader, RetryReads, StoreKind, SyncStandbys},
 };
 
 section! {
@@ -127,6 +127,11 @@ section! {
         /// How long a read waits for a replica that qualifies. While there is no leader, or replicas have yet to follow a new
         /// one (Patroni needs seconds for that), it waits as writes do: `leader_wait_timeout`.
         AtOnce replica_wait_timeout: Duration = "1s";
+        /// What another replica runs again, once, on listeners with `route = "read"`: a statement outside transactions that
+        /// proves to read only, of whose answer the client has got nothing. `lost`: where its replica was lost; `conflicts`:
+        /// also where it was in the way of what that replays (40001); `off`: nothing. What functions do is learnt from a
+        /// replica as with `route = "split"`; what is not known to read only is never run again.
+        NewConnections retry_reads: RetryReads = "lost";
         /// How reads are spread over the replicas that qualify. `round_robin`: one after the other; `least_connections`:
         /// to the one with the fewest requests of this pgsteer under way; `latency`: of two that chance picks, to the one
         /// whose probes are answered sooner, its requests under way considered. All of them heed a member's tag

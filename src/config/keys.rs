@@ -88,6 +88,12 @@ section! {
         /// Connections being opened to one member at the same time: the rest waits its turn, so that a new leader is
         /// not flooded.
         AtOnce connect_burst_max: NonZeroU32 = 8;
+        /// On how many members that may lead next connections are opened ahead, so that a promotion is no storm of logins:
+        /// synchronous standbys first, never those tagged `nofailover`. There each pool has as many as the leader's has, within
+        /// every limit; after the promotion they are the leader's. Until then they serve reads, where there are any. 0: none.
+        AtOnce warm_candidates: u32 = 0;
+        /// Connections opened ahead for each user and database on each of these members, at most.
+        AtOnce warm_connections_max: NonZeroU32 = 10;
         /// How long a request waits for a server of its pool. 0: for ever.
         AtOnce query_wait_timeout: OrOff<Duration> = "30s";
         /// How long a request waits for a leader to exist. 0: for ever.

@@ -19,6 +19,7 @@ mod error;
 mod expectation;
 mod function_name;
 mod keys;
+mod limits;
 mod listen_address;
 mod mask;
 mod nearest;
@@ -56,6 +57,7 @@ pub use error::{Finding, Invalid, Severity};
 pub use expectation::Expectation;
 pub use function_name::FunctionName;
 pub use keys::{DatabaseKeys, Http, ListenKeys, Log, Pool, Runtime, UserKeys};
+pub use limits::Limits;
 pub use listen_address::{FileMode, ListenAddress};
 pub use network::Network;
 pub use own_reads::{Wanted, WantedPlaces};
@@ -63,8 +65,8 @@ pub use reference::reference;
 pub use reload::Change;
 pub use secret::Secret;
 pub use settings::{
-    Auth, AuthQuery, Cluster, Credentials, Databases, Limits, Listener, PatroniApi, PoolSettings, Probe,
-    Rotation, ServerLogin, Tcp, UnnamedStatements,
+    Auth, AuthQuery, Cluster, Credentials, Databases, Listener, PatroniApi, PoolSettings, Probe, Rotation,
+    ServerLogin, Tcp, UnnamedStatements,
 };
 pub use source::{DEFAULT_PROBE_USER, Hosts, Source};
 pub use store_source::{KubernetesKeys, RemoteKind, RemoteStore, StoreSource, StoreTls, StoreToken};
@@ -74,7 +76,7 @@ pub use units::duration;
 pub use value::{Delay, OrOff, Size};
 pub use words::{
     AuthType, Balance, ClientNegotiation, ClientSslMode, Consistency, Fallback, LogFormat, LogLevel,
-    MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RouteKind, ServerBinding,
+    MaxProtocol, OpaqueFunctions, PoolMode, ProxyHeader, ProxyProtocol, RetryReads, RouteKind, ServerBinding,
     ServerNegotiation, ServerSslMode, SplitRoute, StoreKind, SyncStandbys, TlsVersion,
 };
 

@@ -323,30 +323,6 @@ fn split_route(database: Option<&DatabaseKeys>, user: Option<&UserKeys>) -> Spli
     own.or(database.and_then(|database| database.split_route)).unwrap_or(SplitRoute::Auto)
 }
 
-/// Limits of the whole process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Client connections.
-    pub max_client_conn: u32,
-    /// Replication connections; 0: none.
-    pub max_replication_connections: u32,
-    /// How long a client may take to log in.
-    pub client_login_timeout: Duration,
-    /// How long transactions may take to end when the process is stopped; zero: they are not waited for.
-    pub drain_timeout: Duration,
-}
-
-impl Limits {
-    pub(super) const fn of(pool: &Pool) -> Self {
-        Self {
-            max_client_conn: pool.max_client_conn.get(),
-            max_replication_connections: pool.max_replication_connections,
-            client_login_timeout: pool.client_login_timeout,
-            drain_timeout: pool.drain_timeout.0,
-        }
-    }
-}
-
 /// TCP settings of client and server connections; `None`: the system's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tcp {

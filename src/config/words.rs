@@ -194,6 +194,18 @@ words! {
 }
 
 words! {
+    /// Which reads another replica runs again.
+    RetryReads {
+        /// None.
+        Off = "off",
+        /// Those under which a replica was lost.
+        Lost = "lost",
+        /// And those that were in the way of what it replays (40001).
+        Conflicts = "conflicts",
+    }
+}
+
+words! {
     /// What is thought of synchronous standbys.
     SyncStandbys {
         /// They are like others.

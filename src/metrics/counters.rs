@@ -56,6 +56,8 @@ pub struct WorkerCounters {
     pub splits: [Counter; SPLIT_REASONS],
     /// Requests that a replica did not answer and that went to the leader, by SQLSTATE or cause.
     pub returns: Tally<1>,
+    /// Reads that another replica ran again, by how the first was lost.
+    pub rereads: Tally<1>,
     /// Reads that had to see something and did not find a replica at once that showed it, by what became of them.
     pub consistent_reads: Tally<1>,
     /// Clients that were told that a write which they were to see is lost, or may be, by what is known of it.

@@ -111,7 +111,7 @@ metrics! {
     /// Whether a read can be served now (1) or waits (0); what `/ready` says.
     READ_SERVED: Gauge "pgsteer_read_served" ["cluster"];
 
-    /// 1 for what a member is to pgsteer: leading, following, deposed or unusable.
+    /// 1 for what a member is to pgsteer: leading, following, deposed, down, unusable or lost (out of reach for long: what is read there was cut off).
     MEMBER_STANDING: Gauge "pgsteer_member_standing" ["cluster", "member", "standing"];
     /// 1 for what a member said it is when asked last: primary, standby, or unknown if it did not answer.
     MEMBER_ROLE: Gauge "pgsteer_member_role" ["cluster", "member", "role"];
@@ -132,7 +132,7 @@ metrics! {
     MEMBER_LATENCY: Gauge "pgsteer_member_latency_seconds" ["cluster", "member"];
     /// 1 for the reason why a member serves no reads, in a word; `/leader` has the sentence.
     MEMBER_EXCLUDED: Gauge "pgsteer_member_excluded" ["cluster", "member", "reason"];
-    /// 1 for what came of asking a member last: answered, refused, unreachable, timeout, starting, auth_failed or failed.
+    /// 1 for what came of asking a member last: answered, refused, unreachable, no_connection, timeout, starting, auth_failed or failed.
     MEMBER_PROBE: Gauge "pgsteer_member_probe" ["cluster", "member", "outcome"];
     /// How long ago the newest question to a member that has an outcome was sent.
     MEMBER_PROBE_AGE: Gauge "pgsteer_member_probe_age_seconds" ["cluster", "member"];
@@ -143,6 +143,9 @@ metrics! {
 
     /// Server connections of all pools of a member by state (opening, idle, leased, recovering).
     SERVERS: Gauge "pgsteer_server_connections" ["cluster", "member", "state"];
+    /// Server connections that are opened ahead and kept on a member that may lead next (`warm_candidates`), as far as the limits
+    /// allow.
+    SERVERS_AHEAD: Gauge "pgsteer_server_connections_ahead" ["cluster", "member"];
     /// Clients that wait for a server connection to a member.
     SERVERS_WAITING: Gauge "pgsteer_server_waiting_clients" ["cluster", "member"];
     /// Server connections opened.
@@ -218,6 +221,9 @@ metrics! {
     SPLITS: Counter "pgsteer_split_requests_total" ["to", "reason"];
     /// Requests that a replica could not answer and that the leader was given instead, by the SQLSTATE the replica gave, or server_gone or deposed.
     RETURNS: Counter "pgsteer_split_returns_total" ["cause"];
+    /// Reads on listeners with `route = "read"` that another replica ran again because the first was lost before the client had any of
+    /// an answer (`retry_reads`), by how it was lost: server_gone, cut_off (its member was given up) or conflict (with what it replays).
+    REREADS: Counter "pgsteer_read_retries_total" ["cause"];
     /// Reads that had to see a certain commit (`consistency`) and found no replica at once that was known to show it, by what became of them: waited (a replica caught up in time), leader (it served them) or refused (an error).
     CONSISTENT_READS: Counter "pgsteer_consistent_reads_total" ["outcome"];
     /// Requests that were told that what they were to see is not there, by what is known of it: lost (a failover went on without it), unknown (whether it did), foreign (it is of another cluster) or unreadable (`pgsteer.wait_for` is no token).

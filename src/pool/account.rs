@@ -57,6 +57,18 @@ impl OpaquePolicy {
     }
 }
 
+/// Which reads another replica runs again (`retry_reads`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rereading {
+    /// None.
+    #[default]
+    Off,
+    /// Those under which a replica was lost.
+    Lost,
+    /// And those that were in the way of what it replays.
+    AlsoConflicts,
+}
+
 /// Everything a pool and the sessions on it go by, resolved for one user and database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolSettings {
@@ -98,6 +110,8 @@ pub struct PoolSettings {
     pub map_unnamed: bool,
     /// What a listener that splits does with statements of this user and database.
     pub leaning: Leaning,
+    /// Which of its reads another replica runs again, on a listener that reads.
+    pub rereading: Rereading,
     /// What its reads must see.
     pub consistency: Expectation,
     /// What is done about a commit whose answer is lost.

@@ -27,6 +27,18 @@ impl Pool {
         cut
     }
 
+    /// Its member is not there any more: what idles there is closed, what is read there cut off. What was written there
+    /// is not for this to judge. How many leases were cut off.
+    pub(super) fn lose(self: &Arc<Self>, why: &Revoked, now: Moment) -> usize {
+        let cut = self.revoke(why, |term| term == 0);
+        let mut state = self.state.lock();
+        for server in state.servers.iter_mut().flatten() {
+            server.end = End::Silent;
+        }
+        self.handle_locked(state, now, Event::CloseIdle);
+        cut
+    }
+
     /// Its member is not, or no longer, deposed; it leads or it does not.
     pub(super) fn reinstate(&self, leads: bool) {
         self.deposed.send_if_modified(std::mem::take);

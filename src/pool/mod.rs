@@ -17,3 +17,4 @@ pub mod recovery;
 pub mod slots;
 pub mod tether;
 mod trouble;
+pub mod warming;

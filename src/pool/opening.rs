@@ -36,8 +36,9 @@ impl Pool {
             return;
         };
         let Some(permits) = self.permits().or_else(|| {
-            // An idle server may give way.
-            self.shared.evict_for(self, now).then(|| self.permits()).flatten()
+            // An idle server may give way to somebody who waits; to one that is only opened ahead it does not.
+            let waited_for = self.gauges().waiting > 0;
+            (waited_for && self.shared.evict_for(self, now)).then(|| self.permits()).flatten()
         }) else {
             self.shared.starves(self);
             self.handle(now, Event::NoRoom(id, now + ROOM_RETRY));

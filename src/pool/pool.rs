@@ -216,16 +216,16 @@ impl Pool {
         {
             return Acquired::Refused(refusal.clone());
         }
-        let ticket = state.waiting.insert(Waiting { tether: tether.clone(), term, flavour });
+        let ticket = state.waiting.vacant_key();
         let actions = state.slots.handle(now, Event::Acquire { ticket, worker, flavour });
-        if let [Action::Lease(_, id)] = actions[..] {
-            state.waiting.remove(ticket);
-            if let Some(server) = state.servers.get_mut(id).and_then(Option::take) {
-                let number = state.note_lease(id, tether.clone(), term);
-                drop(state);
-                return Acquired::Now(Lease::new(server, self.clone(), id, number, term));
-            }
+        if let [Action::Lease(_, id)] = actions[..]
+            && let Some(server) = state.servers.get_mut(id).and_then(Option::take)
+        {
+            let number = state.note_lease(id, tether.clone(), term);
+            drop(state);
+            return Acquired::Now(Lease::new(server, self.clone(), id, number, term));
         }
+        state.waiting.insert(Waiting { tether: tether.clone(), term, flavour });
         let afterwards = state.perform(actions);
         drop(state);
         self.follow_up(afterwards, now);
@@ -298,12 +298,14 @@ impl Pool {
         event: Event,
     ) {
         let actions = state.slots.handle(now, event);
-        let afterwards = state.perform(actions);
+        let afterwards = if actions.is_empty() { None } else { Some(state.perform(actions)) };
         if let Event::Returned(id, _) | Event::Recovered(id) | Event::Opened(id) = event {
             self.watch_if_idle(&mut state, id);
         }
         drop(state);
-        self.follow_up(afterwards, now);
+        if let Some(afterwards) = afterwards {
+            self.follow_up(afterwards, now);
+        }
     }
 
     /// An idle server wakes the janitor when it has something to say.

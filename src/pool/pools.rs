@@ -251,6 +251,9 @@ impl Pools {
                 cut += pool.depose(why, now);
                 continue;
             }
+            if standing == Some(MemberStanding::Lost) {
+                cut += pool.lose(why, now);
+            }
             pool.reinstate(standing == Some(MemberStanding::Leading));
             cut += pool.revoke(why, |term| term != 0 && term != in_force);
             let leads = matches!(&table.write, WriteRoute::Open(target) if target.member == key.member);

@@ -11,10 +11,12 @@ use smallvec::SmallVec;
 
 use crate::clock::Moment;
 
+mod ahead;
 mod events;
 mod room;
 mod rotate;
 
+pub use ahead::Census;
 pub use events::{Action, Actions, Event, Flavour, Gauges, Return, Reuse, ServerId, SlotLimits, Ticket};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,8 @@ pub struct Slots {
     gauges: Gauges,
     no_opening_before: Moment,
     room: Room,
+    /// How many servers are opened ahead of any use, by start-up settings.
+    ahead: Census,
     /// Start-up settings with which logins were refused, and until when none is tried.
     refused: SmallVec<[(Flavour, Moment); 1]>,
 }
@@ -80,6 +84,7 @@ impl Slots {
             gauges: Gauges::default(),
             no_opening_before: Moment::ZERO,
             room: Room::Some,
+            ahead: Census::new(),
             refused: SmallVec::new(),
         }
     }
@@ -243,6 +248,10 @@ impl Slots {
             return;
         }
         let (worker, flavour) = (seat.worker, seat.flavour);
+        if self.gauges.waiting == 0 {
+            self.enter(server, State::Idle(now));
+            return;
+        }
         let next = self.next_waiting(worker, flavour);
         if self.must_make_room(now, flavour, next) {
             self.close(server, actions);
@@ -274,10 +283,12 @@ impl Slots {
     }
 
     fn cap(&self, now: Moment) -> usize {
-        let starved = self.oldest_wait().is_some_and(|since| {
-            self.limits.reserve_size > 0 && now.since(since) >= self.limits.reserve_after
-        });
-        self.limits.size + if starved { self.limits.reserve_size } else { 0 }
+        let Self { limits, gauges, .. } = self;
+        if limits.reserve_size == 0 || gauges.waiting == 0 {
+            return limits.size;
+        }
+        let starved = self.oldest_wait().is_some_and(|since| now.since(since) >= limits.reserve_after);
+        limits.size + if starved { limits.reserve_size } else { 0 }
     }
 
     fn tick(&mut self, now: Moment, actions: &mut Actions) {
@@ -290,7 +301,7 @@ impl Slots {
             self.close(server, actions);
         }
         if let Some(limit) = self.limits.idle_timeout {
-            while self.seats.len() > self.limits.min_size
+            while self.seats.len() > self.kept_idle()
                 && let Some(server) = self.longest_idle()
                 && self.idle_since(server).is_some_and(|since| now.since(since) >= limit)
             {
@@ -303,6 +314,7 @@ impl Slots {
             let worker = self.seats.len() % self.idle.len();
             self.open(worker, 0, actions);
         }
+        self.open_ahead(now, actions);
     }
 
     fn idle_since(&self, server: ServerId) -> Option<Moment> {

@@ -15,7 +15,7 @@ use crate::{
         fence::Fence,
         policy::{ClusterPolicy, LagBound, ProbePolicy, ReadPolicy},
         rest::PatroniRest,
-        topology::{Mark, Topology},
+        topology::{Mark, Standing, Topology},
         watcher::{Watcher, WatcherHandle},
     },
     config::{self, Cluster, Config, Fallback, PatroniApi, StoreTls},
@@ -132,7 +132,11 @@ fn why(topology: &Topology) -> String {
         let marked = member.mark.filter(|marked| marked.mark == Mark::Down)?;
         Some((marked.since, format!("{name}: {}", marked.mark)))
     });
-    let newest = deposed.chain(down).max_by_key(|(at, _)| *at);
+    let lost = topology.members.iter().filter_map(|(name, member)| match (&member.standing, &member.probe) {
+        (Standing::Lost(why), Some(probe)) => Some((probe.at, format!("the replica {name} is lost: {why}"))),
+        _ => None,
+    });
+    let newest = deposed.chain(down).chain(lost).max_by_key(|(at, _)| *at);
     newest.map_or_else(|| "the cluster has another leader".to_owned(), |(_, why)| why)
 }
 

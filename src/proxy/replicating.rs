@@ -234,19 +234,20 @@ async fn target(way: &ClusterDoor, selection: usize, settings: &PoolSettings) ->
     let waiting = async {
         loop {
             let changed = router.changed();
-            if let Ok(target) = choose(&router.load(), purpose, selection) {
-                return target;
+            match choose(&router.load(), purpose, selection) {
+                Err(why) if why.kind.may_pass() => changed.await,
+                found => return found,
             }
-            changed.await;
         }
     };
     let found = tokio::time::timeout(patience.unwrap_or(WAIT_MAX).min(WAIT_MAX), waiting).await;
-    found.or_else(|_| choose(&router.load(), purpose, selection)).map_err(|why| {
+    found.unwrap_or_else(|_| choose(&router.load(), purpose, selection)).map_err(|why| {
         let message = match purpose {
+            _ if !why.kind.may_pass() => "this is a standby cluster",
             Purpose::Write | Purpose::Split => "no leader could be used in time",
             Purpose::Read => "no replica qualifies",
         };
-        PgError::fatal(SqlState::CANNOT_CONNECT_NOW, message).detail(why.sentence)
+        PgError::fatal(why.kind.sqlstate(), message).detail(why.sentence)
     })
 }
 

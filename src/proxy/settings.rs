@@ -10,7 +10,7 @@ use crate::{
         conveyed::{Preface, Version},
     },
     pool::{
-        account::{CommitFate, Opaque, OpaquePolicy, PoolMode, PoolSettings},
+        account::{CommitFate, Opaque, OpaquePolicy, PoolMode, PoolSettings, Rereading},
         pools::SharedLimits,
         slots::{Reuse, SlotLimits},
     },
@@ -98,6 +98,11 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
             config::SplitRoute::Auto => Leaning::Auto,
             config::SplitRoute::Read => Leaning::Read,
             config::SplitRoute::Write => Leaning::Write,
+        },
+        rereading: match replicas.retry_reads {
+            config::RetryReads::Off => Rereading::Off,
+            config::RetryReads::Lost => Rereading::Lost,
+            config::RetryReads::Conflicts => Rereading::AlsoConflicts,
         },
         consistency: Expectation {
             own: pool.consistency.own.map(consistency),

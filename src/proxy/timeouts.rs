@@ -6,6 +6,7 @@ use super::app::App;
 use crate::{
     client::registry::{Activity, ClientEntry, Order},
     clock::Moment,
+    pool::warming::Warmth,
     session::{cancel::cancel_client, session::WAIT_NOTICE_AFTER},
 };
 
@@ -18,8 +19,10 @@ const CANCEL_GRACE: Duration = Duration::from_secs(5);
 /// Watches over the clients' time limits and lets the pools look at the clock, until the program ends.
 pub(super) async fn watch(app: Arc<App>) {
     let mut cancelled: BTreeMap<u32, Moment> = BTreeMap::new();
+    let mut warmth = None;
     loop {
         tokio::time::sleep(INTERVAL).await;
+        warmth = keep_warm(&app, warmth);
         app.pools.tick();
         let now = app.clock.now();
         app.lookups.sweep(now);
@@ -35,6 +38,19 @@ pub(super) async fn watch(app: Arc<App>) {
         });
         cancelled = running;
     }
+}
+
+/// Has connections opened ahead; where that has been switched off, they are let go. What holds now.
+fn keep_warm(app: &App, before: Option<Warmth>) -> Option<Warmth> {
+    let limits = app.config.load().limits();
+    let [members, each] = [limits.warm_candidates, limits.warm_connections_max].map(|count| count as usize);
+    let warmth = Warmth { members, each };
+    if members > 0 || before.is_some_and(|before| before.members > 0) {
+        for (name, cluster) in &*app.clusters {
+            app.pools.keep_warm(name, &cluster.router.load(), warmth);
+        }
+    }
+    Some(warmth)
 }
 
 /// Looks at one client. Returns when its query began, if that was cancelled for running too long.

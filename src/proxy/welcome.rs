@@ -15,7 +15,7 @@ use crate::{
     session::{
         acquire::{Needs, Start},
         context::Context,
-        routes::{Purpose, Tenant},
+        routes::{Patience, Purpose, Tenant},
     },
     wire::{
         error::{PgError, SqlState},
@@ -217,8 +217,10 @@ fn named(key: &Key, mut welcome: Welcome) -> Welcome {
 /// While there is no server to ask: what others have said.
 fn outage(app: &App, (context, selection): (&Context, usize), tenant: &Tenant) -> Option<Reported> {
     let way = tenant.way(context.purpose, selection, &context.router, &context.pools);
-    let reachable = way.is_ok() || context.purpose == Purpose::Read;
-    if reachable {
+    let asks = way.is_ok() || context.purpose == Purpose::Read;
+    // Whoever will not be served is told so at once.
+    let refused = way.is_err_and(|no_way| no_way.patience == Patience::None);
+    if asks || refused {
         return None;
     }
     app.welcomes.of(&tenant.account).or_else(|| app.welcomes.newest.lock().clone())
@@ -245,6 +247,7 @@ async fn learn(
         tenant,
         purpose: context.purpose,
         selection,
+        avoid: None,
         tether: &Arc::new(Tether::default()),
         pid: 0,
         parameters: &wanted,

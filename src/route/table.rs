@@ -13,6 +13,7 @@ use crate::{
         topology::{Member, Obstacle, Reads, Standing, StoreStatus, Topology, WriteState},
     },
     net::Address,
+    wire::error::SqlState,
 };
 
 /// What a read does when no replica qualifies (`fallback`).
@@ -57,6 +58,8 @@ pub struct RoutingTable {
     pub balance: Balance,
     /// What a read does if nobody serves it.
     pub fallback: ReadRoute,
+    /// Members that may lead next, synchronous standbys in front.
+    pub candidates: Vec<MemberName>,
     /// Every member.
     pub members: BTreeMap<MemberName, MemberRoute>,
 }
@@ -124,6 +127,8 @@ pub enum NoRouteKind {
     LeaderInDoubt,
     /// No replica qualifies.
     NoReplica,
+    /// This is a standby cluster: nobody takes writes before it is promoted, and nobody knows when that will be.
+    StandbyCluster,
     /// None does, because the leader changes: there is none, or they have yet to follow a new one.
     ReplicasRegroup,
     /// Replicas qualify, and none has replayed what a session must see.
@@ -131,9 +136,23 @@ pub enum NoRouteKind {
 }
 
 impl NoRouteKind {
-    /// The SQLSTATE a client gets when its patience ends: 57P03, cannot connect now, for all of them.
-    pub const fn sqlstate(self) -> &'static str {
-        "57P03"
+    /// The SQLSTATE a client gets when its patience ends: 57P03, cannot connect now; what PostgreSQL says to who writes on a
+    /// standby, 25006, in a standby cluster.
+    pub const fn sqlstate(self) -> SqlState {
+        match self {
+            Self::ClusterUnknown
+            | Self::NoLeader
+            | Self::LeaderInDoubt
+            | Self::NoReplica
+            | Self::ReplicasRegroup
+            | Self::Behind => SqlState::CANNOT_CONNECT_NOW,
+            Self::StandbyCluster => SqlState::READ_ONLY_SQL_TRANSACTION,
+        }
+    }
+
+    /// Whether it is worth waiting for.
+    pub const fn may_pass(self) -> bool {
+        !matches!(self, Self::StandbyCluster)
     }
 }
 
@@ -157,6 +176,8 @@ pub enum MemberStanding {
     Deposed,
     /// No new lease goes there; what works may go on.
     Unusable,
+    /// A replica that is not there any more: idle connections are closed, leases for reading revoked.
+    Lost,
 }
 
 impl RoutingTable {
@@ -172,6 +193,7 @@ impl RoutingTable {
             choices: Vec::new(),
             balance: Balance::default(),
             fallback: ReadRoute::Wait(wait),
+            candidates: Vec::new(),
             members: BTreeMap::new(),
         }
     }
@@ -196,6 +218,7 @@ impl RoutingTable {
             choices: ranked.iter().map(|ranked| choice(ranked, &read, topology)).collect(),
             read,
             balance: policy.balance,
+            candidates: candidates(topology),
             members: topology.members.iter().map(|(name, member)| (name.clone(), member.into())).collect(),
         }
     }
@@ -218,8 +241,24 @@ impl RoutingTable {
             && self.choices == other.choices
             && self.balance == other.balance
             && self.fallback == other.fallback
+            && self.candidates == other.candidates
             && self.members == other.members
     }
+}
+
+/// Who may lead next: replicas that answer and that Patroni may promote.
+fn candidates(topology: &Topology) -> Vec<MemberName> {
+    let may_lead = |name: &MemberName, member: &Member| {
+        let named = topology.named.as_ref().is_some_and(|named| named.member == *name);
+        let barred = member.record.as_ref().is_some_and(|record| {
+            record.tags.is_set("nofailover") || record.tags.get("failover_priority") == Some("0")
+        });
+        member.standing == Standing::Following && !named && !barred && member.mark.is_none()
+    };
+    let all = topology.members.iter().filter(|(name, member)| may_lead(name, member)).map(|(name, _)| name);
+    let (sync, others): (Vec<_>, Vec<_>) =
+        all.cloned().partition(|name| topology.sync_standbys.contains(name));
+    [sync, others].concat()
 }
 
 /// Those who serve a selection, of the best rank there is.
@@ -256,6 +295,16 @@ fn write_route(topology: &Topology) -> WriteRoute {
         },
         WriteState::Held { term, why, .. } => {
             wait(NoRouteKind::LeaderInDoubt, format!("writes to the leader {} wait: {why}", term.member))
+        }
+        WriteState::Vacant { .. } if topology.settings.kind.is_standby() => {
+            let sentence = match &topology.named {
+                Some(named) => format!(
+                    "{} leads a standby cluster, which takes no writes until it is promoted",
+                    named.member
+                ),
+                None => "this is a standby cluster, which takes no writes until it is promoted".to_owned(),
+            };
+            wait(NoRouteKind::StandbyCluster, sentence)
         }
         WriteState::Vacant { why, .. } => {
             let kind = match topology.store {
@@ -310,6 +359,7 @@ impl From<&Member> for MemberRoute {
             Standing::Following => MemberStanding::Following,
             Standing::Deposed | Standing::Down => MemberStanding::Deposed,
             Standing::Unusable(_) => MemberStanding::Unusable,
+            Standing::Lost(_) => MemberStanding::Lost,
         };
         Self { standing, address: member.address.clone() }
     }

@@ -172,6 +172,23 @@ impl ServerConn {
         tracked
     }
 
+    /// Whether it has the settings that a client must find. Where each has a copy of its own of the same, both go on with the
+    /// one that comes first in memory (the client when the server becomes its own), so that before long all share one, which
+    /// its address tells.
+    #[inline]
+    pub fn has_settings(&mut self, wanted: &Arc<Parameters>) -> bool {
+        if Arc::ptr_eq(&self.parameters, wanted) {
+            return true;
+        }
+        if self.parameters != *wanted {
+            return self.difference_sql(wanted).is_none();
+        }
+        if Arc::as_ptr(wanted) < Arc::as_ptr(&self.parameters) {
+            self.parameters = wanted.clone();
+        }
+        true
+    }
+
     /// The statement that gives it the settings that a client must find; `None` if it has them.
     pub fn difference_sql(&self, wanted: &Parameters) -> Option<String> {
         self.parameters.difference_sql(wanted, &self.start)
@@ -250,6 +267,32 @@ mod tests {
         let heard = conn.poll_idle(&mut cx).map_err(drop);
         let heard = heard.map(|()| conn.parameters.get(4).map(|zone| &**zone));
         assert_eq!(heard, zone, "{}", said.escape_ascii());
+    }
+
+    #[test]
+    fn the_same_settings_come_to_be_one_copy() {
+        let settings = |zone| Arc::new(Parameters::from_reported([("TimeZone", zone)]));
+        let conn = |parameters| ServerConn::new(Stream::closed(), parameters, Moment::ZERO);
+        let [mut clients, servers] = [(); 2].map(|()| [(); 4].map(|()| settings("UTC")));
+        let first = clients.iter().chain(&servers).map(Arc::as_ptr).min();
+        let mut servers = servers.map(conn);
+        for _ in 0..2 {
+            for (client, server) in clients.iter_mut().zip(&mut servers) {
+                assert!(server.has_settings(client));
+                client.clone_from(&server.parameters);
+            }
+            servers.rotate_left(1);
+        }
+        for server in &mut servers {
+            clients.iter_mut().for_each(|client| {
+                assert!(server.has_settings(client));
+                client.clone_from(&server.parameters);
+            });
+        }
+        clients.iter().for_each(|client| assert!(servers[3].has_settings(client)));
+        assert_eq!(Some(Arc::as_ptr(&servers[3].parameters)), first);
+        assert!(!servers[0].has_settings(&settings("CET")));
+        assert_eq!(servers[0].parameters, settings("UTC"));
     }
 
     #[tokio::test]

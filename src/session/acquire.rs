@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     clock::Moment,
+    cluster::ids::MemberName,
     metrics::WorkerCounters,
     pool::{
         account::PoolSettings,
@@ -48,6 +49,8 @@ pub struct Request {
     pub purpose: Purpose,
     /// What its client wants of replicas.
     pub selection: usize,
+    /// A member that it is not to go to, if there is another.
+    pub avoid: Option<MemberName>,
     /// Where the server is handed over.
     pub tether: Arc<Tether>,
     /// The process id that the client was told.
@@ -101,6 +104,8 @@ pub struct Needs<'a> {
     pub purpose: Purpose,
     /// What its client wants of replicas.
     pub selection: usize,
+    /// A member that it is not to go to, if there is another.
+    pub avoid: Option<&'a MemberName>,
     /// Where the server is handed over.
     pub tether: &'a Arc<Tether>,
     /// The process id that the client was told.
@@ -123,6 +128,7 @@ impl Needs<'_> {
             tenant: self.tenant.clone(),
             purpose: self.purpose,
             selection: self.selection,
+            avoid: self.avoid.cloned(),
             tether: self.tether.clone(),
             pid: self.pid,
             parameters: self.parameters.clone(),
@@ -135,9 +141,13 @@ impl Needs<'_> {
     /// Goes as far as it can without waiting.
     pub fn attempt(&self, now: Moment, cx: &mut TaskContext<'_>) -> Attempt {
         let context = self.context;
-        let way = match self.goal {
-            None => self.tenant.way(self.purpose, self.selection, &context.router, &context.pools),
-            Some(goal) => way_to(goal, self.purpose, self.selection, context, self.tenant),
+        let way = match (self.goal, self.avoid) {
+            (None, None) => self.tenant.way(self.purpose, self.selection, &context.router, &context.pools),
+            (None, Some(avoid)) => {
+                let (router, pools) = (&context.router, &context.pools);
+                self.tenant.way_but(avoid, self.purpose, self.selection, router, pools)
+            }
+            (Some(goal), avoid) => way_to(goal, avoid, self.purpose, self.selection, context, self.tenant),
         };
         let Ok(way) = way else { return Attempt::Slow(Start::Route) };
         if way.term != 0 && !context.router.may_send(way.term, now) {
@@ -168,9 +178,7 @@ impl Needs<'_> {
             lease.finish(Finish::Broken, now);
             return Attempt::Slow(Start::Route);
         }
-        let alike = conn.state.is_like(self.state)
-            && (Arc::ptr_eq(&conn.parameters, self.parameters)
-                || conn.difference_sql(self.parameters).is_none());
+        let alike = conn.state.is_like(self.state) && conn.has_settings(self.parameters);
         let rested = now.since(conn.idle_since) < check_delay;
         let shows = self.goal.is_none_or(|goal| shows(goal, self.context, &way, conn.opened_at));
         if alike && rested && !draws && shows && may_use(self.context, self.tether, &lease, &way, now) {

@@ -10,7 +10,6 @@ use crate::{
     server::conn::{Hygiene, ServerConn},
     session::{ears, frontend::Frontend, tenancy::Tenancy},
     wire::{
-        description::DESCRIPTION_BYTES_MAX,
         frame::{HEADER_BYTES, Header, Malformed, cstr},
         parameters::Parameters,
         pipeline::{OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
@@ -60,6 +59,16 @@ pub struct Received<'a> {
     pub taken: usize,
     /// What was completed on the way.
     pub progress: Progress,
+}
+
+impl Rest {
+    const fn of(bytes: usize, passes: bool) -> Self {
+        match (bytes, passes) {
+            (0, _) => Self::None,
+            (_, true) => Self::Pass(bytes),
+            (_, false) => Self::Skip(bytes),
+        }
+    }
 }
 
 /// What was completed.
@@ -148,8 +157,8 @@ impl Backend {
                     splice.insert().extend_from_slice(own_answer(answer));
                 }
             }
+            let Some(header) = pass_unmoving(&mut splice, pipeline, client.tenancy)? else { break };
             let left = splice.rest();
-            let Some(header) = Header::read(left)? else { break };
             if pipeline.keeps_sequence() {
                 match refused(header, left, pipeline, conn, client)? {
                     Refusal::Unclear => break,
@@ -161,15 +170,14 @@ impl Backend {
                 }
             }
             let describes = described::describes(header, pipeline);
-            let understood = must_be_whole(header, describes, pipeline);
-            if understood && left.len() < header.total {
+            if left.len() < header.total && must_be_whole(header, describes, pipeline) {
                 break;
             }
             let message = &left[..header.total.min(left.len())];
             if header.tag == b'E' && client.mode != PoolMode::Session && pipeline.may_release() {
                 self.last_word = LastWord::Unheard;
                 splice.skip(message.len());
-                self.rest = Rest::Skip(header.total - message.len());
+                self.rest = Rest::of(header.total - message.len(), false);
                 continue;
             }
             if describes || header.tag == b'N' {
@@ -179,10 +187,10 @@ impl Backend {
             let mut passage = received(header.tag, message, conn, pipeline, client)?;
             match header.tag {
                 _ if matches!(passage, Passage::Swallow | Passage::Evidence) => {}
-                tag if passage == Passage::Position => client.tenancy.placing.hear(tag, message),
+                tag if matches!(passage, Passage::Position) => client.tenancy.placing.hear(tag, message),
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
                 b'E' => self.failed(message, &passage, conn, client),
-                b'S' if understood => match setting(message, conn, client) {
+                b'S' if header.total <= WHOLE_BYTES_MAX => match setting(message, conn, client) {
                     Setting::Other => {}
                     Setting::Told => progress.settings_changed = true,
                     Setting::Held => passage = Passage::Swallow,
@@ -198,14 +206,15 @@ impl Backend {
                 client.tenancy.answered(pipeline.is_in_sequence());
             }
             let remaining = header.total - message.len();
-            let as_it_is = passage == Passage::Pass && !(header.tag == b'A' && understood);
-            self.rest = if as_it_is || !replace(message, &passage, pipeline, client, &mut splice) {
-                splice.pass(message.len());
-                Rest::Pass(remaining)
+            let told_otherwise = header.tag == b'A' && header.total <= WHOLE_BYTES_MAX;
+            let as_it_is = matches!(passage, Passage::Pass) && !told_otherwise;
+            let passes = as_it_is || !replace(message, &passage, pipeline, client, &mut splice);
+            if passes {
+                splice.pass(message.len())
             } else {
-                splice.skip(message.len());
-                Rest::Skip(remaining)
-            };
+                splice.skip(message.len())
+            }
+            self.rest = Rest::of(remaining, passes);
         }
         Ok(Received { taken: splice.taken(), bytes: splice.finish(), progress })
     }
@@ -230,33 +239,26 @@ impl Backend {
         }
     }
 
+    #[inline]
     fn rest(&mut self, splice: &mut Splice<'_>) {
+        if self.rest != Rest::None {
+            self.rest_goes_on(splice);
+        }
+    }
+
+    fn rest_goes_on(&mut self, splice: &mut Splice<'_>) {
         let left = splice.rest().len();
         self.rest = match self.rest {
             Rest::None => return,
             Rest::Pass(rest) => {
                 splice.pass(rest.min(left));
-                Rest::Pass(rest.saturating_sub(left))
+                Rest::of(rest.saturating_sub(left), true)
             }
             Rest::Skip(rest) => {
                 splice.skip(rest.min(left));
-                Rest::Skip(rest.saturating_sub(left))
+                Rest::of(rest.saturating_sub(left), false)
             }
         };
-        if matches!(self.rest, Rest::Pass(0) | Rest::Skip(0)) {
-            self.rest = Rest::None;
-        }
-    }
-}
-
-/// Whether a message is waited for whole, because it must be understood.
-#[inline]
-fn must_be_whole(header: Header, describes: bool, pipeline: &Pipeline) -> bool {
-    match header.tag {
-        _ if describes => header.total <= DESCRIPTION_BYTES_MAX,
-        b'Z' | b'S' | b'E' | b'C' | b'A' => header.total <= WHOLE_BYTES_MAX,
-        b'D' => pipeline.awaits_row() && header.total <= WHOLE_BYTES_MAX,
-        _ => false,
     }
 }
 
@@ -379,11 +381,13 @@ const fn own_answer(answer: OwnAnswer) -> &'static [u8] {
 mod described;
 mod naming;
 mod notifying;
+mod passing;
 mod refusal;
 mod settings;
 
 pub use notifying::Heard;
 use notifying::notify;
+use passing::{must_be_whole, pass_unmoving};
 use refusal::Refusal;
 use settings::{Setting, command_tag, reset_settings, setting};
 

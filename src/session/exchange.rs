@@ -97,13 +97,33 @@ pub(super) enum ClientEnd {
 impl Exchange {
     /// Empty again, with what memory is worth keeping.
     pub(super) fn clear(&mut self) {
-        let mut pipeline = std::mem::take(&mut self.pipeline);
+        // Piece by piece, because it is done for every lease, and most pieces are empty already.
+        let Self {
+            lease,
+            read_only,
+            sequences,
+            pipeline,
+            backend,
+            tenancy,
+            pin,
+            server_in,
+            to_server,
+            client,
+            untried,
+            alarm,
+            fenced_since,
+            trial,
+            refused,
+        } = self;
+        (*lease, *pin, *alarm, *refused) = (None, None, None, None);
+        (*read_only, *sequences, *client) = Default::default();
+        (*backend, *fenced_since) = (Backend::default(), None);
         pipeline.reset();
-        let mut untried = std::mem::take(&mut self.untried);
+        *tenancy = Tenancy::default();
+        *server_in = Vec::new();
+        to_server.clear();
         untried.reset();
-        let mut trial = std::mem::take(&mut self.trial);
         trial.end();
-        *self = Self { pipeline, untried, trial, ..Self::default() };
     }
 
     /// For how long the server is the client's: for the session too where its state keeps it there.

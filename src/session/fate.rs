@@ -98,6 +98,12 @@ impl Testimony {
         matches!(self, Self::Refused)
     }
 
+    /// Whether it has, and nothing was said of its commit.
+    #[inline]
+    pub const fn is_given(&self) -> bool {
+        matches!(self, Self::Given(_))
+    }
+
     /// What the transaction has said, if nothing was said of its commit.
     pub fn evidence(&self) -> Option<Evidence> {
         match self {

@@ -186,19 +186,8 @@ impl Frontend {
     ) -> Result<Forwarded<'a>, PgError> {
         let mut passage = Passage { splice: Splice::new(input, out), conn, pipeline, tenancy, terms };
         let stop = loop {
-            let left = passage.splice.rest();
-            match self.rest {
-                Rest::Pass(rest) => {
-                    let bytes = rest.min(left.len());
-                    passage.splice.pass(bytes);
-                    self.set_rest(Rest::Pass(rest - bytes));
-                }
-                Rest::Skip(rest) => {
-                    let bytes = rest.min(left.len());
-                    passage.splice.skip(bytes);
-                    self.set_rest(Rest::Skip(rest - bytes));
-                }
-                Rest::None => {}
+            if self.rest != Rest::None {
+                self.go_on_with_rest(&mut passage.splice);
             }
             let left = passage.splice.rest();
             if passage.tenancy.holds_client() || passage.pipeline.len() >= OWED_MAX {
@@ -208,7 +197,9 @@ impl Frontend {
             if header.tag == b'X' {
                 break Stop::Terminated;
             }
-            if left.len() < bytes_needed(header, left, terms.max_prepared_statements) {
+            if left.len() < header.total
+                && left.len() < bytes_needed(header, left, terms.max_prepared_statements)
+            {
                 break Stop::Incomplete;
             }
             if must_wait(passage.pipeline, header.tag, left) {
@@ -219,6 +210,21 @@ impl Frontend {
         };
         let taken = passage.splice.taken();
         Ok(Forwarded { bytes: passage.splice.finish(), taken, stop })
+    }
+
+    fn go_on_with_rest(&mut self, splice: &mut Splice<'_>) {
+        let left = splice.rest().len();
+        match self.rest {
+            Rest::Pass(rest) => {
+                splice.pass(rest.min(left));
+                self.set_rest(Rest::Pass(rest.saturating_sub(left)));
+            }
+            Rest::Skip(rest) => {
+                splice.skip(rest.min(left));
+                self.set_rest(Rest::Skip(rest.saturating_sub(left)));
+            }
+            Rest::None => {}
+        }
     }
 
     fn set_rest(&mut self, rest: Rest) {

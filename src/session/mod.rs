@@ -17,6 +17,7 @@ pub mod reading;
 pub mod readings;
 pub mod relay;
 pub mod replication;
+mod rereading;
 mod restore;
 pub mod routes;
 #[expect(clippy::module_inception, reason = "a session, in the room of sessions")]

@@ -21,6 +21,12 @@ impl Outbox {
         self.bytes.is_empty()
     }
 
+    /// Nothing waits any more.
+    #[inline]
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     /// Adds to what waits.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
@@ -45,7 +51,12 @@ impl Outbox {
     }
 
     /// Sends what waits. Ready when nothing does any more.
+    #[inline]
     pub fn poll_flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_empty() { Poll::Ready(Ok(())) } else { self.poll_flush_some(stream, cx) }
+    }
+
+    fn poll_flush_some(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.bytes.len() {
             match stream.poll_send(cx, &self.bytes[self.sent..]) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -54,7 +65,7 @@ impl Outbox {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        *self = Self::default();
+        self.clear();
         Poll::Ready(Ok(()))
     }
 }

@@ -85,8 +85,29 @@ impl Reading {
             && !self.unlocks_writes
     }
 
+    /// Of one statement that is planned and of which nothing else is to be said than that it may change data.
+    const fn plain(acting: Acting) -> Self {
+        let conduct = Conduct {
+            block: Block::Stays,
+            residue: Residue::None,
+            followed: Followed::Kept,
+            parsing: Parsing::Kept,
+            copying: Copying::No,
+            acting,
+        };
+        Self { conduct, sharing: Sharing::Scope, form: Form::Planned, unlocks_writes: false }
+    }
+
     #[inline]
     fn from_effects(effects: Effects, text: &[u8]) -> Self {
+        if effects.is_plain() {
+            return Self::plain(if effects.acts() { Acting::Perhaps } else { Acting::No });
+        }
+        Self::of_effects(effects, text)
+    }
+
+    #[inline(never)]
+    fn of_effects(effects: Effects, text: &[u8]) -> Self {
         let block = match effects.transaction_control() {
             Some(TransactionControl::Begin) => Block::Begins,
             Some(TransactionControl::Rollback) if !effects.may_commit() => Block::RollsBack,
@@ -260,6 +281,33 @@ mod tests {
             let Conduct { parsing, copying, acting, .. } = conduct;
             assert_eq!(conduct, Conduct { block, residue, followed, parsing, copying, acting }, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_plain_reads_as_it_would_in_full() {
+        let mut plain = 0;
+        for text in [
+            "select 1",
+            "table t;",
+            "insert into t values (1)",
+            "with a as (select 1) delete from t using a",
+            "select nextval('s')",
+            "",
+            "select 1; select 2",
+            "select timestamp 'now'",
+            "select * into t from u",
+            "select set_config('x.y', '', true)",
+            "update pg_settings set setting = 1",
+            "begin",
+            "copy t from stdin",
+            "what is this",
+        ] {
+            let effects = sql::classify(text.as_bytes(), true);
+            let full = Reading::of_effects(effects, text.as_bytes());
+            assert_eq!(Reading::from_effects(effects, text.as_bytes()), full, "{text}");
+            plain += usize::from(effects.is_plain());
+        }
+        assert_eq!(plain, 5);
     }
 
     #[test]

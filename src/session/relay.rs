@@ -75,9 +75,13 @@ pub(super) enum Cut {
 
 impl Session {
     /// Moves what can be moved.
-    pub(super) fn relay(&mut self, x: &mut Exchange, now: Moment, cx: &mut Context<'_>) -> Relayed {
-        let worker = self.context.worker.clone();
-        let scratch = &mut *worker.scratch.lock();
+    pub(super) fn relay(
+        &mut self,
+        x: &mut Exchange,
+        now: Moment,
+        scratch: &mut Scratch,
+        cx: &mut Context<'_>,
+    ) -> Relayed {
         for _ in 0..ROUNDS_MAX {
             if let Some(lease) = &x.lease
                 && self.entry.tether.is_revoked(lease.number())
@@ -222,8 +226,7 @@ impl Session {
             Beginning::Answer => {}
             other => return self.not_answered(x, &other, received, output),
         }
-        let whole = x.client == ClientEnd::Open && !self.frontend.is_inside_message();
-        if x.untried.is_kept() && x.untried.heard(received, &x.pipeline, whole) {
+        if x.untried.is_kept() && self.holds_first_words(x, received, now) {
             x.server_in = received.to_vec();
             return Ok(true);
         }
@@ -270,6 +273,7 @@ impl Session {
             .map_err(|fault| Cut::ServerGone(fault.to_string()))?;
         if !passed.bytes.is_empty() {
             x.trial.passed();
+            x.untried.answered();
             self.outbox.send(&mut self.stream, cx, passed.bytes).map_err(|_| Cut::ClientGone)?;
         }
         let progress = passed.progress;

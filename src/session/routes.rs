@@ -8,7 +8,7 @@ use std::sync::{
 use arc_swap::ArcSwap;
 
 use crate::{
-    cluster::headway::Reached,
+    cluster::{headway::Reached, ids::MemberName},
     pool::{
         account::Account,
         pool::{Pool, PoolKind},
@@ -127,9 +127,29 @@ impl Tenant {
         chosen
     }
 
-    /// The same among replicas that show what they must. Which do, `reached` says.
+    /// The same, to another replica than this one, if there is one.
+    pub(super) fn way_but(
+        &self,
+        avoid: &MemberName,
+        purpose: Purpose,
+        selection: usize,
+        router: &Router,
+        pools: &Pools,
+    ) -> Result<Way, NoWay> {
+        let first = self.way(purpose, selection, router, pools)?;
+        if first.term != 0 || first.pool.member() != avoid {
+            return Ok(first);
+        }
+        let ways = self.ways.load();
+        let replicas = (**ways).as_ref().and_then(|ways| ways.read.get(selection)).into_iter().flatten();
+        let mut others = replicas.filter(|replica| replica.way.pool.member() != avoid);
+        Ok(others.next().map_or(first, |replica| replica.way.clone()))
+    }
+
+    /// The same among replicas that show what they must, to another than `avoid` if there is one. Which do, `reached` says.
     pub(super) fn way_that(
         &self,
+        avoid: Option<&MemberName>,
         purpose: Purpose,
         selection: usize,
         router: &Router,
@@ -138,7 +158,8 @@ impl Tenant {
     ) -> Result<Way, NoWay> {
         let first = self.way(purpose, selection, router, pools)?;
         let is_read = purpose != Purpose::Write && first.term == 0;
-        if !is_read || reached(&first) == Reached::Yes {
+        let avoided = |way: &Way| Some(way.pool.member()) == avoid;
+        if !is_read || (reached(&first) == Reached::Yes && !avoided(&first)) {
             return Ok(first);
         }
         let ways = self.ways.load();
@@ -147,7 +168,7 @@ impl Tenant {
         let nearest = replicas
             .iter()
             .map(|replica| (reached(&replica.way), &replica.way))
-            .min_by_key(|(reached, _)| *reached);
+            .min_by_key(|(reached, way)| (*reached, avoided(way)));
         let patience = match nearest {
             Some((Reached::Yes, way)) => return Ok(way.clone()),
             Some((Reached::NotYet, _)) => Patience::ToCatchUp,
@@ -191,7 +212,10 @@ impl Tenant {
             seq: table.seq,
             write: match &table.write {
                 WriteRoute::Open(target) => Ok(way(target, PoolKind::Normal)),
-                WriteRoute::Wait(why) => Err(NoWay { why: why.clone(), patience: Patience::ForLeader }),
+                WriteRoute::Wait(why) => {
+                    let patience = if why.kind.may_pass() { Patience::ForLeader } else { Patience::None };
+                    Err(NoWay { why: why.clone(), patience })
+                }
             },
             read: table.choices.iter().map(|choice| choice.iter().filter_map(replica).collect()).collect(),
             balance: table.balance,

@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     acquire::{Attempt, Granted, Needs, Start, query_wait_timeout},
-    context::Context,
+    context::{Context, Scratch},
     ears::Ears,
     exchange::{Exchange, ReadOnly},
     frontend::{Frontend, Opening, UnnamedPolicy},
@@ -22,6 +22,7 @@ use super::{
     promise::Promise,
     reading::Lexicon,
     relay::Cut,
+    rereading::Rereads,
     routes::{Tenant, Way},
     split::Split,
     tenancy::Sequences,
@@ -80,9 +81,11 @@ pub struct Session {
     pub(super) schema: Arc<Schema>,
     /// ReadyForQuery messages it has got.
     pub(super) queries: u64,
-    flavour: FlavourHeld,
+    pub(super) flavour: FlavourHeld,
     /// What it has on a listener that splits.
     pub(super) split: Option<Box<Split>>,
+    /// What it has on a listener that reads.
+    pub(super) rereads: Option<Box<Rereads>>,
     /// What its reads must see, unless they may see anything.
     pub(super) promise: Option<Box<Promise>>,
     /// Whether it is to know what became of a commit whose answer is lost.
@@ -211,6 +214,7 @@ impl Session {
             queries: 0,
             flavour,
             split: None,
+            rereads: None,
             promise: Promise::new(consistency),
             inquisitive,
             resume: !unread.is_empty(),
@@ -221,6 +225,7 @@ impl Session {
         };
         session.settings_changed();
         session.begin_to_split();
+        session.begin_to_read();
         session
     }
 
@@ -235,23 +240,28 @@ impl Session {
         self.lexicon = Lexicon::of(&self.parameters);
     }
 
-    fn step(&mut self, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+    /// `now` is read when it is needed: most steps that begin idle come to nothing, or to a request with a time of its own.
+    fn step(&mut self, now: &mut Option<Moment>, scratch: &mut Scratch, cx: &mut TaskContext<'_>) -> Flow {
         match std::mem::take(&mut self.phase) {
-            Phase::Idle => self.idle(cx),
-            Phase::Line(line) => self.line(line, now, cx),
-            Phase::Waiting(waiting) => self.waiting(waiting, now, cx),
-            Phase::Relaying(exchange) => self.relaying(exchange, now, cx),
-            Phase::Settling(settling) => self.settling(settling, now, cx),
-            Phase::Parting(parting) => self.parting(parting, now, cx),
-            Phase::Inquiring(inquiring) => self.inquiring(inquiring, now, cx),
-            Phase::Rejecting(sequence) => self.rejecting(sequence, now, cx),
+            Phase::Idle => self.idle(now, scratch, cx),
+            Phase::Line(line) => self.line(line, self.time(now), scratch, cx),
+            Phase::Waiting(waiting) => self.waiting(waiting, self.time(now), scratch, cx),
+            Phase::Relaying(exchange) => self.relaying(exchange, self.time(now), scratch, cx),
+            Phase::Settling(settling) => self.settling(settling, self.time(now), scratch, cx),
+            Phase::Parting(parting) => self.parting(parting, self.time(now), scratch, cx),
+            Phase::Inquiring(inquiring) => self.inquiring(inquiring, self.time(now), scratch, cx),
+            Phase::Rejecting(sequence) => self.rejecting(sequence, self.time(now), scratch, cx),
         }
     }
 
+    /// The time of this poll.
+    #[inline]
+    fn time(&self, now: &mut Option<Moment>) -> Moment {
+        *now.get_or_insert_with(|| self.context.clock.now())
+    }
+
     /// No request so far: reads, and sees what it is.
-    fn idle(&mut self, cx: &mut TaskContext<'_>) -> Flow {
-        let worker = self.context.worker.clone();
-        let scratch = &mut *worker.scratch.lock();
+    fn idle(&mut self, now: &mut Option<Moment>, scratch: &mut Scratch, cx: &mut TaskContext<'_>) -> Flow {
         self.hear();
         match self.outbox.poll_flush(&mut self.stream, cx) {
             Poll::Ready(Ok(())) => {}
@@ -264,9 +274,10 @@ impl Session {
                 Poll::Ready(Ok(0) | Err(_)) => return Flow::End(Ended::ByClient),
                 Poll::Ready(Ok(bytes)) => bytes,
             };
-            worker.counters.client_bytes.add(bytes as u64);
+            self.context.worker.counters.client_bytes.add(bytes as u64);
             if self.inbox.is_empty() {
-                let now = self.context.clock.now();
+                // Not when this poll began: the process may have stood still since, and the request have come after that.
+                let now = *now.insert(self.context.clock.now());
                 return self.request(&scratch.input[..bytes], &mut scratch.output, now, cx);
             }
             self.inbox.extend_from_slice(&scratch.input[..bytes]);
@@ -275,8 +286,7 @@ impl Session {
             }
         }
         let inbox = std::mem::take(&mut self.inbox);
-        // Not when this poll began: the process may have stood still since, and the request have come after that.
-        let now = self.context.clock.now();
+        let now = *now.insert(self.context.clock.now());
         self.request(&inbox, &mut scratch.output, now, cx)
     }
 
@@ -361,11 +371,13 @@ impl Future for Session {
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Ended> {
         let session = self.get_mut();
         session.entry.tether.register(cx);
-        let now = session.context.clock.now();
+        let worker = session.context.worker.clone();
+        let scratch = &mut *worker.scratch.lock();
+        let mut now = None;
         for _ in 0..STEPS_MAX {
             let flow = match session.entry.order() {
-                Order::None => session.step(now, cx),
-                order => session.obey(order, now, cx),
+                Order::None => session.step(&mut now, scratch, cx),
+                order => session.obey(order, session.time(&mut now), scratch, cx),
             };
             match flow {
                 Flow::Again => {}

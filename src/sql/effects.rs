@@ -228,6 +228,11 @@ impl Effects {
             && matches!(self.statements, Statements::One)
     }
 
+    /// Is [planned](Self::is_planned), and nothing else holds of it than perhaps that it [acts](Self::acts).
+    pub const fn is_plain(self) -> bool {
+        self.is_planned() && self.flags.without(Flags::ACTS).has_no_more_than(Flags::PLANNED)
+    }
+
     /// The text, or a part of it, was not understood or not seen.
     pub const fn is_not_understood(self) -> bool {
         self.flags.has(Flags::NOT_UNDERSTOOD)

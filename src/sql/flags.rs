@@ -79,6 +79,11 @@ impl Flags {
         self.0 & others.0 != 0
     }
 
+    /// Whether nothing else is set than `others`.
+    pub(super) const fn has_no_more_than(self, others: Self) -> bool {
+        self.0 & !others.0 == 0
+    }
+
     /// At the end of a statement: what the flags used while scanning add up to.
     ///
     /// `UPDATE pg_settings` is `set_config` by another name (a rule on the view).

@@ -90,9 +90,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn skip_digits(&mut self) {
-        while self.peek(0).is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
+        self.at += digits(self.text.get(self.at..).unwrap_or_default());
     }
 
     /// Skips the comment that begins here, if one does: `-- …` up to, not including, the end of the line, or `/* … */`,
@@ -148,6 +146,44 @@ impl<'a> Lexer<'a> {
         }
         self.at += word.len();
         Some(word)
+    }
+
+    /// The next token, where that is no word, or one behind several blanks.
+    #[inline(never)]
+    pub(super) fn other(&mut self) -> Option<Token<'a>> {
+        loop {
+            let first = self.peek(0)?;
+            return Some(match class(first) {
+                Class::Blank => {
+                    self.at += 1;
+                    match self.word() {
+                        Some(word) => Token::Word(word),
+                        None => continue,
+                    }
+                }
+                Class::Letter => self.prefixed(first),
+                Class::Digit => self.number(),
+                Class::Quote => self.string(self.at + 1, !self.standard_conforming_strings),
+                Class::DoubleQuote => self.quoted(self.at + 1),
+                Class::Dollar => self.dollar(),
+                Class::Symbol => match self.comment(first) {
+                    Comment::Skipped => match self.word() {
+                        Some(word) => Token::Word(word),
+                        None => continue,
+                    },
+                    Comment::Unterminated => self.unterminated(),
+                    Comment::None if first == b'.' => self.dot(),
+                    Comment::None => {
+                        self.at += 1;
+                        Token::Symbol(first)
+                    }
+                },
+                Class::Other => {
+                    self.at += 1;
+                    Token::Invalid
+                }
+            });
+        }
     }
 
     /// What a single letter before a quote or `&` is the beginning of: `E'…'`, `B'…'`, `X'…'`, `U&'…'`, `U&"…"`, or just a
@@ -309,36 +345,11 @@ impl<'a> Lexer<'a> {
 impl<'a> Iterator for Lexer<'a> {
     type Item = Token<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Token<'a>> {
-        loop {
-            if let Some(word) = self.word() {
-                return Some(Token::Word(word));
-            }
-            let first = self.peek(0)?;
-            return Some(match class(first) {
-                Class::Blank => {
-                    self.at += 1;
-                    continue;
-                }
-                Class::Letter => self.prefixed(first),
-                Class::Digit => self.number(),
-                Class::Quote => self.string(self.at + 1, !self.standard_conforming_strings),
-                Class::DoubleQuote => self.quoted(self.at + 1),
-                Class::Dollar => self.dollar(),
-                Class::Symbol => match self.comment(first) {
-                    Comment::Skipped => continue,
-                    Comment::Unterminated => self.unterminated(),
-                    Comment::None if first == b'.' => self.dot(),
-                    Comment::None => {
-                        self.at += 1;
-                        Token::Symbol(first)
-                    }
-                },
-                Class::Other => {
-                    self.at += 1;
-                    Token::Invalid
-                }
-            });
+        match self.word() {
+            Some(word) => Some(Token::Word(word)),
+            None => self.other(),
         }
     }
 }
@@ -354,6 +365,11 @@ enum Comment {
 fn line_end(text: &[u8], at: usize) -> usize {
     memchr2(b'\n', b'\r', text.get(at..).unwrap_or_default()).map_or(text.len(), |found| at + found)
 }
+
+mod quick;
+
+pub(super) use quick::Next;
+use quick::digits;
 
 #[cfg(test)]
 #[path = "lexer_tests.rs"]

@@ -4,6 +4,7 @@ use super::*;
 
 /// One word for each token, its text behind a colon.
 fn tokens(text: &[u8], standard_conforming_strings: bool) -> String {
+    found_quickly(text, standard_conforming_strings);
     let show = |kind: &str, text: &[u8]| format!("{kind}:{}", String::from_utf8_lossy(text));
     let shown = Lexer::new(text, standard_conforming_strings).map(|token| match token {
         Token::Word(text) => show("w", text),
@@ -19,6 +20,27 @@ fn tokens(text: &[u8], standard_conforming_strings: bool) -> String {
         Token::Invalid => "!".to_owned(),
     });
     shown.collect::<Vec<_>>().join(" ")
+}
+
+/// The quick way finds the same tokens.
+fn found_quickly(text: &[u8], standard_conforming_strings: bool) {
+    let mut tokens = Lexer::new(text, standard_conforming_strings);
+    let mut quick = tokens.clone();
+    loop {
+        let token = tokens.next();
+        match (quick.quick(), token) {
+            (Next::Word(word), Some(Token::Word(expected))) => assert_eq!(word, expected),
+            (Next::Plain, Some(Token::Number | Token::Symbol(_))) if token != Some(Token::Symbol(b';')) => {}
+            (Next::End, Some(Token::Symbol(b';'))) => {}
+            (Next::Other, expected) => assert_eq!(quick.other(), expected),
+            (Next::End, None) => {}
+            (_, expected) => panic!("not {expected:?} in {}", text.escape_ascii()),
+        }
+        assert_eq!(quick.remaining(), tokens.remaining(), "{}", text.escape_ascii());
+        if token.is_none() {
+            return;
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::commands::{self, Literals};
 use super::config_call::ConfigCall;
 use super::effects::Effects;
 use super::flags::Flags;
-use super::lexer::{Lexer, Literal, Token};
+use super::lexer::{Lexer, Literal, Next, Token};
 use super::literals;
 use super::settings;
 use super::words::{self, Keyword, Mark, Table};
@@ -15,13 +15,14 @@ pub(super) fn statement(first: Token<'_>, tokens: &mut Lexer<'_>) -> Effects {
     let mut scan = Scan { flags: head.flags, literals: head.literals, previous: None };
     scan.see(first, tokens);
     loop {
-        if let Some(word) = tokens.word() {
-            scan.word(word, tokens);
-            continue;
-        }
-        match tokens.next() {
-            None | Some(Token::Symbol(b';')) => break,
-            Some(token) => scan.see(token, tokens),
+        match tokens.quick() {
+            Next::Word(word) => scan.word(word, tokens),
+            Next::Plain => scan.previous = None,
+            Next::End => break,
+            Next::Other => match tokens.other() {
+                None | Some(Token::Symbol(b';')) => break,
+                Some(token) => scan.see(token, tokens),
+            },
         }
     }
     Effects::of_statement(scan.flags.concluded(), head.control)

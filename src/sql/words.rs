@@ -76,7 +76,9 @@ pub(super) const fn fold(byte: u8) -> u8 {
 
 fn equal(word: &[u8], lower: &str) -> bool {
     word.len() == lower.len()
-        && word.iter().zip(lower.as_bytes()).all(|(&byte, &wanted)| fold(byte) == wanted)
+        && word.iter().zip(lower.as_bytes()).all(|(&byte, &wanted)| {
+            byte == wanted || (byte ^ wanted == 0x20 && wanted.is_ascii_lowercase()) || fold(byte) == wanted
+        })
 }
 
 /// What a word anywhere in a statement can mean.

@@ -43,7 +43,12 @@ impl Header {
 }
 
 /// Splits off a zero-terminated string: what stands before the zero, and what follows it.
+#[inline]
 pub fn cstr(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    // Unnamed, as most portals are.
+    if let Some((0, rest)) = bytes.split_first() {
+        return Some((&[], rest));
+    }
     let end = memchr::memchr(0, bytes)?;
     Some((&bytes[..end], &bytes[end + 1..]))
 }

@@ -125,6 +125,9 @@ enum CopyIn {
     SyncDue,
 }
 
+/// Replies owed for which there is room from one lease to the next.
+const OWED_KEPT: usize = 64;
+
 /// The replies owed by one server.
 #[derive(Debug, Default)]
 pub struct Pipeline {
@@ -194,16 +197,19 @@ impl Pipeline {
 
     /// Ready for the next lease, keeping its memory if that is little.
     pub fn reset(&mut self) {
-        let mut owed = std::mem::take(&mut self.owed);
-        owed.clear();
-        owed.shrink_to(64);
-        let mut again = std::mem::take(&mut self.again);
+        let Self { owed, unsettled, unnamed_unsettled, status, sequence, ran, copy, again } = self;
+        if !owed.is_empty() {
+            owed.clear();
+        }
+        if owed.capacity() > OWED_KEPT {
+            owed.shrink_to(OWED_KEPT);
+        }
+        (*unsettled, *unnamed_unsettled, *status, *sequence, *ran, *copy) = Default::default();
         again.reset();
-        *self = Self { owed, again, ..Self::default() };
     }
 
-    /// A message goes to the server.
-    #[inline]
+    /// A message goes to the server. Where it stands in the code says of which kind it is, so that little is left of this there.
+    #[inline(always)]
     pub fn sent(&mut self, message: Owed) {
         match message {
             Owed::Sync => self.sequence = Sequence::Closed,
@@ -231,6 +237,7 @@ impl Pipeline {
         self.sequence == Sequence::Closed && self.copy == CopyIn::No
     }
 
+    #[inline(always)]
     fn owe(&mut self, message: Owed) {
         self.unsettled.sent(message.decides());
         self.unnamed_unsettled.sent(message.decides_unnamed());
@@ -239,92 +246,6 @@ impl Pipeline {
             self.unnamed_unsettled.sequence_ends();
         }
         self.owed.push_back(message);
-    }
-
-    /// A message came from the server; `status` is ReadyForQuery's byte. What must be undone goes to `undo`.
-    #[inline]
-    pub fn received(
-        &mut self,
-        tag: u8,
-        status: Option<u8>,
-        undo: &mut dyn FnMut(Undo),
-    ) -> Result<Passage, Unexpected> {
-        let unexpected = Err(Unexpected { tag });
-        match (tag, self.owed.front()) {
-            (b't', Some(Owed::Check(_) | Owed::Learn(_))) => Ok(Passage::Swallow),
-            (b'N', Some(owed)) if owed.is_ours() => Ok(Passage::Swallow),
-            (b'T' | b'D' | b'C' | b'E', Some(Owed::Position)) => Ok(Passage::Position),
-            (b'T' | b'D' | b'C', Some(Owed::Evidence)) | (b'D', Some(Owed::EvidenceRow)) => {
-                Ok(Passage::Evidence)
-            }
-            // Data rows, copy data, descriptions inside a query, notices, notifications, settings.
-            (b'D' | b'd' | b'c' | b't' | b'H' | b'W' | b'V' | b'N' | b'A' | b'S', _) => Ok(Passage::Pass),
-            (b'Z', _) => self.ready(status).ok_or(Unexpected { tag }),
-            (b'1' | b'C', Some(Owed::Aside(_))) => Ok(Passage::Swallow),
-            (b'E', Some(Owed::Aside(_))) => Ok(self.aside_failed(undo)),
-            (b'E', Some(Owed::Evidence)) => Ok(self.evidence_failed()),
-            (b'C', Some(Owed::Refused)) => Ok(Passage::Swallow),
-            (b'C', Some(Owed::EvidenceRow)) => Ok(self.ours_is_answered()),
-            (tag, Some(Owed::Ours(expected))) if tag == *expected => Ok(self.ours_is_answered()),
-            (b'E', _) => Ok(self.failed(undo)),
-            (b'G', _) => {
-                self.copy_in_begins();
-                Ok(Passage::Pass)
-            }
-            (b'T' | b'C' | b'I', Some(Owed::Query(_))) => Ok(Passage::Pass),
-            (b'1', Some(Owed::Parse(whom, ..))) | (b'3', Some(Owed::Close(whom, _))) => {
-                let whom = *whom;
-                self.settle();
-                Ok(if whom == For::Us { Passage::Swallow } else { Passage::Pass })
-            }
-            (b'2', Some(Owed::Bind(_))) | (b'T' | b'n', Some(Owed::Describe(_) | Owed::Tell(..))) => {
-                self.settle();
-                Ok(Passage::Pass)
-            }
-            (b'T' | b'n', Some(Owed::Check(_) | Owed::Learn(_) | Owed::Parameters))
-            | (b'2', Some(Owed::OwnBind(_))) => {
-                self.settle();
-                Ok(Passage::Swallow)
-            }
-            (b'C' | b'I' | b's', Some(Owed::Execute(block))) => {
-                self.ran = self.ran.after(Step::Execute(*block));
-                self.settle();
-                Ok(Passage::Pass)
-            }
-            _ => unexpected,
-        }
-    }
-
-    /// What is owed first has come, and with it the copy is over that it may have been.
-    fn settle(&mut self) -> Option<Owed> {
-        let settled = self.take_first();
-        if matches!(settled, Some(Owed::Query(_) | Owed::Execute(_))) {
-            self.copy = CopyIn::No;
-        }
-        while matches!(self.owed.front(), Some(Owed::CopyEnd | Owed::Note(_))) {
-            self.take_first();
-        }
-        settled
-    }
-
-    #[inline]
-    fn take_first(&mut self) -> Option<Owed> {
-        let first = self.owed.pop_front();
-        self.unsettled.settle(first.as_ref().is_some_and(Owed::decides));
-        self.unnamed_unsettled.settle(first.as_ref().is_some_and(Owed::decides_unnamed));
-        first
-    }
-
-    fn ready(&mut self, status: Option<u8>) -> Option<Passage> {
-        self.status = TransactionStatus::from_byte(status?)?;
-        self.ran = Outlook::Safe(self.status);
-        match self.settle() {
-            Some(Owed::Query(_) | Owed::FunctionCall | Owed::Sync | Owed::Refused) => Some(Passage::Pass),
-            Some(Owed::Aside(_)) => Some(Passage::Swallow),
-            Some(Owed::Position) => Some(Passage::Position),
-            Some(Owed::Evidence) => Some(Passage::Evidence),
-            _ => None,
-        }
     }
 
     /// Whether work that was sent and not confirmed by ReadyForQuery may have been committed, or may yet be.
@@ -341,6 +262,7 @@ impl Pipeline {
 }
 
 mod again;
+mod answers;
 mod copying;
 mod deciding;
 mod failing;

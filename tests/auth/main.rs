@@ -11,6 +11,7 @@ mod directory;
 mod eighteen;
 mod guessing;
 mod issuers;
+mod local;
 mod lookups;
 #[cfg(feature = "pam")]
 mod modules;

@@ -24,6 +24,8 @@ const SOON: Duration = Duration::from_secs(20);
 pub(super) struct Pgsteer {
     folder: tempfile::TempDir,
     running: Child,
+    /// Where it listens: an address, or the folder of its socket.
+    host: String,
     pub(super) port: u16,
     http: u16,
 }
@@ -35,6 +37,16 @@ impl Pgsteer {
     /// Starts one in front of `server` and waits until it serves; `config` goes on where `[auth]` begins, and each
     /// further file is a name and its text.
     pub(super) async fn start(server: &Postgres, config: &str, files: &[(&str, &str)]) -> Self {
+        Self::start_on("127.0.0.1", server, config, files).await
+    }
+
+    /// The same on that address, or with its socket in that folder.
+    pub(super) async fn start_on(
+        host: &str,
+        server: &Postgres,
+        config: &str,
+        files: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let http = std::iter::repeat_with(free_port).find(|other| *other != port).unwrap();
@@ -45,7 +57,7 @@ impl Pgsteer {
         let head = format!(
             "[clusters.trading]\nstore = \"none\"\nhosts = [\"127.0.0.1:{}\"]\nprobe_user = \"{PROBE}\"\n\
              probe_interval = \"20ms\"\n\
-             [[listen]]\naddress = \"127.0.0.1:{port}\"\nroute = \"write\"\n\
+             [[listen]]\naddress = \"{host}:{port}\"\nroute = \"write\"\n\
              [http]\naddress = \"127.0.0.1:{http}\"\n[runtime]\nworkers = 2\n[auth]\n",
             server.port()
         );
@@ -53,7 +65,7 @@ impl Pgsteer {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pgsteer"));
         command.args(["run", "--config"]).arg(folder.path().join("pgsteer.toml")).stdout(Stdio::null());
         let running = command.stderr(log).spawn().unwrap();
-        let started = Self { folder, running, port, http };
+        let started = Self { folder, running, host: host.to_owned(), port, http };
         started.readiness_becomes(200).await;
         started
     }
@@ -103,7 +115,7 @@ impl Pgsteer {
     /// Logs in.
     pub(super) async fn connect(&self, user: &str, password: &str, database: &str) -> Outcome {
         let mut config = tokio_postgres::Config::new();
-        config.host("127.0.0.1").port(self.port).user(user).password(password).dbname(database);
+        config.host(&self.host).port(self.port).user(user).password(password).dbname(database);
         let connecting =
             tokio::time::timeout(SOON, config.connect(NoTls)).await.expect("no answer to a login");
         let (client, connection) = connecting.map_err(said)?;

@@ -414,6 +414,54 @@ def notifications():
         assert list(listener.notifies(timeout=0.3)) == []
 
 
+def notifications_between_transactions():
+    """Who listens has a server only for its own transactions, and each time another one."""
+    channel, name = table("psy_between"), table("psy_between_rows")
+    with connect() as listener, connect() as sender:
+        sender.execute(f"DROP TABLE IF EXISTS {name}")
+        sender.execute(f"CREATE TABLE {name} (n int)")
+        sender.commit()
+        listener.execute(f"LISTEN {channel}")
+        # Not before it is committed.
+        sender.execute(f"NOTIFY {channel}, 'early'")
+        sender.commit()
+        listener.commit()
+        heard = []
+        for n in range(6):
+            with sender.transaction():
+                sender.execute(f"INSERT INTO {name} VALUES (%s)", (n,))
+                sender.execute("SELECT pg_notify(%s, %s)", (channel, str(n)))
+            [message] = listener.notifies(timeout=20, stop_after=1)
+            assert (message.channel, message.pid) == (channel, sender.info.backend_pid), message
+            heard.append(message.payload)
+            # What is told of was committed before: whoever is told sees it.
+            with listener.transaction():
+                assert one(listener, f"SELECT max(n) FROM {name}") == n
+        assert heard == [str(n) for n in range(6)], heard
+        # Inside a transaction nothing is heard; all of it comes behind, in order.
+        with listener.transaction():
+            assert one(listener, f"SELECT count(*) FROM {name}") == 6
+            for word in ("one", "two", "three"):
+                sender.execute("SELECT pg_notify(%s, %s)", (channel, word))
+                sender.commit()
+            assert list(listener.notifies(timeout=0.3)) == []
+        behind = [message.payload for message in listener.notifies(timeout=20, stop_after=3)]
+        assert behind == ["one", "two", "three"], behind
+        # What a transaction that failed has unlistened is listened on still.
+        with raises("22012"), listener.transaction():
+            listener.execute("UNLISTEN *")
+            listener.execute("SELECT 1/0")
+        sender.execute(f"NOTIFY {channel}, 'still'")
+        sender.commit()
+        assert [message.payload for message in listener.notifies(timeout=20, stop_after=1)] == ["still"]
+        listener.execute("UNLISTEN *")
+        listener.commit()
+        sender.execute(f"DROP TABLE {name}")
+        sender.execute(f"NOTIFY {channel}, 'unheard'")
+        sender.commit()
+        assert list(listener.notifies(timeout=0.3)) == []
+
+
 def notices():
     heard = []
     with connect(autocommit=True) as connection:
@@ -507,5 +555,5 @@ def large_objects():
 run([
     transactions, characteristics, pipelines, server_side_cursors, holdable_cursors, copy, prepared, prepared_and_ddl,
     sql_and_protocol_statements, two_phase, types, settings, temporary_tables, advisory_locks, sequences, notifications,
-    notices, cancelling, pools, asynchronous, large_objects,
+    notifications_between_transactions, notices, cancelling, pools, asynchronous, large_objects,
 ])

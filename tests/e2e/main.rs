@@ -14,6 +14,7 @@ mod modes;
 mod outcome;
 mod pooling;
 mod reads;
+mod replicas;
 mod replication;
 mod split;
 mod start_up;

@@ -222,6 +222,10 @@ fn what_a_server_refuses_is_shared_no_more() {
 
 /// What `C` has parsed so, and run if it has, on `s` is met by `sent` on `t`, where it yields something else.
 fn held_to_it(parsed: &str, bind: &str, sent: &str) {
+    let (said, told) = match bind.starts_with("Bind") {
+        true => ("BindComplete", ""),
+        false => ("ParameterDescription | RowDescription m", "ParameterDescription |"),
+    };
     check(&format!(
         r#"
         {parsed}
@@ -229,9 +233,9 @@ fn held_to_it(parsed: &str, bind: &str, sent: &str) {
         C> {bind} | Sync
         >t {sent} | Sync
         t< ParseComplete | ParameterDescription | RowDescription m | ReadyForQuery I
-        >t Bind "" pgsteer_ | Sync
-        t< {NO_SUCH} | ReadyForQuery I
-        <C {CHANGED} | ReadyForQuery I
+        >t {bind} | Bind "" pgsteer_ | Sync
+        t< {said} | {NO_SUCH} | ReadyForQuery I
+        <C {told} {CHANGED} | ReadyForQuery I
         "#
     ));
 }
@@ -503,15 +507,16 @@ fn an_unnamed_one_of_which_the_client_was_told_is_held_to_it_too() {
         C> Bind "" "" 1 | Sync
         >u Parse "" "select $1 from t" 25 | Describe S "" | Sync
         u< ParseComplete | ParameterDescription 25 | RowDescription m | ReadyForQuery I
-        >u Bind "" pgsteer_ | Sync
-        u< {NO_SUCH} | ReadyForQuery I
+        # What is wrong with the values PostgreSQL finds before that.
+        >u Bind "" "" 1 | Bind "" pgsteer_ | Sync
+        u< BindComplete | {NO_SUCH} | ReadyForQuery I
         <C {CHANGED} | ReadyForQuery I
         C> Describe S "" | Sync
         >u Parse "" "select $1 from t" 25 | Describe S "" | Sync
         u< ParseComplete | ParameterDescription 25 | RowDescription m | ReadyForQuery I
-        >u Bind "" pgsteer_ | Sync
-        u< {NO_SUCH} | ReadyForQuery I
-        <C {CHANGED} | ReadyForQuery I
+        >u Describe S "" | Bind "" pgsteer_ | Sync
+        u< ParameterDescription 25 | RowDescription m | {NO_SUCH} | ReadyForQuery I
+        <C ParameterDescription 25 | {CHANGED} | ReadyForQuery I
         C> Parse "" "select 2" | Bind "" "" | Sync
         >u Parse "" "select 2" | Bind "" "" | Describe S "" | Sync
         u< ParseComplete | BindComplete | ParameterDescription | RowDescription n | ReadyForQuery I

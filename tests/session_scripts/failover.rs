@@ -423,3 +423,35 @@ fn what_is_lost_with_a_replica() {
         );
     }
 }
+
+/// A read that hangs on a replica which cannot be reached is given up with it; one that only lags goes on.
+#[test]
+fn reads_on_a_lost_replica_are_cut_off_and_on_a_lagging_one_go_on() {
+    check_with(
+        |setup| setup.purpose = pgsteer::session::routes::Purpose::Read,
+        r#"
+        report in_hot_standby=on
+        route write=a read=b,c
+        C> Query "select 1"
+        >b1 Query "select 1"
+        # It lags: what runs there may end.
+        route write=a read=c
+        wait 100ms
+        <C nothing
+        b1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        pool b idle=1
+        route write=a read=b,c
+        C> Query "select 2"
+        >c1 Query "select 2"
+        # Another one is lost, which is nothing to it; then its own.
+        route write=a read=c lost=b
+        >b1 end
+        <C nothing
+        route write=a lost=b,c
+        <C Fatal 08007 "~replica" | end
+        >c1 end
+        pool b idle=0
+        "#,
+    );
+}

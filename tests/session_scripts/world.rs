@@ -90,6 +90,7 @@ impl Default for Setup {
             map_unnamed: true,
             leaning: pgsteer::route::leaning::Leaning::Auto,
             commit_fate: CommitFate::Unknown,
+            rereading: Default::default(),
             consistency: Expectation { wait: Duration::from_millis(200), ..Expectation::default() },
             client_idle_timeout: None,
             idle_transaction_timeout: None,
@@ -190,7 +191,7 @@ impl World {
         });
     }
 
-    /// Puts a routing table in force: `write=<member>|none|held`, `read=<members>`, `deposed=<members>`, and
+    /// Puts a routing table in force: `write=<member>|none|held`, `read=<members>`, `deposed=<members>`, `lost=<members>` and
     /// `fallback=leader|error`.
     pub(crate) fn route(&mut self, text: &str) {
         let field = |name: &str| {
@@ -219,7 +220,9 @@ impl World {
         let no_route = |kind| NoRoute { kind, sentence: "the script says so".to_owned() };
         let leading = target(self.leader.as_deref().unwrap_or_default(), self.epoch);
         let deposed = list("deposed");
+        let lost = list("lost");
         let standing = |member: &str| match () {
+            () if lost.contains(&member) => MemberStanding::Lost,
             () if deposed.contains(&member) => MemberStanding::Deposed,
             () if self.leader.as_deref() == Some(member) => MemberStanding::Leading,
             () => MemberStanding::Following,
@@ -244,6 +247,7 @@ impl World {
                 "error" => ReadRoute::Error(no_route(NoRouteKind::NoReplica)),
                 _ => ReadRoute::Wait(no_route(NoRouteKind::NoReplica)),
             },
+            candidates: list("candidates").into_iter().map(MemberName::from).collect(),
             members: ["a", "b", "c"].into_iter().map(member).collect(),
         };
         let router = &self.context.router;

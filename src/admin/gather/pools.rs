@@ -20,10 +20,11 @@ pub(super) fn add(page: &mut Page, pools: &Pools, now: Moment) {
     let all = pools.all();
     page.add(&table::POOLS, [], all.len());
     page.add(&table::POOLS_UNLISTED, [], all.len().saturating_sub(LISTED_MAX));
-    let mut sums: BTreeMap<[&str; 2], Gauges> = BTreeMap::new();
+    let mut sums: BTreeMap<[&str; 2], (Gauges, usize)> = BTreeMap::new();
     for (place, (key, pool)) in all.iter().enumerate() {
         let gauges = pool.gauges();
-        let sum = sums.entry([&*key.cluster, key.member.as_str()]).or_default();
+        let (sum, ahead) = sums.entry([&*key.cluster, key.member.as_str()]).or_default();
+        *ahead += pool.ahead();
         sum.opening += gauges.opening;
         sum.idle += gauges.idle;
         sum.leased += gauges.leased;
@@ -33,7 +34,8 @@ pub(super) fn add(page: &mut Page, pools: &Pools, now: Moment) {
             add_pool(page, key, pool, gauges, now);
         }
     }
-    for ([cluster, member], sum) in sums {
+    for ([cluster, member], (sum, ahead)) in sums {
+        page.add(&table::SERVERS_AHEAD, [cluster, member], ahead);
         for (state, servers) in states(sum) {
             page.add(&table::SERVERS, [cluster, member, state], servers);
         }

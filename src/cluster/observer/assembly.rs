@@ -66,6 +66,9 @@ impl Observer {
         if self.deposed.iter().any(|deposed| deposed.term.member == *name) {
             return Standing::Deposed;
         }
+        if let Some(why) = view.lost(self.policy.lost_after()) {
+            return Standing::Lost(why);
+        }
         if view.gone_since.is_some() && !self.is_paused() {
             return Standing::Unusable("its record is gone from the store".to_owned());
         }
@@ -76,7 +79,7 @@ impl Observer {
         if let Some(expected) = self.store.system_id.filter(|expected| *expected != answer.reading.system_id)
         {
             let has = answer.reading.system_id;
-            return Standing::Unusable(format!("its system identifier is {has}, the cluster's {expected}"));
+            return Standing::Lost(format!("its system identifier is {has}, the cluster's {expected}"));
         }
         let named = self.named.as_ref().is_some_and(|named| named.member == *name);
         if answer.standby().is_none() && !named {

@@ -128,7 +128,7 @@ impl Hearing<'_> {
         let Some((timeline, _)) = answer.writable() else {
             return Err(match self.store.settings.kind {
                 ClusterKind::Primary => "it is still in recovery".to_owned(),
-                ClusterKind::Standby => {
+                ClusterKind::Standby(_) => {
                     "this is a standby cluster, which takes no writes until it is promoted".to_owned()
                 }
             });

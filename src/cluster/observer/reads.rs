@@ -12,7 +12,7 @@ use crate::{
         fact::{Receiver, Standby},
         ids::{MemberName, Term},
         policy::{LagBound, ObserverPolicy, ReadPolicy},
-        store::{ClusterKind, Failover},
+        store::{ClusterKind, Failover, Feed},
         topology::{Exclusion, Lag, Marked, Obstacle, Reads, Rise, Within},
     },
 };
@@ -149,6 +149,8 @@ pub(super) struct Judge<'a> {
     pub(super) failover: Failover,
     /// A standby cluster has nobody who takes writes: its replicas are compared with what is sent to them.
     pub(super) kind: ClusterKind,
+    /// When the leader of a standby cluster was asked for its newest answer, if that still counts.
+    pub(super) reference_asked_at: Option<Moment>,
     pub(super) system_id: Option<u64>,
     /// Leaders that were deposed and have not come back.
     pub(super) deposed: &'a dyn Fn(&MemberName) -> bool,
@@ -171,7 +173,7 @@ impl Judge<'_> {
                     Err(why) => Reads::Excluded(why),
                 }
             }
-            (Ok(standby), Err(_)) if self.kind == ClusterKind::Standby => match self.keeps_up(standby) {
+            (Ok(standby), Err(_)) if self.stands_by() => match self.keeps_up(name, view, standby) {
                 Ok(()) => Reads::Qualifies,
                 Err(why) => Reads::Excluded(why),
             },
@@ -192,7 +194,8 @@ impl Judge<'_> {
 
     /// What holds with and without a leader.
     fn usable<'v>(&self, name: &MemberName, view: &'v MemberView) -> Result<&'v Standby, Exclusion> {
-        if self.named == Some(name) || self.leader.is_ok_and(|(term, _)| term.member == *name) {
+        let named = self.named == Some(name) && !self.stands_by();
+        if named || self.leader.is_ok_and(|(term, _)| term.member == *name) {
             return Err(Obstacle::Leader.because("it is the leader"));
         }
         if let Some(Marked { mark, .. }) = self.overrides.mark(name) {
@@ -227,19 +230,33 @@ impl Judge<'_> {
         answer.standby().ok_or_else(|| Obstacle::NotInRecovery.because("it is not in recovery"))
     }
 
-    /// What holds in a standby cluster: it replays what it is sent, within the bound for bytes.
-    fn keeps_up(&self, standby: &Standby) -> Result<(), Exclusion> {
-        if standby.receiver != Receiver::Streaming {
-            return Err(Obstacle::NotStreaming.because("its WAL receiver is not streaming"));
+    /// Whether this is a standby cluster in which nobody takes writes.
+    const fn stands_by(&self) -> bool {
+        self.leader.is_err() && self.kind.is_standby()
+    }
+
+    /// What holds in a standby cluster. How far its leader is behind the other cluster nobody here can tell: it must be
+    /// sent what comes, or restore from an archive. The others are compared with it.
+    fn keeps_up(&self, name: &MemberName, view: &MemberView, standby: &Standby) -> Result<(), Exclusion> {
+        let leads = self.named == Some(name);
+        match standby.receiver {
+            Receiver::Streaming => {}
+            _ if standby.restores() || (leads && self.kind == ClusterKind::Standby(Feed::Archive)) => {}
+            // Until its new leader takes over, it is sent nothing.
+            Receiver::Gone if !leads && (self.served)(name) && !self.has_answered_since(view) => {}
+            Receiver::Idle | Receiver::Gone => {
+                return Err(Obstacle::NotStreaming.because("its WAL receiver is not streaming"));
+            }
         }
-        let (Some(known), Some(replayed)) = (standby.known, standby.replayed) else {
-            return Err(Obstacle::NotStreaming.because("its lag is not known yet"));
-        };
-        let bytes = known.0.saturating_sub(replayed.0);
-        if self.policy.reads.bounds.first().is_some_and(|bound| bytes > bound.bytes) {
-            return Err(Obstacle::Lagging.because(format!("lags {bytes} bytes behind what it is sent")));
-        }
-        Ok(())
+        within_bounds(view)
+    }
+
+    /// Whether the leader of a standby cluster was asked after this member had lost its WAL receiver, or could have been
+    /// for long.
+    fn has_answered_since(&self, view: &MemberView) -> bool {
+        let Some(gone_at) = view.reads.receiver_gone_at else { return true };
+        let over = self.now >= gone_at + self.policy.reads.no_leader_grace;
+        over || self.reference_asked_at.is_some_and(|asked_at| asked_at > gone_at)
     }
 
     /// What holds against a leader.
@@ -261,6 +278,8 @@ impl Judge<'_> {
         };
         match standby.receiver {
             Receiver::Streaming => {}
+            // It is compared with the leader's own position like any other, whatever brings it there.
+            _ if standby.restores() => {}
             Receiver::Idle if lag.bytes == 0 => {}
             Receiver::Idle => {
                 return Err(Obstacle::NotStreaming.because("its WAL receiver is not streaming"));
@@ -277,11 +296,18 @@ impl Judge<'_> {
                 return Err(obstacle.because("it has no WAL receiver"));
             }
         }
-        if let Some(Bound::Beyond { good }) = view.reads.bounds.first().copied() {
-            let Lag { bytes, time } = lag;
-            let coming_back = if good == 0 { "" } else { "coming back: " };
-            return Err(Obstacle::Lagging.because(format!("{coming_back}lags {bytes} bytes, {time:?}")));
-        }
-        Ok(())
+        within_bounds(view)
     }
+}
+
+/// Whether it is within the first bound.
+fn within_bounds(view: &MemberView) -> Result<(), Exclusion> {
+    let Some(Lag { bytes, time }) = view.reads.lag() else {
+        return Err(Obstacle::NotStreaming.because("its lag is not known yet"));
+    };
+    if let Some(Bound::Beyond { good }) = view.reads.bounds.first().copied() {
+        let coming_back = if good == 0 { "" } else { "coming back: " };
+        return Err(Obstacle::Lagging.because(format!("{coming_back}lags {bytes} bytes, {time:?}")));
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@ use super::script::{Script, hosts};
 use crate::cluster::policy::Authority;
 
 mod absent;
+mod feeds;
 mod leader;
 mod no_store;
 mod overrides;

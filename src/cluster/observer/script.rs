@@ -9,8 +9,9 @@
 //!                                 `@7`: of whoever leads; `-`: there is none
 //! 10   probe n1 5 w 1 1000        asked at 5: takes writes, timeline 1, position 1000
 //! 10   probe n2 5 r 1 900 gone    asked at 5: in recovery, timeline 1, has replayed 900, WAL receiver gone | idle
-//! 10   probe n3 5 refused         or timeout, starting, auth; `sys=8` at the end: another system identifier
-//! 0    settings failsafe pause standby    every later reading has these modes of Patroni's
+//! 10   probe n2 5 r 1 900 archive   no WAL receiver ever, `knows 950`: streaming, sent as much so far
+//! 10   probe n3 5 refused         or timeout, nothing (no connection), starting, auth; `sys=8` at the end: another system identifier
+//! 0    settings failsafe pause standby    (or `archived`: fed from an archive) every later reading has these modes of Patroni's
 //! 12   failsafe n1 10 active      asked at 10: its Patroni leads without the store | inactive
 //! 12   pin n1 | unpin | mark n1 drain | down | up | hold n1 5000 | release    an operator's orders
 //! 12   suspect n1
@@ -38,8 +39,8 @@ use crate::{
         ids::{Lsn, MemberName},
         policy::{Authority, LagBound, ObserverPolicy, ReadPolicy},
         store::{
-            ClusterKind, ClusterSettings, Due, Failover, LeaderKey, MemberRecord, StoreEvent, StoreSnapshot,
-            Switchover,
+            ClusterKind, ClusterSettings, Due, Failover, Feed, LeaderKey, MemberRecord, StoreEvent,
+            StoreSnapshot, Switchover,
         },
         topology::{Mark, Reads, Topology, WriteState},
     },
@@ -159,11 +160,7 @@ impl Script {
             }
             ["release"] => Fact::Ordered(Command::Hold(None)),
             ["settings", words @ ..] => {
-                self.settings.failsafe_mode = words.contains(&"failsafe");
-                let standby = words.contains(&"standby");
-                self.settings.kind = if standby { ClusterKind::Standby } else { ClusterKind::Primary };
-                let paused = words.contains(&"pause");
-                self.settings.failover = if paused { Failover::Paused } else { Failover::Automatic };
+                self.settings = settings(words);
                 return None;
             }
             ["moved", host, moves] => {
@@ -271,6 +268,20 @@ impl Script {
     }
 }
 
+/// Patroni's modes of these names.
+fn settings(words: &[&str]) -> ClusterSettings {
+    ClusterSettings {
+        failsafe_mode: words.contains(&"failsafe"),
+        kind: match () {
+            () if words.contains(&"standby") => ClusterKind::Standby(Feed::Streaming),
+            () if words.contains(&"archived") => ClusterKind::Standby(Feed::Archive),
+            () => ClusterKind::Primary,
+        },
+        failover: if words.contains(&"pause") { Failover::Paused } else { Failover::Automatic },
+        ..ClusterSettings::default()
+    }
+}
+
 /// The name of an enum's variant.
 fn variant(value: &impl std::fmt::Debug) -> String {
     let text = format!("{value:?}");
@@ -310,14 +321,19 @@ fn outcome_of(words: &[&str]) -> ProbeOutcome {
         ["r", timeline, replayed, receiver @ ..] => ProbedRole::Standby(Standby {
             timeline: timeline.parse().ok(),
             replayed: replayed.parse().ok().map(Lsn),
-            known: replayed.parse().ok().map(Lsn),
+            known: match receiver {
+                ["archive"] => None,
+                ["knows", known] => known.parse().ok().map(Lsn),
+                _ => replayed.parse().ok().map(Lsn),
+            },
             receiver: match receiver.first() {
-                None => Receiver::Streaming,
+                None | Some(&"knows") => Receiver::Streaming,
                 Some(&"idle") => Receiver::Idle,
                 Some(_) => Receiver::Gone,
             },
         }),
         ["refused"] => return ProbeOutcome::Failed(ProbeFailure::Refused),
+        ["nothing"] => return ProbeOutcome::Failed(ProbeFailure::NoConnection(Duration::from_secs(1))),
         ["timeout"] => return ProbeOutcome::Failed(ProbeFailure::Timeout(Duration::from_secs(1))),
         ["starting"] => return ProbeOutcome::Failed(ProbeFailure::Starting("starting up".into())),
         ["auth"] => return ProbeOutcome::Failed(ProbeFailure::AuthFailed("no".into())),

@@ -123,6 +123,8 @@ pub(super) struct MemberView {
     pub(super) answer: Option<Answer>,
     pub(super) suspected: Option<Suspicion>,
     pub(super) reads: ReadState,
+    /// Since when it has been out of reach whenever it was asked.
+    pub(super) out_of_reach_since: Option<Moment>,
     /// How long it takes to answer.
     pub(super) latency: Option<Duration>,
     /// Patroni's REST API there, as last heard.
@@ -148,6 +150,7 @@ impl MemberView {
             answer: None,
             suspected: None,
             reads: ReadState::default(),
+            out_of_reach_since: None,
             latency: None,
         }
     }
@@ -162,6 +165,12 @@ impl MemberView {
         if self.suspected.as_ref().is_some_and(|s| s.since <= probe.asked_at) {
             self.suspected = None;
         }
+        self.out_of_reach_since = match &probe.outcome {
+            ProbeOutcome::Failed(failure) if failure.is_out_of_reach() => {
+                self.out_of_reach_since.or(Some(probe.asked_at))
+            }
+            _ => None,
+        };
         if let ProbeOutcome::Answered(reading) = &probe.outcome {
             self.answer = Some(Answer { asked_at: probe.asked_at, reading: reading.clone() });
             self.latency = Some(smoothed(self.latency, probe.at.since(probe.asked_at)));
@@ -176,6 +185,16 @@ impl MemberView {
             ProbeOutcome::Answered(_) => self.answer.as_ref(),
             ProbeOutcome::Failed(_) => None,
         }
+    }
+
+    /// Why it is not there any more: out of reach for `limit`, question after question. While its connections might work
+    /// although nothing new gets there, they are as good as lost; of a server that is reached and does not answer that is
+    /// not known.
+    pub(super) fn lost(&self, limit: Duration) -> Option<String> {
+        let (since, last) = (self.out_of_reach_since?, self.last.as_ref()?);
+        let out_for = last.at.since(since);
+        (last.asked_at > since && out_for >= limit)
+            .then(|| format!("out of reach: {}", self.failure().unwrap_or_default()))
     }
 
     /// Why the newest outcome was no answer.

@@ -12,7 +12,8 @@ use crate::cluster::{
 /// The columns: in recovery (`t`/`f`) · system identifier · `server_version_num` · on a leader its position and the
 /// first eight digits of its WAL file's name, the timeline in hexadecimal (`pg_control` lags behind a promotion) · the
 /// position it has replayed, or had when it was promoted · on a standby: the furthest it knows of, whether it has a WAL receiver (`t`/`f`),
-/// that one's status, and the timeline it receives, or else the one of its last restartpoint.
+/// that one's status, and the timeline it receives, or else the newer one of its last restartpoint and of the end of what it
+/// must replay to be consistent (which moves as pages are written, long before the next restartpoint).
 ///
 /// Whether it is in recovery is asked once and first: a server leaves recovery, and never enters it while it runs, so
 /// the rest cannot fail or contradict.
@@ -22,9 +23,10 @@ pub const PROBE_SQL: &str = "SELECT r.recovery, s.system_identifier, current_set
     pg_last_wal_replay_lsn(), \
     CASE WHEN r.recovery THEN greatest(pg_last_wal_receive_lsn(), w.latest_end_lsn) END, \
     w.pid IS NOT NULL, w.status, \
-    CASE WHEN r.recovery THEN coalesce(w.received_tli, c.timeline_id) END \
+    CASE WHEN r.recovery THEN coalesce(w.received_tli, greatest(c.timeline_id, m.min_recovery_end_timeline)) END \
     FROM (SELECT pg_is_in_recovery() AS recovery OFFSET 0) r \
     CROSS JOIN pg_control_system() s CROSS JOIN pg_control_checkpoint() c \
+    CROSS JOIN pg_control_recovery() m \
     LEFT JOIN pg_stat_wal_receiver w ON true";
 
 /// Reads the statement's answer. Fails with a sentence if it is not what the statement asks for.

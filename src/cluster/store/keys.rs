@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    ClusterKind, ClusterSettings, Due, Failover, LeaderKey, MemberRecord, StoreSnapshot, Switchover, Tags,
-    timestamp::since_1970,
+    ClusterKind, ClusterSettings, Due, Failover, Feed, LeaderKey, MemberRecord, StoreSnapshot, Switchover,
+    Tags, timestamp::since_1970,
 };
 use crate::{
     clock::Moment,
@@ -190,7 +190,10 @@ fn settings(config: &Value) -> ClusterSettings {
         failover: if set("pause") { Failover::Paused } else { Failover::Automatic },
         failsafe_mode: set("failsafe_mode"),
         kind: match config.get("standby_cluster") {
-            Some(Value::Object(upstream)) if !upstream.is_empty() => ClusterKind::Standby,
+            Some(Value::Object(upstream)) if !upstream.is_empty() => {
+                let streams = upstream.contains_key("host") || upstream.contains_key("port");
+                ClusterKind::Standby(if streams { Feed::Streaming } else { Feed::Archive })
+            }
             _ => ClusterKind::Primary,
         },
     }
@@ -315,7 +318,8 @@ mod tests {
     #[test]
     fn a_standby_cluster_is_one_until_it_is_promoted() {
         for (config, kind) in [
-            (r#"{"standby_cluster":{"host":"primary","port":5432}}"#, ClusterKind::Standby),
+            (r#"{"standby_cluster":{"host":"primary","port":5432}}"#, ClusterKind::Standby(Feed::Streaming)),
+            (r#"{"standby_cluster":{"restore_command":"cp"}}"#, ClusterKind::Standby(Feed::Archive)),
             (r#"{"standby_cluster":null}"#, ClusterKind::Primary),
             (r#"{"standby_cluster":{}}"#, ClusterKind::Primary),
             (r#"{"ttl":30}"#, ClusterKind::Primary),

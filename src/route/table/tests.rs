@@ -12,13 +12,14 @@ use crate::{
     clock::Moment,
     cluster::{
         fence::Fence,
-        store::{MemberRecord, Tags},
+        store::{ClusterKind, Feed, MemberRecord, Tags},
         topology::{Hold, Named, Obstacle, Reads, Rise, Vacancy, Within},
     },
     route::{
         router::Router,
         selection::{SyncStandbys, Tag},
     },
+    wire::error::SqlState,
 };
 
 fn member(standing: Standing, reads: bool) -> Member {
@@ -103,7 +104,7 @@ fn writes_go_to_the_leader_of_the_term_or_wait_for_a_reason() {
     let unknown = Topology::unknown(StoreStatus::NeverAnswered(None), Moment::ZERO);
     let table = RoutingTable::derive(&unknown, &policy());
     assert!(matches!(&table.write, WriteRoute::Wait(no) if no.kind == NoRouteKind::ClusterUnknown
-            && no.kind.sqlstate() == "57P03"));
+            && no.kind.sqlstate() == SqlState::CANNOT_CONNECT_NOW && no.kind.may_pass()));
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn reads_that_find_nobody_are_told_whether_the_leader_changes() {
         topology
     };
     let mut standby = only(Obstacle::Lagging, vacant());
-    standby.settings.kind = ClusterKind::Standby;
+    standby.settings.kind = ClusterKind::Standby(Feed::Streaming);
     for (topology, expected) in [
         (only(Obstacle::Lagging, open()), NoRouteKind::NoReplica),
         (only(Obstacle::NoAnswer, open()), NoRouteKind::NoReplica),
@@ -272,4 +273,44 @@ fn whoever_leads_a_standby_cluster_serves_when_nobody_else_does() {
     check(&both, None, Selection::default(), "n3:1");
     both.members.remove(&"n3".into());
     check(&both, None, Selection::default(), "n2:1");
+}
+
+#[test]
+fn a_standby_cluster_takes_no_writes_and_nobody_waits_for_it() {
+    let mut standby = Topology { named: None, ..topology(vacant()) };
+    standby.settings.kind = ClusterKind::Standby(Feed::Streaming);
+    let write = |topology: &Topology| RoutingTable::derive(topology, &policy()).write;
+    let WriteRoute::Wait(why) = write(&standby) else { panic!("it takes writes") };
+    assert_eq!((why.kind.sqlstate(), why.kind.may_pass()), (SqlState::READ_ONLY_SQL_TRANSACTION, false));
+    // Promoted, before anybody has said so in its configuration.
+    standby.write = open();
+    assert_eq!(write(&standby), WriteRoute::Open(leader()));
+    // Said so before it is promoted: it is worth waiting.
+    standby.write = vacant();
+    standby.settings.kind = ClusterKind::Primary;
+    assert!(matches!(write(&standby), WriteRoute::Wait(why) if why.kind == NoRouteKind::NoLeader));
+}
+
+#[test]
+fn who_may_lead_next_synchronous_standbys_first() {
+    let mut all = replicas(&[
+        ("n2", "0", &[]),
+        ("n3", "0", &[["nofailover", "true"]]),
+        ("n4", "0", &[["failover_priority", "0"]]),
+        ("n5", "0", &[["failover_priority", "2"], ["nofailover", "false"]]),
+        ("n6", "", &[]),
+    ]);
+    let shown = |topology: &Topology| {
+        RoutingTable::derive(topology, &policy())
+            .candidates
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(shown(&all), "n2 n5 n6");
+    all.sync_standbys = vec!["n6".into(), "n3".into(), "gone".into()];
+    assert_eq!(shown(&all), "n6 n2 n5");
+    all.members.get_mut(&"n6".into()).unwrap().standing = Standing::Unusable("no answer".into());
+    assert_eq!(shown(&all), "n2 n5");
 }

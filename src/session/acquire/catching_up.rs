@@ -3,7 +3,8 @@
 use tokio::{sync::futures::Notified, time::timeout};
 
 use super::{
-    Budget, CatchUp, Context, Granted, NoWay, Patience, PgError, Purpose, Request, Start, Tenant, Way,
+    Budget, CatchUp, Context, Granted, MemberName, NoWay, Patience, PgError, Purpose, Request, Start, Tenant,
+    Way,
 };
 use crate::{
     clock::Moment,
@@ -18,6 +19,7 @@ use crate::{
 /// Where a request goes now that must see this. Without word of whether the leader's history holds it, nowhere yet.
 pub(super) fn way_to(
     goal: &Goal,
+    avoid: Option<&MemberName>,
     purpose: Purpose,
     selection: usize,
     context: &Context,
@@ -25,7 +27,7 @@ pub(super) fn way_to(
 ) -> Result<Way, NoWay> {
     let headway = context.router.headway();
     let reached = |way: &Way| headway.reached(way.pool.member(), Moment::ZERO, goal);
-    let way = tenant.way_that(purpose, selection, &context.router, &context.pools, &reached)?;
+    let way = tenant.way_that(avoid, purpose, selection, &context.router, &context.pools, &reached)?;
     let timeline = context.router.load().term.as_ref().map(|term| term.timeline);
     let unknown = |timeline| goal.iter().any(|token| headway.holds(token, timeline) == Held::Unknown);
     if way.term != 0 && timeline.is_some_and(unknown) {
@@ -48,8 +50,13 @@ impl Request {
     /// Where it goes now, as far as it may still wait for a replica that shows what it must.
     pub(super) fn way(&self, purpose: Purpose, patience: &Budget) -> Result<Way, NoWay> {
         let (router, pools) = (&self.context.router, &self.context.pools);
-        let Some(goal) = &self.goal else { return self.tenant.way(purpose, self.selection, router, pools) };
-        let way = way_to(goal, purpose, self.selection, &self.context, &self.tenant);
+        let Some(goal) = &self.goal else {
+            return match &self.avoid {
+                None => self.tenant.way(purpose, self.selection, router, pools),
+                Some(avoid) => self.tenant.way_but(avoid, purpose, self.selection, router, pools),
+            };
+        };
+        let way = way_to(goal, self.avoid.as_ref(), purpose, self.selection, &self.context, &self.tenant);
         let over = patience.catch_up == CatchUp::Over;
         let hopeless = |no_way: &NoWay| over || no_way.patience == Patience::None;
         match (way, purpose) {

@@ -1,15 +1,16 @@
 //! Why a request gets no server, in words for its client.
 
-use super::{NoWay, Patience, PgError, SqlState, Way};
+use super::{NoRouteKind, NoWay, Patience, PgError, SqlState, Way};
 
 pub(super) fn no_route(no_way: &NoWay) -> PgError {
-    let message = match no_way.patience {
-        Patience::ForLeader => "cannot write now: no leader could be used in time",
-        Patience::ForReplica | Patience::ForRegrouping | Patience::ToCatchUp | Patience::None => {
+    let message = match (no_way.why.kind, no_way.patience) {
+        (NoRouteKind::StandbyCluster, _) => "cannot write: this is a standby cluster",
+        (_, Patience::ForLeader) => "cannot write now: no leader could be used in time",
+        (_, Patience::ForReplica | Patience::ForRegrouping | Patience::ToCatchUp | Patience::None) => {
             "cannot read now: no replica qualifies"
         }
     };
-    PgError::error(SqlState::CANNOT_CONNECT_NOW, message).detail(no_way.why.sentence.clone())
+    PgError::error(no_way.why.kind.sqlstate(), message).detail(no_way.why.sentence.clone())
 }
 
 /// Why a request was not served in time, as its pool sees it.

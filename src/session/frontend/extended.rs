@@ -144,7 +144,7 @@ impl Frontend {
                     Prepared::Checking => return Ok(()),
                     Prepared::Refused if whole => {
                         // What is wrong with the values PostgreSQL finds before that.
-                        self.bind_prepared(header, message, parameters, &statement, passage);
+                        self.bind_prepared(header, message, (portal, parameters), &statement, passage);
                         passage.pipeline.sent(Owed::OwnBind(serial));
                         passage.refuse(Refusal::ResultChanged);
                         return Ok(());
@@ -155,7 +155,7 @@ impl Frontend {
                         return Ok(());
                     }
                 }
-                self.bind_prepared(header, message, parameters, &statement, passage);
+                self.bind_prepared(header, message, (portal, parameters), &statement, passage);
                 passage.heed_conduct(statement.conduct(), Text::Whole(statement.query()));
                 (statement.conduct(), serial)
             }
@@ -168,8 +168,13 @@ impl Frontend {
                         }
                         Prepared::Checking => return Ok(()),
                         Prepared::Refused => {
+                            if message.len() == header.total {
+                                self.pass(header, message, passage);
+                                passage.pipeline.sent(Owed::OwnBind(0));
+                            } else {
+                                self.leave_out(header, message, passage);
+                            }
                             passage.refuse(Refusal::ResultChanged);
-                            self.leave_out(header, message, passage);
                             return Ok(());
                         }
                     }
@@ -197,20 +202,20 @@ impl Frontend {
         &mut self,
         header: Header,
         message: &[u8],
-        parameters: &[u8],
+        (portal, parameters): (&[u8], &[u8]),
         statement: &Statement,
         passage: &mut Passage<'_, '_>,
     ) {
         let skipped = message.len() - parameters.len();
-        let (portal, _) = cstr(&message[HEADER_BYTES..]).unwrap_or_default();
-        let mut names = Vec::with_capacity(portal.len() + 32);
-        put_cstr(&mut names, portal);
-        statement.put_name(&mut names);
-        let length = header.total - 1 - (skipped - HEADER_BYTES) + names.len();
         let out = passage.splice.insert();
-        out.push(b'B');
-        out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-        out.extend_from_slice(&names);
+        let start = out.len();
+        put(out, b'B', |out| {
+            put_cstr(out, portal);
+            statement.put_name(out);
+        });
+        let length = header.total - skipped + out.len() - start - 1;
+        out[start + 1..start + HEADER_BYTES]
+            .copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
         passage.splice.skip(skipped);
         passage.splice.pass(parameters.len());
         self.set_rest(super::Rest::Pass(header.total - message.len()));

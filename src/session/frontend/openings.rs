@@ -37,7 +37,9 @@ impl Frontend {
                 Ok(Opening::Noise(dropped))
             }
             tag if !is_request(tag) => Err(invalid_type(tag)),
-            _ if input.len() < bytes_needed(header, input, max_prepared_statements) => {
+            _ if input.len() < header.total
+                && input.len() < bytes_needed(header, input, max_prepared_statements) =>
+            {
                 Ok(Opening::Incomplete)
             }
             _ => Ok(Opening::Request),

@@ -200,8 +200,9 @@ impl Frontend {
             Prepared::Ready => {}
             Prepared::Checking => return Ok(()),
             Prepared::Refused => {
+                self.pass(header, message, passage);
+                passage.pipeline.sent(Owed::Parameters);
                 passage.refuse(Refusal::ResultChanged);
-                self.leave_out(header, message, passage);
                 return Ok(());
             }
         }

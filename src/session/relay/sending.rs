@@ -82,6 +82,7 @@ impl Session {
         if x.pipeline.only_own_answers() {
             output.clear();
             x.backend.own_answers(&mut x.pipeline, output);
+            x.untried.answered();
             self.outbox_send(output, cx).map_err(|_| Cut::ClientGone)?;
         }
         Ok(taken)

@@ -1,9 +1,12 @@
 //! A request that a replica tries: what it says is held back until it is known to be an answer.
 
-use super::{ClientSide, Cut, Exchange, Session};
+use super::{ClientEnd, ClientSide, Cut, Exchange, Moment, Session};
 use crate::{
     pool::lease::Lease,
-    session::split::trial::{Beginning, Lasting},
+    session::{
+        split::trial::{Beginning, Lasting},
+        untried::Words,
+    },
     wire::pipeline::TransactionStatus,
 };
 
@@ -22,6 +25,22 @@ impl Session {
         }
         x.server_in = received.to_vec();
         Ok(true)
+    }
+
+    /// A server says something for the first time: whether that is not for the client, or not yet.
+    pub(super) fn holds_first_words(&self, x: &mut Exchange, words: &[u8], now: Moment) -> bool {
+        let whole = x.client == ClientEnd::Open && !self.frontend.is_inside_message();
+        match x.untried.heard(words, &x.pipeline, whole) {
+            Words::Answer => false,
+            Words::Unclear | Words::TurnedAway => true,
+            Words::Lost(loss) => {
+                let again = self.is_read_again(x, loss, now);
+                if !again {
+                    x.untried.answered();
+                }
+                again
+            }
+        }
     }
 
     /// The replica cannot do it: its whole answer is `received`. The leader is asked next, once this lease is over, which it

@@ -30,6 +30,7 @@ impl Session {
         self.entry.in_transaction(Some(now));
         exchange.read_only = if read_only { ReadOnly::Enforced } else { ReadOnly::ByServer };
         exchange.lease = Some(lease);
+        self.keep_read(&mut exchange, now);
         self.begin_placing(&mut exchange);
         if self.inquisitive != CommitFate::Unknown {
             self.begin_inquisitive(&mut exchange);
@@ -40,6 +41,10 @@ impl Session {
     /// The server has the client's settings; where it writes them differently, the client is told.
     fn adopt(&mut self, have: &Arc<Parameters>) {
         if Arc::ptr_eq(have, &self.parameters) {
+            return;
+        }
+        if *have == self.parameters {
+            self.parameters = have.clone();
             return;
         }
         let told = self.parameters.status_of_difference(have);

@@ -4,7 +4,8 @@ use std::{sync::Arc, task::Poll};
 
 use super::{
     super::{backend::LastWord, cancel::cancel_client},
-    Cut, Ended, Exchange, Finish, Flow, Moment, Order, PgError, Phase, Session, SqlState, TaskContext,
+    Cut, Ended, Exchange, Finish, Flow, Moment, Order, PgError, Phase, Scratch, Session, SqlState,
+    TaskContext,
 };
 use crate::{
     client::registry::Activity,
@@ -41,7 +42,13 @@ impl Session {
     }
 
     /// Drops the rest of a refused request, as PostgreSQL does: to its end, or to Sync.
-    pub(super) fn rejecting(&mut self, mut sequence: bool, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+    pub(super) fn rejecting(
+        &mut self,
+        mut sequence: bool,
+        now: Moment,
+        scratch: &mut Scratch,
+        cx: &mut TaskContext<'_>,
+    ) -> Flow {
         if std::mem::take(&mut self.resume) && !self.inbox.is_empty() {
             let dropped = self.frontend.reject(&self.inbox, &mut sequence);
             let (taken, done) = match dropped {
@@ -64,8 +71,6 @@ impl Session {
         if let Poll::Ready(Err(_)) = self.outbox.poll_flush(&mut self.stream, cx) {
             return Flow::End(Ended::ByClient);
         }
-        let worker = self.context.worker.clone();
-        let scratch = &mut *worker.scratch.lock();
         self.phase = Phase::Rejecting(sequence);
         match self.stream.poll_receive(cx, &mut scratch.input) {
             Poll::Pending => Flow::Wait,
@@ -82,6 +87,9 @@ impl Session {
     pub(super) fn cut(&mut self, mut exchange: Box<Exchange>, cut: Cut, now: Moment) -> Flow {
         if self.lost_replica(&mut exchange, &cut) {
             return self.leave_replica(exchange, now);
+        }
+        if self.is_read_again_after(&mut exchange, &cut, now) {
+            return self.take_back(exchange, now);
         }
         let left = Left::of(&mut exchange);
         let cause = cut.cause();
@@ -161,10 +169,16 @@ impl Session {
     }
 
     /// Does as it is told from outside.
-    pub(super) fn obey(&mut self, order: Order, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+    pub(super) fn obey(
+        &mut self,
+        order: Order,
+        now: Moment,
+        scratch: &mut Scratch,
+        cx: &mut TaskContext<'_>,
+    ) -> Flow {
         let idle = (matches!(self.phase, Phase::Idle) && self.inbox.is_empty()) || self.is_resting();
         let error = match order {
-            Order::None => return self.step(now, cx),
+            Order::None => return self.step(&mut Some(now), scratch, cx),
             Order::StopWaiting if matches!(self.phase, Phase::Line(_) | Phase::Waiting(_)) => {
                 self.entry.followed(order);
                 return self.cancelled(now);
@@ -182,7 +196,7 @@ impl Session {
                 self.cancel_what_runs();
                 return Flow::Again;
             }
-            Order::Drain if !idle => return self.step(now, cx),
+            Order::Drain if !idle => return self.step(&mut Some(now), scratch, cx),
             Order::IdleTimeout if idle => PgError::fatal(
                 SqlState::IDLE_SESSION_TIMEOUT,
                 "terminating connection due to client_idle_timeout",

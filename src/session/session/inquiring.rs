@@ -5,8 +5,8 @@ use std::{future::Future, pin::Pin, sync::Arc, task::Poll, time::Duration};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Activity, CommitFate, Cut, Ended, Exchange, Finish, Flow, Moment, PgError, Phase, Session, SqlState,
-    Start, TaskContext,
+    Activity, CommitFate, Cut, Ended, Exchange, Finish, Flow, Moment, PgError, Phase, Scratch, Session,
+    SqlState, Start, TaskContext,
     ending::{Left, lost},
     promising::office,
 };
@@ -139,12 +139,13 @@ impl Session {
         &mut self,
         mut inquiring: Box<Inquiring>,
         now: Moment,
+        scratch: &mut Scratch,
         cx: &mut TaskContext<'_>,
     ) -> Flow {
         if let Poll::Ready(found) = inquiring.found.as_mut().poll(cx) {
             return self.tell_fate(found, *inquiring, now);
         }
-        let flow = self.listen_while_waiting(cx);
+        let flow = self.listen_while_waiting(scratch, cx);
         if let Flow::End(_) = flow {
             self.context.worker.counters.commit_fates.count(["unheard"]);
         }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, pin::Pin, sync::Arc, task::Poll};
 
-use super::{Ended, Exchange, Flow, Moment, Phase, Session, TaskContext};
+use super::{Ended, Exchange, Flow, Moment, Phase, Scratch, Session, TaskContext};
 use crate::{
     client::registry::Activity,
     notify::hub::Channel,
@@ -91,6 +91,7 @@ impl Session {
         &mut self,
         mut parting: Box<Parting>,
         now: Moment,
+        scratch: &mut Scratch,
         cx: &mut TaskContext<'_>,
     ) -> Flow {
         if self.entry.tether.is_revoked(parting.number) {
@@ -99,7 +100,7 @@ impl Session {
         }
         let Poll::Ready((lease, parted)) = parting.parted.as_mut().poll(cx) else {
             let open = parting.exchange.client == ClientEnd::Open;
-            let flow = if open { self.listen_while_waiting(cx) } else { Flow::Wait };
+            let flow = if open { self.listen_while_waiting(scratch, cx) } else { Flow::Wait };
             if let Flow::End(Ended::ByClient) = flow {
                 parting.exchange.client = ClientEnd::HalfClosed(now);
             }

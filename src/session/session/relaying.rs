@@ -4,8 +4,9 @@ use super::{
     super::{
         exchange::ClientEnd,
         relay::{Cut, Relayed},
+        untried::Loss,
     },
-    Ended, Exchange, Finish, Flow, Moment, Phase, Session, TaskContext,
+    Ended, Exchange, Finish, Flow, Moment, Phase, Scratch, Session, TaskContext,
     ending::cancelled,
 };
 
@@ -14,10 +15,11 @@ impl Session {
         &mut self,
         mut exchange: Box<Exchange>,
         now: Moment,
+        scratch: &mut Scratch,
         cx: &mut TaskContext<'_>,
     ) -> Flow {
         self.hear_at_rest(&exchange);
-        match self.relay(&mut exchange, now, cx) {
+        match self.relay(&mut exchange, now, scratch, cx) {
             Relayed::Settled => self.settled(exchange, now),
             Relayed::Unplaced => self.place_afterwards(exchange, now),
             Relayed::Unequal => self.equalize(exchange, now),
@@ -30,7 +32,7 @@ impl Session {
                 Flow::Again
             }
             Relayed::TurnedAway => self.take_back(exchange, now),
-            Relayed::Blocked if exchange.fenced_since.is_some() => self.held_back(exchange, now, cx),
+            Relayed::Blocked if exchange.fenced_since.is_some() => self.held_back(exchange, now, scratch, cx),
             Relayed::Blocked => {
                 self.phase = Phase::Relaying(exchange);
                 Flow::Wait
@@ -44,22 +46,29 @@ impl Session {
         }
     }
 
-    /// A server has turned away what the client has sent before it began with any of it: that goes to another server, or
-    /// waits for one.
+    /// A server has turned away what the client has sent before it began with any of it, or a replica was lost under what
+    /// only reads: that goes to another server, or waits for one.
     #[cold]
-    fn take_back(&mut self, mut exchange: Box<Exchange>, now: Moment) -> Flow {
+    pub(super) fn take_back(&mut self, mut exchange: Box<Exchange>, now: Moment) -> Flow {
         let mut bytes = exchange.untried.take();
-        let Exchange { lease, pipeline, tenancy, .. } = &mut *exchange;
+        let Exchange { lease, pipeline, tenancy, untried, .. } = &mut *exchange;
         if let Some(lease) = lease {
             if let Some(server) = lease.server() {
                 let conn = &mut server.conn;
                 pipeline.take_back(&mut |undo| self.frontend.undo(undo, conn, tenancy));
             }
-            lease.pool().suspect("a server was told to end, and has begun nothing of a request");
+            match untried.loss() {
+                None => lease.pool().suspect("a server was told to end, and has begun nothing of a request"),
+                Some(Loss::Gone) => lease.pool().suspect("a connection in use broke, or was told to end"),
+                Some(Loss::CutOff | Loss::Conflict) => {}
+            }
+        }
+        match untried.loss() {
+            None => self.context.worker.counters.turned_away.add(1),
+            Some(loss) => self.avoid(lease.as_ref(), loss),
         }
         bytes.append(&mut self.inbox);
         self.inbox = bytes;
-        self.context.worker.counters.turned_away.add(1);
         self.give_back(exchange, Finish::Broken, now);
         self.resume = true;
         Flow::Again
@@ -67,9 +76,15 @@ impl Session {
 
     /// What the client has sent waits for the right to write. That it leaves meanwhile is noticed.
     #[cold]
-    fn held_back(&mut self, exchange: Box<Exchange>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+    fn held_back(
+        &mut self,
+        exchange: Box<Exchange>,
+        now: Moment,
+        scratch: &mut Scratch,
+        cx: &mut TaskContext<'_>,
+    ) -> Flow {
         if exchange.client == ClientEnd::Open
-            && let Flow::End(Ended::ByClient) = self.listen_while_waiting(cx)
+            && let Flow::End(Ended::ByClient) = self.listen_while_waiting(scratch, cx)
         {
             return self.cut(exchange, Cut::ClientGone, now);
         }

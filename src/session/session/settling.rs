@@ -2,7 +2,7 @@
 
 use std::{pin::Pin, task::Poll};
 
-use super::{Ended, Exchange, Finish, Flow, Moment, PgError, Phase, Session, SqlState, TaskContext};
+use super::{Ended, Exchange, Finish, Flow, Moment, PgError, Phase, Scratch, Session, SqlState, TaskContext};
 use crate::{
     client::registry::Activity,
     cluster::ids::Lsn,
@@ -197,6 +197,7 @@ impl Session {
         &mut self,
         mut settling: Box<Settling>,
         now: Moment,
+        scratch: &mut Scratch,
         cx: &mut TaskContext<'_>,
     ) -> Flow {
         if self.entry.tether.is_revoked(settling.number) {
@@ -208,7 +209,7 @@ impl Session {
         }
         let Poll::Ready((lease, inspected)) = settling.inspected.as_mut().poll(cx) else {
             let flow = if settling.exchange.client == ClientEnd::Open {
-                self.listen_while_waiting(cx)
+                self.listen_while_waiting(scratch, cx)
             } else {
                 Flow::Wait
             };

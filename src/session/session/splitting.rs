@@ -15,7 +15,7 @@ use crate::{
         routes::Purpose,
         split::{
             Returned, Split,
-            atlas::Place,
+            atlas::{Origin, Place},
             lore::Lore,
             request::{Part, first, parsed},
             trial::Lasting,
@@ -41,7 +41,7 @@ impl Session {
         }
         let at_start = context.pools.flavours().settings(self.flavour.number());
         self.split = Some(Box::new(Split {
-            place: context.atlas.place(&account.cluster, &account.database),
+            place: context.atlas.place(&account.cluster, &account.database, Origin::Leader),
             leaning: wished(&at_start).unwrap_or(account.settings.load().leaning),
             returned: Returned::No,
             purpose: Purpose::Write,
@@ -124,7 +124,7 @@ impl Session {
     }
 
     /// What a statement is that the client has prepared before.
-    fn verdict_on(&self, name: &[u8], lore: &Lore) -> Verdict {
+    pub(in crate::session) fn verdict_on(&self, name: &[u8], lore: &Lore) -> Verdict {
         let of = |statement: &Statement| {
             Noted::get(&statement.verdict, lore).unwrap_or_else(|| {
                 let verdict = self.context.worker.texts.verdict(statement.query(), lore);

@@ -4,7 +4,7 @@ use std::task::Poll;
 
 use super::{
     Attempt, Ended, Flow, Granted, INBOX_BYTES_MAX, Line, Moment, Needs, Notice, PgError, Phase, Refusal,
-    Session, SqlState, Start, TaskContext, WAIT_NOTICE_AFTER, Waiting, query_wait_timeout,
+    Scratch, Session, SqlState, Start, TaskContext, WAIT_NOTICE_AFTER, Waiting, query_wait_timeout,
 };
 use crate::client::registry::Activity;
 
@@ -19,12 +19,13 @@ impl Session {
         };
     }
 
-    pub(super) fn needs(&self) -> Needs<'_> {
+    pub(in crate::session) fn needs(&self) -> Needs<'_> {
         Needs {
             context: &self.context,
             tenant: &self.tenant,
             purpose: self.purpose(),
             selection: self.selection,
+            avoid: self.avoided(),
             tether: &self.entry.tether,
             pid: self.entry.key.pid,
             parameters: &self.parameters,
@@ -43,13 +44,19 @@ impl Session {
         }))
     }
 
-    pub(super) fn line(&mut self, mut line: Box<Line>, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
+    pub(super) fn line(
+        &mut self,
+        mut line: Box<Line>,
+        now: Moment,
+        scratch: &mut Scratch,
+        cx: &mut TaskContext<'_>,
+    ) -> Flow {
         let start = match line.guard.poll(cx) {
             Poll::Ready(Ok(lease)) => {
                 self.context.worker.counters.server_waits.record(now.since(line.since));
                 let way = line.way.clone();
                 match self.needs().ready_at_once(lease, way, now, cx) {
-                    Attempt::Ready(granted) => return self.start_waited(granted, now, cx),
+                    Attempt::Ready(granted) => return self.start_waited(granted, now, scratch, cx),
                     Attempt::Slow(start) => start,
                 }
             }
@@ -64,7 +71,7 @@ impl Session {
                     return self.reject(&error, now);
                 }
                 self.give_notice(line.since, &mut line.notice, now, cx);
-                let notice_or_gone = self.listen_while_waiting(cx);
+                let notice_or_gone = self.listen_while_waiting(scratch, cx);
                 self.phase = Phase::Line(line);
                 return notice_or_gone;
             }
@@ -77,17 +84,18 @@ impl Session {
         &mut self,
         mut waiting: Box<Waiting>,
         now: Moment,
+        scratch: &mut Scratch,
         cx: &mut TaskContext<'_>,
     ) -> Flow {
         match waiting.granted.as_mut().poll(cx) {
-            Poll::Ready(Ok(granted)) => self.start_waited(granted, now, cx),
+            Poll::Ready(Ok(granted)) => self.start_waited(granted, now, scratch, cx),
             Poll::Ready(Err(error)) => {
                 self.heard_of_loss(&error);
                 self.reject(&error, now)
             }
             Poll::Pending => {
                 self.give_notice(waiting.since, &mut waiting.notice, now, cx);
-                let flow = self.listen_while_waiting(cx);
+                let flow = self.listen_while_waiting(scratch, cx);
                 self.phase = Phase::Waiting(waiting);
                 flow
             }
@@ -95,10 +103,15 @@ impl Session {
     }
 
     /// The server that was waited for is there.
-    fn start_waited(&mut self, granted: Granted, now: Moment, cx: &mut TaskContext<'_>) -> Flow {
-        let worker = self.context.worker.clone();
+    fn start_waited(
+        &mut self,
+        granted: Granted,
+        now: Moment,
+        scratch: &mut Scratch,
+        cx: &mut TaskContext<'_>,
+    ) -> Flow {
         let inbox = std::mem::take(&mut self.inbox);
-        self.start(granted, &inbox, &mut worker.scratch.lock().output, now, cx)
+        self.start(granted, &inbox, &mut scratch.output, now, cx)
     }
 
     /// A client that waits long is told so.
@@ -116,15 +129,13 @@ impl Session {
 
     /// While a client waits, what it sends is kept, up to a bound; that its connection has broken is noticed. One that has
     /// only ended its side is served all the same: what it sent before, PostgreSQL would run.
-    pub(super) fn listen_while_waiting(&mut self, cx: &mut TaskContext<'_>) -> Flow {
-        let worker = self.context.worker.clone();
-        let scratch = &mut *worker.scratch.lock();
+    pub(super) fn listen_while_waiting(&mut self, scratch: &mut Scratch, cx: &mut TaskContext<'_>) -> Flow {
         while self.inbox.len() < INBOX_BYTES_MAX {
             match self.stream.poll_receive(cx, &mut scratch.input) {
                 Poll::Pending | Poll::Ready(Ok(0)) => break,
                 Poll::Ready(Err(_)) => return Flow::End(Ended::ByClient),
                 Poll::Ready(Ok(bytes)) => {
-                    worker.counters.client_bytes.add(bytes as u64);
+                    self.context.worker.counters.client_bytes.add(bytes as u64);
                     self.inbox.extend_from_slice(&scratch.input[..bytes]);
                 }
             }

@@ -43,13 +43,23 @@ const PLACES_MAX: usize = 4096;
 /// All databases, by cluster and name.
 #[derive(Debug, Default)]
 pub struct Atlas {
-    places: DashMap<(Arc<str>, Arc<str>), Arc<Place>>,
+    places: DashMap<(Arc<str>, Arc<str>, Origin), Arc<Place>>,
     numbers: Arc<AtomicU64>,
+}
+
+/// Who is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The leader, or a replica while there is none.
+    Leader,
+    /// A replica: whoever only reads has no business with the leader.
+    Replica,
 }
 
 /// One database.
 #[derive(Debug)]
 pub struct Place {
+    origin: Origin,
     lore: ArcSwapOption<Lore>,
     next: Mutex<Next>,
     numbers: Arc<AtomicU64>,
@@ -66,12 +76,13 @@ enum Next {
 
 impl Atlas {
     /// The place of a database. Beyond `PLACES_MAX` it is one that is forgotten with its client.
-    pub fn place(&self, cluster: &Arc<str>, database: &Arc<str>) -> Arc<Place> {
-        let key = (cluster.clone(), database.clone());
+    pub fn place(&self, cluster: &Arc<str>, database: &Arc<str>, origin: Origin) -> Arc<Place> {
+        let key = (cluster.clone(), database.clone(), origin);
         if let Some(known) = self.places.get(&key) {
             return known.clone();
         }
         let place = Arc::new(Place {
+            origin,
             lore: ArcSwapOption::empty(),
             next: Mutex::new(Next::At(Moment::ZERO)),
             numbers: self.numbers.clone(),
@@ -124,7 +135,7 @@ impl Place {
         self.numbers.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Asks the leader (or a replica, while there is no leader), over a connection of the pool that the client uses.
+    /// Asks over a connection of the pool that the client uses.
     pub(in crate::session) async fn learn(
         self: Arc<Self>,
         mut request: Request,
@@ -134,9 +145,18 @@ impl Place {
         let clock = request.context.clock;
         let router = &request.context.router;
         let has_leader = matches!(router.load().write, WriteRoute::Open(_));
-        request.purpose = if has_leader { Purpose::Write } else { Purpose::Split };
+        request.purpose = match self.origin {
+            Origin::Replica => Purpose::Read,
+            Origin::Leader if has_leader => Purpose::Write,
+            Origin::Leader => Purpose::Split,
+        };
         if let Err(why) = self.ask(request, &schema).await {
-            tracing::warn!("what functions do could not be learnt, so reads go to the leader: {why}");
+            match self.origin {
+                Origin::Leader => {
+                    tracing::warn!("what functions do could not be learnt, so reads go to the leader: {why}");
+                }
+                Origin::Replica => tracing::info!("what functions do could not be learnt: {why}"),
+            }
         }
         *self.next.lock() = Next::At(clock.now() + PAUSE);
     }

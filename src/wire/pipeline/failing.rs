@@ -77,13 +77,8 @@ impl Pipeline {
         })
     }
 
-    /// The answer to a message of ours.
-    pub(super) fn ours_is_answered(&mut self) -> Passage {
-        self.settle();
-        Passage::Swallow
-    }
-
     /// ErrorResponse to a request of ours.
+    #[cold]
     pub(super) fn aside_failed(&mut self, undo: &mut dyn FnMut(Undo)) -> Passage {
         if let Some(Owed::Aside(undone)) = self.owed.front_mut()
             && let Some(undone) = undone.take()
@@ -95,6 +90,7 @@ impl Pipeline {
 
     /// ErrorResponse: inside a query ReadyForQuery follows; otherwise the server skips to the next Sync. What it
     /// skips is undone, the last first.
+    #[cold]
     pub(super) fn failed(&mut self, undo: &mut dyn FnMut(Undo)) -> Passage {
         let passage = match self.owed.front_mut() {
             // Said of itself: the server is about to close.
@@ -194,6 +190,12 @@ impl Unsettled {
     #[inline]
     pub(super) const fn sequence_ends(&mut self) {
         self.earlier = self.all;
+    }
+
+    /// Whether there are any.
+    #[inline]
+    pub(super) const fn is_any(&self) -> bool {
+        self.all > 0
     }
 
     /// The oldest is settled first.

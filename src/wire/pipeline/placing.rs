@@ -46,6 +46,12 @@ impl Pipeline {
         ends == Some(Next::Outside)
     }
 
+    /// Whether the answer to such a question is what comes next.
+    #[inline]
+    pub fn awaits_position(&self) -> bool {
+        matches!(self.owed.front(), Some(Owed::Position))
+    }
+
     /// Whether a row that comes next answers a question of ours.
     #[inline]
     pub fn awaits_row(&self) -> bool {

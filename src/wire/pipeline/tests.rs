@@ -207,3 +207,44 @@ fn the_end_of_no_copy_is_ignored() {
     check(&[OWN, Owed::CopyEnd, BIND, execute, Owed::Sync, Owed::CopyEnd], b"2CZI", 0, true);
     check(&[Owed::CopyEnd, Owed::Query(Block::Stays)], b"CZI", 0, true);
 }
+
+#[test]
+fn what_passes_without_a_look_would_pass_with_one() {
+    let fronts = [
+        Owed::Query(Block::MayCommit),
+        PARSE,
+        BIND,
+        DESCRIBE,
+        Owed::OwnBind(1),
+        Owed::Parameters,
+        Owed::Execute(Block::Stays),
+        Owed::Sync,
+        Owed::FunctionCall,
+        Owed::Aside(None),
+        Owed::Ours(b'C'),
+        Owed::Close(For::Us, None),
+        Owed::Position,
+        Owed::Evidence,
+        Owed::EvidenceRow,
+        Owed::Refused,
+    ];
+    let mut passed = 0;
+    for front in fronts {
+        for tag in 0..=u8::MAX {
+            let mut pipeline = Pipeline::default();
+            pipeline.sent(front.clone());
+            let before = format!("{pipeline:?}");
+            if pipeline.is_unmoved_by(tag) {
+                assert_eq!(pipeline.received(tag, None, &mut |_| {}), Ok(Passage::Pass), "{front:?} {tag}");
+                assert_eq!(format!("{pipeline:?}"), before, "{front:?} {tag}");
+                passed += 1;
+            }
+        }
+    }
+    // Copied data always, rows unless they answer us, and what describes and completes a simple query.
+    assert_eq!(passed, 16 + 13 + 2);
+    let mut kept = Pipeline::default();
+    kept.keep_sequence();
+    kept.sent(BIND);
+    assert!(!kept.is_unmoved_by(b'D'), "what is kept to be sent again must be dropped first");
+}

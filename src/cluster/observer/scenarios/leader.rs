@@ -227,7 +227,7 @@ fn another_cluster_at_a_members_address() {
     check(
         "
         200 probe n2 199 r 1 1000 sys=8
-        = standing n2 Unusable
+        = standing n2 Lost
         = reads n3
         300 probe n1 299 w 1 1000 sys=8
         = vacant NotWritable

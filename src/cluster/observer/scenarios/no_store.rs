@@ -96,7 +96,7 @@ fn hosts_of_another_cluster_do_not_count() {
         1  probe n2 0 w 3 1000
         2  probe n3 0 r 3 1000
         = open n2 3 1
-        = standing n1 Unusable
+        = standing n1 Lost
         # n3 answered before there was a leader to compare it with
         = reads -
         4  probe n3 3 r 3 1000

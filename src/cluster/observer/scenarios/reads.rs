@@ -1,7 +1,6 @@
 //! Who serves reads.
 
 use super::check;
-use crate::cluster::policy::Authority;
 
 #[test]
 fn who_may_not_serve_reads() {
@@ -173,29 +172,6 @@ fn a_cascading_replica_follows_later() {
     );
 }
 
-/// Nobody takes writes there, so nobody can be compared with the leader.
-#[test]
-fn a_standby_cluster_serves_reads_until_it_is_promoted() {
-    super::check_from_nothing(
-        Authority::Store,
-        "
-        0    settings standby
-        0    store n1@5 20000
-        10   probe n1 5 r 1 1000
-        = vacant NotWritable
-        20   probe n2 15 r 1 1000
-        20   probe n3 15 r 1 1000 gone
-        = reads n2
-        # it is promoted: no key changes, and it is seen by asking
-        100  probe n1 95 w 2 1000
-        = open n1 2 1
-        110  settings
-        110  store n1@5 20000
-        = open n1 2 1
-        ",
-    );
-}
-
 #[test]
 fn each_goes_by_bounds_of_its_own() {
     check(
@@ -275,6 +251,40 @@ fn who_comes_back_alone_or_all_at_once_has_it_all() {
         = reads n2 n3
         = rise n2 8
         = rise n3 8
+        ",
+    );
+}
+
+/// What hangs on a replica that cannot be reached is given up; what runs on one that is only busy is not.
+#[test]
+fn who_is_out_of_reach_for_long_is_lost() {
+    check(
+        "
+        # a question in vain, and a second one half a second later
+        1200 probe n3 200 nothing
+        = standing n3 Unusable
+        2200 probe n3 1600 nothing
+        = standing n3 Lost
+        2300 probe n1 2290 w 1 1000
+        2300 probe n3 2290 r 1 1000
+        = standing n3 Following
+        # reached, and silent; and refused again and again, but not for long
+        3000 probe n3 2500 timeout
+        4500 probe n3 3500 timeout
+        6000 probe n3 5000 timeout
+        = standing n3 Unusable
+        6010 probe n3 6005 refused
+        6700 probe n3 6690 refused
+        = standing n3 Unusable
+        7600 probe n3 7590 refused
+        = standing n3 Lost
+        # the leader is never lost, only deposed
+        9000 probe n1 8000 nothing
+        9900 probe n1 8900 nothing
+        = standing n1 Leading
+        # another cluster's server at its address
+        9910 probe n2 9905 r 1 1000 sys=8
+        = standing n2 Lost
         ",
     );
 }

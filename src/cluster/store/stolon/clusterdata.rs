@@ -271,7 +271,7 @@ mod tests {
         let standby =
             json!({"formatVersion": 1, "cluster": {"spec": {"role": "standby"}}, "proxy": null, "dbs": null});
         let snapshot = snapshot(&standby, &mut Election::default());
-        assert_eq!((snapshot.leader, snapshot.settings.kind), (None, ClusterKind::Standby));
+        assert_eq!((snapshot.leader, snapshot.settings.kind.is_standby()), (None, true));
         for (record, why) in [("{}", "formatVersion"), (r#"{"formatVersion":2}"#, "format is 2"), ("", "EOF")]
         {
             let refused = ClusterData::read(record.as_bytes()).unwrap_err();
