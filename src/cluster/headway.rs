@@ -19,9 +19,11 @@ use super::{
 use crate::clock::Moment;
 
 mod lineage;
+pub mod told;
 pub mod tracker;
 
-use lineage::Lineage;
+use lineage::{Lineage, Witness};
+use told::Told;
 
 pub use lineage::Held;
 
@@ -33,6 +35,8 @@ pub struct Headway {
     /// What is waited for, and by how many.
     sought: Mutex<BTreeMap<Lsn, usize>>,
     seek: Notify,
+    /// What clients were told to be committed.
+    told: Mutex<told::State>,
     /// Waits so far, for tests and the curious.
     seeks: AtomicU64,
 }
@@ -78,10 +82,25 @@ impl Headway {
         self.known.lock().lineage.system_id()
     }
 
-    /// `timeline` was left here for the one numbered next.
+    /// `timeline` was left here for the one numbered next, as was seen of the server that was promoted.
     pub fn forked(&self, timeline: Timeline, at: Lsn) {
-        if self.known.lock().lineage.note(timeline, at) {
+        self.note_fork(timeline, at, Witness::Server);
+    }
+
+    fn note_fork(&self, timeline: Timeline, at: Lsn, witness: Witness) {
+        if self.known.lock().lineage.note(timeline, at, witness) {
             self.changed.notify_waiters();
+        }
+    }
+
+    /// What the store says of where timelines were left, the oldest first; `newest` is the leader's. What is last in it counts
+    /// if that is of the timeline before the newest: otherwise it was written before the last failover.
+    pub fn remember(&self, history: &[(Timeline, Lsn)], newest: Timeline) {
+        let next = history.iter().skip(1).map(|(timeline, _)| *timeline).chain([newest]);
+        for ((timeline, at), next) in history.iter().zip(next) {
+            if timeline.checked_add(1) == Some(next) {
+                self.note_fork(*timeline, *at, Witness::Store);
+            }
         }
     }
 
@@ -116,6 +135,17 @@ impl Headway {
             Held::Lost(_) | Held::Foreign => Reached::Never,
         };
         tokens.iter().map(reached).max().unwrap_or(Reached::Yes)
+    }
+
+    /// What clients were told to be committed.
+    pub const fn told(&self) -> Told<'_> {
+        Told(self)
+    }
+
+    /// What no replica is ever known to show.
+    pub fn beyond_all(&self) -> Token {
+        let system_id = self.system_id().unwrap_or_default();
+        Token { system_id, timeline: Timeline::MAX, lsn: Lsn(u64::MAX) }
     }
 
     /// Has the replicas asked until the guard is dropped.
@@ -208,12 +238,30 @@ mod tests {
         ] {
             assert_eq!(reached(opened, tokens), expected, "{opened} {tokens:?}");
         }
+        assert_eq!(reached(0, &[headway.beyond_all()]), Reached::NotYet);
         // After a restart it begins further back; an answer that was overtaken says nothing.
         headway.answered(&b, Replayed { asked_at: at(20), timeline: 2, lsn: Lsn(40) });
         headway.answered(&b, Replayed { asked_at: at(15), timeline: 2, lsn: Lsn(60) });
         assert_eq!(reached(5, &[token(2, 50)]), Reached::NotYet);
         headway.retain(|_| false);
         assert_eq!(reached(5, &[token(2, 1)]), Reached::NotYet);
+    }
+
+    #[test]
+    fn what_the_store_remembers() {
+        let headway = Headway::default();
+        headway.identify(Some(7));
+        headway.remember(&[(1, Lsn(10)), (2, Lsn(20)), (4, Lsn(40))], 6);
+        for (of, on, expected) in [
+            (1, 2, Held::Yes),
+            // 4 came from 2; and what is last is of the failover before the last one.
+            (2, 3, Held::Unknown),
+            (4, 5, Held::Unknown),
+        ] {
+            assert_eq!(headway.holds(&token(of, 1), on), expected, "{of} on {on}");
+        }
+        headway.remember(&[(4, Lsn(40)), (5, Lsn(50))], 6);
+        assert_eq!(headway.holds(&token(4, 41), 6), Held::Lost(Lsn(40)));
     }
 
     #[tokio::test(start_paused = true)]

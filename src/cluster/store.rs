@@ -40,6 +40,8 @@ pub struct StoreSnapshot {
     pub sync_standbys: Vec<MemberName>,
     /// A planned change of leader, if one stands in `/failover`.
     pub switchover: Option<Switchover>,
+    /// Where the timelines before the newest were left, the oldest first (`/history`).
+    pub history: Vec<(Timeline, Lsn)>,
 }
 
 /// A planned change of leader: Patroni writes it before the leader steps down, and takes it away once it is done or

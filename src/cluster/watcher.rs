@@ -17,7 +17,7 @@ use super::{
     fact::{Command, Fact},
     fence::Fence,
     headway::tracker::Tracker,
-    ids::MemberName,
+    ids::{Lsn, MemberName, Timeline},
     names,
     observer::Observer,
     orders::Orders,
@@ -91,6 +91,8 @@ pub struct Watcher {
     published: Arc<ArcSwap<Topology>>,
     publish: Publish,
     probers: BTreeMap<MemberName, RunningProber>,
+    /// Where timelines were left, as the store had it last.
+    history: Vec<(Timeline, Lsn)>,
     confirming: Option<(Confirmer, Running)>,
     _names: Option<Running>,
     /// Hours of a pin's age that were warned of.
@@ -180,6 +182,7 @@ impl Watcher {
             published,
             publish,
             probers: BTreeMap::new(),
+            history: Vec::new(),
             confirming: None,
             _names: names,
             pin_hours: 0,
@@ -234,6 +237,9 @@ impl Watcher {
     /// the next fact is looked at.
     fn fold(&mut self, fact: &Fact) {
         let now = self.clock.now();
+        if let Fact::Store(StoreEvent::Read(snapshot)) = fact {
+            self.history.clone_from(&snapshot.history);
+        }
         if let Some(topology) = self.observer.observe(fact, now) {
             self.put_in_force(&topology);
         }
@@ -268,6 +274,8 @@ impl Watcher {
     fn put_in_force(&mut self, topology: &Arc<Topology>) {
         self.set_fence(topology);
         self.policy.headway.identify(topology.system_id);
+        let newest = topology.term().map_or(0, |term| term.timeline);
+        self.policy.headway.remember(&self.history, newest);
         self.policy.headway.retain(|member| topology.members.contains_key(member));
         self.published.store(Arc::clone(topology));
         (self.publish)(topology);

@@ -14,7 +14,7 @@ use super::{
     secret::Secret,
     secret_file::{Readers, read_secret},
     settings::Listener,
-    words::{PoolMode, ProxyProtocol, RouteKind},
+    words::{Consistency, PoolMode, ProxyProtocol, RouteKind},
 };
 
 /// Characters of a token for orders at least.
@@ -136,7 +136,24 @@ pub(super) fn listeners(keys: &Keys, reading: &mut Reading<'_>) -> Vec<Listener>
             });
         }
     }
+    sees_not_all(keys, &listeners, reading);
     listeners
+}
+
+/// Who is told of a commit without a word to others cannot be seen by them in time.
+fn sees_not_all(keys: &Keys, listeners: &[Listener], reading: &mut Reading<'_>) {
+    let is_global = |consistency: Option<Consistency>| {
+        consistency.unwrap_or(keys.pool.consistency) == Consistency::Global
+    };
+    if listeners.iter().all(|listener| is_global(listener.consistency)) {
+        return;
+    }
+    for (index, listen) in keys.listen.iter().enumerate() {
+        if listen.route != RouteKind::Write && is_global(listen.consistency) {
+            let what = "reads here see what clients of listeners with `consistency = \"global\"` are told, and not all listeners have it";
+            reading.warning(&format!("listen.{index}.consistency"), what, "set it in [pool]");
+        }
+    }
 }
 
 /// A client that keeps its server for good cannot have two.

@@ -127,12 +127,12 @@ pub enum NoRouteKind {
     LeaderInDoubt,
     /// No replica qualifies.
     NoReplica,
+    /// Replicas qualify, and none has replayed what a session must see.
+    Behind,
     /// This is a standby cluster: nobody takes writes before it is promoted, and nobody knows when that will be.
     StandbyCluster,
     /// None does, because the leader changes: there is none, or they have yet to follow a new one.
     ReplicasRegroup,
-    /// Replicas qualify, and none has replayed what a session must see.
-    Behind,
 }
 
 impl NoRouteKind {

@@ -145,9 +145,9 @@ impl Needs<'_> {
             (None, None) => self.tenant.way(self.purpose, self.selection, &context.router, &context.pools),
             (None, Some(avoid)) => {
                 let (router, pools) = (&context.router, &context.pools);
-                self.tenant.way_but(avoid, self.purpose, self.selection, router, pools)
+                self.tenant.way_but(avoid, (self.purpose, self.selection), router, pools)
             }
-            (Some(goal), avoid) => way_to(goal, avoid, self.purpose, self.selection, context, self.tenant),
+            (Some(goal), avoid) => way_to(goal, avoid, (self.purpose, self.selection), context, self.tenant),
         };
         let Ok(way) = way else { return Attempt::Slow(Start::Route) };
         if way.term != 0 && !context.router.may_send(way.term, now) {

@@ -78,6 +78,8 @@ pub struct Progress {
     pub queries: u32,
     /// Of these, with no transaction left open.
     pub transactions: u32,
+    /// Statements whose end the client is told.
+    pub statements: u32,
     /// The server's settings are not what they were.
     pub settings_changed: bool,
 }
@@ -196,10 +198,7 @@ impl Backend {
                     Setting::Held => passage = Passage::Swallow,
                 },
                 b'G' => client.tenancy.copy_begins(pipeline.is_in_sequence()),
-                b'C' if client.tenancy.awaits_answer() => {
-                    command_tag(&message[HEADER_BYTES..], conn, client);
-                    client.tenancy.completed(last);
-                }
+                b'C' => completed(message, last, conn, client, &mut progress),
                 _ => {}
             }
             if pipeline.is_empty() {
@@ -329,34 +328,6 @@ fn refused(
     Ok(Refusal::None)
 }
 
-fn ready(
-    pipeline: &Pipeline,
-    conn: &mut ServerConn,
-    client: &mut ClientSide<'_>,
-    splice: &mut Splice<'_>,
-    progress: &mut Progress,
-) {
-    progress.queries += 1;
-    client.tenancy.fate.ends();
-    let in_transaction = pipeline.status() != TransactionStatus::Idle;
-    if !in_transaction {
-        progress.transactions += 1;
-    }
-    if conn.hygiene == Hygiene::Clean && !in_transaction {
-        client.tenancy.settles();
-    }
-    if pipeline.may_release() {
-        conn.schema_change = None;
-    }
-    if let Some(places) = client.tenancy.ready(in_transaction) {
-        let told = reset_settings(places, conn, client);
-        if !told.is_empty() {
-            splice.insert().extend_from_slice(&told);
-        }
-        progress.settings_changed = true;
-    }
-}
-
 /// Whether an ErrorResponse ends the session (documentation, "Error and Notice Message Fields": V is never
 /// translated).
 fn is_fatal(message: &[u8]) -> bool {
@@ -378,6 +349,7 @@ const fn own_answer(answer: OwnAnswer) -> &'static [u8] {
     }
 }
 
+mod completing;
 mod described;
 mod naming;
 mod notifying;
@@ -385,6 +357,7 @@ mod passing;
 mod refusal;
 mod settings;
 
+use completing::{completed, ready};
 pub use notifying::Heard;
 use notifying::notify;
 use passing::{must_be_whole, pass_unmoving};

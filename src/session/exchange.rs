@@ -45,6 +45,18 @@ pub struct Exchange {
     pub(super) trial: Trial,
     /// What is left to do about a request that was refused.
     pub(super) refused: Option<Box<Refused>>,
+    /// Whether the client is told what its server says as it comes.
+    pub(super) telling: Telling,
+}
+
+/// Whether a client is told what its server says as it comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Telling {
+    /// It is.
+    #[default]
+    Freely,
+    /// What it is to be told waits until it is known where what it has committed ends.
+    HeldBack,
 }
 
 /// A request that was refused while its client had a server, with nothing of it there.
@@ -114,10 +126,11 @@ impl Exchange {
             fenced_since,
             trial,
             refused,
+            telling,
         } = self;
         (*lease, *pin, *alarm, *refused) = (None, None, None, None);
         (*read_only, *sequences, *client) = Default::default();
-        (*backend, *fenced_since) = (Backend::default(), None);
+        (*backend, *fenced_since, *telling) = (Backend::default(), None, Telling::Freely);
         pipeline.reset();
         *tenancy = Tenancy::default();
         *server_in = Vec::new();

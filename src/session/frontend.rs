@@ -101,6 +101,8 @@ pub struct Terms<'a> {
     pub sequences: Sequences,
     /// Whether a client of this user and database has read what its session drew from a sequence.
     pub sequences_are_read: &'a AtomicBool,
+    /// What gives a server the client's token, for a client that may ask for it.
+    pub token: Option<&'a dyn Fn() -> Option<String>>,
 }
 
 /// How far the client's bytes got.
@@ -341,6 +343,7 @@ mod learning;
 mod messages;
 mod openings;
 mod passage;
+mod token;
 mod touching;
 mod true_names;
 mod unnamed;

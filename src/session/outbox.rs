@@ -27,6 +27,11 @@ impl Outbox {
         *self = Self::default();
     }
 
+    /// Bytes that wait.
+    pub const fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
     /// Adds to what waits.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);

@@ -8,11 +8,12 @@ use crate::{
         ids::{Lsn, Timeline},
         token::Token,
     },
-    route::consistency::Consistency,
+    route::{consistency::Consistency, router::Router},
     wire::error::{PgError, SqlState},
 };
 
 pub mod placing;
+pub mod telling;
 
 /// What a replica must show, all of it; usually one.
 pub type Goal = SmallVec<[Token; 2]>;
@@ -59,6 +60,15 @@ pub struct Office {
     pub epoch: u64,
     /// Its leader's timeline.
     pub timeline: Timeline,
+}
+
+impl Office {
+    /// The term in force.
+    pub fn of(router: &Router) -> Option<Self> {
+        let table = router.load();
+        let term = table.term.as_ref()?;
+        Some(Self { epoch: term.epoch, timeline: term.timeline })
+    }
 }
 
 /// Why a client cannot be shown what it has been promised.
@@ -116,6 +126,15 @@ impl Promise {
     /// Whether something was committed of which it is not known where it ends: only the leader is sure to show it.
     pub const fn is_unplaced(&self) -> bool {
         matches!(self.own, Own::Unplaced(_))
+    }
+
+    /// The furthest of what its reads must see.
+    pub fn furthest(&self) -> Option<Token> {
+        let handed = match &self.handed {
+            Handed::This(_, token) => Some(*token),
+            Handed::Nothing | Handed::Useless(_) => None,
+        };
+        self.token().into_iter().chain(handed).max_by_key(|token| (token.timeline, token.lsn))
     }
 
     /// What the client's own commits come to, if that is known.

@@ -9,7 +9,7 @@ use super::{
     backend::{ClientSide, Heard, LastWord, Progress},
     context::Scratch,
     ears::Ears,
-    exchange::{ClientEnd, Exchange},
+    exchange::{ClientEnd, Exchange, Telling},
     frontend::OWED_MAX,
     session::{INBOX_BYTES_MAX, Session},
     split::trial::Beginning,
@@ -101,7 +101,7 @@ impl Session {
             if x.untried.is_turned_away() {
                 return Relayed::TurnedAway;
             }
-            if x.tenancy.placing.is_due() && x.client == ClientEnd::Open && self.is_done(x) {
+            if x.tenancy.placing.is_due() && self.must_place(x) {
                 return Relayed::Unplaced;
             }
             if self.is_settled(x) {
@@ -175,11 +175,6 @@ impl Session {
             && self.is_quiet(x)
     }
 
-    /// Whether everything is answered and no transaction is open, whoever has the server from now on.
-    fn is_done(&self, x: &Exchange) -> bool {
-        x.pipeline.may_release() && self.is_quiet(x)
-    }
-
     /// Whether no message is under way.
     #[inline]
     pub(super) fn is_quiet(&self, x: &Exchange) -> bool {
@@ -198,11 +193,13 @@ impl Session {
         now: Moment,
         cx: &mut Context<'_>,
     ) -> Result<bool, Cut> {
-        match self.outbox.poll_flush(&mut self.stream, cx) {
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(_)) => return Err(Cut::ClientGone),
-            // The client does not read: nothing more is read for it.
-            Poll::Pending => return Ok(false),
+        if x.telling == Telling::Freely {
+            match self.outbox.poll_flush(&mut self.stream, cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Err(Cut::ClientGone),
+                // The client does not read: nothing more is read for it.
+                Poll::Pending => return Ok(false),
+            }
         }
         let Some(server) = x.lease.as_mut().and_then(crate::pool::lease::Lease::server) else {
             return Err(Cut::ServerGone("it was given back".to_owned()));
@@ -271,10 +268,19 @@ impl Session {
             .backend
             .forward(received, output, &mut server.conn, &mut x.pipeline, &mut client)
             .map_err(|fault| Cut::ServerGone(fault.to_string()))?;
+        if x.tenancy.placing.is_on() {
+            // Before the client is told: then everybody is to see it.
+            self.note_position(x);
+        }
         if !passed.bytes.is_empty() {
             x.trial.passed();
             x.untried.answered();
-            self.outbox.send(&mut self.stream, cx, passed.bytes).map_err(|_| Cut::ClientGone)?;
+            let completed = passed.progress.statements + passed.progress.queries > 0;
+            if self.holds_telling(x, completed) || !self.outbox.is_empty() {
+                self.outbox.push(passed.bytes);
+            } else {
+                self.outbox.send(&mut self.stream, cx, passed.bytes).map_err(|_| Cut::ClientGone)?;
+            }
         }
         let progress = passed.progress;
         let left = &received[passed.taken..];
@@ -286,42 +292,7 @@ impl Session {
             self.write_server(x, &again, now, cx)?;
         }
         self.note(progress, x, now)?;
-        self.note_position(x);
-        if x.tenancy.fate.is_refused() {
-            self.is_refused_xids();
-        }
         self.tried(x);
-        Ok(())
-    }
-
-    fn note(&mut self, progress: Progress, x: &Exchange, now: Moment) -> Result<(), Cut> {
-        if progress.settings_changed {
-            self.settings_changed();
-        }
-        if progress.queries == 0 {
-            return Ok(());
-        }
-        let counters = &self.context.worker.counters;
-        counters.queries.add(u64::from(progress.queries));
-        counters.transactions.add(u64::from(progress.transactions));
-        self.queries += u64::from(progress.queries);
-        let running = !x.pipeline.is_empty();
-        if x.pipeline.status() == TransactionStatus::Idle {
-            // Otherwise giving the server back says so, in a moment.
-            if running || x.keeps_server(self.mode) {
-                // The next of several that were sent at once begins now, with all the time it may take.
-                self.entry.enter(x.activity(x.resting()), now);
-                self.entry.in_transaction(running.then_some(now));
-            }
-            return Ok(());
-        }
-        self.entry.enter(x.activity(Activity::IdleInTransaction), now);
-        if self.mode == PoolMode::Statement {
-            return Err(Cut::ClientFault(PgError::fatal(
-                SqlState::FEATURE_NOT_SUPPORTED,
-                "transaction blocks are not allowed with pool_mode = \"statement\"",
-            )));
-        }
         Ok(())
     }
 
@@ -394,6 +365,7 @@ impl Session {
     }
 }
 
+mod noting;
 mod refusing;
 mod sending;
 mod trying;

@@ -59,10 +59,10 @@ pub enum Patience {
     ForLeader,
     /// For a replica.
     ForReplica,
-    /// For a replica too, but as long as for a leader: the leader changes.
-    ForRegrouping,
     /// For a replica to replay what it must show.
     ToCatchUp,
+    /// For a replica too, but as long as for a leader: the leader changes.
+    ForRegrouping,
     /// Not at all.
     None,
 }
@@ -131,8 +131,7 @@ impl Tenant {
     pub(super) fn way_but(
         &self,
         avoid: &MemberName,
-        purpose: Purpose,
-        selection: usize,
+        (purpose, selection): (Purpose, usize),
         router: &Router,
         pools: &Pools,
     ) -> Result<Way, NoWay> {
@@ -150,8 +149,7 @@ impl Tenant {
     pub(super) fn way_that(
         &self,
         avoid: Option<&MemberName>,
-        purpose: Purpose,
-        selection: usize,
+        (purpose, selection): (Purpose, usize),
         router: &Router,
         pools: &Pools,
         reached: &dyn Fn(&Way) -> Reached,
@@ -163,14 +161,14 @@ impl Tenant {
             return Ok(first);
         }
         let ways = self.ways.load();
-        let replicas =
-            (**ways).as_ref().and_then(|ways| ways.read.get(selection)).map_or(&[][..], |replicas| replicas);
-        let nearest = replicas
-            .iter()
-            .map(|replica| (reached(&replica.way), &replica.way))
-            .min_by_key(|(reached, way)| (*reached, avoided(way)));
-        let patience = match nearest {
-            Some((Reached::Yes, way)) => return Ok(way.clone()),
+        let replicas = (**ways).as_ref().and_then(|ways| ways.read.get(selection));
+        let replicas = replicas.map_or(&[][..], |replicas| replicas);
+        // Where several have, they take turns.
+        let turn = self.turn.load(Ordering::Relaxed) % replicas.len().max(1);
+        let (before, from) = replicas.split_at(turn);
+        let nearest = from.iter().chain(before).map(|replica| (reached(&replica.way), replica));
+        let patience = match nearest.min_by_key(|(reached, replica)| (*reached, avoided(&replica.way))) {
+            Some((Reached::Yes, replica)) => return Ok(replica.way.clone()),
             Some((Reached::NotYet, _)) => Patience::ToCatchUp,
             Some((Reached::Never, _)) | None => Patience::None,
         };

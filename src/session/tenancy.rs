@@ -64,6 +64,10 @@ pub struct Tenancy {
     pub(super) placing: Placing,
     /// What is known about the commit under way.
     pub(super) fate: Testimony,
+    /// What had happened when that was asked last ([`Told::events`]).
+    ///
+    /// [`Told::events`]: crate::cluster::headway::told::Told::events
+    pub(super) asked_when: u64,
 }
 
 /// Whether a named portal may hold a statement that must be awaited.

@@ -4,6 +4,7 @@
 //! asserted are times.
 
 mod commits;
+mod consistency;
 mod crash;
 mod drivers;
 mod endurance;

@@ -128,6 +128,7 @@ impl Play {
             "route" => self.world.route(rest),
             // How far replicas have come, and where timelines fork.
             "learn" => self.world.learn(rest),
+            "told" => self.world.told(rest),
             "seeks" => return expect(self.world.seeks().to_string()),
             "fence" => self.world.fence(rest == "open"),
             "down" | "up" => self.world.servers.set_down(rest, word == "down"),
@@ -145,8 +146,7 @@ impl Play {
             }
             "hold" => self.world.servers.hold_cancels(true),
             "release" => self.world.servers.hold_cancels(false),
-            "drain" => self.world.tell(rest, Order::Drain),
-            "terminate" => self.world.tell(rest, Order::Terminate),
+            "drain" | "terminate" => self.world.tell(rest, order(word)),
             // What must be true now.
             "login" => {
                 let words = split(rest).remove(0);
@@ -262,6 +262,11 @@ impl Play {
             None => Ok(()),
         }
     }
+}
+
+/// What a session is told.
+fn order(word: &str) -> Order {
+    if word == "drain" { Order::Drain } else { Order::Terminate }
 }
 
 impl Peer {

@@ -408,3 +408,209 @@ fn what_a_failover_may_have_lost_is_told_once() {
         "#,
     );
 }
+
+/// The server answers for the token: it is given it first, by the protocol that the client asks by.
+#[test]
+fn a_client_asks_for_its_token() {
+    let told = |token: &str| format!("DataRow {token} | CommandComplete SHOW | ReadyForQuery I");
+    let (shown, placed) = (told("7/1/0/10"), "DataRow 0/20 | CommandComplete \"SELECT 1\" | ReadyForQuery I");
+    check(&format!(
+        r#"
+        C> Query "show pgsteer.token"
+        >a1 Query "~set_config('pgsteer.token',pg_catalog.concat('7/1/'" | Query "show pgsteer.token" | Query "~insert_lsn"
+        a1< CommandComplete DO | ReadyForQuery I | {shown} | {placed}
+        <C {shown}
+        "#
+    ));
+    check(
+        r#"
+        C> Parse s "show pgsteer.token" | Describe S s | Sync
+        >a1 Query "~'pgsteer.token'" | Parse pgsteer_1 "show pgsteer.token"
+        >a1 Parse pgsteer_aside "~'pgsteer.token'" | Bind pgsteer_aside pgsteer_aside | Execute pgsteer_aside | Close P pgsteer_aside | Close S pgsteer_aside
+        >a1 Describe S pgsteer_1 | Sync
+        a1< CommandComplete DO | ReadyForQuery I | ParseComplete
+        a1< ParseComplete | BindComplete | CommandComplete DO | CloseComplete | CloseComplete
+        a1< ParameterDescription | RowDescription token | ReadyForQuery I
+        <C ParseComplete | ParameterDescription | RowDescription token | ReadyForQuery I
+        "#,
+    );
+    // On a replica it is what the client must see: that is all it has.
+    check(&format!(
+        r#"
+        C> Query "/* pgsteer: read */ select current_setting('pgsteer.token')"
+        wait 3ms
+        learn b=1/0/10
+        wait 3ms
+        learn b=1/0/10
+        >b1 Query "SET pgsteer.token = '7/1/0/10'" | Query "~current_setting"
+        b1< CommandComplete SET | ReadyForQuery I | {shown}
+        <C {shown}
+        "#
+    ));
+}
+
+#[test]
+fn what_a_client_is_handed_its_reads_see() {
+    let handed = |value: &str| {
+        format!(
+            r#"
+            C> Query "set pgsteer.wait_for = '{value}'"
+            >a1 Query "set pgsteer.wait_for = '{value}'" | Query "~insert_lsn"
+            a1< CommandComplete SET | ReadyForQuery I | DataRow 0/10 | CommandComplete "SELECT 1" | ReadyForQuery I
+            <C CommandComplete SET | ReadyForQuery I
+            >a1 Query "~current_setting"
+            a1< DataRow v pgsteer.wait_for {value} | ReadyForQuery I
+            "#
+        )
+    };
+    check(&format!(
+        r#"
+        {}
+        C> Query "select count(*) from t"
+        wait 3ms
+        learn b=1/0/2F
+        pool b leased=0
+        learn b=1/0/30
+        wait 3ms
+        learn b=1/0/30
+        >b1 Query "~set_config('pgsteer.wait_for','7/1/0/30'"
+        b1< CommandComplete "SELECT 1" | ReadyForQuery I
+        >b1 Query "select count(*) from t"
+        "#,
+        handed("7/1/0/30")
+    ));
+    for (value, code) in [("7/1/30", "22023"), ("8/1/0/30", "PS001")] {
+        let opened = if code == "PS001" { ">a1 nothing" } else { "" };
+        check(&format!(
+            r#"
+            {}
+            C> Query "select count(*) from t"
+            <C Error {code} _ | ReadyForQuery I
+            {opened}
+            C> Query "select count(*) from t"
+            wait 3ms
+            learn b=1/0/10
+            wait 3ms
+            learn b=1/0/10
+            >b1 Query "~set_config"
+            b1< CommandComplete "SELECT 1" | ReadyForQuery I
+            >b1 Query "select count(*) from t"
+            "#,
+            handed(value)
+        ));
+    }
+}
+
+fn global(setup: &mut Setup) {
+    session(setup);
+    setup.settings.consistency.otherwise = Consistency::Global;
+}
+
+/// Nobody is told of a commit before everybody's reads must see it.
+#[test]
+fn everybody_sees_what_anybody_was_told() {
+    check_with(
+        global,
+        r#"
+        C> Query "insert into t values (1)"
+        >a1 Query "insert into t values (1)" | Query "~pg_current_wal_insert_lsn()"
+        >a2 Query "~BEGIN READ ONLY"
+        a2< DataRow f count | ReadyForQuery I
+        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C nothing
+        # Nobody was told so far: anybody may see what was before.
+        D> Query "select count(*) from t"
+        >b1 Query "select count(*) from t"
+        b1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <D CommandComplete "SELECT 1" | ReadyForQuery I
+        a1< DataRow 0/10 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        D> Query "select count(*) from t"
+        learn b=1/0/F
+        >b1 nothing
+        learn b=1/0/10
+        >b1 Query "select count(*) from t"
+        b1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <D CommandComplete "SELECT 1" | ReadyForQuery I
+        # What is asked about afterwards is told afterwards, too.
+        C> Query "insert into t values (2); commit"
+        >a1 Query "insert into t values (2); commit"
+        a1< CommandComplete "INSERT 0 1" | CommandComplete COMMIT | ReadyForQuery I
+        >a1 Query "~insert_lsn"
+        <C nothing
+        a1< DataRow 0/20 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | CommandComplete COMMIT | ReadyForQuery I
+        "#,
+    );
+}
+
+/// The server is lost before it has said: the client is told all the same, and until the next answer only the leader is sure
+/// to show it.
+#[test]
+fn what_is_told_without_a_position_only_the_leader_shows() {
+    check_with(
+        global,
+        r#"
+        C> Query "insert into t values (1)"
+        >a1 Query "insert into t values (1)" | Query "~pg_current_wal_insert_lsn()"
+        >a2 Query "~BEGIN READ ONLY"
+        a2< DataRow f count | ReadyForQuery I
+        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C nothing
+        a1< close
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        learn b=1/1/0
+        D> Query "select count(*) from t"
+        >a2 Query "select count(*) from t" | Query "~insert_lsn"
+        a2< CommandComplete "SELECT 1" | ReadyForQuery I | DataRow 0/30 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <D CommandComplete "SELECT 1" | ReadyForQuery I
+        D> Query "select count(*) from t"
+        wait 3ms
+        learn b=1/1/0
+        >b1 Query "select count(*) from t"
+        b1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <D CommandComplete "SELECT 1" | ReadyForQuery I
+        "#,
+    );
+}
+
+/// On the read route there is no leader to go to, unless `fallback` says so.
+#[test]
+fn the_read_route_waits_and_says_so() {
+    let read = |setup: &mut Setup| {
+        global(setup);
+        setup.purpose = Purpose::Read;
+    };
+    check_with(
+        read,
+        r#"
+        route write=a read=b
+        told 1/0/10
+        C> Query "select 1"
+        wait 210ms
+        <C Error 57014 "~timed out" | ReadyForQuery I
+        route write=a read=b fallback=leader
+        C> Query "select 1"
+        wait 210ms
+        >a1 Query "select 1"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Query "select 1"
+        wait 3ms
+        learn b=1/0/10
+        wait 3ms
+        learn b=1/0/10
+        >b1 Query "select 1"
+        b1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        # Somebody was told of what has no position: no replica is known to show that.
+        told nowhere
+        learn b=1/F/0
+        C> Query "select 1"
+        wait 210ms
+        >a1 Query "select 1"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        "#,
+    );
+}

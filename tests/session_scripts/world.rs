@@ -274,6 +274,15 @@ impl World {
         }
     }
 
+    /// Some client of this process was told of commits up to here (`<timeline>/<lsn>`), or up to `nowhere` in particular.
+    pub(crate) fn told(&self, text: &str) {
+        let told = self.context.router.headway().told();
+        match text {
+            "nowhere" => told.unplace(),
+            token => told.place(format!("7/{token}").parse().unwrap(), told.events()),
+        }
+    }
+
     /// How often somebody had to wait for a replica to catch up.
     pub(crate) fn seeks(&self) -> u64 {
         self.context.router.headway().seeks()

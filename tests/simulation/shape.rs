@@ -111,6 +111,7 @@ lag_bytes_max = {LAG_BYTES_MAX}
 lag_time_max = "{LAG_TIME_MAX}ms"
 replica_wait_timeout = "3s"
 fallback = "{fallback}"
+retry_reads = "off" # the servers here have no catalogue to prove anything from
 fallback_connections_max = {FALLBACK_SERVERS}
 [[listen]]
 address = "127.0.0.1:6432"

@@ -103,6 +103,7 @@ impl World {
                 ttl: Duration::from_millis(self.shape.ttl),
                 ..ClusterSettings::default()
             },
+            history: Vec::new(),
             sync_standbys: self.store.sync_standby.iter().map(|n| self.nodes[*n].name.clone()).collect(),
             switchover: self.store.switchover.map(|(from, revision)| Switchover {
                 revision,

@@ -73,6 +73,25 @@ impl Proxy {
         Ok(proxy)
     }
 
+    /// Starts one in front of a leader and its standbys that no store knows, and waits until it is ready for writes and reads;
+    /// `part` names its folder.
+    ///
+    /// # Errors
+    /// It ended, or is not ready within 20 s.
+    pub async fn before_all(
+        sandbox: &Sandbox,
+        part: &str,
+        servers: &[&Server],
+        overrides: &str,
+    ) -> Result<Self> {
+        let mut store = Table::new();
+        store.insert("store".to_owned(), "none".into());
+        let members: Vec<_> = servers.iter().map(|server| (server.address, server.address)).collect();
+        let mut proxy = Self::launch_before(sandbox, part, store, &members, overrides)?;
+        proxy.ready(Duration::from_secs(20)).await?;
+        Ok(proxy)
+    }
+
     fn launch_before(
         sandbox: &Sandbox,
         part: &str,

@@ -49,7 +49,7 @@ pub struct Server {
     /// The folder of its programs.
     pub programs: PathBuf,
     part: Part,
-    _running: Child,
+    running: Child,
 }
 
 const SETTINGS: &str = "
@@ -95,7 +95,7 @@ impl Server {
         part.write("data/pg_hba.conf", &hba)?;
         let arguments = ["-D".to_owned(), data.display().to_string()];
         let running = part.start(&programs.join("postgres"), &arguments)?;
-        let server = Self { address, programs, part, _running: running };
+        let server = Self { address, programs, part, running };
         server.answers().await?;
         server.populate().await?;
         Ok(server)
@@ -112,6 +112,44 @@ impl Server {
     /// What it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.part.log()).unwrap_or_default()
+    }
+
+    /// Makes and starts a standby of this one, which streams from it. `host` is the last number of its address; `settings`
+    /// is added to its `postgresql.conf`.
+    ///
+    /// # Errors
+    /// The backup fails, or it does not answer within a minute.
+    pub async fn standby(&self, sandbox: &Sandbox, name: &str, host: u8, settings: &str) -> Result<Self> {
+        let part = sandbox.part(name)?;
+        let address = sandbox.address(host, 5432)?;
+        let data = part.folder().join("data");
+        let Login { user, password, .. } = Login::TRADER;
+        let (ip, port) = (self.address.ip(), self.address.port());
+        let from = format!("host={ip} port={port} user={user} password={password} application_name={name}");
+        let arguments = ["-R", "-X", "stream", "-c", "fast", "-d", &from, "-D"].map(str::to_owned);
+        let arguments = [&arguments[..], &[data.display().to_string()]].concat();
+        let made = part.start(&self.programs.join("pg_basebackup"), &arguments)?.wait().await?;
+        ensure!(made.success(), "pg_basebackup: {}", std::fs::read_to_string(part.log())?);
+        let own = format!(
+            "listen_addresses = '{}'\nport = {}\nunix_socket_directories = '{}'\n",
+            address.ip(),
+            address.port(),
+            part.folder().display()
+        );
+        append(&data.join("postgresql.conf"), &format!("{own}{settings}"))?;
+        let arguments = ["-D".to_owned(), data.display().to_string()];
+        let running = part.start(&self.programs.join("postgres"), &arguments)?;
+        let standby = Self { address, programs: self.programs.clone(), part, running };
+        standby.answers().await?;
+        Ok(standby)
+    }
+
+    /// Kills its postmaster without a word; the backends end by themselves.
+    ///
+    /// # Errors
+    /// It has ended already.
+    pub async fn kill9(&mut self) -> Result {
+        Ok(self.running.kill().await?)
     }
 
     async fn answers(&self) -> Result {

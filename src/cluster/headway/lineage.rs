@@ -16,7 +16,16 @@ const FORKS_MAX: usize = 64;
 pub(super) struct Lineage {
     system_id: Option<u64>,
     /// This timeline goes on as the next one from here.
-    left_at: BTreeMap<Timeline, Lsn>,
+    left_at: BTreeMap<Timeline, (Lsn, Witness)>,
+}
+
+/// Who says where a timeline was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Witness {
+    /// The store, which may speak of a cluster that stood there before.
+    Store,
+    /// The server that was promoted there, to whoever watched it.
+    Server,
 }
 
 /// Whether a timeline contains what a token stands for.
@@ -49,8 +58,13 @@ impl Lineage {
     }
 
     /// `timeline` was left here for the one numbered next. Whether that is new.
-    pub(super) fn note(&mut self, timeline: Timeline, at: Lsn) -> bool {
-        let news = self.left_at.insert(timeline, at) != Some(at);
+    pub(super) fn note(&mut self, timeline: Timeline, at: Lsn, witness: Witness) -> bool {
+        let before = self.left_at.get(&timeline).copied();
+        if before.is_some_and(|(_, known)| known > witness) {
+            return false;
+        }
+        self.left_at.insert(timeline, (at, witness));
+        let news = before.is_none_or(|(known, _)| known != at);
         if self.left_at.len() > FORKS_MAX {
             self.left_at.pop_first();
         }
@@ -74,7 +88,7 @@ impl Lineage {
         if u32::try_from(known) != Ok(timeline - token.timeline) {
             return Held::Unknown;
         }
-        match way.map(|(_, at)| *at).min() {
+        match way.map(|(_, (at, _))| *at).min() {
             Some(left) if left < token.lsn => Held::Lost(left),
             _ => Held::Yes,
         }
@@ -90,9 +104,11 @@ mod tests {
         let mut lineage = Lineage::default();
         let token = |timeline, lsn| Token { system_id: 7, timeline, lsn: Lsn(lsn) };
         assert_eq!(lineage.holds(&token(1, 5), 1), Held::Unknown, "which cluster is it?");
-        assert!(lineage.note(1, Lsn(100)));
+        assert!(lineage.note(1, Lsn(100), Witness::Store));
         assert!(lineage.identify(Some(7)) && !lineage.identify(Some(7)) && !lineage.identify(None));
-        assert!(lineage.note(2, Lsn(200)) && !lineage.note(2, Lsn(200)) && lineage.note(4, Lsn(400)));
+        assert!(lineage.note(2, Lsn(200), Witness::Server) && !lineage.note(2, Lsn(200), Witness::Server));
+        assert!(lineage.note(4, Lsn(400), Witness::Server));
+        assert!(!lineage.note(4, Lsn(500), Witness::Store), "who was there knows better");
         for (of, lsn, on, expected) in [
             (1, 1000, 1, Held::Yes),
             (1, 100, 2, Held::Yes),
@@ -121,9 +137,9 @@ mod tests {
     fn only_the_latest_forks_are_kept() {
         let mut lineage = Lineage::default();
         for timeline in 1..200 {
-            lineage.note(timeline, Lsn(timeline.into()));
+            lineage.note(timeline, Lsn(timeline.into()), Witness::Store);
         }
         assert_eq!(lineage.left_at.len(), FORKS_MAX);
-        assert_eq!(lineage.left_at.last_key_value(), Some((&199, &Lsn(199))));
+        assert_eq!(lineage.left_at.last_key_value(), Some((&199, &(Lsn(199), Witness::Store))));
     }
 }

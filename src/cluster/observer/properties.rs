@@ -185,6 +185,7 @@ impl Witness {
             members: NAMES[..listed].iter().map(record).collect(),
             settings: ClusterSettings::default(),
             sync_standbys: Vec::new(),
+            history: Vec::new(),
             switchover: None,
         }
     }

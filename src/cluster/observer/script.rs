@@ -195,6 +195,7 @@ impl Script {
             members: self.listed.clone(),
             settings: self.settings.clone(),
             sync_standbys: Vec::new(),
+            history: Vec::new(),
             switchover: self.switchover.clone(),
         }
     }

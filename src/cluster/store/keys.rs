@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    cluster::ids::{Lsn, MemberName},
+    cluster::ids::{Lsn, MemberName, Timeline},
     net::Address,
 };
 
@@ -85,6 +85,7 @@ impl Keys {
             settings: self.json("config").map(|config| settings(&config)).unwrap_or_default(),
             sync_standbys: self.json("sync").map(|sync| sync_standbys(&sync)).unwrap_or_default(),
             switchover: self.switchover(),
+            history: self.json("history").map(|history| forks(&history)).unwrap_or_default(),
         };
         (snapshot, unreadable)
     }
@@ -199,6 +200,15 @@ fn settings(config: &Value) -> ClusterSettings {
     }
 }
 
+/// Where timelines were left, from `[[timeline, position, reason, …], …]`. What cannot be read ends it.
+fn forks(history: &Value) -> Vec<(Timeline, Lsn)> {
+    let fork = |entry: &Value| {
+        let timeline = entry.get(0)?.as_u64()?.try_into().ok()?;
+        Some((timeline, Lsn(entry.get(1)?.as_u64()?)))
+    };
+    history.as_array().into_iter().flatten().map_while(fork).collect()
+}
+
 fn sync_standbys(sync: &Value) -> Vec<MemberName> {
     let names = sync.get("sync_standby").and_then(Value::as_str).unwrap_or_default();
     names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(MemberName::from).collect()
@@ -244,6 +254,7 @@ mod tests {
         assert_eq!(snapshot.settings.ttl, Duration::from_secs(30));
         assert_eq!(snapshot.settings.failover, Failover::Paused);
         assert_eq!(snapshot.sync_standbys, ["node2".into(), "node3".into()]);
+        assert_eq!(snapshot.history, [(1, Lsn(89_079_616))]);
         let switchover = Switchover { revision: 9, from: Some("node1".into()), due: Due::Now };
         assert_eq!(snapshot.switchover, Some(switchover));
         let members: Vec<String> = snapshot

@@ -298,6 +298,7 @@ impl Bench {
             members: ["n1", "n2"].map(record).to_vec(),
             settings: ClusterSettings { failsafe_mode, ..ClusterSettings::default() },
             sync_standbys: Vec::new(),
+            history: Vec::new(),
             switchover: None,
         };
         self.store.send(StoreEvent::Read(snapshot)).await.unwrap();

@@ -19,6 +19,12 @@ fn warnings() {
             ],
         ),
         ("[auth]\nauth_type = \"oauth\"\n[databases.d]\nuser = \"u\"\npassword = \"p\"", &[]),
+        (
+            "[[listen]]\naddress = \"[::1]:1\"\nroute = \"read\"\nconsistency = \"global\"",
+            &[
+                "13:15: reads here see what clients of listeners with `consistency = \"global\"` are told, and not all listeners have it; set it in [pool]",
+            ],
+        ),
         ("[pool]\nquery_wait_timeout = 0", &["11:22: requests wait for a server without limit"]),
         (
             "[[listen]]\naddress = \"0.0.0.0:1\"\nroute = \"read\"",
@@ -359,4 +365,23 @@ fn what_listeners_and_databases_want_of_replicas() {
         };
         assert_eq!(after, Wanted { sync_standbys, ..before });
     }
+}
+
+#[test]
+fn what_reads_must_see() {
+    use Consistency::{Eventual, Global, Session};
+    let config = good(&with(
+        "[pool]\nconsistency='session'\nconsistency_wait='1s'\n\
+         [databases.d]\nconsistency='eventual'\nconsistency_wait=0\n[users.u]\nconsistency='global'",
+    ));
+    for (database, user, own, wait) in [
+        ("x", "y", None, 1),
+        ("d", "y", Some(Eventual), 0),
+        ("x", "u", Some(Global), 1),
+        ("d", "u", Some(Global), 0),
+    ] {
+        let expected = Expectation { own, otherwise: Session, wait: Duration::from_secs(wait) };
+        assert_eq!(config.pool_settings(database, user).consistency, expected, "{database} {user}");
+    }
+    assert_eq!(config.listeners[0].consistency, None);
 }

@@ -20,17 +20,21 @@ use crate::{
 pub(super) fn way_to(
     goal: &Goal,
     avoid: Option<&MemberName>,
-    purpose: Purpose,
-    selection: usize,
+    (purpose, selection): (Purpose, usize),
     context: &Context,
     tenant: &Tenant,
 ) -> Result<Way, NoWay> {
     let headway = context.router.headway();
-    let reached = |way: &Way| headway.reached(way.pool.member(), Moment::ZERO, goal);
-    let way = tenant.way_that(avoid, purpose, selection, &context.router, &context.pools, &reached)?;
     let timeline = context.router.load().term.as_ref().map(|term| term.timeline);
-    let unknown = |timeline| goal.iter().any(|token| headway.holds(token, timeline) == Held::Unknown);
-    if way.term != 0 && timeline.is_some_and(unknown) {
+    let held = |token: &Token| timeline.map(|timeline| headway.holds(token, timeline));
+    let is_gone = |token| matches!(held(token), Some(Held::Lost(_) | Held::Foreign));
+    if purpose != Purpose::Write && goal.iter().any(is_gone) {
+        // No replica will ever show it.
+        return Err(behind(Patience::None));
+    }
+    let reached = |way: &Way| headway.reached(way.pool.member(), Moment::ZERO, goal);
+    let way = tenant.way_that(avoid, (purpose, selection), &context.router, &context.pools, &reached)?;
+    if way.term != 0 && goal.iter().any(|token| held(token) == Some(Held::Unknown)) {
         return Err(behind(Patience::ToCatchUp));
     }
     Ok(way)
@@ -53,10 +57,10 @@ impl Request {
         let Some(goal) = &self.goal else {
             return match &self.avoid {
                 None => self.tenant.way(purpose, self.selection, router, pools),
-                Some(avoid) => self.tenant.way_but(avoid, purpose, self.selection, router, pools),
+                Some(avoid) => self.tenant.way_but(avoid, (purpose, self.selection), router, pools),
             };
         };
-        let way = way_to(goal, self.avoid.as_ref(), purpose, self.selection, &self.context, &self.tenant);
+        let way = way_to(goal, self.avoid.as_ref(), (purpose, self.selection), &self.context, &self.tenant);
         let over = patience.catch_up == CatchUp::Over;
         let hopeless = |no_way: &NoWay| over || no_way.patience == Patience::None;
         match (way, purpose) {

@@ -16,7 +16,8 @@ pub(super) fn pass_unmoving(
     loop {
         let left = splice.rest();
         let Some(header) = Header::read(left)? else { return Ok(None) };
-        let completes = header.tag == b'C' && (tenancy.awaits_answer() || tenancy.fate.is_given());
+        let matters = tenancy.awaits_answer() || tenancy.fate.is_given() || tenancy.placing.is_on();
+        let completes = header.tag == b'C' && matters;
         if left.len() < header.total || !pipeline.is_unmoved_by(header.tag) || completes {
             return Ok(Some(header));
         }

@@ -95,6 +95,7 @@ impl Frontend {
         }
         let reading = passage.read(query);
         passage.may_run(reading)?;
+        passage.provide_token(query);
         let terms = passage.terms;
         let source =
             Source { scope: terms.scope, query, types, conduct: reading.conduct, form: reading.form };
@@ -276,6 +277,7 @@ impl Frontend {
             }
         } else if *kind == b'S' {
             if let Some((statement, serial)) = self.known(name, passage) {
+                passage.provide_token(statement.query());
                 let prepared = passage.prepare(&statement);
                 if prepared == Prepared::Checking {
                     return Ok(());

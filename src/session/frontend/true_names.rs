@@ -11,6 +11,8 @@ impl Frontend {
         if conduct.residue == Residue::Dirt {
             self.provide_for(text, passage);
         }
+        let (Text::Whole(text) | Text::Prefix(text)) = text;
+        passage.provide_token(text);
     }
 
     #[cold]
@@ -48,10 +50,15 @@ impl Passage<'_, '_> {
         }
         self.tenancy.draws = Sequences::Own;
         let sql = if self.tenancy.has_only_looked() { FORGET } else { FORGET_UNLESS_DRAWN };
+        self.run_aside(sql, Some(Undo::DrawsOfOthers));
+    }
+
+    /// Has the server run a statement of ours that yields no rows, in front of what comes next of the client's.
+    pub(super) fn run_aside(&mut self, sql: &[u8], undo: Option<Undo>) {
         let out = self.splice.insert();
         if !self.pipeline.is_in_sequence() {
             put(out, b'Q', |out| put_cstr(out, sql));
-            self.pipeline.sent(Owed::Aside(Some(Undo::DrawsOfOthers)));
+            self.pipeline.sent(Owed::Aside(undo));
             return;
         }
         put(out, b'P', |out| {
@@ -75,7 +82,9 @@ impl Passage<'_, '_> {
             });
         }
         b"12C33".iter().for_each(|tag| self.pipeline.sent(Owed::Ours(*tag)));
-        self.pipeline.sent(Owed::Note(Undo::DrawsOfOthers));
+        if let Some(undo) = undo {
+            self.pipeline.sent(Owed::Note(undo));
+        }
     }
 }
 

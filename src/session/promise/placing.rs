@@ -72,6 +72,16 @@ impl Placing {
         self.state == State::Due
     }
 
+    /// Whether something may have been committed of which it is not known where it ends.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Asked | State::Due | State::Unanswered)
+    }
+
+    /// Whether there is no use in asking.
+    pub fn is_unanswered(&self) -> bool {
+        self.state == State::Unanswered
+    }
+
     /// A message that belongs to the answer.
     pub fn hear(&mut self, tag: u8, message: &[u8]) {
         match tag {

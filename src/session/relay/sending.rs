@@ -10,6 +10,7 @@ use super::{Activity, ClientEnd, Cut, Exchange, Moment, PoolMode, Session};
 use crate::session::{
     exchange::ReadOnly,
     frontend::{Stop, Terms, Vigilance},
+    promise::telling::token_sql,
 };
 
 impl Session {
@@ -32,10 +33,12 @@ impl Session {
             return Ok(0);
         }
         x.fenced_since = None;
+        let term = lease.term();
         let Some(server) = lease.server() else {
             return Err(Cut::ServerGone("it was given back".to_owned()));
         };
         let conn = &mut server.conn;
+        let token = || token_sql(self.promise.as_deref(), &self.context.router, term);
         let opaque = self.opaque.as_deref();
         let sequences = self.tenant.account.reads_sequences.load(Ordering::Relaxed);
         let all = x.pin.is_some() || opaque.is_some() || sequences;
@@ -53,6 +56,7 @@ impl Session {
             opaque,
             sequences: x.sequences,
             sequences_are_read: &self.tenant.account.reads_sequences,
+            token: self.promise.is_some().then_some(&token),
             vigilance: if all { Vigilance::All } else { Vigilance::Suspects },
         };
         let forwarded = self

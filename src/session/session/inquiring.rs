@@ -8,17 +8,18 @@ use super::{
     Activity, CommitFate, Cut, Ended, Exchange, Finish, Flow, Moment, PgError, Phase, Scratch, Session,
     SqlState, Start, TaskContext,
     ending::{Left, lost},
-    promising::office,
 };
 use crate::{
     cluster::{headway::Held, ids::MemberName, token::Token},
     pool::tether::Tether,
+    route::consistency::Consistency,
     server::conn::Recovery,
     session::{
         acquire::{Needs, Request},
         exchange::{ClientEnd, ReadOnly},
         fate::{Evidence, Fate, Ground, Testimony, Witness, question},
         inspection::{Inspected, inspect},
+        promise::Office,
         routes::Purpose,
     },
     wire::{
@@ -170,6 +171,9 @@ impl Session {
                 // Where it ends is not known; but it is there on this leader.
                 if let Some(promise) = &mut self.promise {
                     promise.unplaced(epoch);
+                    if promise.consistency == Consistency::Global {
+                        self.context.router.headway().told().unplace();
+                    }
                 }
                 encode_command_complete(&mut answer, "COMMIT");
                 encode_ready_for_query(&mut answer, b'I');
@@ -275,7 +279,7 @@ async fn ask_once(request: &Request, open: &OpenCommit) -> Option<Asked> {
     let OpenCommit { evidence, writer, system_id, .. } = open;
     let (router, headway) = (&request.context.router, request.context.router.headway());
     let token = Token { system_id: *system_id, timeline: evidence.timeline, lsn: evidence.lsn };
-    let in_office = office(router)?;
+    let in_office = Office::of(router)?;
     match headway.holds(&token, in_office.timeline) {
         Held::Lost(_) => return told_by(in_office.epoch, Fate::NotCommitted),
         Held::Foreign => return told_by(in_office.epoch, Fate::Unknown),
@@ -288,7 +292,7 @@ async fn ask_once(request: &Request, open: &OpenCommit) -> Option<Asked> {
     let clock = request.context.clock;
     let opened_at = granted.lease.server().map(|server| server.conn.opened_at)?;
     let member = granted.lease.pool().member().clone();
-    let in_office = office(router).filter(|office| office.epoch == epoch);
+    let in_office = Office::of(router).filter(|office| office.epoch == epoch);
     let ground = in_office.map(|office| {
         let witness = Witness { member: &member, timeline: office.timeline, opened_at };
         evidence.ground(headway.holds(&token, office.timeline), writer, witness)

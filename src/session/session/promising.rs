@@ -3,7 +3,7 @@
 use super::{
     super::{
         acquire::Granted,
-        exchange::ReadOnly,
+        exchange::{ClientEnd, ReadOnly, Telling},
         promise::{
             Loss, Office,
             placing::{Outcome, put_question},
@@ -13,7 +13,10 @@ use super::{
     },
     Exchange, Finish, Flow, Moment, PgError, Session, SqlState, TaskContext,
 };
-use crate::wire::pipeline::Owed;
+use crate::{cluster::headway::told::Shown, route::consistency::Consistency, wire::pipeline::Owed};
+
+/// Bytes that are held back from a client, at most, until it is known where what they tell of ends.
+const TOLD_HELD_MAX: usize = 256 * 1024;
 
 /// The setting by which a client hands over what it was told on another connection.
 const WAIT_FOR: &[u8] = b"pgsteer.wait_for";
@@ -29,11 +32,22 @@ impl Session {
         let Some(promise) = &mut self.promise else { return Ok(()) };
         let handed = self.state.get().and_then(|state| state.setting(WAIT_FOR));
         promise.hand(handed.map(|setting| &*setting.value))?;
-        promise.aim(None);
-        if promise.is_unplaced()
-            && let Some(split) = &mut self.split
-            && split.purpose == Purpose::Split
-        {
+        let shown = match promise.consistency {
+            Consistency::Global => {
+                let office = Office::of(&self.context.router);
+                self.context.router.headway().told().show(office.map(|office| office.timeline))
+            }
+            Consistency::Session | Consistency::Eventual => Shown::Anything,
+        };
+        let unplaced = promise.is_unplaced() || shown == Shown::Unplaced;
+        let others = match (shown, &self.split) {
+            (Shown::This(token), _) => Some(token),
+            // Of a leader that has yet to say where it ends, no replica is known to show it.
+            (Shown::Unplaced, None) => Some(self.context.router.headway().beyond_all()),
+            (Shown::Unplaced | Shown::Anything, _) => None,
+        };
+        promise.aim(others);
+        if let Some(split) = self.split.as_mut().filter(|split| unplaced && split.purpose == Purpose::Split) {
             split.purpose = Purpose::Write;
             self.context.worker.counters.consistent_reads.count(["leader"]);
         }
@@ -57,7 +71,7 @@ impl Session {
 
     fn admit_to(&mut self, epoch: u64) -> Result<(), Loss> {
         let (Some(promise), router) = (&mut self.promise, &self.context.router) else { return Ok(()) };
-        match office(router) {
+        match Office::of(router) {
             // Of another term nothing is sent or passed on.
             Some(office) if office.epoch == epoch => {
                 promise.admit(office, &|token| router.headway().holds(token, office.timeline))
@@ -83,7 +97,7 @@ impl Session {
         if error.code != SqlState::WRITE_LOST {
             return;
         }
-        if let Some(office) = office(&self.context.router)
+        if let Some(office) = Office::of(&self.context.router)
             && let Err(loss) = self.admit_to(office.epoch)
         {
             self.context.worker.counters.lost_writes.count([loss.word()]);
@@ -116,13 +130,58 @@ impl Session {
     fn take_position(&mut self, x: &mut Exchange) {
         let (Some(promise), Some(lease)) = (&mut self.promise, &x.lease) else { return };
         let router = &self.context.router;
-        match (x.tenancy.placing.take(), office(router)) {
+        match (x.tenancy.placing.take(), Office::of(router)) {
+            (Outcome::Nothing, _) => {}
+            (Outcome::Unplaced, _) => promise.unplaced(lease.term()),
             (Outcome::Placed(lsn), Some(office)) if office.epoch == lease.term() => {
                 promise.placed(router.headway().system_id(), office, lsn);
+                self.published(x);
             }
-            (Outcome::Placed(_) | Outcome::Unplaced, _) => promise.unplaced(lease.term()),
-            (Outcome::Nothing, _) => {}
+            (Outcome::Placed(_), _) => {
+                // Its term is over.
+                promise.unplaced(lease.term());
+                self.tell_unplaced(x);
+            }
         }
+    }
+
+    /// Everybody must see what the client is told of from now on; what it was not told so far goes out.
+    fn published(&self, x: &mut Exchange) {
+        let Some(promise) = self.promise.as_deref().filter(|it| it.consistency == Consistency::Global) else {
+            return;
+        };
+        let told = self.context.router.headway().told();
+        match promise.token() {
+            Some(token) => told.place(token, x.tenancy.asked_when),
+            None => told.unplace(),
+        }
+        x.telling = Telling::Freely;
+    }
+
+    /// The client is told something although it is not known where that ends: nobody but the leader is sure to show it then.
+    pub(in crate::session) fn tell_unplaced(&self, x: &mut Exchange) {
+        if x.telling == Telling::HeldBack {
+            self.context.router.headway().told().unplace();
+            x.telling = Telling::Freely;
+        }
+    }
+
+    /// Whether bytes that tell the client of the end of a statement wait until it is known where its commit ends, for everybody
+    /// to see it. Not for ever, nor without bound.
+    #[inline]
+    pub(in crate::session) fn holds_telling(&self, x: &mut Exchange, completed: bool) -> bool {
+        if !x.tenancy.placing.is_open() {
+            return false;
+        }
+        let global = self.promise.as_ref().is_some_and(|promise| promise.consistency == Consistency::Global);
+        if !global || !(completed || x.telling == Telling::HeldBack) {
+            return false;
+        }
+        x.telling = Telling::HeldBack;
+        if self.outbox.len() > TOLD_HELD_MAX || x.tenancy.placing.is_unanswered() {
+            self.tell_unplaced(x);
+        }
+        x.telling == Telling::HeldBack
     }
 
     /// The client has everything, and its server is lost before it has said where that ends.
@@ -173,6 +232,7 @@ impl Session {
         put_question(&mut both);
         x.pipeline.sent(Owed::Position);
         x.tenancy.placing.asks();
+        x.tenancy.asked_when = self.context.router.headway().told().events();
         self.context.worker.counters.positions.count(["along"]);
         self.write_server(x, &both, now, cx)
     }
@@ -187,16 +247,16 @@ impl Session {
         left.is_some()
     }
 
+    /// Whether everything is over and the client still there, so that it matters where what it has committed ends.
+    pub(in crate::session) fn must_place(&self, x: &Exchange) -> bool {
+        x.client == ClientEnd::Open && x.pipeline.may_release() && self.is_quiet(x)
+    }
+
     /// Asks once everything is over: what the client has sent did not let it be asked before.
     pub(super) fn place_afterwards(&mut self, x: Box<Exchange>, now: Moment) -> Flow {
         self.context.worker.counters.positions.count(["after"]);
+        let mut x = x;
+        x.tenancy.asked_when = self.context.router.headway().told().events();
         self.ask_position(x, now)
     }
-}
-
-/// The term in force.
-pub(super) fn office(router: &crate::route::router::Router) -> Option<Office> {
-    let table = router.load();
-    let term = table.term.as_ref()?;
-    Some(Office { epoch: term.epoch, timeline: term.timeline })
 }

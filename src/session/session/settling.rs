@@ -248,6 +248,8 @@ impl Session {
             Purpose::Place => {
                 exchange.tenancy.placing.answered(position(&told));
                 self.note_position(&mut exchange);
+                // Should it not have said, the client is told all the same.
+                self.tell_unplaced(&mut exchange);
                 return self.go_on(exchange);
             }
             Purpose::Sample(inquiry, around) => self.found(&mut exchange, &told, &inquiry, &around),
@@ -354,6 +356,7 @@ impl Session {
         self.entry.released();
         self.entry.enter(Activity::Idle, now);
         self.entry.in_transaction(None);
+        self.tell_unplaced(&mut exchange);
         if let Some(mut lease) = exchange.lease.take() {
             if let Some(server) = lease.server() {
                 self.context.worker.counters.used_statements(server.conn.statements.news());
