@@ -78,9 +78,11 @@ fn traffic(page: &mut Page, view: &View) {
     let (mut pins, mut found, mut returns) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let mut rereads = BTreeMap::new();
     let (mut reads, mut lost, mut positions) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let mut fates = BTreeMap::new();
     for worker in all() {
         worker.consistent_reads.add_to(&mut reads);
         worker.lost_writes.add_to(&mut lost);
+        worker.commit_fates.add_to(&mut fates);
         worker.positions.add_to(&mut positions);
         worker.server_waits.add_to(&mut waits[0]);
         worker.leader_waits.add_to(&mut waits[1]);
@@ -106,6 +108,7 @@ fn traffic(page: &mut Page, view: &View) {
     counts(page, &table::REREADS, &rereads);
     counts(page, &table::CONSISTENT_READS, &reads);
     counts(page, &table::LOST_WRITES, &lost);
+    counts(page, &table::COMMIT_FATES, &fates);
     counts(page, &table::POSITIONS, &positions);
     counts(page, &table::PINS, &pins);
     counts(page, &table::HIDDEN, &found);

@@ -117,6 +117,12 @@ section! {
         NewConnections consistency: Consistency = "eventual";
         /// How long a read waits for a replica to replay what it must see.
         AtOnce consistency_wait: Delay = "200ms";
+        /// Whether a client whose server is lost in a COMMIT hears what became of it instead of 08007. Ahead of the COMMIT of a
+        /// transaction block its number is asked for, in the same write (some 30 µs of the server's time, and often a record of some
+        /// 60 bytes in its log, a logical message `pgsteer`); the leader that goes on is then asked about that number.
+        NewConnections commit_fate: bool = false;
+        /// How long that may take, waiting for a leader included.
+        NewConnections commit_fate_wait: Duration = "60s";
         /// How long a client may be idle outside a transaction.
         AtOnce client_idle_timeout: OrOff<Duration> = "0";
         /// How long a client may take to log in.
@@ -237,6 +243,8 @@ section! {
         NewConnections consistency: Option<Consistency>;
         /// As `consistency_wait` in `[pool]`.
         AtOnce consistency_wait: Option<Delay>;
+        /// As `commit_fate` in `[pool]`.
+        NewConnections commit_fate: Option<bool>;
     }
 }
 
@@ -251,6 +259,8 @@ section! {
         NewConnections split_route: Option<SplitRoute>;
         /// As `consistency` in `[pool]`.
         NewConnections consistency: Option<Consistency>;
+        /// As `commit_fate` in `[pool]`.
+        NewConnections commit_fate: Option<bool>;
         /// Instead of `default_pool_size`.
         AtOnce pool_size: Option<NonZeroU32>;
         /// As `reserve_pool_size` in `[pool]`.

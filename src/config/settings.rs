@@ -6,6 +6,7 @@ use super::{
     Keys,
     auth_file::{AuthFile, SecretKind},
     cluster_keys::Replicas,
+    commit_fate::CommitFate,
     expectation::Expectation,
     function_name::FunctionName,
     keys::{DatabaseKeys, Pool, UserKeys},
@@ -219,6 +220,8 @@ pub struct PoolSettings {
     pub split_route: SplitRoute,
     /// What its reads must see.
     pub consistency: Expectation,
+    /// What is done about a commit whose answer is lost with its server.
+    pub commit_fate: CommitFate,
 }
 
 /// Which of several idle servers a client gets.
@@ -255,6 +258,7 @@ impl PoolSettings {
             owner.and_then(|u| u.reserve_pool_size).or_else(|| database.and_then(|d| d.reserve_pool_size));
         let mode = owner.and_then(|u| u.pool_mode).or_else(|| database.and_then(|d| d.pool_mode));
         let query = user.and_then(|u| u.query_timeout).or_else(|| database.and_then(|d| d.query_timeout));
+        let mapped = database.and_then(|d| d.map_unnamed_statements).unwrap_or(pool.map_unnamed_statements);
         let pool_size = size.unwrap_or(pool.default_pool_size).get();
         Self {
             pool_mode: mode.unwrap_or(pool.pool_mode),
@@ -305,13 +309,10 @@ impl PoolSettings {
             hidden_state_sample: number(pool.hidden_state_sample),
             pin_max: number(database.and_then(|d| d.pin_max).unwrap_or(pool.pin_max)),
             pin_timeout: pool.pin_timeout.0,
-            unnamed_statements: match database.and_then(|d| d.map_unnamed_statements) {
-                Some(true) => UnnamedStatements::Mapped,
-                None if pool.map_unnamed_statements => UnnamedStatements::Mapped,
-                Some(false) | None => UnnamedStatements::PassedOn,
-            },
+            unnamed_statements: if mapped { UnnamedStatements::Mapped } else { UnnamedStatements::PassedOn },
             split_route: split_route(database, user),
             consistency: Expectation::resolve(pool, database, user),
+            commit_fate: CommitFate::resolve(pool, database, user),
             rotation: if pool.rotate_servers { Rotation::On } else { Rotation::Off },
         }
     }

@@ -114,6 +114,8 @@ pub struct PoolSettings {
     pub rereading: Rereading,
     /// What its reads must see.
     pub consistency: Expectation,
+    /// What is done about a commit whose answer is lost.
+    pub commit_fate: CommitFate,
     /// A client without a transaction may be silent for as long.
     pub client_idle_timeout: Option<Duration>,
     /// A client inside a transaction may be silent for as long.
@@ -122,6 +124,19 @@ pub struct PoolSettings {
     pub query_timeout: Option<Duration>,
     /// A transaction may last as long.
     pub transaction_timeout: Option<Duration>,
+}
+
+/// What is done about a commit whose answer is lost with its server (`commit_fate`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CommitFate {
+    /// The client hears that it is not known.
+    #[default]
+    Unknown,
+    /// The next leader is asked.
+    AskedFor {
+        /// That takes no longer.
+        within: Duration,
+    },
 }
 
 /// A user and a database on one cluster.
@@ -139,6 +154,8 @@ pub struct Account {
     pub credential: ArcSwapOption<Credential>,
     /// Whether a client has ever asked what its session last drew from a sequence (`currval`, `lastval`).
     pub reads_sequences: AtomicBool,
+    /// Whether a server has refused to say what number a transaction has, for good.
+    pub hides_xids: AtomicBool,
     /// The custom settings that its clients have used.
     pub custom_settings: CustomSettings,
 }

@@ -108,6 +108,7 @@ impl App {
             settings: ArcSwap::from_pointee(settings),
             credential: ArcSwapOption::new(credential.map(Arc::new)),
             reads_sequences: false.into(),
+            hides_xids: false.into(),
             custom_settings: Default::default(),
         };
         let tenant = Arc::new(Tenant::new(Arc::new(account)));

@@ -10,7 +10,7 @@ use crate::{
         conveyed::{Preface, Version},
     },
     pool::{
-        account::{Opaque, OpaquePolicy, PoolMode, PoolSettings, Rereading},
+        account::{CommitFate, Opaque, OpaquePolicy, PoolMode, PoolSettings, Rereading},
         pools::SharedLimits,
         slots::{Reuse, SlotLimits},
     },
@@ -108,6 +108,10 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
             own: pool.consistency.own.map(consistency),
             otherwise: consistency(pool.consistency.otherwise),
             wait: pool.consistency.wait,
+        },
+        commit_fate: match pool.commit_fate {
+            config::CommitFate::Unknown => CommitFate::Unknown,
+            config::CommitFate::AskedFor { within } => CommitFate::AskedFor { within },
         },
         client_idle_timeout: pool.client_idle_timeout,
         idle_transaction_timeout: pool.idle_transaction_timeout,

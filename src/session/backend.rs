@@ -188,7 +188,7 @@ impl Backend {
             let last = pipeline.len() == 1;
             let mut passage = received(header.tag, message, conn, pipeline, client)?;
             match header.tag {
-                b'Z' | b'E' | b'C' if matches!(passage, Passage::Swallow) => {}
+                _ if matches!(passage, Passage::Swallow | Passage::Evidence) => {}
                 tag if matches!(passage, Passage::Position) => client.tenancy.placing.hear(tag, message),
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
                 b'E' => self.failed(message, &passage, conn, client),
@@ -272,9 +272,15 @@ fn received(
 ) -> Result<Passage, Unexpected> {
     let status = if tag == b'Z' { message.get(HEADER_BYTES).copied() } else { None };
     let ClientSide { frontend, tenancy, .. } = client;
+    if tag == b'E' && pipeline.awaits_evidence() {
+        tenancy.fate.refused(message);
+    }
     let passage = pipeline.received(tag, status, &mut |undo: Undo| frontend.undo(undo, conn, tenancy))?;
-    if tag == b'Z' && passage == Passage::Swallow && pipeline.is_empty() {
-        tenancy.check_ends();
+    match (tag, &passage) {
+        (b'D', Passage::Evidence) => tenancy.fate.hear(message),
+        (b'C', Passage::Pass) => tenancy.fate.completes(),
+        (b'Z', Passage::Swallow) if pipeline.is_empty() => tenancy.check_ends(),
+        _ => {}
     }
     Ok(passage)
 }
@@ -288,7 +294,7 @@ fn replace(
     splice: &mut Splice<'_>,
 ) -> bool {
     match passage {
-        Passage::Swallow | Passage::Position => {}
+        Passage::Swallow | Passage::Position | Passage::Evidence => {}
         Passage::Pass => notify(message, client, splice.insert()),
         Passage::Instead(refusal) => refusal.encode(splice.insert()),
         Passage::Name(_) | Passage::NameTwice(_) => {
@@ -322,49 +328,6 @@ fn refused(
     Ok(Refusal::None)
 }
 
-/// A statement of the client's has come to its end.
-#[inline]
-fn completed(
-    message: &[u8],
-    last: bool,
-    conn: &mut ServerConn,
-    client: &mut ClientSide<'_>,
-    progress: &mut Progress,
-) {
-    progress.statements += 1;
-    if client.tenancy.awaits_answer() {
-        command_tag(&message[HEADER_BYTES..], conn, client);
-        client.tenancy.completed(last);
-    }
-}
-
-fn ready(
-    pipeline: &Pipeline,
-    conn: &mut ServerConn,
-    client: &mut ClientSide<'_>,
-    splice: &mut Splice<'_>,
-    progress: &mut Progress,
-) {
-    progress.queries += 1;
-    let in_transaction = pipeline.status() != TransactionStatus::Idle;
-    if !in_transaction {
-        progress.transactions += 1;
-    }
-    if conn.hygiene == Hygiene::Clean && !in_transaction {
-        client.tenancy.settles();
-    }
-    if pipeline.may_release() {
-        conn.schema_change = None;
-    }
-    if let Some(places) = client.tenancy.ready(in_transaction) {
-        let told = reset_settings(places, conn, client);
-        if !told.is_empty() {
-            splice.insert().extend_from_slice(&told);
-        }
-        progress.settings_changed = true;
-    }
-}
-
 /// Whether an ErrorResponse ends the session (documentation, "Error and Notice Message Fields": V is never
 /// translated).
 fn is_fatal(message: &[u8]) -> bool {
@@ -386,6 +349,7 @@ const fn own_answer(answer: OwnAnswer) -> &'static [u8] {
     }
 }
 
+mod completing;
 mod described;
 mod naming;
 mod notifying;
@@ -393,6 +357,7 @@ mod passing;
 mod refusal;
 mod settings;
 
+use completing::{completed, ready};
 pub use notifying::Heard;
 use notifying::notify;
 use passing::{must_be_whole, pass_unmoving};

@@ -19,8 +19,8 @@ use crate::{
         held::{Known, Prepare, Sent, Worth},
         named::{ClientStatements, Named, Serial},
         pipeline::{
-            Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline, Refusal, Residue,
-            Subject, Undo,
+            Block, Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline, Refusal,
+            Residue, Subject, Undo,
         },
         schema::{Schema, When},
         splice::Splice,
@@ -320,6 +320,9 @@ impl Frontend {
         if reading.conduct.copying == Copying::In && message.len() == header.total {
             passage.tenancy.await_copy();
         }
+        if reading.conduct.block == Block::Commits && passage.tenancy.fate.is_wanted() {
+            passage.ask_ahead();
+        }
         // A simple query replaces the unnamed statement (documentation, "Extended Query").
         let before = std::mem::take(&mut self.unnamed);
         if passage.pipeline.is_in_sequence() {
@@ -334,6 +337,7 @@ impl Frontend {
     }
 }
 
+mod deciding;
 mod extended;
 mod learning;
 mod messages;

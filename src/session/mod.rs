@@ -6,6 +6,7 @@ pub mod cancel;
 pub mod context;
 mod ears;
 pub mod exchange;
+pub mod fate;
 mod frames;
 pub mod frontend;
 pub mod inquiry;

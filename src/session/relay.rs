@@ -296,37 +296,6 @@ impl Session {
         Ok(())
     }
 
-    fn note(&mut self, progress: Progress, x: &Exchange, now: Moment) -> Result<(), Cut> {
-        if progress.settings_changed {
-            self.settings_changed();
-        }
-        if progress.queries == 0 {
-            return Ok(());
-        }
-        let counters = &self.context.worker.counters;
-        counters.queries.add(u64::from(progress.queries));
-        counters.transactions.add(u64::from(progress.transactions));
-        self.queries += u64::from(progress.queries);
-        let running = !x.pipeline.is_empty();
-        if x.pipeline.status() == TransactionStatus::Idle {
-            // Otherwise giving the server back says so, in a moment.
-            if running || x.keeps_server(self.mode) {
-                // The next of several that were sent at once begins now, with all the time it may take.
-                self.entry.enter(x.activity(x.resting()), now);
-                self.entry.in_transaction(running.then_some(now));
-            }
-            return Ok(());
-        }
-        self.entry.enter(x.activity(Activity::IdleInTransaction), now);
-        if self.mode == PoolMode::Statement {
-            return Err(Cut::ClientFault(PgError::fatal(
-                SqlState::FEATURE_NOT_SUPPORTED,
-                "transaction blocks are not allowed with pool_mode = \"statement\"",
-            )));
-        }
-        Ok(())
-    }
-
     /// Reads from the client and passes it on; whether anything went.
     fn read_client(
         &mut self,
@@ -396,6 +365,7 @@ impl Session {
     }
 }
 
+mod noting;
 mod refusing;
 mod sending;
 mod trying;

@@ -32,7 +32,7 @@ use crate::{
     clock::Moment,
     net::Stream,
     pool::{
-        account::{Account, OpaquePolicy, PoolMode},
+        account::{Account, CommitFate, OpaquePolicy, PoolMode},
         flavours::FlavourHeld,
         lease::{Finish, Refusal},
         line::WaitGuard,
@@ -88,6 +88,8 @@ pub struct Session {
     pub(super) rereads: Option<Box<Rereads>>,
     /// What its reads must see, unless they may see anything.
     pub(super) promise: Option<Box<Promise>>,
+    /// Whether it is to know what became of a commit whose answer is lost.
+    pub(super) inquisitive: CommitFate,
     /// Bytes of the client's that could not be dealt with so far.
     pub(super) inbox: Vec<u8>,
     /// Whether the inbox can be dealt with without more bytes.
@@ -114,6 +116,8 @@ enum Phase {
     Settling(Box<Settling>),
     /// What it listens on its server passes to the shared connection.
     Parting(Box<Parting>),
+    /// Its server was lost in a commit, and the next leader is asked what became of that.
+    Inquiring(Box<Inquiring>),
     /// Its request was refused; the rest of it is dropped. Whether it is more than one message.
     Rejecting(bool),
 }
@@ -186,6 +190,7 @@ impl Session {
         let (opaque, sample) = (settings.opaque.clone(), settings.sample);
         let unnamed = if settings.map_unnamed { UnnamedPolicy::Map } else { UnnamedPolicy::PassOn };
         let consistency = settings.consistency.on(context.consistency);
+        let inquisitive = settings.commit_fate;
         drop(settings);
         let schema = context.catalog.schema(&tenant.account.cluster, &tenant.account.database);
         let mut session = Self {
@@ -211,6 +216,7 @@ impl Session {
             split: None,
             rereads: None,
             promise: Promise::new(consistency),
+            inquisitive,
             resume: !unread.is_empty(),
             inbox: unread,
             outbox: Outbox::default(),
@@ -243,6 +249,7 @@ impl Session {
             Phase::Relaying(exchange) => self.relaying(exchange, self.time(now), scratch, cx),
             Phase::Settling(settling) => self.settling(settling, self.time(now), scratch, cx),
             Phase::Parting(parting) => self.parting(parting, self.time(now), scratch, cx),
+            Phase::Inquiring(inquiring) => self.inquiring(inquiring, self.time(now), scratch, cx),
             Phase::Rejecting(sequence) => self.rejecting(sequence, self.time(now), scratch, cx),
         }
     }
@@ -346,6 +353,7 @@ impl Session {
 
 mod beginning;
 mod ending;
+mod inquiring;
 mod parting;
 mod promising;
 mod relaying;
@@ -353,6 +361,7 @@ mod settling;
 mod splitting;
 mod waiting;
 
+use inquiring::Inquiring;
 use parting::Parting;
 use settling::Settling;
 

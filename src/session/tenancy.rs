@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    fate::Testimony,
     inquiry::{INDELIBLE, LASTING},
     promise::placing::Placing,
     touched::Touched,
@@ -61,6 +62,8 @@ pub struct Tenancy {
     pub(super) evidence: Evidence,
     /// Where what is committed ends.
     pub(super) placing: Placing,
+    /// What is known about the commit under way.
+    pub(super) fate: Testimony,
     /// What had happened when that was asked last ([`Told::events`]).
     ///
     /// [`Told::events`]: crate::cluster::headway::told::Told::events

@@ -73,8 +73,8 @@ sqlstates! {
     INVALID_AUTHORIZATION = "28000" "invalid_authorization_specification";
     INVALID_PASSWORD = "28P01" "invalid_password";
     INVALID_CATALOG_NAME = "3D000" "invalid_catalog_name";
-    INSUFFICIENT_PRIVILEGE = "42501" "insufficient_privilege";
     SERIALIZATION_FAILURE = "40001" "serialization_failure";
+    INSUFFICIENT_PRIVILEGE = "42501" "insufficient_privilege";
     SYNTAX_ERROR = "42601" "syntax_error";
     UNDEFINED_OBJECT = "42704" "undefined_object";
     DUPLICATE_PREPARED_STATEMENT = "42P05" "duplicate_prepared_statement";

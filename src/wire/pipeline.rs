@@ -57,6 +57,13 @@ pub enum Owed {
     Aside(Option<Undo>),
     /// A query of ours for the position of the log, outside any block: anything up to ReadyForQuery, for us.
     Position,
+    /// A query of ours ahead of a COMMIT, in its block: anything up to ReadyForQuery, for us; an error is the COMMIT's.
+    Evidence,
+    /// The same in a sequence, Execute: a row or none, and CommandComplete, for us.
+    EvidenceRow,
+    /// The Query of a COMMIT that was refused by an error before it, which the client has: up to ReadyForQuery, and that
+    /// alone is the client's.
+    Refused,
     /// A message of ours that is answered by one of this tag.
     Ours(u8),
     /// An answer of our own.
@@ -72,6 +79,8 @@ pub enum Passage {
     Swallow,
     /// It answers our question for the position of the log.
     Position,
+    /// It answers what we have asked a transaction about itself.
+    Evidence,
     /// It is an error that must name the client's statement instead of ours.
     NameTwice(Box<[u8]>),
     /// It is an error that may name our statement where this one of the client's is meant.
@@ -205,7 +214,7 @@ impl Pipeline {
         match message {
             Owed::Sync => self.sequence = Sequence::Closed,
             _ if self.sequence == Sequence::Skipping => return,
-            Owed::Query(_) | Owed::FunctionCall | Owed::Aside(_) | Owed::Position => {
+            Owed::Query(_) | Owed::FunctionCall | Owed::Aside(_) | Owed::Position | Owed::Evidence => {
                 self.sequence = Sequence::Closed
             }
             // Nothing is being copied: the server ignores it.
@@ -255,12 +264,14 @@ impl Pipeline {
 mod again;
 mod answers;
 mod copying;
+mod deciding;
 mod failing;
 mod owed;
 mod own;
 mod placing;
 mod refusal;
 
+pub use deciding::Commit;
 pub use owed::{Described, For, Subject, Undo};
 pub use own::OwnAnswer;
 pub use refusal::Refusal;

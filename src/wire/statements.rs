@@ -235,7 +235,8 @@ pub fn taken_for_ours(name: &[u8]) -> bool {
     name.starts_with(SERVER_PREFIX)
 }
 
-fn put_server_name(out: &mut Vec<u8>, id: u64) {
+/// Appends our name for the server's statement `id`, and the terminating zero.
+pub fn put_server_name(out: &mut Vec<u8>, id: u64) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.extend_from_slice(SERVER_PREFIX);
     let digits = (u64::BITS - id.leading_zeros()).div_ceil(4).max(1);
@@ -264,6 +265,18 @@ pub fn put_parse_twice(out: &mut Vec<u8>, rest: &[u8]) {
 /// The number of a statement that is empty and there for its name alone: parsing anything under it fails as it does under
 /// any name in use.
 pub const TAKEN: u64 = 0;
+
+/// The number of the statement by which a transaction is asked for its number before it is committed.
+pub const FATE: u64 = u64::MAX;
+
+/// Appends the Parse message for a statement of ours.
+pub fn put_parse(out: &mut Vec<u8>, id: u64, text: &[u8]) {
+    put(out, b'P', |out| {
+        put_server_name(out, id);
+        put_cstr(out, text);
+        out.extend_from_slice(&[0; 2]);
+    });
+}
 
 /// Appends the Close message for the server's statement `id`.
 pub fn put_close(out: &mut Vec<u8>, id: u64) {

@@ -4,6 +4,7 @@
 
 mod cancelling;
 mod carried;
+mod commits;
 mod conversations;
 mod described;
 mod failover;

@@ -146,7 +146,7 @@ impl Play {
             }
             "hold" => self.world.servers.hold_cancels(true),
             "release" => self.world.servers.hold_cancels(false),
-            "drain" => self.world.tell(rest, Order::Drain),
+            "drain" | "terminate" => self.world.tell(rest, order(word)),
             // What must be true now.
             "login" => {
                 let words = split(rest).remove(0);
@@ -262,6 +262,11 @@ impl Play {
             None => Ok(()),
         }
     }
+}
+
+/// What a session is told.
+fn order(word: &str) -> Order {
+    if word == "drain" { Order::Drain } else { Order::Terminate }
 }
 
 impl Peer {

@@ -13,7 +13,7 @@ use pgsteer::{
     net::{Address, Dial, Stream},
     notify::switchboard::Switchboard,
     pool::{
-        account::{Account, PoolMode, PoolSettings},
+        account::{Account, CommitFate, PoolMode, PoolSettings},
         pools::{Pools, Report, SharedLimits},
         slots::SlotLimits,
         tether::Revoked,
@@ -89,6 +89,7 @@ impl Default for Setup {
             pin_timeout: None,
             map_unnamed: true,
             leaning: pgsteer::route::leaning::Leaning::Auto,
+            commit_fate: CommitFate::Unknown,
             rereading: Default::default(),
             consistency: Expectation { wait: Duration::from_millis(200), ..Expectation::default() },
             client_idle_timeout: None,
@@ -139,6 +140,7 @@ impl World {
             settings: Arc::new(setup.settings.clone()).into(),
             credential: None.into(),
             reads_sequences: false.into(),
+            hides_xids: false.into(),
             custom_settings: Default::default(),
         });
         let context = Context {

@@ -236,7 +236,7 @@ impl Node {
     }
 }
 
-fn signal_one(pid: i32, signal: rustix::process::Signal) -> Result {
+pub(crate) fn signal_one(pid: i32, signal: rustix::process::Signal) -> Result {
     let process = rustix::process::Pid::from_raw(pid).filter(|pid| pid.as_raw_nonzero().get() > 1);
     ensure!(process.is_some(), "{pid} is no process of ours");
     if let Some(process) = process {

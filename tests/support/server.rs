@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use tokio::process::Child;
 
+use crate::node::signal_one;
 use crate::{Client, Cluster, Login, Part, Result, Sandbox, connection_string, eventually};
 
 /// Which PostgreSQL.
@@ -98,6 +99,19 @@ impl Server {
         server.answers().await?;
         server.populate().await?;
         Ok(server)
+    }
+
+    /// Kills one of its processes.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn kill_backend(&self, pid: i32) -> Result {
+        signal_one(pid, rustix::process::Signal::KILL)
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.part.log()).unwrap_or_default()
     }
 
     /// Makes and starts a standby of this one, which streams from it. `host` is the last number of its address; `settings`

@@ -101,6 +101,7 @@ fn the_defaults_are_the_contract() {
             otherwise: Consistency::Eventual,
             wait: Duration::from_millis(200),
         },
+        commit_fate: CommitFate::Unknown,
         opaque_function_names: vec![],
         hidden_state_sample: Some(10_000),
         pin_max: None,

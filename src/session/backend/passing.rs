@@ -16,7 +16,8 @@ pub(super) fn pass_unmoving(
     loop {
         let left = splice.rest();
         let Some(header) = Header::read(left)? else { return Ok(None) };
-        let completes = header.tag == b'C' && tenancy.awaits_answer();
+        let matters = tenancy.awaits_answer() || tenancy.fate.is_given() || tenancy.placing.is_on();
+        let completes = header.tag == b'C' && matters;
         if left.len() < header.total || !pipeline.is_unmoved_by(header.tag) || completes {
             return Ok(Some(header));
         }
@@ -30,7 +31,7 @@ pub(super) fn must_be_whole(header: Header, describes: bool, pipeline: &Pipeline
     match header.tag {
         _ if describes => header.total <= DESCRIPTION_BYTES_MAX,
         b'Z' | b'S' | b'E' | b'C' | b'A' => header.total <= WHOLE_BYTES_MAX,
-        b'D' => pipeline.awaits_position() && header.total <= WHOLE_BYTES_MAX,
+        b'D' => pipeline.awaits_row() && header.total <= WHOLE_BYTES_MAX,
         _ => false,
     }
 }

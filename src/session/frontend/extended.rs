@@ -1,10 +1,11 @@
 //! The extended query protocol: statements and portals by name.
 
 use super::{
-    Arc, Awaited, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
-    OwnAnswer, Passage, PgError, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX, STATEMENT_BYTES_MAX,
-    Serial, Settings, Sharing, Source, SqlState, Statement, Subject, TAKEN, Text, Undo, Unnamed, UnnamedAt,
-    UnnamedText, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours,
+    Arc, Awaited, Block, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named,
+    Owed, OwnAnswer, Passage, PgError, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX,
+    STATEMENT_BYTES_MAX, Serial, Settings, Sharing, Source, SqlState, Statement, Subject, TAKEN, Text, Undo,
+    Unnamed, UnnamedAt, UnnamedText, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
+    taken_for_ours,
 };
 
 impl Frontend {
@@ -224,6 +225,9 @@ impl Frontend {
     pub(super) fn execute(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
         let named = message.get(HEADER_BYTES) != Some(&0);
         let conduct = passage.tenancy.portal(named);
+        if conduct.block == Block::Commits && passage.tenancy.fate.is_wanted() {
+            passage.ask_within();
+        }
         passage.tenancy.runs(conduct);
         passage.pipeline.sent(Owed::Execute(conduct.block));
         self.pass(header, message, passage);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Activity, Exchange, Granted, Moment, Parameters, ReadOnly, Sequences, Session};
+use super::{Activity, CommitFate, Exchange, Granted, Moment, Parameters, ReadOnly, Sequences, Session};
 
 impl Session {
     /// A server is the client's from here on.
@@ -32,6 +32,9 @@ impl Session {
         exchange.lease = Some(lease);
         self.keep_read(&mut exchange, now);
         self.begin_placing(&mut exchange);
+        if self.inquisitive != CommitFate::Unknown {
+            self.begin_inquisitive(&mut exchange);
+        }
         exchange
     }
 

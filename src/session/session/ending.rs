@@ -99,6 +99,7 @@ impl Session {
         let member =
             exchange.lease.as_ref().map(|lease| lease.pool().member().to_string()).unwrap_or_default();
         let how = self.leaves(&exchange, &cut);
+        let open = if said { None } else { self.open_commit(&exchange, &cut, left) };
         if let (Cut::ServerGone(why), Some(lease)) = (&cut, &exchange.lease) {
             lease.pool().suspect(&format!("a connection in use broke: {why}"));
         }
@@ -130,6 +131,9 @@ impl Session {
                 &format!("the right to write to {member} expired and was not renewed in time"),
             ),
         };
+        if let Some(open) = open {
+            return self.inquire(open, error, cause, now);
+        }
         counters.cutoffs.count([cause, error.code.as_str()]);
         if unfinished {
             counters.aborted.count([cause, error.code.as_str()]);
@@ -222,6 +226,7 @@ impl Session {
             }
         };
         match std::mem::take(&mut self.phase) {
+            Phase::Inquiring(inquiring) => self.forsake_inquiry(*inquiring, word(order)),
             Phase::Relaying(mut exchange) => {
                 let error = match Left::of(&mut exchange) {
                     Left::Nothing => error,
@@ -292,7 +297,7 @@ pub(super) fn cancelled() -> PgError {
 
 /// What a cut-off may leave behind on the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Left {
+pub(super) enum Left {
     /// Nothing: what was not committed is rolled back.
     Nothing,
     /// What a server in recovery can do, or one that was promoted a moment ago.
@@ -319,7 +324,7 @@ impl Left {
 }
 
 /// The error for work that was cut off: 08007 where it may have been committed, `otherwise` where it cannot have.
-fn lost(left: Left, otherwise: SqlState, why: &str) -> PgError {
+pub(super) fn lost(left: Left, otherwise: SqlState, why: &str) -> PgError {
     let (code, message, hint) = match left {
         Left::Work => (
             SqlState::TRANSACTION_RESOLUTION_UNKNOWN,

@@ -203,7 +203,7 @@ impl Session {
     }
 
     /// Whether the client loses nothing with its server.
-    fn may_be_forsaken(&self, x: &Exchange) -> bool {
+    pub(super) fn may_be_forsaken(&self, x: &Exchange) -> bool {
         !(x.keeps_server(self.mode) || x.tenancy.is_touched() || x.tenancy.is_pinned())
     }
 

@@ -9,7 +9,7 @@ impl Pipeline {
     pub fn is_unmoved_by(&self, tag: u8) -> bool {
         let settles_nothing = match tag {
             b'd' => true,
-            b'D' => !self.awaits_position(),
+            b'D' => !self.awaits_row(),
             b'T' | b'C' => matches!(self.owed.front(), Some(Owed::Query(_))),
             _ => false,
         };
@@ -26,6 +26,7 @@ impl Pipeline {
     ) -> Result<Passage, Unexpected> {
         match tag {
             b'T' | b'D' | b'C' | b'E' if self.awaits_position() => Ok(Passage::Position),
+            b'D' if self.awaits_row() => Ok(Passage::Evidence),
             // Data rows, copy data, notifications, settings.
             b'D' | b'd' | b'c' | b'H' | b'W' | b'V' | b'A' | b'S' => Ok(Passage::Pass),
             // Descriptions inside a query, notices.
@@ -36,6 +37,7 @@ impl Pipeline {
             b't' | b'N' => Ok(Passage::Pass),
             b'Z' => self.ready(status).ok_or(Unexpected { tag }),
             b'E' if matches!(self.owed.front(), Some(Owed::Aside(_))) => Ok(self.aside_failed(undo)),
+            b'E' if matches!(self.owed.front(), Some(Owed::Evidence)) => Ok(self.evidence_failed()),
             b'E' => Ok(self.failed(undo)),
             b'G' => {
                 self.copy_in_begins();
@@ -49,7 +51,9 @@ impl Pipeline {
     #[inline]
     fn answered(&mut self, tag: u8) -> Option<Passage> {
         let passage = match (tag, self.owed.front()?) {
-            (b'1' | b'C', Owed::Aside(_)) => return Some(Passage::Swallow),
+            (b'1' | b'C', Owed::Aside(_)) | (b'C', Owed::Refused) => return Some(Passage::Swallow),
+            (b'T' | b'C', Owed::Evidence) => return Some(Passage::Evidence),
+            (b'C', Owed::EvidenceRow) => Passage::Swallow,
             (b'T' | b'C' | b'I', Owed::Query(_)) => return Some(Passage::Pass),
             (b'1', Owed::Parse(For::Client, ..)) | (b'3', Owed::Close(For::Client, _)) => Passage::Pass,
             (b'1', Owed::Parse(For::Us, ..)) | (b'3', Owed::Close(For::Us, _)) => Passage::Swallow,
@@ -92,9 +96,10 @@ impl Pipeline {
         self.status = TransactionStatus::from_byte(status?)?;
         self.ran = Outlook::Safe(self.status);
         let passage = match self.owed.front()? {
-            Owed::Query(_) | Owed::FunctionCall | Owed::Sync => Passage::Pass,
+            Owed::Query(_) | Owed::FunctionCall | Owed::Sync | Owed::Refused => Passage::Pass,
             Owed::Aside(_) => Passage::Swallow,
             Owed::Position => Passage::Position,
+            Owed::Evidence => Passage::Evidence,
             _ => return None,
         };
         self.settle();

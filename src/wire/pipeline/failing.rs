@@ -94,7 +94,7 @@ impl Pipeline {
     pub(super) fn failed(&mut self, undo: &mut dyn FnMut(Undo)) -> Passage {
         let passage = match self.owed.front_mut() {
             // Said of itself: the server is about to close.
-            None | Some(Owed::Query(_) | Owed::FunctionCall) => return Passage::Pass,
+            None | Some(Owed::Query(_) | Owed::FunctionCall | Owed::Refused) => return Passage::Pass,
             Some(Owed::ParseTwice(name)) => Passage::NameTwice(std::mem::take(name)),
             Some(Owed::Unknown(name)) => Passage::NameTwice(std::mem::take(name)),
             Some(Owed::Refuse(refusal)) => Passage::Instead(*refusal),

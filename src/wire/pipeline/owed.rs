@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     super::{
-        conduct::Step,
+        conduct::{Block, Step},
         named::Named,
         statements::{Statement, Unnamed, UnnamedAt},
     },
@@ -63,6 +63,7 @@ impl Owed {
     pub(super) const fn step(&self) -> Option<Step> {
         match self {
             Self::Query(block) => Some(Step::Query(*block)),
+            Self::Refused => Some(Step::Query(Block::Commits)),
             Self::Execute(block) => Some(Step::Execute(*block)),
             Self::FunctionCall => Some(Step::FunctionCall),
             Self::Sync => Some(Step::Sync),
@@ -81,6 +82,8 @@ impl Owed {
                 | Self::Parameters
                 | Self::Aside(_)
                 | Self::Position
+                | Self::Evidence
+                | Self::EvidenceRow
                 | Self::Ours(_)
         )
     }
@@ -96,7 +99,16 @@ impl Owed {
 
     /// Whether an error before it does not reach beyond it.
     pub(super) const fn ends_sequence(&self) -> bool {
-        matches!(self, Self::Sync | Self::Aside(_) | Self::Position | Self::Query(_) | Self::FunctionCall)
+        matches!(
+            self,
+            Self::Sync
+                | Self::Aside(_)
+                | Self::Position
+                | Self::Evidence
+                | Self::Refused
+                | Self::Query(_)
+                | Self::FunctionCall
+        )
     }
 
     /// Whether its outcome decides which named statements there are.

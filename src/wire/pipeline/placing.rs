@@ -52,6 +52,12 @@ impl Pipeline {
         matches!(self.owed.front(), Some(Owed::Position))
     }
 
+    /// Whether a row that comes next answers a question of ours.
+    #[inline]
+    pub fn awaits_row(&self) -> bool {
+        matches!(self.owed.front(), Some(Owed::Position | Owed::Evidence | Owed::EvidenceRow))
+    }
+
     /// Whether the client has every answer, no transaction is open, and only we wait for something.
     pub fn only_awaits_position(&self) -> bool {
         let ours = !self.owed.is_empty() && self.owed.iter().all(|owed| matches!(owed, Owed::Position));

@@ -224,6 +224,9 @@ fn what_passes_without_a_look_would_pass_with_one() {
         Owed::Ours(b'C'),
         Owed::Close(For::Us, None),
         Owed::Position,
+        Owed::Evidence,
+        Owed::EvidenceRow,
+        Owed::Refused,
     ];
     let mut passed = 0;
     for front in fronts {
@@ -239,7 +242,7 @@ fn what_passes_without_a_look_would_pass_with_one() {
         }
     }
     // Copied data always, rows unless they answer us, and what describes and completes a simple query.
-    assert_eq!(passed, 13 + 12 + 2);
+    assert_eq!(passed, 16 + 13 + 2);
     let mut kept = Pipeline::default();
     kept.keep_sequence();
     kept.sent(BIND);

@@ -1,0 +1,194 @@
+//! What became of a commit whose answer was lost with its server.
+//!
+//! Ahead of a COMMIT, in the same stretch of bytes, the transaction is asked for its number and for a position of the log
+//! ([`question`]). PostgreSQL sends the answer before it looks at the COMMIT, so it is here when the server is lost in it. The
+//! leader that goes on is then asked what became of that number, and is believed where it cannot mean another transaction
+//! by it.
+//!
+//! Why it cannot: at the position there is a record in the log that bears this number or a later one, since either a later
+//! transaction has ended already, which is logged before others can see it, or the question has written such a record itself
+//! (`pg_logical_emit_message`; merely having a number is not logged). Whoever has replayed the log up to there assigns later
+//! numbers only (`AdvanceNextFullTransactionIdPastXid`, for each record). And the record of the commit itself lies behind the
+//! position: a history that has left the timeline before the position has none of it.
+
+use crate::{
+    clock::Moment,
+    cluster::{
+        headway::Held,
+        ids::{Lsn, MemberName, Timeline},
+    },
+};
+
+pub mod question;
+
+/// What is known about the commit that a client's server is about to be sent, or has been.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Testimony {
+    /// Nobody wants to know.
+    #[default]
+    Off,
+    /// Nothing was asked.
+    Wanted,
+    /// The transaction was asked, at this time.
+    Asked(Moment),
+    /// It has answered, and nothing of the commit's own answer has come.
+    Given(Box<Evidence>),
+    /// The client has the commit's own answer, but for ReadyForQuery.
+    Outdated,
+    /// Its role may not ask, or the server does not know the question: nobody is asked any more.
+    Refused,
+}
+
+/// What a transaction has said of itself before its COMMIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Its number.
+    pub xid: u64,
+    /// The timeline it wrote on.
+    pub timeline: Timeline,
+    /// A record that bears its number, or a later one, ends here at the latest; its commit begins behind.
+    pub lsn: Lsn,
+    /// Before it was asked.
+    pub asked_at: Moment,
+}
+
+/// Who is asked what became of a transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct Witness<'a> {
+    /// The leader.
+    pub member: &'a MemberName,
+    /// The timeline it writes on.
+    pub timeline: Timeline,
+    /// When the connection was opened on which it is asked.
+    pub opened_at: Moment,
+}
+
+/// How far a leader's word goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// By this number it can only mean this transaction.
+    Firm,
+    /// It may mean a later transaction, but only if this one was not committed.
+    Denial,
+    /// It can mean anything.
+    None,
+}
+
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The transaction is committed.
+    Committed,
+    /// It is not, and never will be.
+    NotCommitted,
+    /// That cannot be said.
+    Unknown,
+}
+
+impl Testimony {
+    /// Whether a COMMIT that comes now is to be asked about.
+    #[inline]
+    pub const fn is_wanted(&self) -> bool {
+        matches!(self, Self::Wanted)
+    }
+
+    /// Whether the question was refused in a way that will be the same the next time.
+    #[inline]
+    pub const fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused)
+    }
+
+    /// Whether it has, and nothing was said of its commit.
+    #[inline]
+    pub const fn is_given(&self) -> bool {
+        matches!(self, Self::Given(_))
+    }
+
+    /// What the transaction has said, if nothing was said of its commit.
+    pub fn evidence(&self) -> Option<Evidence> {
+        match self {
+            Self::Given(evidence) => Some(**evidence),
+            _ => None,
+        }
+    }
+
+    /// The question is sent.
+    pub fn asks(&mut self, now: Moment) {
+        *self = Self::Asked(now);
+    }
+
+    /// The row of the answer. Without one no number was assigned, and a commit may yet assign one (deferred triggers): nothing
+    /// is known.
+    pub fn hear(&mut self, row: &[u8]) {
+        if let Self::Asked(asked_at) = *self
+            && let Some(evidence) = question::read(row, asked_at)
+        {
+            *self = Self::Given(Box::new(evidence));
+        }
+    }
+
+    /// The question was refused, with this message.
+    pub fn refused(&mut self, message: &[u8]) {
+        if question::is_lasting(message) {
+            *self = Self::Refused;
+        }
+    }
+
+    /// The client gets CommandComplete.
+    #[inline]
+    pub fn completes(&mut self) {
+        if let Self::Given(_) = self {
+            *self = Self::Outdated;
+        }
+    }
+
+    /// The client gets ReadyForQuery: what comes next is another transaction.
+    #[inline]
+    pub fn ends(&mut self) {
+        if matches!(self, Self::Asked(_) | Self::Given(_) | Self::Outdated) {
+            *self = Self::Wanted;
+        }
+    }
+}
+
+impl Evidence {
+    /// How far the word of a leader goes whose history holds the position, or does not.
+    pub fn ground(&self, held: Held, writer: &MemberName, witness: Witness<'_>) -> Ground {
+        match held {
+            Held::Yes if witness.timeline > self.timeline => Ground::Firm,
+            // The same server. Had it crashed since, it might have lost the position, and given the number to another; but a
+            // crash would have ended the connection.
+            Held::Yes if witness.member == writer && witness.opened_at <= self.asked_at => Ground::Firm,
+            Held::Yes if witness.member == writer => Ground::Denial,
+            Held::Yes | Held::Lost(_) | Held::Foreign | Held::Unknown => Ground::None,
+        }
+    }
+}
+
+impl Ground {
+    /// What an answer comes to; `None`: it is still open there.
+    pub fn judge(self, status: Option<&[u8]>) -> Option<Fate> {
+        match (self, status) {
+            (Self::Firm, Some(b"committed")) => Some(Fate::Committed),
+            (Self::Firm | Self::Denial, Some(b"aborted")) => Some(Fate::NotCommitted),
+            // After a crash that has lost all of it.
+            (Self::Denial, Some(question::IN_THE_FUTURE)) => Some(Fate::NotCommitted),
+            (Self::Firm | Self::Denial, Some(b"in progress")) => None,
+            _ => Some(Fate::Unknown),
+        }
+    }
+}
+
+impl Fate {
+    /// In a word, for the count.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::NotCommitted => "not_committed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

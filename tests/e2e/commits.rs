@@ -1,0 +1,116 @@
+//! The leader is lost in the middle of commits (`commit_fate`): what clients are told of them is so.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use pgsteer_testkit::{
+    Client, Cluster, Door, Kind, Login, Options, Plan, Release, Result, Single, Verdict, Workload,
+    connection_string, eventually, scenario_with,
+};
+
+use crate::outcome::PATRONI;
+
+const INQUISITIVE: &str = "[pool]\ncommit_fate = true\n";
+const FATES: &str = "pgsteer_commit_fates_total";
+
+/// Commits that wait for a standby which has stopped: their transactions have said what is to be known of them. Then their
+/// leader dies, and the standby takes its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leaders_node_dies_while_commits_wait() -> Result {
+    let plan = Plan { writers: 24, readers: 0, idle: 0, ..Plan::default() };
+    scenario_with(Options::default(), INQUISITIVE, async |stage| {
+        let load = Workload::start(&stage.proxy.write_config(), &stage.proxy.read_config(), plan).await?;
+        let old = stage.cluster.leader().await?.name.clone();
+        let standby = stage.cluster.sync_standby().await?.name.clone();
+        stage.cluster.node(&standby)?.freeze().await?;
+        let leader = stage.cluster.node(&old)?.superuser().await?;
+        let waiting =
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query ILIKE 'commit'";
+        eventually("commits of transaction blocks wait", Duration::from_secs(5), async || {
+            let count: usize = leader.text(waiting).await.ok()?.parse().ok()?;
+            (count >= usize::from(plan.writers) / 2).then_some(())
+        })
+        .await?;
+        let killed = stage.cluster.node(&old)?.kill9().await?;
+        stage.cluster.node(&standby)?.thaw().await?;
+        let what = "writes go on";
+        eventually(what, PATRONI, async || load.first_write_after(killed + Duration::from_secs(1))).await?;
+
+        let report = load.finish().await?;
+        let leader = stage.cluster.leader().await?.name.clone();
+        let leader = stage.cluster.node(&leader)?.config(Login::TRADER, Cluster::DATABASE);
+        let verdict = Verdict::of(&report, &Client::connect(&leader).await?).await?;
+        let [committed, not, unknown] = fates(async |label| stage.proxy.metric(FATES, label).await).await?;
+        println!("{verdict:?}; {committed} committed, {not} not, {unknown} unknown");
+        print!("{}", report.complaints(killed));
+        ensure!(verdict.is_good(), "{verdict:?}");
+        let in_block = |client: u16| !client.is_multiple_of(2);
+        let mut failures = report.failures.iter().filter(|failure| failure.kind == Kind::Write);
+        let untold = failures.find(|failure| in_block(failure.client) && failure.is_unknown());
+        ensure!(untold.is_none(), "a client was not told what became of its commit: {untold:?}");
+        ensure!(committed + not >= f64::from(plan.writers) / 2.0, "who was asked?");
+        Ok(())
+    })
+    .await
+}
+
+/// How many commits were asked about, by what was found out.
+async fn fates(metric: impl AsyncFn(&str) -> Result<f64>) -> Result<[f64; 3]> {
+    Ok([
+        metric("outcome=\"committed\"").await?,
+        metric("outcome=\"not_committed\"").await?,
+        metric("outcome=\"unknown\"").await?,
+    ])
+}
+
+/// A commit that takes a second (a deferred trigger), and a server that crashes meanwhile and comes back: the client hears that
+/// nothing was committed, and goes on. Before that, whatever way a client commits, nothing of what is asked reaches it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_crashes_in_a_commit_and_comes_back() -> Result {
+    let single = Single::start(Release::System, Door::Open, "", INQUISITIVE).await?;
+    let direct = connection_string(single.server.address, Login::TRADER, Cluster::DATABASE);
+    let proxied = single.proxy.write_config();
+    let client = Client::connect(&proxied).await?;
+    client
+        .batch_execute(
+            "CREATE TABLE slow (a int); CREATE FUNCTION sleeps() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN PERFORM pg_sleep(NEW.a); RETURN NULL; END $$;
+             CREATE CONSTRAINT TRIGGER slowly AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW EXECUTE FUNCTION sleeps()",
+        )
+        .await?;
+    let commit = client.prepare("COMMIT").await?;
+    for extended in [false, true, true] {
+        client.batch_execute("BEGIN; INSERT INTO slow VALUES (0)").await?;
+        if extended {
+            ensure!(client.execute(&commit, &[]).await? == 0);
+        } else {
+            client.batch_execute("COMMIT").await?;
+        }
+        client.batch_execute("BEGIN").await?;
+        client.batch_execute("COMMIT").await?;
+    }
+    ensure!(client.text("SELECT count(*) FROM slow").await? == "3");
+    ensure!(client.take_notices().is_empty());
+    let log = single.server.log();
+    ensure!(!log.contains("ERROR"), "{log}");
+
+    client.batch_execute("BEGIN").await?;
+    client.batch_execute("INSERT INTO slow VALUES (10)").await?;
+    let crash = async {
+        let watching = Client::connect(&direct).await?;
+        let sleeps = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        let what = "the commit is under way";
+        let pid = eventually(what, Duration::from_secs(5), async || watching.text(sleeps).await.ok()).await?;
+        single.server.kill_backend(pid.parse()?)
+    };
+    let (committed, crashed) = tokio::join!(client.batch_execute("COMMIT"), crash);
+    crashed?;
+    let Err(told) = committed else { anyhow::bail!("it was committed") };
+    let (state, words) = client.words(&told);
+    ensure!(state == "40001" && !client.is_over(&told), "the client was told: {words}");
+    ensure!(client.text("SELECT count(*) FROM slow").await? == "3", "it was committed after all");
+    let fates = fates(async |label| single.proxy.metric(FATES, label).await).await?;
+    ensure!(fates == [0.0, 1.0, 0.0], "{fates:?}");
+    Ok(())
+}
