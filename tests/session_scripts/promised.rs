@@ -634,7 +634,9 @@ fn the_question_costs_nobody_the_statement_without_a_name() {
             a1< {PLACED}
             <C ParseComplete | BindComplete | CommandComplete "INSERT 0 1" | ReadyForQuery I
             C> Bind "" "" 2 | Execute "" | Sync
-            >a1 Parse "" "insert into t values ($1)" | Bind "" "" 2 | Execute "" | Sync | Query "~insert_lsn"
+            >a1 Parse "" "insert into t values ($1)" | Describe S "" | Sync
+            a1< ParseComplete | ParameterDescription | NoData | ReadyForQuery I
+            >a1 Bind "" "" 2 | Execute "" | Sync | Query "~insert_lsn"
             "#
         ),
     );
