@@ -1,4 +1,4 @@
-//! The fence: whether a byte may go out on a write route now.
+//! The fence: whether a byte may go out on a write route now, and whether what comes back is believed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,16 +8,21 @@ use crate::clock::Moment;
 /// forwarded on a write route, by every worker; written by the watcher alone.
 ///
 /// Epoch 0 means that no term is in force.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Fence {
     epoch: AtomicU64,
     deadline: AtomicU64,
+    attended_until: AtomicU64,
 }
 
 impl Fence {
     /// A fence that lets nothing through.
     pub const fn closed() -> Self {
-        Self { epoch: AtomicU64::new(0), deadline: AtomicU64::new(0) }
+        Self {
+            epoch: AtomicU64::new(0),
+            deadline: AtomicU64::new(0),
+            attended_until: AtomicU64::new(u64::MAX),
+        }
     }
 
     /// Whether a write of the term `epoch` may be sent at `now`.
@@ -29,6 +34,17 @@ impl Fence {
     pub fn may_send(&self, epoch: u64, now: Moment) -> bool {
         let deadline = self.deadline.load(Ordering::Acquire);
         epoch != 0 && self.epoch.load(Ordering::Acquire) == epoch && now.nanos() < deadline
+    }
+
+    /// Whether somebody watches at `now`: otherwise the leader may have been deposed long ago, and what it said is not passed on.
+    #[inline]
+    pub fn is_attended(&self, now: Moment) -> bool {
+        now.nanos() < self.attended_until.load(Ordering::Acquire)
+    }
+
+    /// Somebody watches until then. A fence of which this was never said is attended.
+    pub fn attend(&self, until: Moment) {
+        self.attended_until.store(until.nanos(), Ordering::Release);
     }
 
     /// The epoch of the term in force; 0 if there is none.
@@ -73,6 +89,15 @@ mod tests {
         fence.set(0, Moment::NEVER);
         assert!(!fence.may_send(0, at(1)) && !fence.may_send(8, at(1)));
         assert_eq!((fence.epoch(), fence.deadline()), (0, Moment::ZERO));
+    }
+
+    #[test]
+    fn it_is_attended_until_it_is_not() {
+        let at = Moment::from_nanos;
+        let fence = Fence::closed();
+        assert!(fence.is_attended(at(1)));
+        fence.attend(at(10));
+        assert!(fence.is_attended(at(9)) && !fence.is_attended(at(10)));
     }
 
     /// A reader never sees the successor's deadline with the predecessor's epoch: odd terms here are over (their

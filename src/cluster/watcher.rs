@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    fact::{Command, Fact},
+    fact::{Command, Fact, ProbeOutcome},
     fence::Fence,
     headway::tracker::Tracker,
     ids::{Lsn, MemberName, Timeline},
@@ -88,6 +88,8 @@ pub struct Watcher {
     /// For how long, and up to when, the fence may stay open without another fold.
     attention: Duration,
     attentive_until: Moment,
+    /// When this process last woke up after it had stood still, as long as the leader has not answered since.
+    awoke_at: Option<Moment>,
     published: Arc<ArcSwap<Topology>>,
     publish: Publish,
     probers: BTreeMap<MemberName, RunningProber>,
@@ -179,6 +181,7 @@ impl Watcher {
             fence,
             attention,
             attentive_until: Moment::ZERO,
+            awoke_at: None,
             published,
             publish,
             probers: BTreeMap::new(),
@@ -240,9 +243,13 @@ impl Watcher {
         if let Fact::Store(StoreEvent::Read(snapshot)) = fact {
             self.history.clone_from(&snapshot.history);
         }
+        if now >= self.attentive_until {
+            self.awoke_at = Some(now);
+        }
         if let Some(topology) = self.observer.observe(fact, now) {
             self.put_in_force(&topology);
         }
+        self.awoke_at = self.awoke_at.filter(|awoke_at| !self.has_leader_answered(*awoke_at));
         self.attend(now);
         self.warn_of_pin(now);
     }
@@ -264,6 +271,19 @@ impl Watcher {
     fn attend(&mut self, now: Moment) {
         self.attentive_until = now + self.attention;
         self.set_fence(self.observer.topology());
+        self.fence.attend(if self.awoke_at.is_none() { self.attentive_until } else { Moment::ZERO });
+    }
+
+    /// Whether the leader in office, if there is one, was asked since then and has answered: if not as the leader, it is in
+    /// office no more.
+    fn has_leader_answered(&self, since: Moment) -> bool {
+        let topology = self.observer.topology();
+        let Some(member) = topology.term().and_then(|term| topology.members.get(&term.member)) else {
+            return true;
+        };
+        member.probe.as_ref().is_some_and(|probe| {
+            probe.asked_at >= since && matches!(probe.outcome, ProbeOutcome::Answered(_))
+        })
     }
 
     fn set_fence(&self, topology: &Topology) {

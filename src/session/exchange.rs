@@ -47,6 +47,17 @@ pub struct Exchange {
     pub(super) refused: Option<Box<Refused>>,
     /// Whether the client is told what its server says as it comes.
     pub(super) telling: Telling,
+    pub(super) answers: Answers,
+}
+
+/// Whether what the leader says is believed as it comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Answers {
+    /// It is.
+    #[default]
+    Pass,
+    /// What it said stands in `server_in` until it is known that it was not deposed meanwhile.
+    Wait,
 }
 
 /// Whether a client is told what its server says as it comes.
@@ -127,10 +138,12 @@ impl Exchange {
             trial,
             refused,
             telling,
+            answers,
         } = self;
         (*lease, *pin, *alarm, *refused) = (None, None, None, None);
         (*read_only, *sequences, *client) = Default::default();
-        (*backend, *fenced_since, *telling) = (Backend::default(), None, Telling::Freely);
+        (*backend, *fenced_since) = (Backend::default(), None);
+        (*telling, *answers) = Default::default();
         pipeline.reset();
         *tenancy = Tenancy::default();
         *server_in = Vec::new();

@@ -9,7 +9,7 @@ use super::{
     backend::{ClientSide, Heard, LastWord, Progress},
     context::Scratch,
     ears::Ears,
-    exchange::{ClientEnd, Exchange, Telling},
+    exchange::{Answers, ClientEnd, Exchange, Telling},
     frontend::OWED_MAX,
     session::{INBOX_BYTES_MAX, Session},
     split::trial::Beginning,
@@ -201,10 +201,13 @@ impl Session {
                 Poll::Pending => return Ok(false),
             }
         }
+        let Scratch { input, output } = scratch;
+        if x.answers == Answers::Wait {
+            return self.hear_at_last(x, output, now, cx);
+        }
         let Some(server) = x.lease.as_mut().and_then(crate::pool::lease::Lease::server) else {
             return Err(Cut::ServerGone("it was given back".to_owned()));
         };
-        let Scratch { input, output } = scratch;
         let bytes = match server.conn.stream.poll_receive(cx, input) {
             Poll::Pending => return Ok(false),
             Poll::Ready(Ok(0)) => return Err(Cut::ServerGone("it closed the connection".to_owned())),
@@ -219,6 +222,22 @@ impl Session {
             kept.extend_from_slice(&input[..bytes]);
             &kept[..]
         };
+        if !self.proves(x) {
+            proving::wait_for_proof(x, received, now);
+            return Ok(false);
+        }
+        self.hear_server(x, received, output, now, cx)
+    }
+
+    /// Hears what the server has said; whether anything came.
+    fn hear_server(
+        &mut self,
+        x: &mut Exchange,
+        received: &[u8],
+        output: &mut Vec<u8>,
+        now: Moment,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, Cut> {
         match x.trial.hear(received) {
             Beginning::Answer => {}
             other => return self.not_answered(x, &other, received, output),
@@ -366,6 +385,7 @@ impl Session {
 }
 
 mod noting;
+mod proving;
 mod refusing;
 mod sending;
 mod trying;

@@ -455,3 +455,53 @@ fn reads_on_a_lost_replica_are_cut_off_and_on_a_lagging_one_go_on() {
         "#,
     );
 }
+
+/// Whoever has stood still finds answers of a server that may have been deposed meanwhile.
+#[test]
+fn an_answer_waits_until_somebody_watches_again() {
+    check(
+        r#"
+        C> Query "insert into t values (1)"
+        >a1 Query "insert into t values (1)"
+        fence unattended
+        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        wait 100ms
+        <C nothing
+        fence attended
+        wait 10ms
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        pool a leased=0
+        # In a transaction, while its client sends more.
+        C> Query "begin"
+        >a1 Query "begin"
+        fence unattended
+        a1< CommandComplete "BEGIN" | ReadyForQuery T
+        wait 100ms
+        C> Query "insert into t values (2)"
+        >a1 Query "insert into t values (2)"
+        <C nothing
+        fence attended
+        wait 10ms
+        <C CommandComplete "BEGIN" | ReadyForQuery T
+        a1< CommandComplete "INSERT 0 1" | ReadyForQuery T
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery T
+        "#,
+    );
+}
+
+#[test]
+fn an_answer_of_a_deposed_leader_is_not_passed_on() {
+    check(
+        r#"
+        C> Query "insert into t values (1)"
+        >a1 Query "insert into t values (1)"
+        fence unattended
+        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        wait 100ms
+        <C nothing
+        route write=b deposed=a
+        >a1 end
+        <C Fatal 08007 _ | end
+        "#,
+    );
+}

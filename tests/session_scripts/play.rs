@@ -130,7 +130,7 @@ impl Play {
             "learn" => self.world.learn(rest),
             "told" => self.world.told(rest),
             "seeks" => return expect(self.world.seeks().to_string()),
-            "fence" => self.world.fence(rest == "open"),
+            "fence" => self.world.fence(rest),
             "down" | "up" => self.world.servers.set_down(rest, word == "down"),
             "stuck" | "unstuck" => self.world.servers.set_stuck(rest, word == "stuck"),
             // Logins are answered with this message; with nothing they succeed again.

@@ -100,17 +100,17 @@ async fn everything_passes_and_the_end_of_one_is_the_end_of_both() {
 #[tokio::test(start_paused = true)]
 async fn nothing_goes_to_a_leader_without_the_right_to_write() {
     let mut bench = Bench::new(true);
-    bench.world.fence(false);
+    bench.world.fence("closed");
     bench.client.write_all(ASK).await.unwrap();
     assert!(bench.goes_on().await);
     // What it says is not kept back.
     bench.down(DATA).await;
-    bench.world.fence(true);
+    bench.world.fence("open");
     heard(&mut bench.server, ASK).await;
 
     // A replica needs no such right.
     let mut bench = Bench::new(false);
-    bench.world.fence(false);
+    bench.world.fence("closed");
     bench.up(ASK).await;
 }
 

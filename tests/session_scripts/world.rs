@@ -289,9 +289,15 @@ impl World {
     }
 
     /// Takes the right to write away, or gives it back, with the term still in force.
-    pub(crate) fn fence(&self, open: bool) {
-        let until = if open { Moment::NEVER } else { Moment::ZERO };
-        self.context.router.fence().set(self.epoch, until);
+    /// Or lets nobody watch the leader, or somebody again.
+    pub(crate) fn fence(&self, how: &str) {
+        let fence = self.context.router.fence();
+        match how {
+            "open" => fence.set(self.epoch, Moment::NEVER),
+            "unattended" => fence.attend(Moment::ZERO),
+            "attended" => fence.attend(Moment::NEVER),
+            _ => fence.set(self.epoch, Moment::ZERO),
+        }
     }
 
     /// A client that has just been told that it is in; `settings` are those of its start-up that are followed.

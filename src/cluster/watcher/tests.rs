@@ -569,3 +569,32 @@ async fn a_leader_whose_name_leads_elsewhere_must_prove_itself_there() {
     bench.until("nobody", |write| !matches!(write, WriteState::Open(_))).await;
     assert!(!bench.may_write() && fence.epoch() != epoch && bench.clock.now() > began);
 }
+
+/// After a long sleep what the leader has said before is believed only once it has answered again.
+#[tokio::test(start_paused = true)]
+async fn whoever_wakes_up_believes_nobody_before_the_leader_has_answered() {
+    let mut bench = Bench::new(Authority::Store);
+    bench.servers.set("n1", Mode::Writable(1));
+    bench.servers.set("n2", Mode::Standby(1));
+    bench.key("n1", Duration::from_secs(3600)).await;
+    bench.open("n1").await;
+    sleep(Duration::from_secs(3)).await;
+    let attended = |bench: &Bench| bench.watcher.fence().is_attended(bench.clock.now());
+    assert!(attended(&bench));
+
+    bench.servers.set("n1", Mode::Hangs);
+    bench.slept.fetch_add(60_000_000_000, Ordering::AcqRel);
+    assert!(!attended(&bench), "nobody has watched for a minute");
+    sleep(Duration::from_secs(5)).await;
+    assert!(!attended(&bench), "and the leader has not answered since");
+    bench.servers.set("n1", Mode::Writable(1));
+    bench.open("n1").await;
+    sleep(Duration::from_secs(3)).await;
+    assert!(attended(&bench));
+
+    // What answers as another than it was has no term any more.
+    bench.slept.fetch_add(60_000_000_000, Ordering::AcqRel);
+    bench.servers.set("n1", Mode::Standby(1));
+    bench.until("deposed", |write| matches!(write, WriteState::Vacant { .. })).await;
+    assert!(attended(&bench));
+}

@@ -1,0 +1,50 @@
+//! A leader's answers are believed only while somebody watches it.
+//!
+//! Whoever stood still for a while (suspended, stopped, starved) finds answers of a server that may have been deposed
+//! meanwhile. They wait until the leader has been asked since and has answered as the leader that it was. If it is that no more
+//! the lease is revoked, and the client hears what is so: that nobody knows.
+
+use std::task::Context;
+
+use super::{Answers, Cut, Exchange, Moment, Session};
+use crate::pool::lease::Lease;
+
+impl Session {
+    /// Whether what the server has said may be passed on, at this very moment. A replica is in no office.
+    #[inline]
+    pub(super) fn proves(&self, x: &Exchange) -> bool {
+        let term = x.lease.as_ref().map_or(0, Lease::term);
+        term == 0 || self.context.router.fence().is_attended(self.context.clock.now())
+    }
+
+    /// What waited is heard, if the leader is watched again.
+    #[cold]
+    pub(super) fn hear_at_last(
+        &mut self,
+        x: &mut Exchange,
+        output: &mut Vec<u8>,
+        now: Moment,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, Cut> {
+        if !self.proves(x) {
+            // Also where more was sent meanwhile: it is looked again, and not for ever.
+            x.fenced_since.get_or_insert(now);
+            return Ok(false);
+        }
+        x.answers = Answers::Pass;
+        if x.to_server.is_empty() {
+            x.fenced_since = None;
+        }
+        let received = std::mem::take(&mut x.server_in);
+        self.hear_server(x, &received, output, now, cx)
+    }
+}
+
+/// What the server has said waits.
+#[cold]
+pub(super) fn wait_for_proof(x: &mut Exchange, received: &[u8], now: Moment) {
+    x.server_in = received.to_vec();
+    x.answers = Answers::Wait;
+    x.fenced_since.get_or_insert(now);
+    x.alarm = None;
+}
