@@ -128,7 +128,7 @@ async fn tokens_are_handed_over(pair: &Pair) -> Result {
     let servers = [&pair.leader, &pair.standby];
     // What is asked for may lie a little behind the commit, where nobody but the WAL writer flushes it (wal_writer_delay, 200 ms);
     // and here only a replica may read.
-    let keys = KEYS.replace("\"session\"", "\"global\"").replace("300ms", "2s");
+    let keys = KEYS.replace("\"session\"", "\"global\"").replace("300ms", "700ms");
     let other = Proxy::before_all(&pair.sandbox, "other", &servers, &keys).await?;
     let writer = Client::connect(&pair.proxy.write_config()).await?;
     let reader = Client::connect(&other.read_config()).await?;
