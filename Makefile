@@ -16,7 +16,7 @@ demo: tools ## a Patroni cluster, pgsteer in front of it, a killed leader, and w
 # bare `cargo nextest run` look for new ones.
 test: tools lint ## everything that must hold: lints, unit and integration tests, the simulation, a real cluster
 	@deploy/install.sh nextest
-	PROPTEST_RNG_SEED=20 PGSTEER_FUZZ_SEED=20 cargo nextest run --workspace --profile all
+	PROPTEST_RNG_SEED=20 PGSTEER_FUZZ_SEED=20 PGSTEER_FUZZ_ROUNDS=400 cargo nextest run --workspace --profile all
 
 test-all: tools lint sqlx ## that, every driver against PostgreSQL 15 and 18, and PostgreSQL's own regression suite (30 minutes)
 	@deploy/install.sh nextest pg18 stores drivers directory pam regress

@@ -146,6 +146,11 @@ impl fmt::Display for Step {
 }
 
 impl Step {
+    /// Whether a statement is described in it.
+    pub(super) fn describes(&self) -> bool {
+        self.messages.iter().any(|(words, _)| words.starts_with("Describe S "))
+    }
+
     /// Whether a statement without a name is parsed in it.
     pub(super) fn parses_unnamed(&self) -> bool {
         self.messages.iter().any(|(words, _)| words.starts_with("Parse \"\" "))

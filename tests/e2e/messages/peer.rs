@@ -203,6 +203,11 @@ impl Message {
         self.is_error(b"\0MStartTransactionCommand: unexpected state")
     }
 
+    /// Whether an isolation level is chosen too late, because something has taken a snapshot before.
+    pub(super) fn is_of_snapshot(&self) -> bool {
+        self.is_error(b"\0C25001\0MSET TRANSACTION ISOLATION LEVEL must be called before any query\0")
+    }
+
     /// Whether it is an error.
     pub(super) fn is_refusal(&self) -> bool {
         self.tag == b'E'
