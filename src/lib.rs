@@ -31,7 +31,11 @@
 //! lease's remaining time to live, on a clock that also runs while the machine is suspended. Before every slice that
 //! goes out on a write route two comparisons are made ([`cluster::fence::Fence`]): is the lease's term still the one
 //! in force, and is now before that deadline. The deadline is never further away than facts are fresh, so a process that
-//! slept through a failover wakes up without the right, also where a planned one has given the lease up early.
+//! slept through a failover wakes up without the right, also where a planned one has given the lease up early. Nor does it
+//! pass on what the leader said meanwhile, until that has answered as the leader again.
+//!
+//! How far replicas have come is asked only while a read waits for one that shows what its client has committed
+//! ([`cluster::headway`]); who of those that serve takes the next read, [`route::balance`] says.
 //!
 //! # Threads
 //!
