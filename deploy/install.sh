@@ -162,7 +162,7 @@ install_pg19() {
     ) || fail "PostgreSQL 19 cannot be fetched"
     for loader in "$folder"/usr/lib/*-linux-gnu/ld-linux-*; do
         patchelf --set-interpreter "$loader" --force-rpath --set-rpath "${loader%/*}" \
-            "$folder"/usr/lib/postgresql/19/bin/[ip]*
+            "$folder"/usr/lib/postgresql/19/bin/*
     done
     chmod -R go+rX "$folder"
     rm -rf "$folder/unpack"
