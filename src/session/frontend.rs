@@ -101,8 +101,8 @@ pub struct Terms<'a> {
     pub sequences: Sequences,
     /// Whether a client of this user and database has read what its session drew from a sequence.
     pub sequences_are_read: &'a AtomicBool,
-    /// What gives a server the client's token, for a client that may ask for it.
-    pub token: Option<&'a dyn Fn() -> Option<String>>,
+    /// What gives a server what a client is told by a setting, for one that may ask for it.
+    pub told: Option<&'a dyn Fn(Told) -> Option<String>>,
 }
 
 /// How far the client's bytes got.
@@ -266,6 +266,7 @@ impl Frontend {
             }
             b'F' => {
                 passage.touch_by_call(message);
+                passage.tenancy.fate.muddle();
                 passage.pipeline.sent(Owed::FunctionCall);
                 passage.tenancy.sequence_ends();
                 self.pass(header, message, passage);
@@ -320,8 +321,8 @@ impl Frontend {
         if reading.conduct.copying == Copying::In && message.len() == header.total {
             passage.tenancy.await_copy();
         }
-        if reading.conduct.block == Block::Commits && passage.tenancy.fate.is_wanted() {
-            passage.ask_ahead();
+        if passage.tenancy.fate.is_on() {
+            passage.query_decides(reading.conduct);
         }
         // A simple query replaces the unnamed statement (documentation, "Extended Query").
         let before = std::mem::take(&mut self.unnamed);
@@ -351,6 +352,7 @@ mod unnamed;
 pub use super::tenancy::Sequences;
 use messages::{bytes_needed, cut_short, invalid_type, malformed, must_wait};
 use passage::{Passage, Prepared};
+pub use token::Told;
 pub use touching::Vigilance;
 use unnamed::Mapped;
 pub use unnamed::UnnamedPolicy;

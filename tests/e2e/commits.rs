@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use pgsteer_testkit::{
     Client, Cluster, Door, Kind, Login, Options, Plan, Release, Result, Single, Verdict, Workload,
     connection_string, eventually, scenario_with,
@@ -63,6 +63,12 @@ async fn fates(metric: impl AsyncFn(&str) -> Result<f64>) -> Result<[f64; 3]> {
     ])
 }
 
+/// A table whose rows make commits take as many seconds as they say.
+const SLOW: &str = "CREATE TABLE slow (a int); CREATE FUNCTION sleeps() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_sleep(NEW.a); RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER slowly AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION sleeps()";
+
 /// A commit that takes a second (a deferred trigger), and a server that crashes meanwhile and comes back: the client hears that
 /// nothing was committed, and goes on. Before that, whatever way a client commits, nothing of what is asked reaches it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,14 +77,7 @@ async fn a_server_crashes_in_a_commit_and_comes_back() -> Result {
     let direct = connection_string(single.server.address, Login::TRADER, Cluster::DATABASE);
     let proxied = single.proxy.write_config();
     let client = Client::connect(&proxied).await?;
-    client
-        .batch_execute(
-            "CREATE TABLE slow (a int); CREATE FUNCTION sleeps() RETURNS trigger LANGUAGE plpgsql AS
-                $$ BEGIN PERFORM pg_sleep(NEW.a); RETURN NULL; END $$;
-             CREATE CONSTRAINT TRIGGER slowly AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED
-                FOR EACH ROW EXECUTE FUNCTION sleeps()",
-        )
-        .await?;
+    client.batch_execute(SLOW).await?;
     let commit = client.prepare("COMMIT").await?;
     for extended in [false, true, true] {
         client.batch_execute("BEGIN; INSERT INTO slow VALUES (0)").await?;
@@ -95,8 +94,14 @@ async fn a_server_crashes_in_a_commit_and_comes_back() -> Result {
     let log = single.server.log();
     ensure!(!log.contains("ERROR"), "{log}");
 
+    ensure!(client.text(LAST).await?.starts_with("committed "), "{}", client.text(LAST).await?);
+    ensure!(client.execute("SELECT 1", &[]).await? == 1);
+    let prepared = client.query_one("SELECT current_setting('pgsteer.last_commit')", &[]).await?;
+    ensure!(prepared.get::<_, &str>(0).starts_with("committed "), "{prepared:?}");
+
     client.batch_execute("BEGIN").await?;
     client.batch_execute("INSERT INTO slow VALUES (10)").await?;
+    ensure!(client.text(LAST).await?.starts_with("in progress: nothing"), "{}", client.text(LAST).await?);
     let crash = async {
         let watching = Client::connect(&direct).await?;
         let sleeps = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
@@ -112,5 +117,54 @@ async fn a_server_crashes_in_a_commit_and_comes_back() -> Result {
     ensure!(client.text("SELECT count(*) FROM slow").await? == "3", "it was committed after all");
     let fates = fates(async |label| single.proxy.metric(FATES, label).await).await?;
     ensure!(fates == [0.0, 1.0, 0.0], "{fates:?}");
+    ensure!(client.text(LAST).await?.starts_with("aborted "), "{}", client.text(LAST).await?);
+    Ok(())
+}
+
+const LAST: &str = "SHOW pgsteer.last_commit";
+
+/// Clients whose connections break in a commit: what they hear on another is so, and what is asked is in order for the server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_ask_on_another_connection() -> Result {
+    let single = Single::start(Release::System, Door::Open, "", INQUISITIVE).await?;
+    let proxied = single.proxy.write_config();
+    let client = Client::connect(&proxied).await?;
+    client.batch_execute(SLOW).await?;
+    ensure!(client.text(LAST).await?.starts_with("unknown: it could not be asked"), "CREATE was not asked");
+    // A moment longer than the grace of those that are gone, the other is cancelled.
+    for (seconds, expected) in [(1, "committed"), (8, "aborted")] {
+        let gone = Client::connect(&proxied).await?;
+        gone.batch_execute("BEGIN").await?;
+        gone.batch_execute(&format!("INSERT INTO slow VALUES ({seconds})")).await?;
+        let handle = gone.session().map(str::to_owned).context("it was told nothing")?;
+        ensure!(gone.text("SHOW pgsteer.session").await? == handle);
+        let (lost, ()) = tokio::join!(gone.batch_execute("COMMIT"), async {
+            let sleeps = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+            let waits = "the commit is under way";
+            let _seen =
+                eventually(waits, Duration::from_secs(5), async || client.text(sleeps).await.ok()).await;
+            gone.vanish();
+        });
+        ensure!(lost.is_err(), "it has heard {lost:?}");
+        let asking = Client::connect(&proxied).await?;
+        ensure!(asking.text(LAST).await? == "", "it has committed nothing itself");
+        let in_block = "BEGIN; SET LOCAL pgsteer.last_commit_of = 'x'";
+        asking.batch_execute(in_block).await?;
+        ensure!(asking.text(LAST).await?.starts_with("unknown: pgsteer.last_commit_of was set in this"));
+        asking.batch_execute("ROLLBACK").await?;
+        asking.batch_execute(&format!("SET pgsteer.last_commit_of = '{handle}'")).await?;
+        let first = asking.text(LAST).await?;
+        ensure!(first.starts_with("in progress ") || first.starts_with(expected), "{first}");
+        let told = eventually("it is decided", Duration::from_secs(10), async || {
+            asking.text(LAST).await.ok().filter(|told| !told.starts_with("in progress "))
+        })
+        .await?;
+        let rows = client.text(&format!("SELECT count(*) FROM slow WHERE a = {seconds}")).await?;
+        ensure!(told.starts_with(expected), "{told}");
+        ensure!((rows == "1") == (expected == "committed"), "{rows} rows, and it is told {told}");
+    }
+    let log = single.server.log();
+    let ours = |line: &&str| line.contains("ERROR") && !line.contains("canceling statement");
+    ensure!(log.lines().filter(ours).count() == 0, "{log}");
     Ok(())
 }

@@ -8,6 +8,8 @@ mod commits;
 mod conversations;
 mod described;
 mod failover;
+mod last_commit;
+mod last_words;
 mod leaving;
 mod machines;
 mod mapped;

@@ -1,11 +1,10 @@
 //! The extended query protocol: statements and portals by name.
 
 use super::{
-    Arc, Awaited, Block, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named,
-    Owed, OwnAnswer, Passage, PgError, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX,
-    STATEMENT_BYTES_MAX, Serial, Settings, Sharing, Source, SqlState, Statement, Subject, TAKEN, Text, Undo,
-    Unnamed, UnnamedAt, UnnamedText, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
-    taken_for_ours,
+    Arc, Awaited, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
+    OwnAnswer, Passage, PgError, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX, STATEMENT_BYTES_MAX,
+    Serial, Settings, Sharing, Source, SqlState, Statement, Subject, TAKEN, Text, Undo, Unnamed, UnnamedAt,
+    UnnamedText, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours,
 };
 
 impl Frontend {
@@ -95,7 +94,7 @@ impl Frontend {
         }
         let reading = passage.read(query);
         passage.may_run(reading)?;
-        passage.provide_token(query);
+        passage.provide_told(query);
         let terms = passage.terms;
         let source =
             Source { scope: terms.scope, query, types, conduct: reading.conduct, form: reading.form };
@@ -225,8 +224,8 @@ impl Frontend {
     pub(super) fn execute(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
         let named = message.get(HEADER_BYTES) != Some(&0);
         let conduct = passage.tenancy.portal(named);
-        if conduct.block == Block::Commits && passage.tenancy.fate.is_wanted() {
-            passage.ask_within();
+        if passage.tenancy.fate.is_on() {
+            passage.execute_decides(conduct);
         }
         passage.tenancy.runs(conduct);
         passage.pipeline.sent(Owed::Execute(conduct.block));
@@ -277,7 +276,7 @@ impl Frontend {
             }
         } else if *kind == b'S' {
             if let Some((statement, serial)) = self.known(name, passage) {
-                passage.provide_token(statement.query());
+                passage.provide_told(statement.query());
                 let prepared = passage.prepare(&statement);
                 if prepared == Prepared::Checking {
                     return Ok(());
