@@ -40,9 +40,9 @@ pub enum Testimony {
     /// The same, and something was sent behind it that may have ended it otherwise.
     Muddled,
     /// The client has the commit's own answer, but for ReadyForQuery: whether it is committed.
-    Answered(Box<Evidence>, bool),
+    Answered(Option<Box<Evidence>>, bool),
     /// And ReadyForQuery.
-    Over(Box<Evidence>, bool),
+    Over(Option<Box<Evidence>>, bool),
     /// Its role may not ask, or the server does not know the question: nobody is asked any more.
     Refused,
 }
@@ -119,6 +119,11 @@ impl Testimony {
         matches!(self, Self::Asked(..) | Self::Given(..))
     }
 
+    /// Whether what ends a sequence commits it.
+    pub const fn awaits_end(&self) -> bool {
+        matches!(self, Self::Asked(Decision::End, _) | Self::Given(Decision::End, _))
+    }
+
     /// What the transaction has said, if nothing was said of its commit.
     pub fn evidence(&self) -> Option<Evidence> {
         match self {
@@ -164,17 +169,18 @@ impl Testimony {
         }
     }
 
-    /// The client gets an error.
+    /// The client gets an error: with the transaction fails the commit, whether it was asked by then or not.
     pub fn fails(&mut self) {
-        if let Self::Given(..) = self {
+        if self.is_pending() {
             self.is_answered(false);
         }
     }
 
     fn is_answered(&mut self, committed: bool) {
-        if let Self::Given(_, evidence) = std::mem::take(self) {
-            *self = Self::Answered(evidence, committed);
-        }
+        *self = match std::mem::take(self) {
+            Self::Given(_, evidence) => Self::Answered(Some(evidence), committed),
+            _ => Self::Answered(None, committed),
+        };
     }
 
     /// The client gets ReadyForQuery: what comes next is another transaction.
@@ -182,7 +188,7 @@ impl Testimony {
     pub fn ends(&mut self) {
         if let Self::Asked(..) | Self::Given(..) | Self::Answered(..) | Self::Muddled = self {
             *self = match std::mem::take(self) {
-                Self::Given(Decision::End, evidence) => Self::Over(evidence, true),
+                Self::Given(Decision::End, evidence) => Self::Over(Some(evidence), true),
                 Self::Answered(evidence, committed) => Self::Over(evidence, committed),
                 _ => Self::Wanted,
             };
@@ -190,11 +196,11 @@ impl Testimony {
     }
 
     /// What is known of its end, which is then known to whom it concerns.
-    pub fn take_over(&mut self) -> Option<(Evidence, bool)> {
+    pub fn take_over(&mut self) -> Option<(Option<Evidence>, bool)> {
         let (Self::Over(evidence, committed) | Self::Answered(evidence, committed)) = self else {
             return None;
         };
-        let known = (**evidence, *committed);
+        let known = (evidence.as_deref().copied(), *committed);
         if let Self::Over(..) = self {
             *self = Self::Wanted;
         }

@@ -19,8 +19,8 @@ use crate::{
         held::{Known, Prepare, Sent, Worth},
         named::{ClientStatements, Named, Serial},
         pipeline::{
-            Block, Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline, Refusal,
-            Residue, Subject, Undo,
+            Acting, Block, Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline,
+            Refusal, Residue, Subject, Undo,
         },
         schema::{Schema, When},
         splice::Splice,
@@ -259,6 +259,9 @@ impl Frontend {
                 Ok(())
             }
             b'S' => {
+                if passage.tenancy.fate.is_on() {
+                    passage.sync_decides();
+                }
                 passage.pipeline.sent(Owed::Sync);
                 passage.tenancy.sequence_ends();
                 self.pass(header, message, passage);

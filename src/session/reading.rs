@@ -101,7 +101,8 @@ impl Reading {
     #[inline]
     fn from_effects(effects: Effects, text: &[u8]) -> Self {
         if effects.is_plain() {
-            return Self::plain(if effects.acts() { Acting::Perhaps } else { Acting::No });
+            let acting = if effects.changes_data() { Acting::Changes } else { Acting::Perhaps };
+            return Self::plain(if effects.acts() { acting } else { Acting::No });
         }
         Self::of_effects(effects, text)
     }
@@ -348,7 +349,31 @@ mod tests {
             ("what is this", true),
         ] {
             let acting = Reading::of(text.as_bytes(), Lexicon::Standard).conduct.acting;
-            assert_eq!(acting == Acting::Perhaps, acts, "{text}");
+            assert_eq!(acting != Acting::No, acts, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_changes_data_and_nothing_else() {
+        for (text, changes) in [
+            ("insert into t values (1)", true),
+            ("/* x */ UPDATE t SET a = 1 RETURNING a;", true),
+            ("delete from t", true),
+            ("merge into t using u on true when matched then delete", true),
+            ("select 1", false),
+            ("select nextval('s')", false),
+            ("with x as (insert into t values (1)) select 1", false),
+            ("explain analyze insert into t values (1)", false),
+            ("prepare p as insert into t values (1)", false),
+            ("insert into t values (1); insert into t values (2)", false),
+            ("insert into t values (1); commit", false),
+            ("insert into t values (set_config('work_mem', '1MB', false))", false),
+            ("update pg_settings set setting = '1'", false),
+            ("copy t from stdin", false),
+            ("truncate t", false),
+        ] {
+            let acting = Reading::of(text.as_bytes(), Lexicon::Standard).conduct.acting;
+            assert_eq!(acting == Acting::Changes, changes, "{text}");
         }
     }
 

@@ -180,7 +180,7 @@ impl Tenancy {
     /// A statement runs.
     #[inline]
     pub(super) fn runs(&mut self, conduct: Conduct) {
-        if conduct.acting == Acting::Perhaps {
+        if conduct.acting != Acting::No {
             self.ran = Ran::Just;
         }
     }

@@ -99,24 +99,39 @@ async fn a_server_crashes_in_a_commit_and_comes_back() -> Result {
     let prepared = client.query_one("SELECT current_setting('pgsteer.last_commit')", &[]).await?;
     ensure!(prepared.get::<_, &str>(0).starts_with("committed "), "{prepared:?}");
 
+    // A statement by itself, by the extended protocol.
+    let other = Client::connect(&proxied).await?;
+    let insert = other.prepare("INSERT INTO slow VALUES ($1)").await?;
+    for _ in 0..2 {
+        ensure!(other.execute(&insert, &[&0]).await? == 1);
+        ensure!(other.text(LAST).await?.starts_with("committed "), "{}", other.text(LAST).await?);
+    }
+    let refused = other.execute("INSERT INTO slow SELECT 1 / $1", &[&0]).await;
+    ensure!(refused.is_err_and(|error| error.code().is_some_and(|code| code.code() == "22012")));
+    ensure!(other.text(LAST).await?.starts_with("aborted"), "{}", other.text(LAST).await?);
+    let rows = client.text("SELECT count(*) FROM slow").await?;
+
     client.batch_execute("BEGIN").await?;
     client.batch_execute("INSERT INTO slow VALUES (10)").await?;
     ensure!(client.text(LAST).await?.starts_with("in progress: nothing"), "{}", client.text(LAST).await?);
     let crash = async {
         let watching = Client::connect(&direct).await?;
-        let sleeps = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
-        let what = "the commit is under way";
+        let sleeps = "SELECT max(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep' HAVING count(*) = 2";
+        let what = "the commits are under way";
         let pid = eventually(what, Duration::from_secs(5), async || watching.text(sleeps).await.ok()).await?;
         single.server.kill_backend(pid.parse()?)
     };
-    let (committed, crashed) = tokio::join!(client.batch_execute("COMMIT"), crash);
+    let (committed, alone, crashed) =
+        tokio::join!(client.batch_execute("COMMIT"), other.execute(&insert, &[&10]), crash);
     crashed?;
-    let Err(told) = committed else { anyhow::bail!("it was committed") };
-    let (state, words) = client.words(&told);
-    ensure!(state == "40001" && !client.is_over(&told), "the client was told: {words}");
-    ensure!(client.text("SELECT count(*) FROM slow").await? == "3", "it was committed after all");
+    for (client, told) in [(&client, committed.err()), (&other, alone.err())] {
+        let Some(told) = told else { anyhow::bail!("it was committed") };
+        let (state, words) = client.words(&told);
+        ensure!(state == "40001" && !client.is_over(&told), "the client was told: {words}");
+        ensure!(client.text("SELECT count(*) FROM slow").await? == rows, "it was committed after all");
+    }
     let fates = fates(async |label| single.proxy.metric(FATES, label).await).await?;
-    ensure!(fates == [0.0, 1.0, 0.0], "{fates:?}");
+    ensure!(fates == [0.0, 2.0, 0.0], "{fates:?}");
     ensure!(client.text(LAST).await?.starts_with("aborted "), "{}", client.text(LAST).await?);
     Ok(())
 }
@@ -147,7 +162,7 @@ async fn clients_ask_on_another_connection() -> Result {
         });
         ensure!(lost.is_err(), "it has heard {lost:?}");
         let asking = Client::connect(&proxied).await?;
-        ensure!(asking.text(LAST).await? == "", "it has committed nothing itself");
+        ensure!(asking.text(LAST).await?.is_empty(), "it has committed nothing itself");
         let in_block = "BEGIN; SET LOCAL pgsteer.last_commit_of = 'x'";
         asking.batch_execute(in_block).await?;
         ensure!(asking.text(LAST).await?.starts_with("unknown: pgsteer.last_commit_of was set in this"));

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// A client asks on this server; what that is given first holds `saying`.
-fn shows(client: &str, server: &str, saying: &str) -> String {
+pub(crate) fn shows(client: &str, server: &str, saying: &str) -> String {
     shows_in(client, server, saying, 'I')
 }
 

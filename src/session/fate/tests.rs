@@ -59,8 +59,8 @@ fn what_a_transaction_has_said() {
     use Decision::{Command, End};
     let asked = |decision| Testimony::Asked(decision, at(50));
     let given = |decision| Testimony::Given(decision, Box::new(evidence()));
-    let answered = |committed| Testimony::Answered(Box::new(evidence()), committed);
-    let over = |committed| Testimony::Over(Box::new(evidence()), committed);
+    let answered = |committed| Testimony::Answered(Some(Box::new(evidence())), committed);
+    let over = |committed| Testimony::Over(Some(Box::new(evidence())), committed);
     for (story, expected) in [
         ("", Testimony::Wanted),
         ("?", asked(Command)),
@@ -87,6 +87,11 @@ fn what_a_transaction_has_said() {
         ("!DCZ", over(true)),
         ("!DCF", answered(false)),
         ("!DCFZ", over(false)),
+        // Whatever fails before it has answered fails with it.
+        ("!F", Testimony::Answered(None, false)),
+        ("?FZ", Testimony::Over(None, false)),
+        ("?FZ?", asked(Command)),
+        ("!mF", Testimony::Muddled),
         ("!DmCZ", Testimony::Wanted),
         ("!mDCZ", Testimony::Wanted),
         ("?DmC", answered(true)),
@@ -100,7 +105,7 @@ fn what_a_transaction_has_said() {
     off.hear(&row(&["727", "0/15174F0", "00000003"]));
     assert_eq!((off.is_wanted(), off.evidence(), off.take_over()), (false, None, None));
     let mut done = over(true);
-    assert_eq!((done.take_over(), done), (Some((evidence(), true)), Testimony::Wanted));
+    assert_eq!((done.take_over(), done), (Some((Some(evidence()), true)), Testimony::Wanted));
 }
 
 #[test]

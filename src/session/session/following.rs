@@ -59,7 +59,9 @@ impl Session {
         if let Some(evidence) = x.tenancy.fate.evidence() {
             self.follow_asked(x, evidence, now);
         } else if let Some((evidence, committed)) = x.tenancy.fate.take_over() {
-            self.follow_asked(x, evidence, now);
+            if let Some(evidence) = evidence {
+                self.follow_asked(x, evidence, now);
+            }
             self.entry.with_followed(|followed| followed.decided(committed));
         }
     }

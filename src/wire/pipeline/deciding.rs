@@ -1,7 +1,7 @@
 //! Asking a transaction about itself ahead of the COMMIT that decides about it: when that may be done, and what is owed then.
 
 use super::{Block, CopyIn, For, Outlook, Owed, Passage, Pipeline, Sequence, Step, TransactionStatus, Undo};
-use crate::wire::statements::FATE;
+use crate::wire::statements::{FATE, FATE_FIRST};
 
 /// Replies owed that are looked through, at most.
 const LOOK_MAX: usize = 64;
@@ -67,12 +67,23 @@ impl Pipeline {
             })
     }
 
+    /// Whether a statement that is executed next is the first of a sequence without a block: then a question before it is the
+    /// first of the same transaction.
+    pub fn may_ask_first(&self) -> bool {
+        self.status == TransactionStatus::Idle
+            && self.ran == Outlook::START
+            && self.sequence == Sequence::Open
+            && self.copy == CopyIn::No
+            && self.owed.len() <= LOOK_MAX
+            && self.owed.iter().all(|owed| !owed.ends_sequence() && owed.step().is_none())
+    }
+
     /// Whether the answer to such a question is what comes next.
     #[inline]
     pub fn awaits_evidence(&self) -> bool {
         match self.owed.front() {
             Some(Owed::Evidence | Owed::EvidenceRow) => true,
-            Some(Owed::Parse(For::Us, Undo::ServerForgets(id), _)) => *id == FATE,
+            Some(Owed::Parse(For::Us, Undo::ServerForgets(id), _)) => matches!(*id, FATE | FATE_FIRST),
             Some(Owed::Ours(b'2')) => matches!(self.owed.get(1), Some(Owed::EvidenceRow)),
             _ => false,
         }
@@ -93,7 +104,7 @@ impl Pipeline {
                 _ => Commit::Other,
             },
             Some(Owed::Sync) if owed.next().is_none() => Commit::Implicit(Unsaid::Ready),
-            Some(Owed::Execute(Block::Stays)) => {
+            Some(Owed::Execute(Block::Stays) | Owed::Bind(_) | Owed::Describe(_)) => {
                 let step = |owed: &&Owed| {
                     matches!(owed, Owed::Bind(_) | Owed::Describe(_) | Owed::Execute(Block::Stays))
                 };
@@ -185,6 +196,22 @@ mod tests {
             let pipeline = pipeline(status, owed);
             assert_eq!((pipeline.may_ask_ahead(), pipeline.may_ask_within()), (ahead, within), "{shown}");
         }
+        for (status, owed, first) in [
+            (b'I', vec![Owed::Bind(0)], true),
+            (b'I', vec![Owed::Bind(0), Owed::Describe(0)], true),
+            (b'T', vec![Owed::Bind(0)], false),
+            (b'E', vec![Owed::Bind(0)], false),
+            (b'I', vec![], false),
+            (b'I', vec![execute(Stays), Owed::Bind(0)], false),
+            (b'I', vec![execute(Stays), Owed::Sync, Owed::Bind(0)], false),
+            (b'I', vec![query(Begins), Owed::Bind(0)], false),
+        ] {
+            let shown = format!("{} {owed:?}", char::from(status));
+            assert_eq!(pipeline(status, owed).may_ask_first(), first, "{shown}");
+        }
+        let mut second = pipeline(b'I', vec![execute(Stays), Owed::Bind(0)]);
+        second.received(b'C', None, &mut |_| {}).unwrap();
+        assert!(!second.may_ask_first());
         // What was answered counts, too.
         let mut ended = pipeline(b'T', vec![Owed::Execute(RollsBack), Owed::Bind(0)]);
         ended.received(b'C', None, &mut |_| {}).unwrap();
@@ -221,6 +248,7 @@ mod tests {
             (vec![Owed::Sync], Commit::Implicit(Unsaid::Ready)),
             (vec![Owed::Execute(Stays), Owed::Sync], results),
             (vec![Owed::Execute(Stays), Owed::Bind(0), Owed::Execute(Stays), Owed::Sync], results),
+            (vec![Owed::Bind(0), Owed::Describe(0), Owed::Execute(Stays), Owed::Sync], results),
             (vec![Owed::Execute(Stays)], Commit::Other),
             (vec![Owed::Execute(Stays), Owed::Execute(MayCommit), Owed::Sync], Commit::Other),
             (vec![Owed::Execute(Stays), Owed::Sync, Owed::Query(Stays)], Commit::Other),
