@@ -654,6 +654,27 @@ fn nobody_waits_for_a_position_where_the_server_waits_for_the_client() {
     );
 }
 
+/// What was held back is told, and then why the session ends.
+#[test]
+fn what_waits_for_a_position_goes_before_the_last_word() {
+    const TWO: &str = r#"
+        C> Query "insert into t values (2)" | Query "insert into t values (3)"
+        >a1 Query "insert into t values (2)" | Query "insert into t values (3)" | Query "~insert_lsn"
+        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C nothing
+    "#;
+    for lost in ["a1< close", "route write=b deposed=a\n>a1 end\n>a2 end"] {
+        check_whole(
+            global,
+            &format!(
+                r#"{BEGUN}{TWO}{lost}
+                <C CommandComplete "INSERT 0 1" | ReadyForQuery I | Fatal 08007 _ | end
+                "#
+            ),
+        );
+    }
+}
+
 /// The question is a query, which drops the statement without a name: it is parsed again where its client goes on with it.
 #[test]
 fn the_question_costs_nobody_the_statement_without_a_name() {

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     client::registry::Activity,
     server::conn::Recovery,
+    session::exchange::Telling,
     wire::{frame::Header, message::encode_ready_for_query},
 };
 
@@ -94,7 +95,9 @@ impl Session {
         let left = Left::of(&mut exchange);
         let cause = cut.cause();
         let unfinished = !exchange.pipeline.may_release();
-        let garbled = exchange.backend.is_inside_message() || !self.outbox.is_empty();
+        // What only waited for a position is whole, and goes out before the last word.
+        let is_behind = !self.outbox.is_empty() && exchange.telling == Telling::Freely;
+        let garbled = exchange.backend.is_inside_message() || is_behind;
         let said = exchange.backend.last_word() == LastWord::Said;
         let member =
             exchange.lease.as_ref().map(|lease| lease.pool().member().to_string()).unwrap_or_default();
