@@ -1,6 +1,7 @@
 //! What goes wrong, and when.
 
 use crate::{
+    ambush::Ambush,
     conn::{Ending, Life},
     node::{Ailment, Pg},
     random::Rng,
@@ -14,6 +15,10 @@ pub(crate) enum Strike {
     Ails(usize, Ailment),
     /// A server dies; its kernel says so.
     Crash(usize),
+    /// The leader's server dies, and is back at once.
+    Restart,
+    /// A server dies in the next commit.
+    Ambush(Ambush),
     /// One backend dies.
     Backend,
     /// Somebody asks for a switchover.
@@ -218,6 +223,8 @@ impl World {
                 self.note("STORE LAGS", 0, 0);
                 self.store.trouble.push(strike);
             }
+            Strike::Restart => self.restart(),
+            Strike::Ambush(ambush) => self.ambush = Some(ambush),
             Strike::SetUpAnew => self.set_up_anew(),
             Strike::WatchSilent | Strike::WatchLate => {
                 self.note("WATCH TROUBLE", 0, u64::from(strike == Strike::WatchSilent));
@@ -259,7 +266,9 @@ impl World {
                 }
             }
             Strike::SuspendedInFlight(_) => self.store.suspend_next = None,
+            Strike::Ambush(_) => self.ambush = None,
             Strike::Crash(_)
+            | Strike::Restart
             | Strike::Backend
             | Strike::Switchover
             | Strike::SetUpAnew
@@ -302,9 +311,7 @@ impl World {
     /// Whether everything is as it should be, so that clients must be served from here on.
     pub(crate) fn is_settled(&self) -> bool {
         let Some(leader) = self.leader() else { return false };
-        let follows = |node: usize| {
-            self.streams_from(node) == Some(leader) && self.nodes[node].replayed == self.nodes[node].log.len()
-        };
+        let follows = |node: usize| self.streams_from(node) == Some(leader) && self.replays(node);
         self.store.is_up
             && self.store.trouble.is_empty()
             && (0..self.nodes.len()).all(|node| {

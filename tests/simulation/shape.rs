@@ -1,6 +1,6 @@
 //! What kind of run a seed makes: the cluster, the program's configuration, the clients.
 
-use crate::{random::Rng, world::Ms};
+use crate::{client::Purpose, extras::Extras, random::Rng, world::Ms};
 
 /// What kind of run it is.
 #[derive(Clone, Debug)]
@@ -26,6 +26,7 @@ pub(crate) struct Shape {
     pub(crate) workers: usize,
     /// Whether clients change a setting that must follow them, and the program sleeps through changes of leader.
     pub(crate) more: bool,
+    pub(crate) extras: Extras,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,9 @@ pub(crate) enum Replication {
     Synchronous,
     Asynchronous,
 }
+
+/// Extras are drawn apart, so that everything else about a seed stays what it was.
+const EXTRAS: u64 = 0x0E87_2A50 << 16;
 
 /// How far a replica may lag.
 pub(crate) const LAG_BYTES_MAX: u64 = 256 * 1024;
@@ -62,6 +66,7 @@ impl Shape {
             notice: 0,
             workers: 1,
             more: false,
+            extras: Extras::default(),
         }
     }
 
@@ -70,6 +75,7 @@ impl Shape {
         if matches!(seed % 11, 2 | 4 | 7 | 9) {
             self.workers = 1 + usize::try_from(seed / 11 % 3).unwrap();
             self.more = true;
+            self.extras = Extras::drawn(&mut Rng::new(seed ^ EXTRAS));
         }
         self
     }
@@ -90,6 +96,21 @@ impl Shape {
         self.pool_mode != "session"
     }
 
+    pub(crate) const fn clients(&self) -> usize {
+        self.writers + self.readers + self.extras.splitters
+    }
+
+    /// What a client comes for.
+    pub(crate) const fn purpose(&self, number: usize) -> Purpose {
+        if number < self.writers {
+            Purpose::Write
+        } else if number < self.writers + self.readers {
+            Purpose::Read
+        } else {
+            Purpose::Split
+        }
+    }
+
     /// Servers of a pool at most. A client that keeps its server starves another for good if there are too few.
     pub(crate) fn servers(&self) -> usize {
         if self.is_shared() { self.pool_size } else { 10 }
@@ -98,6 +119,7 @@ impl Shape {
     /// The program's configuration.
     pub(crate) fn configuration(&self) -> String {
         let (pool_size, pool_mode, fallback) = (self.servers(), self.pool_mode, self.fallback);
+        let Extras { consistency, commit_fate, .. } = self.extras;
         format!(
             r#"
 [clusters.sim]
@@ -118,7 +140,12 @@ route = "write"
 [[listen]]
 address = "127.0.0.1:6433"
 route = "read"
+[[listen]]
+address = "127.0.0.1:6434"
+route = "split"
 [pool]
+consistency = "{consistency}"
+commit_fate = {commit_fate}
 default_pool_size = {pool_size}
 pool_mode = "{pool_mode}"
 [auth]
