@@ -77,8 +77,8 @@ impl World {
                 self.note("CRASHES", place, 0);
                 self.crash(place, Ending::Reset);
             }
-            Who::Restarted if self.leader() == Some(place) => self.restart(),
-            Who::Server | Who::Restarted => {}
+            Who::Restarted => self.restart(place),
+            Who::Server => {}
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     faults::Strike,
     node::Ailment,
     random::Rng,
+    shape::Replication,
     world::{Event, Ms, World},
 };
 
@@ -68,16 +69,32 @@ impl World {
             let (strike, lasts) = (Strike::Ambush(Ambush::drawn(rng)), self.shape.trouble - at);
             self.after(from + at, Event::Begin { strike, lasts });
         }
-        for _ in 0..rng.within(0, 3) {
+        if self.shape.replication == Replication::Asynchronous && rng.chance(60) {
+            self.leave_behind(from, rng);
+        }
+        for _ in 0..rng.within(0, 4) {
             let at = from + rng.within(0, self.shape.trouble * 8 / 10);
             let lasts = rng.within(200, 3000);
-            let strike = match rng.below(4) {
-                0 => Strike::Restart,
-                1 => Strike::Switchover,
-                2 => Strike::Ails(rng.below(self.nodes.len()), Ailment::Lag),
-                _ => Strike::Ails(rng.below(self.nodes.len()), Ailment::NoReplication),
+            let node = rng.below(self.nodes.len());
+            let strike = match rng.below(6) {
+                0 => Strike::Restart(usize::MAX),
+                1 | 2 => Strike::Restart(node),
+                3 => Strike::Switchover,
+                4 => Strike::Ails(node, Ailment::Lag),
+                _ => Strike::Ails(node, Ailment::NoReplication),
             };
             self.after(at, Event::Begin { strike, lasts });
         }
+    }
+
+    /// Nobody receives anything from the leader for a while, and then it dies: what was committed meanwhile is lost.
+    fn leave_behind(&mut self, from: Ms, rng: &mut Rng) {
+        let at = from + rng.within(0, self.shape.trouble / 2);
+        let lasts = rng.within(100, 1500);
+        for node in 0..self.nodes.len() {
+            let strike = Strike::Ails(node, Ailment::NoReplication);
+            self.after(at, Event::Begin { strike, lasts: lasts + 100 });
+        }
+        self.after(at + lasts, Event::Begin { strike: Strike::Crash(usize::MAX), lasts: 0 });
     }
 }

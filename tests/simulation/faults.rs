@@ -15,8 +15,8 @@ pub(crate) enum Strike {
     Ails(usize, Ailment),
     /// A server dies; its kernel says so.
     Crash(usize),
-    /// The leader's server dies, and is back at once.
-    Restart,
+    /// A server dies, and is back at once.
+    Restart(usize),
     /// A server dies in the next commit.
     Ambush(Ambush),
     /// One backend dies.
@@ -171,6 +171,7 @@ impl World {
         match strike {
             Strike::Ails(node, ailment) => Strike::Ails(now(node), ailment),
             Strike::Crash(node) => Strike::Crash(now(node)),
+            Strike::Restart(node) => Strike::Restart(now(node)),
             other => other,
         }
     }
@@ -223,7 +224,7 @@ impl World {
                 self.note("STORE LAGS", 0, 0);
                 self.store.trouble.push(strike);
             }
-            Strike::Restart => self.restart(),
+            Strike::Restart(node) => self.restart(node),
             Strike::Ambush(ambush) => self.ambush = Some(ambush),
             Strike::SetUpAnew => self.set_up_anew(),
             Strike::WatchSilent | Strike::WatchLate => {
@@ -268,7 +269,7 @@ impl World {
             Strike::SuspendedInFlight(_) => self.store.suspend_next = None,
             Strike::Ambush(_) => self.ambush = None,
             Strike::Crash(_)
-            | Strike::Restart
+            | Strike::Restart(_)
             | Strike::Backend
             | Strike::Switchover
             | Strike::SetUpAnew

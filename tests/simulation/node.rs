@@ -6,7 +6,7 @@ use pgsteer::{cluster::ids::MemberName, net::Address};
 
 use crate::{
     ledger::Row,
-    shape::{LAG_BYTES_MAX, LAG_TIME_MAX, Replication},
+    shape::Replication,
     transactions::Xids,
     world::{Event, Ms, World},
 };
@@ -268,6 +268,7 @@ impl World {
     pub(crate) fn measure_lag(&mut self) {
         let now = self.now();
         let leader = self.leader();
+        let (bytes_max, time_max) = self.shape.lag_max();
         for node in 0..self.nodes.len() {
             let beyond = leader.filter(|leader| *leader != node).is_some_and(|leader| {
                 let replayed = self.nodes[node].replayed;
@@ -275,7 +276,7 @@ impl World {
                 // Time is counted in positions of this leader: those of the one before were not its own.
                 let began = self.nodes[leader].primary_since.unwrap_or(now);
                 let oldest = self.nodes[leader].log.get(replayed).map_or(now, |record| record.at.max(began));
-                behind > LAG_BYTES_MAX || now - oldest > LAG_TIME_MAX
+                behind > bytes_max || now - oldest > time_max
             });
             let node = &mut self.nodes[node];
             node.beyond_since = beyond.then(|| node.beyond_since.unwrap_or(now));

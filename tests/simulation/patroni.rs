@@ -7,7 +7,7 @@ use crate::{
     shape::Replication,
     store::Key,
     transactions::Xids,
-    world::{Event, World},
+    world::{Event, Ms, World},
 };
 
 impl World {
@@ -255,15 +255,18 @@ impl World {
         }
     }
 
-    /// The leader's server dies, and is started again before anybody else takes over: on the same timeline.
-    pub(crate) fn restart(&mut self) {
-        let Some(node) = self.leader().filter(|node| self.nodes[*node].patroni_runs()) else { return };
+    /// A server dies, and is started again at once: the leader's before anybody else takes over, on the same timeline.
+    pub(crate) fn restart(&mut self, node: usize) {
+        let leads = self.leader() == Some(node);
+        if !self.nodes[node].patroni_runs() || !(leads || self.nodes[node].pg == Pg::Standby) {
+            return;
+        }
         self.note("RESTARTS", node, 0);
         let sync_with = self.nodes[node].sync_with;
         self.crash(node, Ending::Reset);
-        self.start(node);
-        self.nodes[node].sync_with = sync_with;
-        self.nodes[node].resumes = true;
+        self.start_within(node, 50, if leads { 1200 } else { 400 });
+        self.nodes[node].sync_with = sync_with.filter(|_| leads);
+        self.nodes[node].resumes = leads;
     }
 
     fn resume(&mut self, node: usize) {
@@ -293,7 +296,11 @@ impl World {
     }
 
     fn start(&mut self, node: usize) {
-        let delay = self.rng.within(300, 1200);
+        self.start_within(node, 300, 1200);
+    }
+
+    fn start_within(&mut self, node: usize, least: Ms, most: Ms) {
+        let delay = self.rng.within(least, most);
         let starting = &mut self.nodes[node];
         starting.pg = Pg::Starting;
         starting.life += 1;

@@ -39,8 +39,8 @@ pub(crate) enum Replication {
 const EXTRAS: u64 = 0x0E87_2A50 << 16;
 
 /// How far a replica may lag.
-pub(crate) const LAG_BYTES_MAX: u64 = 256 * 1024;
-pub(crate) const LAG_TIME_MAX: Ms = 1000;
+const LAG_BYTES_MAX: u64 = 256 * 1024;
+const LAG_TIME_MAX: Ms = 1000;
 pub(crate) const PROBE_INTERVAL: Ms = 500;
 pub(crate) const PROBE_TIMEOUT: Ms = 1000;
 /// Servers at most for reads that fall back on the leader.
@@ -75,7 +75,12 @@ impl Shape {
         if matches!(seed % 11, 2 | 4 | 7 | 9) {
             self.workers = 1 + usize::try_from(seed / 11 % 3).unwrap();
             self.more = true;
-            self.extras = Extras::drawn(&mut Rng::new(seed ^ EXTRAS));
+            let mut rng = Rng::new(seed ^ EXTRAS);
+            self.extras = Extras::drawn(&mut rng);
+            if self.extras.is_consistent() && rng.chance(30) {
+                // Otherwise no failover loses what anybody has been told of.
+                self.replication = Replication::Asynchronous;
+            }
         }
         self
     }
@@ -111,6 +116,15 @@ impl Shape {
         }
     }
 
+    /// How far a replica may lag, in bytes and in time: further where it matters what it shows.
+    pub(crate) const fn lag_max(&self) -> (u64, Ms) {
+        if self.extras.is_any() {
+            (4 * LAG_BYTES_MAX, 3 * LAG_TIME_MAX)
+        } else {
+            (LAG_BYTES_MAX, LAG_TIME_MAX)
+        }
+    }
+
     /// Servers of a pool at most. A client that keeps its server starves another for good if there are too few.
     pub(crate) fn servers(&self) -> usize {
         if self.is_shared() { self.pool_size } else { 10 }
@@ -120,6 +134,7 @@ impl Shape {
     pub(crate) fn configuration(&self) -> String {
         let (pool_size, pool_mode, fallback) = (self.servers(), self.pool_mode, self.fallback);
         let Extras { consistency, commit_fate, .. } = self.extras;
+        let (bytes_max, time_max) = self.lag_max();
         format!(
             r#"
 [clusters.sim]
@@ -129,8 +144,8 @@ endpoints = ["127.0.0.1:1"]
 probe_user = "monitoring"
 switchover_hold_max = "3s"
 [replicas]
-lag_bytes_max = {LAG_BYTES_MAX}
-lag_time_max = "{LAG_TIME_MAX}ms"
+lag_bytes_max = {bytes_max}
+lag_time_max = "{time_max}ms"
 replica_wait_timeout = "3s"
 fallback = "{fallback}"
 fallback_connections_max = {FALLBACK_SERVERS}
