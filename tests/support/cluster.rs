@@ -1,15 +1,35 @@
 //! The cluster: etcd and three Patroni nodes.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use crate::{
-    Client, Coordinator, Etcd, Ground, LeaderChange, LeaderKey, Link, Login, Moment, Node, Result, Sandbox,
-    Store, WayToStore, eventually,
+    Client, Coordinator, Etcd, Ground, LeaderChange, LeaderKey, Link, Login, Machine, Moment, Node, Result,
+    Sandbox, Store, WayToStore, eventually,
 };
+
+/// Which Patroni runs a cluster.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Patroni {
+    /// The current one.
+    #[default]
+    Current,
+    /// A Patroni 3, which calls the leader `master` in the store and in its REST API.
+    Three,
+}
+
+impl Patroni {
+    pub(crate) fn daemon(self, machine: &Machine) -> Result<PathBuf> {
+        match self {
+            Self::Current => Ok(machine.patroni()),
+            Self::Three => machine.tool("patroni-3/bin/patroni", "deploy/install.sh patroni3"),
+        }
+    }
+}
 
 /// What the cluster is like.
 #[derive(Clone, Debug)]
@@ -24,6 +44,8 @@ pub struct Options {
     pub store: Store,
     /// How it gets there.
     pub way_to_store: WayToStore,
+    /// Which Patroni runs it.
+    pub patroni: Patroni,
     /// Where it lives.
     pub ground: Ground,
 }
@@ -36,6 +58,7 @@ impl Default for Options {
             overrides: Value::Null,
             store: Store::Etcd3,
             way_to_store: WayToStore::Direct,
+            patroni: Patroni::default(),
             ground: Ground::default(),
         }
     }
@@ -300,15 +323,6 @@ impl Cluster {
     /// There is none of that name.
     pub fn node(&mut self, name: &str) -> Result<&mut Node> {
         self.nodes.iter_mut().find(|node| node.name == name).with_context(|| format!("no node {name}"))
-    }
-
-    /// The way of a node's Patroni to the store.
-    ///
-    /// # Errors
-    /// There is no link on it.
-    pub fn link(&mut self, name: &str) -> Result<&mut Link> {
-        let place = self.nodes.iter().position(|node| node.name == name);
-        place.and_then(|place| self.links.get_mut(place)).with_context(|| format!("no link of {name}"))
     }
 
     /// Waits until there is a leader and two streaming replicas, one of them synchronous where replication is.

@@ -31,7 +31,7 @@ mod toml_merge;
 mod workload;
 
 pub use client::{Client, cause, connection_string, sqlstate};
-pub use cluster::{Cluster, Options};
+pub use cluster::{Cluster, Options, Patroni};
 pub use coordinator::{Coordinator, Store, WayToStore};
 pub use etcd::{Etcd, LeaderChange, LeaderKey};
 pub use http::{Answer, call};

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyhow::Context;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::{Moment, Result, Sandbox, now};
+use crate::{Cluster, Moment, Result, Sandbox, now};
 
 /// Connections that the kernel takes in before somebody asks for them.
 const LINE: u32 = 4;
@@ -66,6 +67,17 @@ impl Link {
     pub fn mend(&mut self) {
         self.line.clear();
         self.way.send_replace(Way::Open);
+    }
+}
+
+impl Cluster {
+    /// The way of a node's Patroni to the store.
+    ///
+    /// # Errors
+    /// There is no link on it.
+    pub fn link(&mut self, name: &str) -> Result<&mut Link> {
+        let place = self.nodes.iter().position(|node| node.name == name);
+        place.and_then(|place| self.links.get_mut(place)).with_context(|| format!("no link of {name}"))
     }
 }
 
