@@ -212,7 +212,8 @@ impl Session {
             Order::Drain | Order::Terminate => PgError::fatal(
                 SqlState::ADMIN_SHUTDOWN,
                 "terminating connection due to administrator command",
-            ),
+            )
+            .detail("pgsteer is shutting down."),
             Order::IdleInTransactionTimeout => PgError::fatal(
                 SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
                 "terminating connection due to idle_transaction_timeout",
