@@ -14,9 +14,9 @@ use crate::{
 };
 
 impl Session {
-    /// User and database, for the log.
+    /// User and database as the client named them, for the log.
     pub fn names(&self) -> (&str, &str) {
-        (&self.tenant.account.user, &self.tenant.account.database)
+        (&self.tenant.account.login, &self.tenant.account.alias)
     }
 
     /// The process id that it was told, and how many queries it has run, for the log.
