@@ -15,9 +15,9 @@ use crate::{
 };
 
 impl Session {
-    /// User and database, for the log.
+    /// User and database as the client named them, for the log.
     pub fn names(&self) -> (&str, &str) {
-        (&self.tenant.account.user, &self.tenant.account.database)
+        (&self.tenant.account.login, &self.tenant.account.alias)
     }
 
     /// The process id that it was told, and how many queries it has run, for the log.
@@ -215,7 +215,8 @@ impl Session {
             Order::Drain | Order::Terminate => PgError::fatal(
                 SqlState::ADMIN_SHUTDOWN,
                 "terminating connection due to administrator command",
-            ),
+            )
+            .detail("pgsteer is shutting down."),
             Order::IdleInTransactionTimeout => PgError::fatal(
                 SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
                 "terminating connection due to idle_transaction_timeout",
