@@ -6,6 +6,7 @@ pub mod commits;
 mod deposed;
 pub mod flavours;
 pub mod janitor;
+pub mod key;
 pub mod lease;
 pub mod line;
 pub mod opening;
