@@ -206,7 +206,7 @@ impl Followed {
         let since = match &self.last {
             // What the client has sent behind it is another.
             Some(Last { stage: Stage::Begun | Stage::Sent(Company::Others), .. }) => return,
-            Some(Last { stage: Stage::Asked(known), .. }) if known == commit => return,
+            Some(last) if last.is_of(commit) => return,
             Some(Last { stage: Stage::Sent(Company::None), since }) => *since,
             // Its text did not show that it does more than look.
             _ => now,

@@ -183,3 +183,43 @@ async fn clients_ask_on_another_connection() -> Result {
     ensure!(log.lines().filter(ours).count() == 0, "{log}");
     Ok(())
 }
+
+/// Commits that wait for a standby which never comes: a server that is told to end there has committed and warns of it, and
+/// the client hears both. So does one whose wait is cancelled.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_is_told_to_end_while_its_commit_waits() -> Result {
+    let single = Single::start(Release::System, Door::Open, "", INQUISITIVE).await?;
+    let proxied = single.proxy.write_config();
+    let [client, other] = [Client::connect(&proxied).await?, Client::connect(&proxied).await?];
+    client.batch_execute("CREATE TABLE waiting (a int)").await?;
+    // One server of theirs was there before the transactions, and can tell.
+    for step in ["BEGIN", "SELECT 1", "ROLLBACK"] {
+        tokio::try_join!(client.batch_execute(step), other.batch_execute(step))?;
+    }
+    let admin = single.server.superuser().await?;
+    admin.batch_execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await?;
+    admin.batch_execute("SELECT pg_reload_conf()").await?;
+    for (signal, warning) in [
+        ("pg_cancel_backend", "canceling wait for synchronous replication due to user request"),
+        ("pg_terminate_backend", "canceling the wait for synchronous replication and terminating connection"),
+    ] {
+        let rows = client.text("SELECT count(*) + 1 FROM waiting").await?;
+        let stop = format!("SELECT {signal}(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+        // The server may not have heard of the setting so far.
+        eventually("a commit waits", Duration::from_secs(10), async || {
+            client.batch_execute("BEGIN; TRUNCATE waiting").await.ok()?;
+            client.batch_execute(&format!("INSERT INTO waiting SELECT generate_series(1, {rows})")).await.ok()?;
+            let stopping = eventually("it waits", Duration::from_secs(1), async || admin.text(&stop).await.ok());
+            let (committed, stopped) = tokio::join!(client.batch_execute("COMMIT"), stopping);
+            committed.ok()?;
+            stopped.ok().filter(|stopped| stopped == "t")
+        })
+        .await?;
+        let notices = client.take_notices();
+        ensure!(notices.iter().any(|notice| notice.contains(warning)), "{signal}: {notices:?}");
+        ensure!(client.text("SELECT count(*) FROM waiting").await? == rows, "{signal}: it is not committed");
+    }
+    let fates = fates(async |label| single.proxy.metric(FATES, label).await).await?;
+    ensure!(fates == [1.0, 0.0, 0.0], "{fates:?}");
+    Ok(())
+}

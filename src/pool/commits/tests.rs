@@ -43,6 +43,8 @@ fn a_transaction_is_followed() {
         ("ac", Some(Sent(Company::None)), 2),
         ("acn", Some(Asked(commit(727))), 2),
         ("acnn+", Some(Committed(commit(727))), 2),
+        // It is heard of twice.
+        ("acn+n+", Some(Committed(commit(727))), 2),
         ("acn-", Some(NotCommitted(Some(commit(727)))), 2),
         // It was proven without its number.
         ("ac-", Some(NotCommitted(None)), 2),

@@ -104,14 +104,17 @@ impl Teller<'_> {
         let fixed = |text: &str| (Saying::Known(text.to_owned()), String::new());
         let (of, (saying, age)) = match of.parse() {
             _ if of.is_empty() => {
+                self.count("own");
                 let last = self.entry.with_followed(|followed| followed.last().cloned()).flatten();
                 (of, last.as_ref().map_or_else(|| fixed(""), known))
             }
             Ok(Handle::Session(session)) => {
+                self.count("session");
                 let last = self.context.registry.last_of(session, self.account, self.now);
                 (of, last.as_ref().map_or_else(|| fixed(NOT_HERE), known))
             }
             Ok(Handle::Transaction(commit)) => {
+                self.count("transaction");
                 let last = self.context.registry.known(&commit, self.account, self.now);
                 (of, last.as_ref().map_or_else(|| (Saying::Ask(commit), String::new()), known))
             }
@@ -123,6 +126,10 @@ impl Teller<'_> {
             known @ Saying::Known(_) => (known, Ground::None),
         };
         sql(Some(&of), &saying, &age, ground)
+    }
+
+    fn count(&self, whose: &'static str) {
+        self.context.worker.counters.last_commits.count([whose]);
     }
 
     /// How far the word of this server goes about a transaction; or what is known of that without it.
