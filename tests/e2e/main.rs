@@ -25,6 +25,7 @@ mod store;
 mod stores;
 mod switchover;
 
+mod welcomes;
 mod wire;
 mod without_store;
 mod witnesses;
