@@ -16,7 +16,7 @@ use crate::{
     wire::{
         error::{PgError, SqlState},
         frame::{HEADER_BYTES, Header, cstr, put, put_cstr},
-        held::{Known, Prepare, Sent, Worth},
+        held::{Client, Known, Prepare, Sent, Worth},
         named::{ClientStatements, Named, Serial},
         pipeline::{
             Block, Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline, Refusal,
@@ -73,6 +73,8 @@ enum Rest {
 
 /// What holds for the whole of one lease.
 pub struct Terms<'a> {
+    /// Whose lease it is: the process id that the client was told.
+    pub client: Client,
     /// All statements.
     pub catalog: &'a Catalog,
     /// What statements parsed now depend on.

@@ -14,6 +14,7 @@ mod messages;
 mod modes;
 mod outcome;
 mod pooling;
+mod prepared;
 mod reads;
 mod replicas;
 mod replication;

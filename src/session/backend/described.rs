@@ -100,8 +100,7 @@ pub(super) fn tries_again(
         return false;
     };
     let next = client.catalog.renewed(&statement);
-    conn.statements.forget(statement.id());
-    conn.statements.use_statement(next.id(), usize::MAX);
+    conn.statements.replace(statement.id(), next.id());
     pipeline.send_again(&statement, &next);
     client.frontend.replace_stand_in(next);
     true

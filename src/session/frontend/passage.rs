@@ -153,7 +153,8 @@ impl Passage<'_, '_> {
 
     /// Uses a statement of the server's; if it lacks it, there is room for it.
     pub(super) fn make_room(&mut self, id: u64) -> Prepare {
-        let prepare = self.conn.statements.use_statement(id, self.terms.max_prepared_statements);
+        let prepare =
+            self.conn.statements.use_statement(id, self.terms.client, self.terms.max_prepared_statements);
         if let Prepare::CloseThenParse(closed, worth) = prepare {
             let undo = match worth {
                 Worth::Sound => Undo::ServerKeeps(closed),
