@@ -14,6 +14,24 @@ pub struct Named {
     pub statement: Arc<Statement>,
     /// Its number.
     pub serial: Serial,
+    /// Who has parsed it.
+    pub parsed: Parsed,
+}
+
+impl Named {
+    fn is_unused(&self, id: u64) -> bool {
+        self.parsed == Parsed::ForAnother && self.statement.id() == id
+    }
+}
+
+/// Who has parsed what a client has named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// A server, for this client, or it has been used since.
+    Now,
+    /// A server, for another a moment ago: the client's Parse was answered by us, and it was not used since. Should the schema
+    /// have changed in between, it is what a server makes of it when it is used.
+    ForAnother,
 }
 
 /// The named statements of one client.
@@ -44,10 +62,37 @@ impl ClientStatements {
         self.by_name.get(looked_at(name))
     }
 
-    /// The client prepared `name`.
-    pub fn insert(&mut self, name: &[u8], statement: Arc<Statement>) {
+    /// The client prepared `name`. Its number.
+    pub fn insert(&mut self, name: &[u8], statement: Arc<Statement>, parsed: Parsed) -> Serial {
         self.serial = self.serial.wrapping_add(1).max(1);
-        self.restore(name, Named { statement, serial: self.serial });
+        self.restore(name, Named { statement, serial: self.serial, parsed });
+        self.serial
+    }
+
+    /// The client uses `name` on a server that has it.
+    pub fn used(&mut self, name: &[u8]) {
+        if let Some(named) = self.by_name.get_mut(looked_at(name)) {
+            named.parsed = Parsed::Now;
+        }
+    }
+
+    /// The client's statement of this number is another, in the same words.
+    pub fn replace(&mut self, serial: Serial, next: &Arc<Statement>) {
+        for named in self.by_name.values_mut().filter(|named| named.serial == serial) {
+            named.statement = next.clone();
+        }
+    }
+
+    /// Whether the client has statement `id` under a name that it has not used, parsed for another.
+    pub fn has_unused(&self, id: u64) -> bool {
+        self.by_name.values().any(|named| named.is_unused(id))
+    }
+
+    /// That is another from now on, in the same words.
+    pub fn replace_unused(&mut self, id: u64, next: &Arc<Statement>) {
+        for named in self.by_name.values_mut().filter(|named| named.is_unused(id)) {
+            named.statement = next.clone();
+        }
     }
 
     /// Whether the client may prepare one more.
@@ -120,7 +165,7 @@ mod tests {
             let sharing = if second < 100 { Sharing::Scope } else { Sharing::Nobody };
             let statement = catalog.statement(&source, sharing, when);
             assert!(statements.has_room_for(query));
-            statements.insert(format!("s{number}").as_bytes(), statement);
+            statements.insert(format!("s{number}").as_bytes(), statement, Parsed::Now);
         }
         statements
     }
