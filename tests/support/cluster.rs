@@ -1,15 +1,35 @@
 //! The cluster: etcd and three Patroni nodes.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use crate::{
-    Client, Coordinator, Etcd, Ground, LeaderChange, LeaderKey, Login, Moment, Node, Result, Sandbox, Store,
-    eventually,
+    Client, Coordinator, Etcd, Ground, LeaderChange, LeaderKey, Login, Machine, Moment, Node, Result,
+    Sandbox, Store, eventually,
 };
+
+/// Which Patroni runs a cluster.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Patroni {
+    /// The current one.
+    #[default]
+    Current,
+    /// A Patroni 3, which calls the leader `master` in the store and in its REST API.
+    Three,
+}
+
+impl Patroni {
+    pub(crate) fn daemon(self, machine: &Machine) -> Result<PathBuf> {
+        match self {
+            Self::Current => Ok(machine.patroni()),
+            Self::Three => machine.tool("patroni-3/bin/patroni", "deploy/install.sh patroni3"),
+        }
+    }
+}
 
 /// What the cluster is like.
 #[derive(Clone, Debug)]
@@ -22,6 +42,8 @@ pub struct Options {
     pub overrides: Value,
     /// Where Patroni keeps what it knows.
     pub store: Store,
+    /// Which Patroni runs it.
+    pub patroni: Patroni,
     /// Where it lives.
     pub ground: Ground,
 }
@@ -33,6 +55,7 @@ impl Default for Options {
             timers: [20, 1, 3],
             overrides: Value::Null,
             store: Store::Etcd3,
+            patroni: Patroni::default(),
             ground: Ground::default(),
         }
     }

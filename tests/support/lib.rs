@@ -29,7 +29,7 @@ mod toml_merge;
 mod workload;
 
 pub use client::{Client, cause, connection_string, sqlstate};
-pub use cluster::{Cluster, Options};
+pub use cluster::{Cluster, Options, Patroni};
 pub use coordinator::{Coordinator, Store};
 pub use etcd::{Etcd, LeaderChange, LeaderKey};
 pub use http::{Answer, call};

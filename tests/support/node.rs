@@ -39,7 +39,7 @@ pub struct Node {
     /// The address of Patroni's REST API.
     pub api: SocketAddr,
     part: Part,
-    sandbox_patroni: std::path::PathBuf,
+    patroni: std::path::PathBuf,
     running: Option<Child>,
 }
 
@@ -54,8 +54,8 @@ impl Node {
         let part = sandbox.part_at(10 + number, &name)?;
         let address = sandbox.address(10 + number, 5432)?;
         let api = sandbox.address(10 + number, 8008)?;
-        let node =
-            Self { name, address, api, part, sandbox_patroni: sandbox.machine.patroni(), running: None };
+        let patroni = options.patroni.daemon(&sandbox.machine)?;
+        let node = Self { name, address, api, part, patroni, running: None };
         let bin = sandbox.machine.pg_bin.display().to_string();
         node.part.write(
             "patroni.yml",
@@ -117,7 +117,7 @@ impl Node {
     /// It cannot be started.
     pub fn start(&mut self) -> Result {
         let config = self.part.folder().join("patroni.yml").display().to_string();
-        self.running = Some(self.part.start(&self.sandbox_patroni, &[config])?);
+        self.running = Some(self.part.start(&self.patroni, &[config])?);
         Ok(())
     }
 
