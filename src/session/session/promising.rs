@@ -254,8 +254,8 @@ impl Session {
         let Some(split) = self.split.as_mut().filter(|split| split.purpose == Purpose::Split) else {
             return false;
         };
-        let left = split.request_bytes.checked_sub(taken);
-        split.request_bytes = left.unwrap_or_default();
+        let left = split.reading_bytes.checked_sub(taken);
+        split.reading_bytes = left.unwrap_or_default();
         left.is_some()
     }
 
