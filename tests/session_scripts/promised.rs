@@ -765,3 +765,74 @@ fn an_answer_that_says_nothing_holds_nobody_up() {
         ),
     );
 }
+
+/// A replica is given up while its connection is to be vouched for: nobody waits for that any longer.
+#[test]
+fn who_waits_for_a_replica_that_is_lost_goes_to_another() {
+    let patient = |setup: &mut Setup| {
+        session(setup);
+        setup.settings.consistency.wait = std::time::Duration::from_secs(60);
+    };
+    check_with(
+        patient,
+        &format!(
+            r#"
+            {BEGUN}
+            learn b=1/0/10
+            wait 1ms
+            {READ}
+            >b1 nothing
+            route write=a read=c lost=b
+            >b1 end
+            learn c=1/0/10
+            wait 1ms
+            learn c=1/0/10
+            >c1 Query "select count(*) from t"
+            c1< CommandComplete "SELECT 1" | ReadyForQuery I
+            <C CommandComplete "SELECT 1" | ReadyForQuery I
+            "#
+        ),
+    );
+}
+
+/// What is held back for everybody's sake is not told early because the client cancels what comes next, or because its session ends.
+#[test]
+fn what_is_held_back_stays_so() {
+    const ASKED: &str = r#"
+        C> Query "insert into t values (1); commit"
+        >a1 Query "insert into t values (1); commit"
+        >a2 Query "~BEGIN READ ONLY"
+        a2< DataRow f count | ReadyForQuery I
+        a1< CommandComplete "INSERT 0 1" | CommandComplete COMMIT | ReadyForQuery I
+        >a1 Query "~insert_lsn"
+    "#;
+    const TOLD: &str = r#"<C CommandComplete "INSERT 0 1" | CommandComplete COMMIT | ReadyForQuery I"#;
+    check_whole(
+        global,
+        &format!(
+            r#"
+            {ASKED}
+            C> Query "select 5"
+            cancel C
+            wait 2ms
+            <C nothing
+            a1< {PLACED}
+            {TOLD} | Error 57014 _ | ReadyForQuery I
+            "#
+        ),
+    );
+    check_whole(
+        global,
+        &format!(
+            r#"
+            {ASKED}
+            terminate C
+            {TOLD} | Fatal 57P01 _ | end
+            >a1 end
+            learn b=1/1/0
+            D> Query "select count(*) from t"
+            >a2 Query "select count(*) from t" | Query "~insert_lsn"
+            "#
+        ),
+    );
+}

@@ -225,6 +225,11 @@ impl Session {
                 PgError::fatal(SqlState::QUERY_CANCELED, "terminating connection due to query_timeout")
             }
         };
+        self.end_by(order, error, now)
+    }
+
+    /// The session is told to end.
+    fn end_by(&mut self, order: Order, error: PgError, now: Moment) -> Flow {
         match std::mem::take(&mut self.phase) {
             Phase::Inquiring(inquiring) => self.forsake_inquiry(*inquiring, word(order)),
             Phase::Relaying(mut exchange) => {
@@ -233,6 +238,11 @@ impl Session {
                     left => lost(left, error.code, &error.message),
                 };
                 self.cut(exchange, Cut::Ordered(order, error), now)
+            }
+            Phase::Settling(mut settling) => {
+                // What was held back goes out in front of the last word.
+                self.tell_unplaced(&mut settling.exchange);
+                self.end(word(order), error)
             }
             _ => self.end(word(order), error),
         }
