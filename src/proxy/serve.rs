@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{
     app::{App, TENANTS_MAX, TenantKey},
     arriving::{arrive, shutting_down},
+    footing::Footing,
     listen::Door,
     replicating::replicate,
     welcome::{StartupSettings, Welcome, welcome},
@@ -21,11 +22,8 @@ use crate::{
     config::Listener,
     net::{Peer, Stream},
     pool::{account::CommitFate, commits::SessionId, quota::Permit},
-    route::table::ReadRoute,
     session::{
-        context::Context,
         outbox::Outbox,
-        routes::Purpose,
         session::{Ended, Newcomer, Session},
     },
     wire::{
@@ -151,7 +149,8 @@ async fn admit(
     let selection = context.wanted.of(&login.database);
     let context = context.context.clone();
     let settings = login.settings?;
-    let (welcome, flavour) = match welcome(app, (&context, selection), &tenant, settings).await {
+    let footing = Footing::of(&context, selection);
+    let (welcome, flavour) = match welcome(app, (&context, selection), footing, &tenant, settings).await {
         Ok(welcome) => welcome,
         Err(error) => {
             drop(tenant);
@@ -170,8 +169,7 @@ async fn admit(
     }
     let session = follow(&entry)?;
     let (pid, mut greeting) = (entry.key.pid, login.ok);
-    let recovery = if reads_from_replicas(&context, selection) { "on" } else { "off" };
-    encode_settings(&welcome, recovery, &mut greeting);
+    welcome.encode(Footing::of(&context, selection), &mut greeting);
     if let Some(session) = session {
         encode_parameter_status(&mut greeting, SESSION, session.to_string().as_bytes());
     }
@@ -203,24 +201,6 @@ fn follow(entry: &Registered) -> Result<Option<SessionId>, PgError> {
     getrandom::fill(&mut nonce)
         .map_err(|_| PgError::fatal(SqlState::INTERNAL_ERROR, "no random number for a session"))?;
     Ok(Some(entry.follow(u64::from_ne_bytes(nonce))))
-}
-
-/// Whether what a client sends here runs on servers that are in recovery.
-fn reads_from_replicas(context: &Context, selection: usize) -> bool {
-    let table = context.router.load();
-    context.purpose == Purpose::Read
-        && !(table.choice(selection).is_empty() && matches!(table.fallback, ReadRoute::Leader(_)))
-}
-
-/// ParameterStatus for each setting: the client's own value where it has one, else the server's. Whether the server is in
-/// recovery (libpq's `target_session_attrs` asks for that) does not depend on which server has spoken last.
-fn encode_settings(welcome: &Welcome, recovery: &str, out: &mut Vec<u8>) {
-    for (name, value) in welcome.reported.iter() {
-        let own = crate::wire::parameters::tracked(name).and_then(|place| welcome.parameters.get(place));
-        let value = own.map_or(value.as_str(), |own| own);
-        let value = if name == "in_hot_standby" { recovery } else { value };
-        encode_parameter_status(out, name.as_bytes(), value.as_bytes());
-    }
 }
 
 async fn greet(mut login: LoggedIn, admitted: Admitted, permit: Permit) -> Option<Entered> {

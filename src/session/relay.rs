@@ -118,6 +118,10 @@ impl Session {
                 Err(cut) => return Relayed::Cut(cut),
             };
             if !came && !went {
+                if Self::is_waited_for(x) {
+                    self.tell_unplaced(x);
+                    continue;
+                }
                 return self.blocked(x, now, cx);
             }
         }
@@ -287,9 +291,7 @@ impl Session {
             .backend
             .forward(received, output, &mut server.conn, &mut x.pipeline, &mut client)
             .map_err(|fault| Cut::ServerGone(fault.to_string()))?;
-        if x.tenancy.fate.is_on() {
-            self.follow_heard(x, now);
-        }
+        self.follow_heard(x, now);
         if x.tenancy.placing.is_on() {
             // Before the client is told: then everybody is to see it.
             self.note_position(x);
@@ -297,8 +299,10 @@ impl Session {
         if !passed.bytes.is_empty() {
             x.trial.passed();
             x.untried.answered();
-            let completed = passed.progress.statements + passed.progress.queries > 0;
-            let bytes = if completed { self.without_block(passed.bytes, x) } else { passed.bytes };
+            let Progress { queries, statements, .. } = passed.progress;
+            let ended = queries + statements > 0;
+            let bytes = if ended { self.without_block(passed.bytes, x) } else { passed.bytes };
+            let completed = queries > 0 || (statements > 0 && x.pipeline.may_be_committed());
             if self.holds_telling(x, completed) || !self.outbox.is_empty() {
                 self.outbox.push(bytes);
             } else {

@@ -208,8 +208,12 @@ async fn a_server_is_told_to_end_while_its_commit_waits() -> Result {
         // The server may not have heard of the setting so far.
         eventually("a commit waits", Duration::from_secs(10), async || {
             client.batch_execute("BEGIN; TRUNCATE waiting").await.ok()?;
-            client.batch_execute(&format!("INSERT INTO waiting SELECT generate_series(1, {rows})")).await.ok()?;
-            let stopping = eventually("it waits", Duration::from_secs(1), async || admin.text(&stop).await.ok());
+            client
+                .batch_execute(&format!("INSERT INTO waiting SELECT generate_series(1, {rows})"))
+                .await
+                .ok()?;
+            let stopping =
+                eventually("it waits", Duration::from_secs(1), async || admin.text(&stop).await.ok());
             let (committed, stopped) = tokio::join!(client.batch_execute("COMMIT"), stopping);
             committed.ok()?;
             stopped.ok().filter(|stopped| stopped == "t")

@@ -54,8 +54,15 @@ impl Session {
     }
 
     /// A server has said something.
-    #[cold]
+    #[inline]
     pub(in crate::session) fn follow_heard(&self, x: &mut Exchange, now: Moment) {
+        if x.tenancy.fate.is_on() {
+            self.follow_told(x, now);
+        }
+    }
+
+    #[cold]
+    fn follow_told(&self, x: &mut Exchange, now: Moment) {
         if let Some(evidence) = x.tenancy.fate.evidence() {
             self.follow_asked(x, evidence, now);
         } else if let Some((evidence, committed)) = x.tenancy.fate.take_over() {
