@@ -231,6 +231,7 @@ pub(super) async fn welcome(
             SqlState::CONFIGURATION_LIMIT_EXCEEDED,
             "too many different start-up settings are in use",
         )
+        .hint("Settings that PostgreSQL does not report (as with options=-c …) are best the same for all clients, or set after the login.")
     })?;
     let key = Key {
         footing,
