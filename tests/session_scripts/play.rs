@@ -146,8 +146,7 @@ impl Play {
                 tokio::time::sleep(SILENCE).await;
                 return expect(self.world.servers.take_cancel().unwrap_or_default());
             }
-            "hold" => self.world.servers.hold_cancels(true),
-            "release" => self.world.servers.hold_cancels(false),
+            "hold" | "release" => self.world.servers.hold_cancels(word == "hold"),
             "drain" | "terminate" => self.world.tell(rest, order(word)),
             // What must be true now.
             "login" => {
