@@ -10,6 +10,7 @@ use toml::{
 use super::{
     error::{Finding, Place, SourceText},
     nearest::nearest,
+    pgbouncer::instead,
     secret::Secret,
     value::{Context, Fault, UNSET, Value, quoted},
 };
@@ -256,6 +257,8 @@ impl<'c> Reading<'c> {
         let mut finding = Finding::error(place, format!("unknown key {} in {around}", shown_name(text)));
         if self.findings.len() >= ADVISED {
             // No advice: this is no configuration.
+        } else if let Some(instead) = instead(text) {
+            finding = finding.help(format!("this is PgBouncer's; {instead}"));
         } else if let Some(meant) = nearest(text, known.iter().copied()) {
             finding = finding.label(format!("did you mean `{meant}`?"));
             self.told.push(format!("{path}.{meant}").trim_start_matches('.').to_owned());
