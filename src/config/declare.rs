@@ -338,7 +338,7 @@ impl<'r, 'c, 't> Fields<'r, 'c, 't> {
         self.reading.mark(path.clone(), key.span(), value.span());
         match T::read(value.get_ref(), self.reading.context) {
             Ok(read) => {
-                if T::is_secret() && value.get_ref().is_str() {
+                if read.secret().is_some() && value.get_ref().is_str() {
                     self.reading.secret_in_text.get_or_insert(path);
                 }
                 Some(read)
