@@ -297,7 +297,7 @@ section! {
 section! {
     /// The log, on standard error. It holds no statement text and no secret.
     Log "[log]" {
-        /// How much is said.
+        /// How much is said; of the libraries underneath only what is wrong.
         AtOnce level: LogLevel = "info";
         /// `text` for people, `json` for machines.
         Restart format: LogFormat = "text";
