@@ -3,6 +3,7 @@
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use super::{
+    auth_options::AuthOptions,
     declare::{Entry, Fields, Key, Reload, Section, section},
     secret::Secret,
     value::{Delay, OrOff, Value},
@@ -24,7 +25,7 @@ section! {
         /// than every five seconds; for an hour they go on to serve if nobody answers. `cafile`: the authorities
         /// (PEM) that vouch for whoever is asked, if not the system's. For `pam`, in a pgsteer built with the cargo
         /// feature `pam`: `pamservice` (`pgsteer`).
-        NewConnections auth_options: Option<String>;
+        NewConnections auth_options: Option<AuthOptions>;
         /// With `auth_type = "hba"`: the rules, in the format of PostgreSQL's `pg_hba.conf` (16). Not known here: host
         /// names, and the methods ident, gss, sspi and radius. `samerole` and `+role` need `auth_user`, who asks the servers
         /// about memberships. A file with an error changes nothing. Read again at every reload.
