@@ -28,6 +28,7 @@ impl World {
     /// A message of the program's has arrived: may it have been sent?
     pub(crate) fn arrived(&mut self, conn: usize, tag: u8, body: &[u8]) {
         self.note("in", conn, u64::from(tag) << 32 | body.len() as u64);
+        self.in_office();
         let now = self.now();
         let own = tag == b'Q' && matches!(body, b"ROLLBACK\0" | b"DISCARD ALL\0");
         if matches!(tag, b'Q' | b'S' | b'F' | 0) && self.conns[conn].asked_at.is_none() && !own {

@@ -72,6 +72,10 @@ impl World {
         if self.shape.replication == Replication::Asynchronous && rng.chance(60) {
             self.leave_behind(from, rng);
         }
+        if rng.chance(30) {
+            let at = from + rng.within(0, self.shape.trouble * 7 / 10);
+            self.after(at, Event::Begin { strike: Strike::Flicker, lasts: 0 });
+        }
         for _ in 0..rng.within(0, 4) {
             let at = from + rng.within(0, self.shape.trouble * 8 / 10);
             let lasts = rng.within(200, 3000);

@@ -15,6 +15,7 @@ mod consistency;
 mod endings;
 mod extras;
 mod faults;
+mod flicker;
 mod ledger;
 mod network;
 mod node;

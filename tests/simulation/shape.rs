@@ -135,6 +135,8 @@ impl Shape {
         let (pool_size, pool_mode, fallback) = (self.servers(), self.pool_mode, self.fallback);
         let Extras { consistency, commit_fate, .. } = self.extras;
         let (bytes_max, time_max) = self.lag_max();
+        // One that was restarted is not spared.
+        let slow_start = if self.extras.is_any() { "slow_start = 0" } else { "" };
         format!(
             r#"
 [clusters.sim]
@@ -146,6 +148,7 @@ switchover_hold_max = "3s"
 [replicas]
 lag_bytes_max = {bytes_max}
 lag_time_max = "{time_max}ms"
+{slow_start}
 replica_wait_timeout = "3s"
 fallback = "{fallback}"
 fallback_connections_max = {FALLBACK_SERVERS}

@@ -75,6 +75,8 @@ pub(crate) enum Event {
     Overdue { node: usize, named_at: Ms },
     /// The kernel gives up a connection to a host that is gone.
     Keepalive(usize),
+    /// The leader that was deposed for a moment is named again.
+    NamedAgain { node: usize, elected_at: u64 },
     /// Whoever was ambushed dies.
     Spring { conn: usize, who: Who },
 }
@@ -223,6 +225,7 @@ impl World {
             Event::End(strike) => self.end(strike),
             Event::Overdue { node, named_at } => self.overdue(node, named_at),
             Event::Keepalive(conn) => self.reset(conn),
+            Event::NamedAgain { node, elected_at } => self.named_again(node, elected_at),
             Event::Spring { conn, who } => self.spring(conn, who),
         }
     }
