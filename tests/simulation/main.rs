@@ -19,6 +19,7 @@ mod flicker;
 mod ledger;
 mod network;
 mod node;
+mod operator;
 mod patroni;
 mod postgres;
 mod probed;

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use pgsteer::{cluster::ids::MemberName, net::Address};
 
 use crate::{
+    extras::Asked,
     ledger::Row,
     shape::Replication,
     transactions::Xids,
@@ -98,11 +99,16 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(place: usize) -> Self {
-        let name = format!("n{place}");
+    pub(crate) fn new(place: usize, authority: Asked) -> Self {
+        let address = Address::tcp(&format!("n{place}"), 5432);
+        let name = match authority {
+            Asked::Store => format!("n{place}"),
+            // Hosts have no other name.
+            Asked::Hosts => address.to_string(),
+        };
         Self {
             name: name.as_str().into(),
-            address: Address::tcp(&name, 5432),
+            address,
             pg: Pg::Standby,
             life: 0,
             timeline: 1,

@@ -89,6 +89,8 @@ pub(crate) struct World {
     pub(crate) store: StoreModel,
     pub(crate) ledger: Ledger,
     pub(crate) trace: Trace,
+    /// The program has been told to stop.
+    pub(crate) is_stopping: bool,
     /// What is to happen in the next commit.
     pub(crate) ambush: Option<Ambush>,
     /// The cluster's system identifier.
@@ -111,7 +113,7 @@ impl World {
     pub(crate) fn new(shape: Shape, rng: Rng, wanted: bool) -> Self {
         // Eight bytes for each run: the clock is copied everywhere and cannot own them.
         let slept: &'static AtomicU64 = Box::leak(Box::default());
-        let nodes = (0..shape.nodes).map(Node::new).collect();
+        let nodes = (0..shape.nodes).map(|place| Node::new(place, shape.extras.authority)).collect();
         Self {
             nodes,
             rng,
@@ -119,6 +121,7 @@ impl World {
             store: StoreModel::default(),
             ledger: Ledger::default(),
             trace: Trace::new(wanted),
+            is_stopping: false,
             ambush: None,
             timeline: 1,
             system_id: 7,
