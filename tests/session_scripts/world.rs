@@ -300,6 +300,7 @@ impl World {
         let fence = self.context.router.fence();
         match how {
             "open" => fence.set(self.epoch, Moment::NEVER),
+            "next" => fence.set(self.epoch + 1, Moment::NEVER),
             "unattended" => fence.attend(Moment::ZERO),
             "attended" => fence.attend(Moment::NEVER),
             _ => fence.set(self.epoch, Moment::ZERO),
