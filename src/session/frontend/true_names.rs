@@ -1,6 +1,8 @@
 //! What must be with the server before a text of the client's, because SQL depends on it.
 
-use super::{Conduct, For, Frontend, Owed, Passage, Residue, Sequences, Text, Undo, UnnamedAt, put, put_cstr};
+use super::{
+    Conduct, For, Frontend, Owed, Passage, Residue, Sequences, Text, Undo, UnnamedAt, put, put_cstr,
+};
 use crate::sql::touches::Kinds;
 
 impl Frontend {
