@@ -299,11 +299,13 @@ impl Session {
             x.trial.passed();
             x.untried.answered();
             let Progress { queries, statements, .. } = passed.progress;
+            let ended = queries + statements > 0;
+            let bytes = if ended { self.without_block(passed.bytes, x) } else { passed.bytes };
             let completed = queries > 0 || (statements > 0 && x.pipeline.may_be_committed());
             if self.holds_telling(x, completed) || !self.outbox.is_empty() {
-                self.outbox.push(passed.bytes);
+                self.outbox.push(bytes);
             } else {
-                self.outbox.send(&mut self.stream, cx, passed.bytes).map_err(|_| Cut::ClientGone)?;
+                self.outbox.send(&mut self.stream, cx, bytes).map_err(|_| Cut::ClientGone)?;
             }
         }
         let progress = passed.progress;
