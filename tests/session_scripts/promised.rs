@@ -584,8 +584,7 @@ fn a_question_behind_what_fails_costs_nobody_the_statement_without_a_name() {
     // So is a statement of ours that comes as a query.
     check_whole(
         write,
-        &format!(
-            r#"
+        r#"
             C> Parse "" "delete from t" | Sync
             >a1 Parse "" "delete from t" | Describe S "" | Sync
             a1< ParseComplete | ParameterDescription | NoData | ReadyForQuery I
@@ -598,7 +597,6 @@ fn a_question_behind_what_fails_costs_nobody_the_statement_without_a_name() {
             >a1 Parse "" "delete from t" | Describe S "" | Sync
             a1< ParseComplete | ParameterDescription | NoData | ReadyForQuery I
             >a1 Bind "" "" | Execute "" | Sync | Query "~insert_lsn"
-            "#
-        ),
+        "#,
     );
 }
