@@ -55,8 +55,10 @@ const ALL: [(&str, &str, Operation); 20] = [
 ];
 
 /// `--repeat NAME TIMES` does one benchmark so many times and prints nothing: that is for callgrind. `--names` prints
-/// the names. Anything else measures, if it is cargo that benches (`--bench`): a test run does nothing.
+/// the names. Cargo that benches (`--bench`) measures. To whoever tests, each benchmark is a test that does it a few times:
+/// they are listed (`--list`) and named one by one (`--exact NAME`) as by Rust's own tests.
 fn main() -> ExitCode {
+    const TESTED: u64 = 10;
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--names"] => ALL.iter().for_each(|(name, ..)| println!("{name}")),
@@ -66,7 +68,14 @@ fn main() -> ExitCode {
             black_box(operation(times));
         }
         ref words if words.contains(&"--bench") => measure(words),
-        _ => {}
+        ref words if words.contains(&"--ignored") => {}
+        ref words if words.contains(&"--list") => ALL.iter().for_each(|(name, ..)| println!("{name}: test")),
+        ref words => {
+            let wanted = |name: &str| !words.contains(&"--exact") || words.contains(&name);
+            for (.., operation) in ALL.iter().filter(|(name, ..)| wanted(name)) {
+                black_box(operation(TESTED));
+            }
+        }
     }
     ExitCode::SUCCESS
 }
