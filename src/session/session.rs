@@ -226,6 +226,7 @@ impl Session {
         session.settings_changed();
         session.begin_to_split();
         session.begin_to_read();
+        session.begin_to_promise();
         session
     }
 

@@ -64,10 +64,8 @@ impl Session {
     }
 
     fn split(&self, mut split: Box<Split>, bytes: &[u8], now: Moment) -> Box<Split> {
+        self.keep_learning(&split.place, now);
         let lore = split.place.lore();
-        if split.place.must_ask((*lore).as_deref(), &self.schema, now) {
-            self.learn_of_database(&split);
-        }
         let (reason, request_bytes) = match split.returned {
             Returned::Yes => (Reason::Returned, 0),
             Returned::No => self.reason(split.leaning, (*lore).as_deref(), bytes, now),
@@ -145,12 +143,19 @@ impl Session {
         }
     }
 
+    /// What is known of a database is kept fresh.
+    #[inline]
+    pub(in crate::session) fn keep_learning(&self, place: &Arc<Place>, now: Moment) {
+        if place.must_ask(place.lore().as_deref(), &self.schema, now) {
+            self.learn_of_database(place.clone());
+        }
+    }
+
     #[cold]
-    fn learn_of_database(&self, split: &Split) {
+    fn learn_of_database(&self, place: Arc<Place>) {
         let tether = Arc::new(Tether::default());
         let needs = Needs { tether: &tether, state: &Carried::NOTHING, goal: None, ..self.needs() };
-        let (place, schema) = (split.place.clone(), self.schema.clone());
-        tokio::spawn(place.learn(needs.request(), schema, self.flavour.clone()));
+        tokio::spawn(place.learn(needs.request(), self.schema.clone(), self.flavour.clone()));
     }
 
     /// A replica gets the request alone, and the request is kept.
