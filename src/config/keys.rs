@@ -61,7 +61,8 @@ section! {
 
 section! {
     /// Pooling: limits and timeouts. Names and meanings are PgBouncer's where it has them. A pool is the server
-    /// connections of one user to one database on one member.
+    /// connections of one user to one database on one member; a database that clients know by several names
+    /// (`dbname` of `[databases.NAME]`) has a pool, and limits, for each of them.
     Pool "[pool]" {
         /// When a server goes back to its pool: after each transaction, when the client leaves, or after each statement.
         NewConnections pool_mode: PoolMode = "transaction";
@@ -79,7 +80,7 @@ section! {
         /// its own beside the pools. They count as clients as well. 0: none. Keep it below the members'
         /// `max_wal_senders`.
         AtOnce max_replication_connections: u32 = 10;
-        /// Server connections to one database on one member, all users together.
+        /// Server connections to one database, as clients name it, on one member, all users together.
         AtOnce max_db_connections: OrOff<NonZeroU32> = 0;
         /// Server connections of one user on one member, all databases together.
         AtOnce max_user_connections: OrOff<NonZeroU32> = 0;

@@ -49,6 +49,6 @@ impl Report for Liaison {
     }
 
     fn shared_limits(&self, account: &Account) -> SharedLimits {
-        shared_limits(&self.config.load(), &account.database, &account.user)
+        shared_limits(&self.config.load(), &account.alias, &account.user)
     }
 }

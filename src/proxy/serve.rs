@@ -8,7 +8,7 @@ use std::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    app::{App, TenantKey},
+    app::{App, TENANTS_MAX, TenantKey},
     arriving::{arrive, shutting_down},
     listen::Door,
     replicating::replicate,
@@ -135,16 +135,15 @@ async fn admit(
             .hint("Only databases under [databases] may be asked for here (databases_only)."));
     }
     let context = door.context_of(config.cluster_of(&door.listener, &login.database), app)?;
-    let key = TenantKey {
-        cluster: context.cluster.clone(),
-        database: login.database.clone(),
-        user: login.user.clone(),
-    };
-    let tenant = app.tenant(key.clone(), login.credential).map_err(|_| {
+    let key = TenantKey::of(&config, &context.cluster, &login.database, &login.user);
+    let tenant = app.tenant(&config, key.clone(), login.credential).map_err(|_| {
         PgError::fatal(
             SqlState::CONFIGURATION_LIMIT_EXCEEDED,
             "too many different users and databases are in use",
         )
+        .detail(format!(
+            "At most {TENANTS_MAX} pairs of a user and a database can have clients at the same time."
+        ))
     })?;
     let selection = context.wanted.of(&login.database);
     let context = context.context.clone();

@@ -169,6 +169,7 @@ pub(super) async fn welcome(
             SqlState::CONFIGURATION_LIMIT_EXCEEDED,
             "too many different start-up settings are in use",
         )
+        .hint("Settings that PostgreSQL does not report (as with options=-c …) are best the same for all clients, or set after the login.")
     })?;
     let key = Key {
         cluster: account.cluster.clone(),

@@ -295,10 +295,11 @@ impl Session {
             x.trial.passed();
             x.untried.answered();
             let completed = passed.progress.statements + passed.progress.queries > 0;
+            let bytes = if completed { self.without_block(passed.bytes, x) } else { passed.bytes };
             if self.holds_telling(x, completed) || !self.outbox.is_empty() {
-                self.outbox.push(passed.bytes);
+                self.outbox.push(bytes);
             } else {
-                self.outbox.send(&mut self.stream, cx, passed.bytes).map_err(|_| Cut::ClientGone)?;
+                self.outbox.send(&mut self.stream, cx, bytes).map_err(|_| Cut::ClientGone)?;
             }
         }
         let progress = passed.progress;

@@ -3,12 +3,14 @@
 //! Each test has a cluster of its own (8 s) and the machine to itself (`.config/nextest.toml`), because what is
 //! asserted are times.
 
+mod choosing;
 mod commits;
 mod consistency;
 mod crash;
 mod drivers;
 mod endurance;
 mod freeze;
+mod graded;
 mod listen;
 mod messages;
 mod modes;
@@ -18,13 +20,13 @@ mod reads;
 mod replicas;
 mod replication;
 mod split;
+mod standby_cluster;
 mod start_up;
 mod state;
 mod stopping;
 mod store;
 mod stores;
 mod switchover;
-
 mod wire;
 mod without_store;
 mod witnesses;

@@ -18,6 +18,7 @@ mod pooling;
 mod promised;
 mod provided;
 mod replicating;
+mod rereading;
 mod servers;
 mod servers_end;
 mod state;

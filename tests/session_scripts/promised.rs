@@ -615,6 +615,66 @@ fn the_read_route_waits_and_says_so() {
     );
 }
 
+/// Within a block, or a sequence, nobody asks where a commit ends: the client, for whose next message the server waits, is told at once.
+#[test]
+fn nobody_waits_for_a_position_where_the_server_waits_for_the_client() {
+    const READ_BY_LEADER: &str = r#"
+        learn b=1/1/0
+        D> Query "select count(*) from t"
+        >FREE Query "select count(*) from t" | Query "~insert_lsn"
+        FREE< CommandComplete "SELECT 1" | ReadyForQuery I | DataRow 0/30 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <D CommandComplete "SELECT 1" | ReadyForQuery I
+    "#;
+    let check = |free: &str, script: &str| {
+        check_with(global, &format!("{BEGUN}{script}{}", READ_BY_LEADER.replace("FREE", free)));
+    };
+    check(
+        "a2",
+        r#"
+        C> Query "insert into t values (2); commit; begin"
+        >a1 Query "insert into t values (2); commit; begin"
+        a1< CommandComplete "INSERT 0 1" | CommandComplete COMMIT | CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete "INSERT 0 1" | CommandComplete COMMIT | CommandComplete BEGIN | ReadyForQuery T
+        "#,
+    );
+    // The server was lost before it had said where the commit before ends.
+    check(
+        "a3",
+        r#"
+        C> Query "insert into t values (2)"
+        >a1 Query "insert into t values (2)" | Query "~insert_lsn"
+        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        a1< close
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        C> Query begin
+        >a2 Query begin
+        a2< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        "#,
+    );
+}
+
+/// What was held back is told, and then why the session ends.
+#[test]
+fn what_waits_for_a_position_goes_before_the_last_word() {
+    const TWO: &str = r#"
+        C> Query "insert into t values (2)" | Query "insert into t values (3)"
+        >a1 Query "insert into t values (2)" | Query "insert into t values (3)" | Query "~insert_lsn"
+        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C nothing
+    "#;
+    for lost in ["a1< close", "route write=b deposed=a\n>a1 end\n>a2 end"] {
+        check_whole(
+            global,
+            &format!(
+                r#"{BEGUN}{TWO}{lost}
+                <C CommandComplete "INSERT 0 1" | ReadyForQuery I | Fatal 08007 _ | end
+                "#
+            ),
+        );
+    }
+}
+
 /// The question is a query, which drops the statement without a name: it is parsed again where its client goes on with it.
 #[test]
 fn the_question_costs_nobody_the_statement_without_a_name() {

@@ -135,7 +135,9 @@ impl World {
         let registry = Arc::new(Registry::default());
         let account = Arc::new(Account {
             cluster: "main".into(),
+            alias: "db".into(),
             database: "db".into(),
+            login: "user".into(),
             user: "user".into(),
             settings: Arc::new(setup.settings.clone()).into(),
             credential: None.into(),

@@ -66,7 +66,7 @@ impl Observer {
         if self.deposed.iter().any(|deposed| deposed.term.member == *name) {
             return Standing::Deposed;
         }
-        if let Some(why) = view.lost(self.policy.lost_after()) {
+        if let Some(why) = view.lost(self.policy.lost_after(), !self.is_paused()) {
             return Standing::Lost(why);
         }
         if view.gone_since.is_some() && !self.is_paused() {

@@ -62,7 +62,9 @@ impl Frontend {
             return Err(PgError::fatal(
                 SqlState::PROGRAM_LIMIT_EXCEEDED,
                 format!("a named prepared statement may have {STATEMENT_BYTES_MAX} bytes at most"),
-            ));
+            )
+            .detail("pgsteer keeps its text, to prepare it on other servers.")
+            .hint("Send it without a name."));
         }
         self.parse_named(header, message, passage)
     }

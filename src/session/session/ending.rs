@@ -10,13 +10,14 @@ use super::{
 use crate::{
     client::registry::Activity,
     server::conn::Recovery,
+    session::exchange::Telling,
     wire::{frame::Header, message::encode_ready_for_query},
 };
 
 impl Session {
-    /// User and database, for the log.
+    /// User and database as the client named them, for the log.
     pub fn names(&self) -> (&str, &str) {
-        (&self.tenant.account.user, &self.tenant.account.database)
+        (&self.tenant.account.login, &self.tenant.account.alias)
     }
 
     /// The process id that it was told, and how many queries it has run, for the log.
@@ -94,7 +95,9 @@ impl Session {
         let left = Left::of(&mut exchange);
         let cause = cut.cause();
         let unfinished = !exchange.pipeline.may_release();
-        let garbled = exchange.backend.is_inside_message() || !self.outbox.is_empty();
+        // What only waited for a position is whole, and goes out before the last word.
+        let is_behind = !self.outbox.is_empty() && exchange.telling == Telling::Freely;
+        let garbled = exchange.backend.is_inside_message() || is_behind;
         let said = exchange.backend.last_word() == LastWord::Said;
         let member =
             exchange.lease.as_ref().map(|lease| lease.pool().member().to_string()).unwrap_or_default();
@@ -212,7 +215,8 @@ impl Session {
             Order::Drain | Order::Terminate => PgError::fatal(
                 SqlState::ADMIN_SHUTDOWN,
                 "terminating connection due to administrator command",
-            ),
+            )
+            .detail("pgsteer is shutting down."),
             Order::IdleInTransactionTimeout => PgError::fatal(
                 SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
                 "terminating connection due to idle_transaction_timeout",

@@ -194,7 +194,9 @@ impl Session {
             return false;
         }
         x.telling = Telling::HeldBack;
-        if self.outbox.len() > TOLD_HELD_MAX || x.tenancy.placing.is_unanswered() {
+        // Where the server waits for the client nothing comes that could be waited for: within a block nobody asks.
+        let asked_in_vain = x.tenancy.placing.is_unanswered() || x.pipeline.awaits_client();
+        if self.outbox.len() > TOLD_HELD_MAX || asked_in_vain {
             self.tell_unplaced(x);
         }
         x.telling == Telling::HeldBack

@@ -288,3 +288,31 @@ fn who_is_out_of_reach_for_long_is_lost() {
         ",
     );
 }
+
+/// One that hangs is given up once its Patroni is not heard of any more either, unless that may have been stopped.
+#[test]
+fn who_is_silent_here_and_in_the_store_is_lost() {
+    check(
+        "
+        1500 probe n3 500 timeout
+        3000 probe n3 2000 timeout
+        = standing n3 Unusable
+        3100 list n1 n2
+        3100 store n1@5 20000
+        = standing n3 Lost
+        # it is up again, before its Patroni is; then silent for a moment only
+        3200 probe n3 3150 r 1 1000
+        = standing n3 Unusable
+        4600 probe n3 3600 timeout
+        = standing n3 Unusable
+        5600 probe n3 4700 starting
+        7000 probe n3 6000 timeout
+        = standing n3 Unusable
+        8100 probe n3 7100 timeout
+        = standing n3 Lost
+        8200 settings pause
+        8200 store n1@5 20000
+        = standing n3 Unusable
+        ",
+    );
+}
