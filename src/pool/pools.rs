@@ -18,9 +18,10 @@ use super::{
     flavours::Flavours,
     janitor::IdleWatch,
     key::PoolKey,
+    lease::Reported,
     pool::{Pool, PoolKind},
     quota::{Quota, Shares},
-    slots::Event,
+    slots::{Event, Flavour},
     tether::Revoked,
 };
 use crate::{
@@ -54,8 +55,9 @@ pub struct SharedLimits {
 pub trait Report: Send + Sync {
     /// A member may have failed.
     fn suspect(&self, cluster: &str, member: &MemberName, why: &str);
-    /// A server said this of itself at its login.
-    fn learn(&self, account: &Account, parameters: &[(String, String)]);
+    /// A server that was opened with these start-up settings, and may be only read, or not, said this of itself at its
+    /// login. What is the same as before is kept once.
+    fn learn(&self, account: &Account, opened: (Flavour, PoolKind), reported: Reported) -> Reported;
     /// The limits that the pools of a user and database share.
     fn shared_limits(&self, account: &Account) -> SharedLimits;
 }
@@ -319,8 +321,8 @@ impl Shared {
         self.report.suspect(&pool.account.cluster, &pool.member, why);
     }
 
-    pub(super) fn learn(&self, pool: &Pool, parameters: &[(String, String)]) {
-        self.report.learn(&pool.account, parameters);
+    pub(super) fn learn(&self, pool: &Pool, flavour: Flavour, reported: Reported) -> Reported {
+        self.report.learn(&pool.account, (flavour, pool.kind), reported)
     }
 
     pub(super) fn is_starving(&self) -> bool {

@@ -114,13 +114,14 @@ impl Session {
         now: Moment,
         reads: impl Fn(Verdict) -> bool,
     ) -> bool {
+        // Where a backslash escapes, what seems a string may be a call.
+        if self.lexicon != Lexicon::Standard {
+            return false;
+        }
         let lore = place.lore();
         let Some(lore) = lore.as_deref().filter(|lore| Place::holds(lore, &self.schema, now)) else {
             return false;
         };
-        if self.lexicon != Lexicon::Standard {
-            return false;
-        }
         let mut used = SmallVec::<[&[u8]; 4]>::new();
         let length = first(request, |part| {
             let verdict = match part {

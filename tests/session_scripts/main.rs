@@ -17,6 +17,7 @@ mod play;
 mod pooling;
 mod promised;
 mod provided;
+mod reads;
 mod replicating;
 mod rereading;
 mod servers;

@@ -704,6 +704,207 @@ fn the_question_costs_nobody_the_statement_without_a_name() {
     );
 }
 
+/// The position cannot be asked for before the client goes on, and it does not go on before it is told.
+#[test]
+fn what_a_client_must_hear_to_go_on_is_not_held_back() {
+    const INSERTED: &str = r#"CommandComplete "INSERT 0 1" | ReadyForQuery I"#;
+    for (sent, answer) in [
+        (r#"Query "insert into t values (1)" | Query begin"#, "CommandComplete BEGIN | ReadyForQuery T"),
+        (r#"Query "insert into t values (1)" | Query "copy t from stdin""#, "CopyIn"),
+    ] {
+        check_whole(
+            global,
+            &format!(
+                r#"
+                C> {sent}
+                >a1 {sent}
+                >a2 Query "~BEGIN READ ONLY"
+                a2< DataRow f count | ReadyForQuery I
+                a1< {INSERTED} | {answer}
+                <C {INSERTED} | {answer}
+                # Nobody but the leader is sure to show it.
+                learn b=1/1/0
+                D> Query "select count(*) from t"
+                >a2 Query "select count(*) from t" | Query "~insert_lsn"
+                "#
+            ),
+        );
+    }
+    let write = |setup: &mut Setup| {
+        global(setup);
+        setup.purpose = Purpose::Write;
+    };
+    check_with(
+        write,
+        r#"
+        C> Query begin
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        C> Query "commit and chain"
+        >a1 Query "commit and chain"
+        >a2 Query "~BEGIN READ ONLY"
+        a2< DataRow f count | ReadyForQuery I
+        a1< CommandComplete COMMIT | ReadyForQuery T
+        <C CommandComplete COMMIT | ReadyForQuery T
+        C> Query rollback
+        >a1 Query rollback
+        a1< CommandComplete ROLLBACK | ReadyForQuery I
+        >a1 Query "~insert_lsn"
+        <C nothing
+        a1< DataRow 0/20 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete ROLLBACK | ReadyForQuery I
+        "#,
+    );
+}
+
+/// The end of a statement in a sequence tells of no commit: that comes with Sync.
+#[test]
+fn what_is_not_committed_yet_is_not_held_back() {
+    check_with(
+        global,
+        &format!(
+            r#"
+            C> Parse s "insert into t values ($1)" | Bind "" s 1 | Execute "" | Flush
+            >a1 Parse pgsteer_1 "insert into t values ($1)" | Describe S pgsteer_1 | Bind "" pgsteer_1 1 | Execute "" | Flush
+            >a2 Query "~BEGIN READ ONLY"
+            a2< DataRow f count | ReadyForQuery I
+            a1< ParseComplete | ParameterDescription | NoData | BindComplete | CommandComplete "INSERT 0 1"
+            <C ParseComplete | BindComplete | CommandComplete "INSERT 0 1"
+            D> Query "select count(*) from t"
+            >b1 Query "select count(*) from t"
+            b1< CommandComplete "SELECT 1" | ReadyForQuery I
+            <D CommandComplete "SELECT 1" | ReadyForQuery I
+            C> Sync
+            >a1 Sync | Query "~insert_lsn"
+            a1< ReadyForQuery I
+            <C nothing
+            a1< {PLACED}
+            <C ReadyForQuery I
+            "#
+        ),
+    );
+}
+
+/// An answer without a position is none, however long the client keeps its server.
+#[test]
+fn an_answer_that_says_nothing_holds_nobody_up() {
+    let one_server = |setup: &mut Setup| {
+        global(setup);
+        setup.purpose = Purpose::Write;
+        setup.settings.mode = PoolMode::Session;
+    };
+    check_with(
+        one_server,
+        r#"
+        C> Query "insert into t values (1)"
+        >a1 Query "insert into t values (1)" | Query "~insert_lsn"
+        >a2 Query "~BEGIN READ ONLY"
+        a2< DataRow f count | ReadyForQuery I
+        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I | CommandComplete "SELECT 0" | ReadyForQuery I
+        >a1 Query "~insert_lsn"
+        <C nothing
+        a1< DataRow NULL | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        "#,
+    );
+    // A query behind what has no Sync is skipped with it, and so would be ours.
+    check_whole(
+        one_server,
+        &format!(
+            r#"
+            C> Parse "" "insert into t values (1)" | Bind "" "" | Execute "" | Query "select 2"
+            >a1 Parse "" "insert into t values (1)" | Bind "" "" | Describe S "" | Execute "" | Query "select 2"
+            >a2 Query "~BEGIN READ ONLY"
+            a2< DataRow f count | ReadyForQuery I
+            a1< Error 42601 "syntax"
+            <C Error 42601 _
+            C> Sync
+            >a1 Sync
+            a1< ReadyForQuery I
+            >a1 Query "~insert_lsn"
+            a1< {PLACED}
+            <C ReadyForQuery I
+            C> Query "insert into t values (2)"
+            >a1 Query "insert into t values (2)" | Query "~insert_lsn"
+            a1< CommandComplete "INSERT 0 1" | ReadyForQuery I | {PLACED}
+            <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+            "#
+        ),
+    );
+}
+
+/// A replica is given up while its connection is to be vouched for: nobody waits for that any longer.
+#[test]
+fn who_waits_for_a_replica_that_is_lost_goes_to_another() {
+    let patient = |setup: &mut Setup| {
+        session(setup);
+        setup.settings.consistency.wait = std::time::Duration::from_secs(60);
+    };
+    check_with(
+        patient,
+        &format!(
+            r#"
+            {BEGUN}
+            learn b=1/0/10
+            wait 1ms
+            {READ}
+            >b1 nothing
+            route write=a read=c lost=b
+            >b1 end
+            learn c=1/0/10
+            wait 1ms
+            learn c=1/0/10
+            >c1 Query "select count(*) from t"
+            c1< CommandComplete "SELECT 1" | ReadyForQuery I
+            <C CommandComplete "SELECT 1" | ReadyForQuery I
+            "#
+        ),
+    );
+}
+
+/// What is held back for everybody's sake is not told early because the client cancels what comes next, or because its session ends.
+#[test]
+fn what_is_held_back_stays_so() {
+    const ASKED: &str = r#"
+        C> Query "insert into t values (1); commit"
+        >a1 Query "insert into t values (1); commit"
+        >a2 Query "~BEGIN READ ONLY"
+        a2< DataRow f count | ReadyForQuery I
+        a1< CommandComplete "INSERT 0 1" | CommandComplete COMMIT | ReadyForQuery I
+        >a1 Query "~insert_lsn"
+    "#;
+    const TOLD: &str = r#"<C CommandComplete "INSERT 0 1" | CommandComplete COMMIT | ReadyForQuery I"#;
+    check_whole(
+        global,
+        &format!(
+            r#"
+            {ASKED}
+            C> Query "select 5"
+            cancel C
+            wait 2ms
+            <C nothing
+            a1< {PLACED}
+            {TOLD} | Error 57014 _ | ReadyForQuery I
+            "#
+        ),
+    );
+    check_whole(
+        global,
+        &format!(
+            r#"
+            {ASKED}
+            terminate C
+            {TOLD} | Fatal 57P01 _ | end
+            >a1 end
+            learn b=1/1/0
+            D> Query "select count(*) from t"
+            >a2 Query "select count(*) from t" | Query "~insert_lsn"
+            "#
+        ),
+    );
+}
+
 /// A client that has the leader alone, which has told of its database, and that has committed something up to 0/10.
 fn check_on_leader(script: &str) {
     let writes = |setup: &mut Setup| {
@@ -783,7 +984,7 @@ fn the_leader_is_asked_behind_what_is_not_known_to_read() {
         pool a leased=0
         "#
     ));
-    // It is known no more under what name the first of the two was.
+    // What the first of the two was is not known any more.
     check_on_leader(&format!(
         r#"
         C> Parse "" "insert into t values (2)" | Bind "" "" | Execute "" | Parse "" "select count(*) from t" | Bind "" "" | Execute "" | Sync

@@ -92,7 +92,10 @@ impl Observer {
 impl Topology {
     /// What is known before anything was learnt.
     pub fn unknown(store: StoreStatus, now: Moment) -> Self {
-        let why = Vacancy::StoreNeverAnswered("it has just been asked".to_owned());
+        let why = match store {
+            StoreStatus::Absent => Vacancy::NobodyNamed("no host has been asked yet".to_owned()),
+            _ => Vacancy::StoreNeverAnswered("it has just been asked".to_owned()),
+        };
         Self {
             seq: 0,
             at: now,

@@ -10,13 +10,13 @@ use super::{
         },
         relay::Cut,
         routes::Purpose,
-        split::{atlas::Origin, verdict::Verdict},
+        split::atlas::Origin,
     },
     Exchange, Finish, Flow, Moment, PgError, Session, SqlState, TaskContext,
 };
 use crate::{
     cluster::headway::told::Shown,
-    route::consistency::Consistency,
+    route::{consistency::Consistency, leaning::Leaning},
     wire::{pipeline::Owed, statements::UnnamedAt},
 };
 
@@ -183,7 +183,7 @@ impl Session {
     }
 
     /// Whether bytes that tell the client of the end of a statement wait until it is known where its commit ends, for everybody
-    /// to see it. Not for ever, nor without bound.
+    /// to see it. Not for ever, nor without bound, nor where the client must go on for it to be known.
     #[inline]
     pub(in crate::session) fn holds_telling(&self, x: &mut Exchange, completed: bool) -> bool {
         if !x.tenancy.placing.is_open() {
@@ -194,12 +194,16 @@ impl Session {
             return false;
         }
         x.telling = Telling::HeldBack;
-        // Where the server waits for the client nothing comes that could be waited for: within a block nobody asks.
-        let asked_in_vain = x.tenancy.placing.is_unanswered() || x.pipeline.awaits_client();
-        if self.outbox.len() > TOLD_HELD_MAX || asked_in_vain {
+        if self.outbox.len() > TOLD_HELD_MAX || x.tenancy.placing.is_unanswered() {
             self.tell_unplaced(x);
         }
         x.telling == Telling::HeldBack
+    }
+
+    /// Whether the server waits for the client, and the client for what is held back from it.
+    #[inline]
+    pub(in crate::session) fn is_waited_for(x: &Exchange) -> bool {
+        x.telling == Telling::HeldBack && x.pipeline.needs_client()
     }
 
     /// The client has everything, and its server is lost before it has said where that ends.
@@ -265,7 +269,7 @@ impl Session {
             return false;
         };
         self.keep_learning(place, now);
-        self.proves_to_read(place, request, now, |verdict| verdict == Verdict::Reads)
+        self.proves_to_read(place, request, now, |verdict| verdict.reason(Leaning::Auto).is_proven())
             && !self.context.router.headway().told().is_unplaced()
     }
 

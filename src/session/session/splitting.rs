@@ -101,6 +101,11 @@ impl Session {
                 Part::Nothing => return true,
                 Part::Uses(name) if named.contains(&name) => return true,
                 Part::Text(text) => self.context.worker.texts.verdict(text, lore),
+                // The server is to say that it is taken, and what is taken back would be the statement that has it.
+                Part::Parse(name, _) if self.frontend.statements.get(name).is_some() => {
+                    reason = Some(Reason::NotWhole);
+                    return false;
+                }
                 Part::Parse(name, text) => {
                     named.push(name);
                     self.context.worker.texts.verdict(text, lore)
@@ -191,10 +196,8 @@ impl Session {
         first(request, |part| {
             let text = match part {
                 Part::Text(text) | Part::Parse(_, text) => Some(text),
-                Part::Uses(name) => match self.frontend.statements.get(name) {
-                    Some(named) => Some(named.statement.query()),
-                    None => self.frontend.unnamed_text(),
-                },
+                Part::Uses(b"") => self.frontend.unnamed_text(),
+                Part::Uses(name) => self.frontend.statements.get(name).map(|named| named.statement.query()),
                 Part::Nothing => None,
             };
             text.into_iter().for_each(|text| split.place.refused(text));

@@ -71,6 +71,28 @@ fn a_lost_wal_receiver_is_looked_for_a_while() {
     );
 }
 
+/// Without a WAL receiver a server tells the timeline of its last restartpoint, which may be long ago.
+#[test]
+fn a_replica_without_wal_receiver_is_not_said_to_be_where_it_was() {
+    check(
+        "
+        200 store n2@9 20200
+        210 probe n2 205 w 3 1100
+        = open n2 3 2
+        300 probe n3 299 r 1 1100 gone
+        = obstacle n3 wrong_timeline
+        = why n3 it has no WAL receiver, and whether it has come from timeline 1 to the leader's, 3, is not known
+        400 probe n3 399 r 1 1100 idle
+        = why n3 its timeline is 1, the leader's 3
+        # Further than the leader it has come for sure.
+        500 probe n3 499 r 4 1100 gone
+        = why n3 its timeline is 4, the leader's 3
+        600 probe n3 599 r 3 1100
+        = reads n3
+        ",
+    );
+}
+
 #[test]
 fn lag_with_hysteresis() {
     check(
