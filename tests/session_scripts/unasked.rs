@@ -4,11 +4,9 @@ use pgsteer::session::routes::Purpose;
 
 use crate::{
     play::check_whole,
-    promised::{BEGUN, session},
+    promised::{BEGUN, PLACED, session},
     world::Setup,
 };
-
-const PLACED: &str = "DataRow 0/20 | CommandComplete \"SELECT 1\" | ReadyForQuery I";
 
 /// A client that has the leader alone, which has told of its database, and that has committed something up to 0/10.
 fn check_on_leader(script: &str) {
