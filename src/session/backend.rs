@@ -156,12 +156,10 @@ impl Backend {
         let mut progress = Progress::default();
         loop {
             self.rest(&mut splice);
-            if self.rest == Rest::None {
-                while let Some(answer) = pipeline.own_answer_due() {
-                    splice.insert().extend_from_slice(own_answer(answer));
-                }
+            if self.rest != Rest::None {
+                break;
             }
-            let Some(header) = pass_unmoving(&mut splice, pipeline, client.tenancy)? else { break };
+            let Some(header) = pass_plain(&mut splice, pipeline, client.tenancy)? else { break };
             let left = splice.rest();
             if pipeline.keeps_sequence() {
                 match refused(header, left, pipeline, conn, client)? {
@@ -386,7 +384,7 @@ mod settings;
 use completing::{completed, ready};
 pub use notifying::Heard;
 use notifying::notify;
-use passing::{must_be_whole, pass_unmoving};
+use passing::{must_be_whole, pass_plain};
 use refusal::Refusal;
 use settings::{Setting, command_tag, reset_settings, setting};
 

@@ -228,6 +228,7 @@ impl Session {
         session.settings_changed();
         session.begin_to_split();
         session.begin_to_read();
+        session.begin_to_promise();
         session
     }
 

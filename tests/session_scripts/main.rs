@@ -27,4 +27,5 @@ mod rereading;
 mod servers;
 mod servers_end;
 mod state;
+mod unasked;
 mod world;

@@ -78,6 +78,8 @@ impl Session {
             told: tells.then_some(&told),
             vigilance: if all { Vigilance::All } else { Vigilance::Suspects },
         };
+        // What may be looked at by itself: what is bound or open before it may run with it.
+        let begins = !x.pipeline.is_in_sequence() && !self.frontend.is_inside_message();
         let forwarded = self
             .frontend
             .forward(bytes, output, conn, &mut x.pipeline, &mut x.tenancy, &terms)
@@ -121,7 +123,8 @@ impl Session {
         if !forwarded.bytes.is_empty() {
             x.pipeline.sent_bytes(forwarded.bytes);
             if x.tenancy.placing.is_on() {
-                self.write_placing(x, forwarded.bytes, taken, now, cx)?;
+                let request = if begins { &bytes[..taken] } else { &[] };
+                self.write_placing(x, forwarded.bytes, request, now, cx)?;
             } else {
                 self.write_server(x, forwarded.bytes, now, cx)?;
             }
