@@ -32,6 +32,8 @@ pub struct Split {
     pub(super) returned: Returned,
     /// Bytes of its next request, if a replica is to have it alone.
     pub(super) request_bytes: usize,
+    /// Whether that proves to read only; its client may only have called it a read.
+    pub(super) is_proven: bool,
 }
 
 /// Whether a request has come back from a replica.
