@@ -187,6 +187,27 @@ fn without_the_right_to_write_bytes_wait_and_then_go_on() {
     );
 }
 
+/// Between the moment when another term is in force and the one when the leases of the term before are revoked, another thread may
+/// send: the fence goes by terms.
+#[test]
+fn a_term_that_is_over_sends_nothing_before_its_leases_are_revoked() {
+    check(
+        r#"
+        C> Query "begin"
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        fence next
+        C> Query "insert"
+        wait 100ms
+        >a1 nothing
+        route write=b deposed=a
+        >a1 end
+        <C Fatal 57P01 "~was not committed" | end
+        "#,
+    );
+}
+
 /// Nothing of it was sent, so it is nobody's guess what has become of it.
 #[test]
 fn what_the_fence_has_held_back_was_not_committed() {
