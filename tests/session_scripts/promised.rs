@@ -600,3 +600,29 @@ fn a_question_behind_what_fails_costs_nobody_the_statement_without_a_name() {
         "#,
     );
 }
+
+/// Nor where the question comes once all is over.
+#[test]
+fn a_question_afterwards_costs_nobody_the_statement_without_a_name() {
+    let write = |setup: &mut Setup| {
+        session(setup);
+        setup.purpose = Purpose::Write;
+        setup.settings.mode = PoolMode::Session;
+        setup.settings.map_unnamed = false;
+    };
+    check_with(
+        write,
+        &format!(
+            r#"
+            C> Parse "" "call p()" | Bind "" "" | Execute "" | Sync
+            >a1 Parse "" "call p()" | Bind "" "" | Execute "" | Sync
+            a1< ParseComplete | BindComplete | CommandComplete CALL | ReadyForQuery I
+            <C ParseComplete | BindComplete | CommandComplete CALL | ReadyForQuery I
+            >a1 Query "~insert_lsn"
+            a1< {PLACED}
+            C> Bind "" "" | Execute "" | Sync
+            >a1 Parse "" "call p()" | Bind "" "" | Execute "" | Sync
+            "#
+        ),
+    );
+}

@@ -13,11 +13,7 @@ use super::{
     },
     Exchange, Finish, Flow, Moment, PgError, Session, SqlState, TaskContext,
 };
-use crate::{
-    cluster::headway::told::Shown,
-    route::consistency::Consistency,
-    wire::{pipeline::Owed, statements::UnnamedAt},
-};
+use crate::{cluster::headway::told::Shown, route::consistency::Consistency, wire::pipeline::Owed};
 
 /// Bytes that are held back from a client, at most, until it is known where what they tell of ends.
 const TOLD_HELD_MAX: usize = 256 * 1024;
@@ -241,8 +237,7 @@ impl Session {
         both.extend_from_slice(bytes);
         put_question(&mut both);
         x.pipeline.sent(Owed::Position);
-        // A query drops the statement without a name, which this client has not asked for.
-        x.tenancy.unnamed = UnnamedAt::Unknown;
+        x.tenancy.loses_unnamed();
         x.tenancy.placing.asks();
         x.tenancy.asked_when = self.context.router.headway().told().events();
         self.context.worker.counters.positions.count(["along"]);
