@@ -14,9 +14,13 @@ program=$(cargo bench --quiet --bench micro --no-run --message-format=json |
     sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | grep '/micro-' | tail -1)
 [ -n "$program" ] || { echo "$0: cargo built no micro benchmark" >&2; exit 1; }
 
+# A benchmark that fails has counted its failure.
 count() {
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" --repeat "$1" "$2" 2>&1 |
-        sed -n 's/.*Collected *: *\([0-9]*\).*/\1/p'
+    said=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" --repeat "$1" "$2" 2>&1) || {
+        echo "$0: $2 fails: $said" >&2
+        return 1
+    }
+    echo "$said" | sed -n 's/.*Collected *: *\([0-9]*\).*/\1/p'
 }
 
 "$program" --names | grep -e "${1-}" | while read -r name; do

@@ -55,8 +55,10 @@ const ALL: [(&str, &str, Operation); 20] = [
 ];
 
 /// `--repeat NAME TIMES` does one benchmark so many times and prints nothing: that is for callgrind. `--names` prints
-/// the names. Anything else measures, if it is cargo that benches (`--bench`): a test run does nothing.
+/// the names. Cargo that benches (`--bench`) measures. To whoever tests, each benchmark is a test that does it a few times:
+/// they are listed (`--list`) and named one by one (`--exact NAME`) as by Rust's own tests.
 fn main() -> ExitCode {
+    const TESTED: u64 = 10;
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--names"] => ALL.iter().for_each(|(name, ..)| println!("{name}")),
@@ -66,7 +68,14 @@ fn main() -> ExitCode {
             black_box(operation(times));
         }
         ref words if words.contains(&"--bench") => measure(words),
-        _ => {}
+        ref words if words.contains(&"--ignored") => {}
+        ref words if words.contains(&"--list") => ALL.iter().for_each(|(name, ..)| println!("{name}: test")),
+        ref words => {
+            let wanted = |name: &str| !words.contains(&"--exact") || words.contains(&name);
+            for (.., operation) in ALL.iter().filter(|(name, ..)| wanted(name)) {
+                black_box(operation(TESTED));
+            }
+        }
     }
     ExitCode::SUCCESS
 }
@@ -205,16 +214,34 @@ fn statements_ready(times: u64) -> u64 {
     (0..times).filter(ready).count() as u64
 }
 
-/// What pgbench's select-only query is answered with, after what comes before its RowDescription.
-fn answer(before: &[u8]) -> Vec<u8> {
-    let mut out = before.to_vec();
-    put(&mut out, b'T', |out| {
+/// ParseComplete, BindComplete and ReadyForQuery.
+const PARSED: &[u8] = b"1\0\0\0\x04";
+const BOUND: &[u8] = b"2\0\0\0\x04";
+const READY: &[u8] = b"Z\0\0\0\x05I";
+
+/// What pgbench's select-only query yields.
+fn put_result(out: &mut Vec<u8>) {
+    put(out, b'T', |out| {
         out.extend_from_slice(b"\0\x01abalance\0");
         out.extend_from_slice(&[0; 18]);
     });
+}
+
+/// What Describe of the statement is answered with: its one parameter, and what it yields.
+fn described() -> Vec<u8> {
+    let mut out = Vec::new();
+    put(&mut out, b't', |out| out.extend_from_slice(b"\0\x01\0\0\0\x17"));
+    put_result(&mut out);
+    out
+}
+
+/// What pgbench's select-only query is answered with, after what comes before its RowDescription.
+fn answer(before: &[u8]) -> Vec<u8> {
+    let mut out = before.to_vec();
+    put_result(&mut out);
     put(&mut out, b'D', |out| out.extend_from_slice(b"\0\x01\0\0\0\x010"));
     put(&mut out, b'C', |out| out.extend_from_slice(b"SELECT 1\0"));
-    put(&mut out, b'Z', |out| out.push(b'I'));
+    out.extend_from_slice(READY);
     out
 }
 
@@ -283,7 +310,7 @@ impl Relay {
             vigilance: pgsteer::session::frontend::Vigilance::Suspects,
             sequences: pgsteer::session::frontend::Sequences::Own,
             sequences_are_read: &std::sync::atomic::AtomicBool::new(false),
-            token: None,
+            told: None,
         };
         let sent = frontend.forward(black_box(request), out, conn, pipeline, tenancy, &terms);
         let sent = sent.is_ok_and(|sent| sent.taken == request.len() && !sent.bytes.is_empty());
@@ -300,8 +327,7 @@ impl Relay {
             catalog,
         };
         let passed = backend.forward(black_box(answer), out, conn, pipeline, &mut client);
-        let passed =
-            passed.is_ok_and(|passed| passed.taken == answer.len() && passed.bytes.len() >= answer.len());
+        let passed = passed.is_ok_and(|passed| passed.taken == answer.len() && !passed.bytes.is_empty());
         sent && passed && pipeline.may_release()
     }
 
@@ -334,8 +360,8 @@ fn relay_prepared(times: u64) -> u64 {
     put(&mut request, b'E', |out| out.extend_from_slice(&[0; 5]));
     put(&mut request, b'S', |_| {});
     let mut relay = Relay::new();
-    relay.exchange(&parse, b"1\0\0\0\x04Z\0\0\0\x05I");
-    relay.repeat(times, &request, &answer(b"2\0\0\0\x04"))
+    assert!(relay.exchange(&parse, &[PARSED, &described(), READY].concat()));
+    relay.repeat(times, &request, &answer(BOUND))
 }
 
 /// A query as most drivers send it: parsed, described, bound and run at once.
@@ -356,15 +382,16 @@ fn unnamed(text: &[u8]) -> Vec<u8> {
 fn relay_unnamed(times: u64) -> u64 {
     let request = unnamed(b"SELECT abalance FROM pgbench_accounts WHERE aid = $1;");
     let mut relay = Relay::new();
-    for _ in 0..2 {
-        relay.exchange(&request, &answer(b"1\0\0\0\x042\0\0\0\x04"));
-    }
-    relay.repeat(times, &request, &answer(b"2\0\0\0\x04"))
+    let first = answer(&[PARSED, BOUND].concat());
+    // The second time it is given to the server under a name of ours, and what it yields is asked.
+    let second = answer(&[PARSED, &described(), BOUND].concat());
+    assert!(relay.exchange(&request, &first) && relay.exchange(&request, &second));
+    relay.repeat(times, &request, &answer(BOUND))
 }
 
 fn relay_literals(times: u64) -> u64 {
     let mut request = unnamed(b"SELECT abalance FROM pgbench_accounts WHERE aid = 10000000;");
-    let answer = answer(b"1\0\0\0\x042\0\0\0\x04");
+    let answer = answer(&[PARSED, BOUND].concat());
     let mut relay = Relay::new();
     let digits = request.windows(8).position(|window| window == b"10000000").unwrap_or_default();
     (0..times)

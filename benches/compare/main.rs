@@ -101,6 +101,7 @@ async fn compare(mut options: Options) -> Result<()> {
     if options.targets.is_empty() {
         options.targets = Target::ALL.to_vec();
     }
+    options.targets.retain(|target| options.only.iter().any(|scenario| scenario.concerns(*target)));
     child::raise_descriptor_limit();
     eprintln!("starting a temporary PostgreSQL");
     let postgres = Postgres::start().await?;
@@ -150,6 +151,9 @@ async fn one_round(
         for at in order(round, running.len()) {
             let one = &mut running[at];
             let target = one.target;
+            if !scenario.concerns(target) {
+                continue;
+            }
             if let Some(reason) = scenario.excludes(one) {
                 report.remarks.insert(format!("{target} has no part in {}: {reason}", scenario.id));
                 continue;

@@ -1,4 +1,4 @@
-//! The one server everything runs against: a temporary PostgreSQL on loopback.
+//! The one server everything runs against: a temporary PostgreSQL on loopback; and a replica of it where one is needed.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 use crate::Result;
 use crate::child::{Child, RunAs};
@@ -29,10 +30,18 @@ jit = off
 max_wal_size = '4GB'
 ";
 
+/// A running replica. Dropping it ends it.
+#[derive(Debug)]
+struct Replica {
+    address: SocketAddr,
+    _process: Child,
+}
+
 /// A running PostgreSQL, the folder everything lives in, and who may log in. Dropping it removes them all.
 #[derive(Debug)]
 pub(crate) struct Postgres {
     server: Child,
+    replica: OnceCell<Replica>,
     folder: TempDir,
     /// Whom servers run as.
     pub(crate) user: RunAs,
@@ -71,20 +80,40 @@ impl Postgres {
         user.apply(&mut initdb);
         output_of(initdb)?;
         // Clients come from all over 127/8, see Client::connect.
-        user.write(&data.join("pg_hba.conf"), "host all all 127.0.0.0/8 scram-sha-256\n")?;
+        let rules =
+            ["all", "replication"].map(|which| format!("host {which} all 127.0.0.0/8 scram-sha-256\n"));
+        user.write(&data.join("pg_hba.conf"), &rules.concat())?;
         let sockets = format!("unix_socket_directories = '{}'\n", folder.path().display());
         user.write(
             &data.join("postgresql.auto.conf"),
             &format!("{SETTINGS}port = {}\n{sockets}", address.port()),
         )?;
 
-        let mut postgres = Command::new(bin.join("postgres"));
-        postgres.arg("-D").arg(&data).current_dir(folder.path());
-        // SIGQUIT is PostgreSQL's immediate shutdown: the data goes away anyway.
-        let server = Child::start(postgres, user, &folder.path().join("postgres.log"), Signal::QUIT)?;
-        let mut made = Self { server, folder, user, address, account, superuser, verifier: String::new() };
+        let server = serve(&data, user, &folder.path().join("postgres.log"))?;
+        let (replica, verifier) = (OnceCell::new(), String::new());
+        let mut made = Self { server, replica, folder, user, address, account, superuser, verifier };
         made.fill().await?;
         Ok(made)
+    }
+
+    /// Where a replica listens. The first call makes it.
+    pub(crate) async fn replica(&self) -> Result<SocketAddr> {
+        Ok(self.replica.get_or_try_init(|| self.copy()).await?.address)
+    }
+
+    async fn copy(&self) -> Result<Replica> {
+        let data = self.folder().join("replica");
+        let mut copy = self.tool("pg_basebackup", &self.superuser, self.address);
+        copy.args(["--checkpoint=fast", "--no-sync", "--write-recovery-conf"]).arg("--pgdata").arg(&data);
+        self.user.apply(&mut copy);
+        output_of(copy)?;
+        let address = free_address()?;
+        let file = data.join("postgresql.auto.conf");
+        let settings = std::fs::read_to_string(&file)?;
+        self.user.write(&file, &format!("{settings}port = {}\n", address.port()))?;
+        let mut process = serve(&data, self.user, &self.folder().join("replica.log"))?;
+        wait_until_ready(&mut process, address, &self.account).await?;
+        Ok(Replica { address, _process: process })
     }
 
     async fn fill(&mut self) -> Result<()> {
@@ -98,7 +127,7 @@ impl Postgres {
             .trim()
             .to_owned();
         let mut load = self.tool("pgbench", &self.account, self.address);
-        load.args(["--initialize", "--quiet", "--unlogged-tables", "--scale", SCALE]);
+        load.args(["--initialize", "--quiet", "--scale", SCALE]);
         output_of(load)?;
         self.sql(&self.account, "CREATE UNLOGGED TABLE sink (line text)")?;
         self.sql(&self.account, "VACUUM ANALYZE")?;
@@ -124,10 +153,36 @@ impl Postgres {
 
     /// Runs one statement directly on the server and returns what psql prints of it, unadorned.
     pub(crate) fn sql(&self, account: &Account, statement: &str) -> Result<String> {
-        let mut psql = self.tool("psql", account, self.address);
+        self.sql_at(self.address, account, statement)
+    }
+
+    /// The same on whoever listens there.
+    fn sql_at(&self, to: SocketAddr, account: &Account, statement: &str) -> Result<String> {
+        let mut psql = self.tool("psql", account, to);
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement]);
         output_of(psql)
     }
+}
+
+/// Waits until a proxy sends what only reads to a replica, which it does once it knows the database; an error if that takes
+/// ten seconds.
+pub(crate) async fn wait_until_split(postgres: &Postgres, proxy: SocketAddr) -> Result<()> {
+    for _ in 0..100 {
+        let told = postgres.sql_at(proxy, &postgres.account, "SELECT current_setting('in_hot_standby')")?;
+        if told.trim() == "on" {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Err("it sends no reads to the replica".into())
+}
+
+/// Starts a server on that data.
+fn serve(data: &Path, user: RunAs, log: &Path) -> Result<Child> {
+    let mut postgres = Command::new(bin_folder()?.join("postgres"));
+    postgres.arg("-D").arg(data).current_dir(data);
+    // SIGQUIT is PostgreSQL's immediate shutdown: the data goes away anyway.
+    Child::start(postgres, user, log, Signal::QUIT)
 }
 
 /// Waits until one can log in and run a query there; an error if the program ends first or takes ten seconds.

@@ -8,9 +8,6 @@ use serde_json::{Map, Value, json};
 use crate::scenario::{Goal, Measurement, Metric, Scenario};
 use crate::target::Target;
 
-/// What every other target is compared with.
-pub(crate) const BASE: Target = Target::Pgbouncer;
-
 /// More of the machine than this in others' hands makes figures doubtful.
 const FOREIGN_MAX: f64 = 0.10;
 
@@ -41,7 +38,7 @@ pub(crate) struct Report {
 struct Summary {
     median: f64,
     values: Vec<f64>,
-    /// Against [`BASE`], from pairs of the same round.
+    /// Against what the target is compared with, from pairs of the same round.
     ratio: Option<Ratio>,
 }
 
@@ -78,7 +75,7 @@ impl Report {
             .iter()
             .map(|(scenario, records)| (scenario.id.to_owned(), scenario_json(scenario, records)))
             .collect();
-        json!({ "versions": versions, "remarks": self.remarks, "compared_with": BASE.to_string(), "scenarios": scenarios })
+        json!({ "versions": versions, "remarks": self.remarks, "scenarios": scenarios })
     }
 }
 
@@ -89,7 +86,7 @@ fn scenario_table(text: &mut String, scenario: &Scenario, records: &[Record]) ->
     if records.is_empty() {
         return writeln!(text, "nothing was measured");
     }
-    write!(text, "medians of {rounds} rounds; × {BASE} of the same round (least–most); ")?;
+    write!(text, "medians of {rounds} rounds; × {} of the same round (least–most); ", scenario.base())?;
     writeln!(text, "other processes took {:.0} % of the machine", foreign * 100.0)?;
     if foreign > FOREIGN_MAX {
         writeln!(text, "WARNING: the machine was not quiet; do not trust small differences")?;
@@ -147,7 +144,8 @@ fn significant(value: f64) -> String {
 
 /// How the better of pgsteer's variants stands to the goal; none if pgsteer took no part.
 fn verdict(records: &[Record], goal: Goal) -> Option<String> {
-    let candidates = targets(records).into_iter().filter(|target| matches!(target, Target::Pgsteer(_)));
+    let ours = |target: &Target| matches!(target, Target::Pgsteer(_) | Target::Split(_));
+    let candidates = targets(records).into_iter().filter(ours);
     let judged = candidates.filter_map(|target| {
         let summary = summary(records, target, goal.metric())?;
         let ratio = summary.ratio.as_ref().map(|ratio| ratio.median);
@@ -170,9 +168,10 @@ fn scenario_json(scenario: &Scenario, records: &[Record]) -> Value {
         let mut figures = Map::new();
         for metric in Metric::ALL {
             let Some(summary) = summary(records, target, metric) else { continue };
-            let ratio = summary
-                .ratio
-                .map(|ratio| json!({ "median": ratio.median, "least": ratio.least, "most": ratio.most }));
+            let to = target.base().to_string();
+            let ratio = summary.ratio.map(
+                |ratio| json!({ "to": to, "median": ratio.median, "least": ratio.least, "most": ratio.most }),
+            );
             figures.insert(
                 metric.key().to_owned(),
                 json!({ "median": summary.median, "values": summary.values, "ratio": ratio }),
@@ -201,12 +200,12 @@ fn summary(records: &[Record], target: Target, metric: Metric) -> Option<Summary
         let of_target = records.iter().filter(|record| record.target == wanted);
         of_target.filter_map(|record| Some((record.round, record.measurement.get(metric)?))).collect()
     };
-    let (values, base) = (by_round(target), by_round(BASE));
+    let (values, base) = (by_round(target), by_round(target.base()));
     let ratios: Vec<f64> = values
         .iter()
         .filter_map(|(round, value)| Some(value / base.get(round).filter(|base| **base > 0.0)?))
         .collect();
-    let ratio = median(ratios.clone()).filter(|_| target != BASE).map(|median| Ratio {
+    let ratio = median(ratios.clone()).filter(|_| target != target.base()).map(|median| Ratio {
         median,
         least: ratios.iter().copied().fold(f64::INFINITY, f64::min),
         most: ratios.iter().copied().fold(0.0, f64::max),

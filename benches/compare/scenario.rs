@@ -7,7 +7,7 @@ use crate::Result;
 use crate::own::{self, Stream};
 use crate::pgbench::{self, Protocol};
 use crate::postgres::Postgres;
-use crate::target::Running;
+use crate::target::{Running, Target};
 
 /// One figure of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,9 +85,9 @@ impl Measurement {
 /// What a figure should come to for pgsteer, with the better of one and two workers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Goal {
-    /// At most that many times `PgBouncer`'s.
+    /// At most that many times that of what it is compared with.
     RatioAtMost(Metric, f64),
-    /// At least that many times `PgBouncer`'s.
+    /// At least that many times that.
     RatioAtLeast(Metric, f64),
     /// At most that, whatever the others do.
     AtMost(Metric, f64),
@@ -101,7 +101,7 @@ impl Goal {
         }
     }
 
-    /// Whether a median and its ratio to `PgBouncer`'s meet it.
+    /// Whether a median and its ratio to that of what it is compared with meet it.
     pub(crate) fn met(self, median: f64, ratio: Option<f64>) -> Option<bool> {
         match self {
             Self::RatioAtMost(_, bound) => ratio.map(|ratio| ratio <= bound),
@@ -125,6 +125,8 @@ impl fmt::Display for Goal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Load {
     Pgbench(Protocol, u32),
+    /// The same, for pgsteer that splits reads from writes beside pgsteer that does not.
+    Split(Protocol, u32),
     Stream(Stream),
     Login,
     Idle,
@@ -148,7 +150,7 @@ use Goal::{AtMost, RatioAtLeast, RatioAtMost};
 use Metric::{Cpu, Memory, Rate};
 
 /// Every scenario, in the order they run.
-pub(crate) const ALL: [Scenario; 12] = [
+pub(crate) const ALL: [Scenario; 13] = [
     pgbench(
         "simple16",
         "select-only, simple protocol, 16 clients",
@@ -179,6 +181,13 @@ pub(crate) const ALL: [Scenario; 12] = [
         64,
         &[RatioAtMost(Cpu, 0.85), RatioAtLeast(Rate, 1.1)],
     ),
+    Scenario {
+        id: "split16",
+        title: "select-only, prepared statements, 16 clients: reads to a replica beside all to the leader",
+        unit: "query",
+        goals: &[RatioAtMost(Cpu, 1.1)],
+        load: Load::Split(Protocol::Prepared, 16),
+    },
     stream(
         "result10",
         "a result of 10 MB in rows of 1 KB, one client",
@@ -221,6 +230,22 @@ const fn stream(id: &'static str, title: &'static str, load: Stream, goals: &'st
 }
 
 impl Scenario {
+    /// Whether it is about this target.
+    pub(crate) fn concerns(&self, target: Target) -> bool {
+        match (self.load, target) {
+            (Load::Split(..), target) => matches!(target, Target::Pgsteer(_) | Target::Split(_)),
+            (_, target) => !matches!(target, Target::Split(_)),
+        }
+    }
+
+    /// What the figures of its targets are compared with, in words.
+    pub(crate) fn base(&self) -> String {
+        match self.load {
+            Load::Split(..) => "pgsteer that does not split".to_owned(),
+            _ => Target::Pgbouncer.to_string(),
+        }
+    }
+
     /// Why this target has no part in this scenario, if it has none.
     pub(crate) fn excludes(&self, running: &Running) -> Option<String> {
         match self.load {
@@ -246,7 +271,7 @@ impl Scenario {
         seconds: u32,
     ) -> Result<Measurement> {
         match self.load {
-            Load::Pgbench(protocol, clients) => {
+            Load::Pgbench(protocol, clients) | Load::Split(protocol, clients) => {
                 pgbench::measure(postgres, running, protocol, clients, seconds).await
             }
             Load::Stream(stream) => own::stream(postgres, running, stream, seconds).await,

@@ -12,7 +12,7 @@ use crate::Result;
 use crate::accounting::Watch;
 use crate::child::Child;
 use crate::forwarder;
-use crate::postgres::{Postgres, free_address, output_of, wait_until_ready};
+use crate::postgres::{Postgres, free_address, output_of, wait_until_ready, wait_until_split};
 
 /// Server connections a pooler may hold: the common ground of every comparison.
 const POOL_SIZE: u32 = 16;
@@ -34,16 +34,34 @@ pub(crate) enum Target {
     Pgbouncer,
     /// pgsteer in transaction mode with that many workers.
     Pgsteer(u8),
+    /// The same where reads go to a replica of the server's (`route = "split"`).
+    Split(u8),
 }
 
 impl Target {
     /// Every target, in the order of the tables.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Direct, Self::Forwarder, Self::Haproxy, Self::Pgbouncer, Self::Pgsteer(1), Self::Pgsteer(2)];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Direct,
+        Self::Forwarder,
+        Self::Haproxy,
+        Self::Pgbouncer,
+        Self::Pgsteer(1),
+        Self::Pgsteer(2),
+        Self::Split(1),
+        Self::Split(2),
+    ];
+
+    /// What it is compared with: splitting with not splitting, everything else with `PgBouncer`.
+    pub(crate) fn base(self) -> Self {
+        match self {
+            Self::Split(workers) => Self::Pgsteer(workers),
+            _ => Self::Pgbouncer,
+        }
+    }
 
     /// Whether clients share server connections; the others open one for each client.
     pub(crate) fn pools(self) -> bool {
-        matches!(self, Self::Pgbouncer | Self::Pgsteer(_))
+        matches!(self, Self::Pgbouncer | Self::Pgsteer(_) | Self::Split(_))
     }
 
     /// The program to run: from the environment, else the usual one.
@@ -54,7 +72,7 @@ impl Target {
             Self::Forwarder => std::env::current_exe()?.display().to_string(),
             Self::Haproxy => from("HAPROXY", "haproxy"),
             Self::Pgbouncer => from("PGBOUNCER", "pgbouncer"),
-            Self::Pgsteer(_) => from("PGSTEER", env!("CARGO_BIN_EXE_pgsteer")),
+            Self::Pgsteer(_) | Self::Split(_) => from("PGSTEER", env!("CARGO_BIN_EXE_pgsteer")),
         })
     }
 
@@ -68,7 +86,7 @@ impl Target {
             }
             Self::Forwarder => return Ok("a bare forwarder, one thread".to_owned()),
             Self::Haproxy => "-v",
-            Self::Pgbouncer | Self::Pgsteer(_) => "--version",
+            Self::Pgbouncer | Self::Pgsteer(_) | Self::Split(_) => "--version",
         };
         let mut command = Command::new(self.program()?);
         command.arg(flag);
@@ -101,10 +119,19 @@ impl Target {
             }
             Self::Haproxy => haproxy(&mut command, postgres, &folder, address)?,
             Self::Pgbouncer => pgbouncer(&mut command, postgres, &folder, address, prepares(&version))?,
-            Self::Pgsteer(workers) => pgsteer(&mut command, postgres, &folder, address, workers)?,
+            Self::Pgsteer(workers) => {
+                pgsteer(&mut command, postgres, &folder, address, workers, Route::Write)?;
+            }
+            Self::Split(workers) => {
+                let route = Route::Split { replica: postgres.replica().await? };
+                pgsteer(&mut command, postgres, &folder, address, workers, route)?;
+            }
         }
         let mut process = Child::start(command, postgres.user, &folder.join("log"), Signal::KILL)?;
         wait_until_ready(&mut process, address, &postgres.account).await?;
+        if matches!(self, Self::Split(_)) {
+            wait_until_split(postgres, address).await?;
+        }
         Ok(Running {
             target: self,
             version,
@@ -123,6 +150,7 @@ impl fmt::Display for Target {
             Self::Haproxy => f.pad("haproxy"),
             Self::Pgbouncer => f.pad("pgbouncer"),
             Self::Pgsteer(workers) => f.pad(&format!("pgsteer/{workers}")),
+            Self::Split(workers) => f.pad(&format!("split/{workers}")),
         }
     }
 }
@@ -218,16 +246,30 @@ fn pgbouncer(
     Ok(())
 }
 
+/// Where pgsteer sends requests.
+#[derive(Clone, Copy, Debug)]
+enum Route {
+    /// To the server.
+    Write,
+    /// Those that only read to this replica of it.
+    Split { replica: SocketAddr },
+}
+
 fn pgsteer(
     command: &mut Command,
     postgres: &Postgres,
     folder: &Path,
     address: SocketAddr,
     workers: u8,
+    route: Route,
 ) -> Result<()> {
+    let (route, others) = match route {
+        Route::Write => ("write", String::new()),
+        Route::Split { replica } => ("split", format!(", \"{replica}\"")),
+    };
     let text = format!(
-        "[clusters.bench]\nstore = \"none\"\nhosts = [\"{}\"]\nprobe_user = \"{}\"\nprobe_password = \"{}\"\n\
-         [[listen]]\naddress = \"{address}\"\nroute = \"write\"\n\
+        "[clusters.bench]\nstore = \"none\"\nhosts = [\"{}\"{others}]\nprobe_user = \"{}\"\nprobe_password = \"{}\"\n\
+         [[listen]]\naddress = \"{address}\"\nroute = \"{route}\"\n\
          [pool]\npool_mode = \"transaction\"\ndefault_pool_size = {POOL_SIZE}\nmax_client_conn = {CLIENTS_MAX}\n\
          [auth]\nauth_type = \"scram-sha-256\"\nauth_file = \"{}\"\n[http]\naddress = \"{}\"\n[runtime]\nworkers = {workers}\n",
         postgres.address,

@@ -119,8 +119,10 @@ section! {
         /// How long a read waits for a replica to replay what it must see.
         AtOnce consistency_wait: Delay = "200ms";
         /// Whether a client whose server is lost in a COMMIT hears what became of it instead of 08007. Ahead of the COMMIT of a
-        /// transaction block its number is asked for, in the same write (some 30 µs of the server's time, and often a record of some
-        /// 60 bytes in its log, a logical message `pgsteer`); the leader that goes on is then asked about that number.
+        /// transaction block, and of an INSERT, UPDATE, DELETE or MERGE without one by the extended protocol, its number is asked
+        /// for, in the same write (some 30 µs of the server's time, and often a record of some 60 bytes in its log, a logical
+        /// message `pgsteer`); the leader that goes on is then asked about that number. `SHOW pgsteer.last_commit` tells of the last
+        /// one, on another connection too.
         NewConnections commit_fate: bool = false;
         /// How long that may take, waiting for a leader included.
         NewConnections commit_fate_wait: Duration = "60s";

@@ -37,6 +37,8 @@ pub enum LastWord {
     None,
     /// It has, by an error of severity FATAL or PANIC, which the client has got.
     Said,
+    /// It has, and what becomes of the client's commit is to be found out: it is not told so far.
+    Kept,
     /// It has, and the client, whose server it is only by the transaction, has nothing to do with it: nothing of
     /// its is open, so it is not told.
     Unheard,
@@ -154,12 +156,10 @@ impl Backend {
         let mut progress = Progress::default();
         loop {
             self.rest(&mut splice);
-            if self.rest == Rest::None {
-                while let Some(answer) = pipeline.own_answer_due() {
-                    splice.insert().extend_from_slice(own_answer(answer));
-                }
+            if self.rest != Rest::None {
+                break;
             }
-            let Some(header) = pass_unmoving(&mut splice, pipeline, client.tenancy)? else { break };
+            let Some(header) = pass_plain(&mut splice, pipeline, client.tenancy)? else { break };
             let left = splice.rest();
             if pipeline.keeps_sequence() {
                 match refused(header, left, pipeline, conn, client)? {
@@ -176,8 +176,10 @@ impl Backend {
                 break;
             }
             let message = &left[..header.total.min(left.len())];
-            if header.tag == b'E' && client.mode != PoolMode::Session && pipeline.may_release() {
-                self.last_word = LastWord::Unheard;
+            if header.tag == b'E'
+                && let Some(unheard) = unheard(message, header, pipeline, client)
+            {
+                self.last_word = unheard;
                 splice.skip(message.len());
                 self.rest = Rest::of(header.total - message.len(), false);
                 continue;
@@ -235,6 +237,8 @@ impl Backend {
         }
         if is_fatal(message) {
             self.last_word = LastWord::Said;
+        } else {
+            client.tenancy.fate.fails();
         }
     }
 
@@ -283,6 +287,26 @@ fn received(
         _ => {}
     }
     Ok(passage)
+}
+
+/// Whether an error is not for the client, or not yet.
+#[cold]
+fn unheard(
+    message: &[u8],
+    header: Header,
+    pipeline: &Pipeline,
+    client: &mut ClientSide<'_>,
+) -> Option<LastWord> {
+    if client.mode != PoolMode::Session && pipeline.may_release() {
+        return Some(LastWord::Unheard);
+    }
+    let tenancy = &mut *client.tenancy;
+    let keeps = tenancy.fate.is_pending() && pipeline.awaits_commit().can_be_told();
+    let whole = message.len() == header.total;
+    (keeps && whole && is_fatal(message)).then(|| {
+        tenancy.farewell = Some(message.into());
+        LastWord::Kept
+    })
 }
 
 /// Puts what the client is told in the place of a message, if it is not told the message itself; whether that is so.
@@ -360,7 +384,7 @@ mod settings;
 use completing::{completed, ready};
 pub use notifying::Heard;
 use notifying::notify;
-use passing::{must_be_whole, pass_unmoving};
+use passing::{must_be_whole, pass_plain};
 use refusal::Refusal;
 use settings::{Setting, command_tag, reset_settings, setting};
 

@@ -1,7 +1,10 @@
 //! What a client's reads must see: where in the cluster's history it stands.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
+use super::split::atlas::Place;
 use crate::{
     cluster::{
         headway::Held,
@@ -29,6 +32,8 @@ pub struct Promise {
     handed: Handed,
     /// What its next read must see.
     pub goal: Goal,
+    /// What is known of its database, where the leader is its client's: what only reads commits nothing.
+    pub(super) place: Option<Arc<Place>>,
 }
 
 /// What a client has committed itself.
@@ -88,7 +93,13 @@ impl Promise {
     /// Nothing so far. `None` for a client that wants nothing.
     pub fn new(consistency: Consistency) -> Option<Box<Self>> {
         (consistency != Consistency::Eventual).then(|| {
-            Box::new(Self { consistency, own: Own::Nothing, handed: Handed::Nothing, goal: Goal::new() })
+            Box::new(Self {
+                consistency,
+                own: Own::Nothing,
+                handed: Handed::Nothing,
+                goal: Goal::new(),
+                place: None,
+            })
         })
     }
 

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{
-    acquire::Needs,
     exchange::{ClientEnd, Exchange, ReadOnly},
     reading::Lexicon,
     relay::Cut,
@@ -21,15 +20,16 @@ use super::{
     split::{
         atlas::{Origin, Place},
         request::{Part, first},
+        verdict::Verdict,
     },
     untried::{Kind, Loss},
 };
 use crate::{
     clock::Moment,
     cluster::ids::MemberName,
-    pool::{account::Rereading, lease::Lease, tether::Tether},
+    pool::{account::Rereading, lease::Lease},
     route::leaning::Leaning,
-    wire::{pipeline::TransactionStatus, state::Carried},
+    wire::pipeline::TransactionStatus,
 };
 
 /// What a client of a read route has for that.
@@ -73,20 +73,9 @@ impl Session {
         }
         let last = rereads.lost.take().is_some();
         exchange.untried.keep_for(if last { Kind::LastRead } else { Kind::Read });
-        let lore = rereads.place.lore();
-        if rereads.place.must_ask((*lore).as_deref(), &self.schema, now) {
-            drop(lore);
-            self.learn_from_replica();
+        if let Some(rereads) = &self.rereads {
+            self.keep_learning(&rereads.place, now);
         }
-    }
-
-    #[cold]
-    fn learn_from_replica(&self) {
-        let Some(rereads) = &self.rereads else { return };
-        let tether = Arc::new(Tether::default());
-        let needs = Needs { tether: &tether, state: &Carried::NOTHING, goal: None, ..self.needs() };
-        let (place, schema) = (rereads.place.clone(), self.schema.clone());
-        tokio::spawn(place.learn(needs.request(), schema, self.flavour.clone()));
     }
 
     /// A lease ends early: whether what it was for goes to another replica.
@@ -107,7 +96,9 @@ impl Session {
             && !self.frontend.is_inside_message()
             && x.pipeline.status() == TransactionStatus::Idle;
         let wished = loss != Loss::Conflict || rereads.conflicts;
-        let reads = x.untried.read().is_some_and(|request| self.proves_to_read(&rereads.place, request, now));
+        let reads = |verdict: Verdict| verdict.reason(Leaning::Auto).is_read();
+        let reads =
+            x.untried.read().is_some_and(|request| self.proves_to_read(&rereads.place, request, now, reads));
         let again = whole && wished && reads;
         if again {
             x.untried.lost(loss);
@@ -115,8 +106,14 @@ impl Session {
         again
     }
 
-    /// Whether this is one whole request that is known to read only.
-    fn proves_to_read(&self, place: &Place, request: &[u8], now: Moment) -> bool {
+    /// Whether this is one whole request, as the client has sent it last, and every part of it is found to be what `reads`.
+    pub(super) fn proves_to_read(
+        &self,
+        place: &Place,
+        request: &[u8],
+        now: Moment,
+        reads: impl Fn(Verdict) -> bool,
+    ) -> bool {
         // Where a backslash escapes, what seems a string may be a call.
         if self.lexicon != Lexicon::Standard {
             return false;
@@ -137,7 +134,7 @@ impl Session {
                     self.verdict_on(name, lore)
                 }
             };
-            verdict.reason(Leaning::Auto).is_read()
+            reads(verdict)
         });
         length == Some(request.len())
     }

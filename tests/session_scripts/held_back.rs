@@ -222,6 +222,8 @@ fn what_a_client_must_hear_to_go_on_is_not_held_back() {
         <C CommandComplete BEGIN | ReadyForQuery T
         C> Query "commit and chain"
         >a1 Query "commit and chain"
+        >a2 Query "~BEGIN READ ONLY"
+        a2< DataRow f count | ReadyForQuery I
         a1< CommandComplete COMMIT | ReadyForQuery T
         <C CommandComplete COMMIT | ReadyForQuery T
         C> Query rollback
@@ -276,6 +278,8 @@ fn an_answer_that_says_nothing_holds_nobody_up() {
         r#"
         C> Query "insert into t values (1)"
         >a1 Query "insert into t values (1)" | Query "~insert_lsn"
+        >a2 Query "~BEGIN READ ONLY"
+        a2< DataRow f count | ReadyForQuery I
         a1< CommandComplete "INSERT 0 1" | ReadyForQuery I | CommandComplete "SELECT 0" | ReadyForQuery I
         >a1 Query "~insert_lsn"
         <C nothing
@@ -290,6 +294,8 @@ fn an_answer_that_says_nothing_holds_nobody_up() {
             r#"
             C> Parse "" "insert into t values (1)" | Bind "" "" | Execute "" | Query "select 2"
             >a1 Parse "" "insert into t values (1)" | Bind "" "" | Describe S "" | Execute "" | Query "select 2"
+            >a2 Query "~BEGIN READ ONLY"
+            a2< DataRow f count | ReadyForQuery I
             a1< Error 42601 "syntax"
             <C Error 42601 _
             C> Sync

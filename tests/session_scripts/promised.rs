@@ -516,6 +516,8 @@ fn the_question_costs_nobody_the_statement_without_a_name() {
             r#"
             C> Parse "" "insert into t values ($1)" | Bind "" "" 1 | Execute "" | Sync
             >a1 Parse "" "insert into t values ($1)" | Bind "" "" 1 | Describe S "" | Execute "" | Sync | Query "~insert_lsn"
+            >a2 Query "~BEGIN READ ONLY"
+            a2< DataRow f count | ReadyForQuery I
             a1< ParseComplete | BindComplete | ParameterDescription | NoData | CommandComplete "INSERT 0 1" | ReadyForQuery I
             a1< {PLACED}
             <C ParseComplete | BindComplete | CommandComplete "INSERT 0 1" | ReadyForQuery I

@@ -148,6 +148,7 @@ impl World {
             reads_sequences: false.into(),
             hides_xids: false.into(),
             custom_settings: Default::default(),
+            parted: Default::default(),
         });
         let context = Context {
             worker: Arc::new(Worker::new(0)),
@@ -345,6 +346,10 @@ impl World {
         let (ours, theirs) = tokio::io::duplex(self.servers.capacity());
         let entry =
             self.registry.register(self.tenant.account.clone(), None, self.clock.now(), b"mine").unwrap();
+        if self.tenant.account.settings.load().commit_fate != CommitFate::Unknown {
+            // As `pgsteer.session` its number in order, and this.
+            entry.follow(0xC0_FFEE);
+        }
         self.keys.insert(name.to_owned(), entry.key.clone());
         let session = Session::new(Newcomer {
             stream: Stream::Boxed(Box::new(theirs)),
@@ -430,9 +435,16 @@ pub(crate) type Client = DuplexStream;
 async fn serve(mut session: Session) {
     let ended = (&mut session).await;
     let (mut stream, mut outbox) = session.into_stream();
-    if let Ended::WithError(error) = ended {
-        let mut last_word = Vec::new();
-        error.encode(&mut last_word);
+    let last_word = match ended {
+        Ended::WithError(error) => {
+            let mut message = Vec::new();
+            error.encode(&mut message);
+            Some(message)
+        }
+        Ended::WithWords(words) => Some(words.into()),
+        Ended::ByClient | Ended::Garbled(_) => None,
+    };
+    if let Some(last_word) = last_word {
         let flushed = std::future::poll_fn(|cx| outbox.poll_flush(&mut stream, cx)).await;
         if flushed.is_ok() && stream.write_all(&last_word).await.is_ok() && stream.shutdown().await.is_ok() {
             let mut ignored = [0; 1024];

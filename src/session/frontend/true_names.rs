@@ -12,7 +12,7 @@ impl Frontend {
             self.provide_for(text, passage);
         }
         let (Text::Whole(text) | Text::Prefix(text)) = text;
-        passage.provide_token(text);
+        passage.provide_told(text);
     }
 
     #[cold]

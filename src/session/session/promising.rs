@@ -10,10 +10,15 @@ use super::{
         },
         relay::Cut,
         routes::Purpose,
+        split::atlas::Origin,
     },
     Exchange, Finish, Flow, Moment, PgError, Session, SqlState, TaskContext,
 };
-use crate::{cluster::headway::told::Shown, route::consistency::Consistency, wire::pipeline::Owed};
+use crate::{
+    cluster::headway::told::Shown,
+    route::{consistency::Consistency, leaning::Leaning},
+    wire::pipeline::Owed,
+};
 
 /// Bytes that are held back from a client, at most, until it is known where what they tell of ends.
 const TOLD_HELD_MAX: usize = 256 * 1024;
@@ -22,6 +27,17 @@ const TOLD_HELD_MAX: usize = 256 * 1024;
 const WAIT_FOR: &[u8] = b"pgsteer.wait_for";
 
 impl Session {
+    /// What a client begins with whose reads must see something.
+    pub(super) fn begin_to_promise(&mut self) {
+        let (context, account) = (&self.context, &self.tenant.account);
+        if let Some(promise) = &mut self.promise
+            && context.purpose != Purpose::Read
+        {
+            let place = context.atlas.place(&account.cluster, &account.database, Origin::Leader);
+            promise.place = Some(place);
+        }
+    }
+
     /// Sets the goal for the next request.
     #[inline]
     pub(super) fn aim(&mut self) -> Result<(), Loss> {
@@ -215,17 +231,19 @@ impl Session {
     }
 
     /// Sends bytes of the client's to a server on which it matters what is committed: the question where that ends goes along
-    /// behind them, if that may be done.
+    /// behind them, if that may be done. `request`: what the client has sent there, where it begins with a request.
     #[inline(never)]
     pub(in crate::session) fn write_placing(
-        &mut self,
+        &self,
         x: &mut Exchange,
         bytes: &[u8],
-        taken: usize,
+        request: &[u8],
         now: Moment,
         cx: &mut TaskContext<'_>,
     ) -> Result<(), Cut> {
-        if self.only_reads(taken) || !x.pipeline.may_have_committed() {
+        let may_have_committed = x.pipeline.may_have_committed();
+        // Where something is to be asked about, the question may as well go along with what reads.
+        if !may_have_committed || (!x.tenancy.placing.is_due() && self.only_reads(request, now)) {
             return self.write_server(x, bytes, now, cx);
         }
         x.tenancy.placing.may_commit();
@@ -244,14 +262,14 @@ impl Session {
         self.write_server(x, &both, now, cx)
     }
 
-    /// Whether what was taken of the client's bytes is part of a request that is known to read, though the leader has it.
-    fn only_reads(&mut self, taken: usize) -> bool {
-        let Some(split) = self.split.as_mut().filter(|split| split.purpose == Purpose::Split) else {
+    /// Whether this is one request that is known to read, so that it commits nothing, and what others were told of is placed.
+    fn only_reads(&self, request: &[u8], now: Moment) -> bool {
+        let Some(place) = self.promise.as_ref().and_then(|promise| promise.place.as_ref()) else {
             return false;
         };
-        let left = split.reading_bytes.checked_sub(taken);
-        split.reading_bytes = left.unwrap_or_default();
-        left.is_some()
+        self.keep_learning(place, now);
+        self.proves_to_read(place, request, now, |verdict| verdict.reason(Leaning::Auto).is_proven())
+            && !self.context.router.headway().told().is_unplaced()
     }
 
     /// Whether everything is over and the client still there, so that it matters where what it has committed ends.

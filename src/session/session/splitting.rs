@@ -45,8 +45,8 @@ impl Session {
             leaning: wished(&at_start).unwrap_or(account.settings.load().leaning),
             returned: Returned::No,
             purpose: Purpose::Write,
+            reason: Reason::Writes,
             request_bytes: 0,
-            reading_bytes: 0,
         }));
     }
 
@@ -65,10 +65,8 @@ impl Session {
     }
 
     fn split(&self, mut split: Box<Split>, bytes: &[u8], now: Moment) -> Box<Split> {
+        self.keep_learning(&split.place, now);
         let lore = split.place.lore();
-        if split.place.must_ask((*lore).as_deref(), &self.schema, now) {
-            self.learn_of_database(&split);
-        }
         let (reason, request_bytes) = match split.returned {
             Returned::Yes => (Reason::Returned, 0),
             Returned::No => self.reason(split.leaning, (*lore).as_deref(), bytes, now),
@@ -79,8 +77,7 @@ impl Session {
         drop(lore);
         split.returned = Returned::No;
         split.request_bytes = request_bytes;
-        // What its client calls a read the leader may have in the end, and there it may write.
-        split.reading_bytes = if reason.is_proven() { request_bytes } else { 0 };
+        split.reason = reason;
         split.purpose = if reason.is_read() { Purpose::Split } else { Purpose::Write };
         split
     }
@@ -153,12 +150,19 @@ impl Session {
         }
     }
 
+    /// What is known of a database is kept fresh.
+    #[inline]
+    pub(in crate::session) fn keep_learning(&self, place: &Arc<Place>, now: Moment) {
+        if place.must_ask(place.lore().as_deref(), &self.schema, now) {
+            self.learn_of_database(place.clone());
+        }
+    }
+
     #[cold]
-    fn learn_of_database(&self, split: &Split) {
+    fn learn_of_database(&self, place: Arc<Place>) {
         let tether = Arc::new(Tether::default());
         let needs = Needs { tether: &tether, state: &Carried::NOTHING, goal: None, ..self.needs() };
-        let (place, schema) = (split.place.clone(), self.schema.clone());
-        tokio::spawn(place.learn(needs.request(), schema, self.flavour.clone()));
+        tokio::spawn(place.learn(needs.request(), self.schema.clone(), self.flavour.clone()));
     }
 
     /// A replica gets the request alone, and the request is kept.
@@ -211,7 +215,7 @@ impl Session {
             _ => return false,
         };
         // What is only called a read may have written, where the replica was promoted a moment ago.
-        let reads = self.split.as_ref().is_some_and(|split| split.reading_bytes > 0);
+        let reads = self.split.as_ref().is_some_and(|split| split.reason.is_proven());
         if exchange.client != ClientEnd::Open || !reads {
             return false;
         }

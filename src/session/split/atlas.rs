@@ -153,7 +153,9 @@ impl Place {
         if let Err(why) = self.ask(request, &schema).await {
             match self.origin {
                 Origin::Leader => {
-                    tracing::warn!("what functions do could not be learnt, so reads go to the leader: {why}");
+                    tracing::warn!(
+                        "what functions do could not be learnt, so what calls any counts as writing: {why}"
+                    );
                 }
                 Origin::Replica => tracing::info!("what functions do could not be learnt: {why}"),
             }

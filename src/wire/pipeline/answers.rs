@@ -16,6 +16,22 @@ impl Pipeline {
         settles_nothing && !self.keeps_sequence()
     }
 
+    /// Whether a message from the server is the client's, is all of the answer to what is owed first, and leaves something
+    /// owed; that is settled then. So most answers in a sequence are, and pass without another look, too.
+    #[inline]
+    pub fn settles_with(&mut self, tag: u8) -> bool {
+        if self.owed.len() < 2 || self.keeps_sequence() {
+            return false;
+        }
+        match (tag, self.owed.front()) {
+            (b'2', Some(Owed::Bind(_))) | (b'T' | b'n', Some(Owed::Describe(_))) => {}
+            (b'C', Some(Owed::Execute(block))) => self.ran = self.ran.after(Step::Execute(*block)),
+            _ => return false,
+        }
+        self.settle();
+        true
+    }
+
     /// A message came from the server; `status` is ReadyForQuery's byte. What must be undone goes to `undo`.
     #[inline]
     pub fn received(

@@ -247,4 +247,56 @@ fn what_passes_without_a_look_would_pass_with_one() {
     kept.keep_sequence(0);
     kept.sent(BIND);
     assert!(!kept.is_unmoved_by(b'D'), "what is kept to be sent again must be dropped first");
+    kept.sent(Owed::Sync);
+    assert!(!kept.settles_with(b'2'), "what is kept to be sent again must be dropped first");
+}
+
+#[test]
+fn what_settles_without_a_look_would_settle_with_one() {
+    let fronts = [
+        Owed::Query(Block::MayCommit),
+        PARSE,
+        OWN,
+        BIND,
+        DESCRIBE,
+        Owed::Tell(0, Subject::Unnamed(1)),
+        Owed::Learn(Subject::Unnamed(1)),
+        Owed::OwnBind(1),
+        Owed::Parameters,
+        Owed::Execute(Block::Stays),
+        Owed::Execute(Block::Begins),
+        Owed::Execute(Block::MayCommit),
+        Owed::Sync,
+        Owed::FunctionCall,
+        Owed::Aside(None),
+        Owed::Ours(b'C'),
+        Owed::Close(For::Us, None),
+        Owed::Close(For::Client, None),
+        Owed::Position,
+        Owed::Evidence,
+        Owed::EvidenceRow,
+        Owed::Refused,
+    ];
+    let mut settled = 0;
+    for front in fronts {
+        for tag in 0..=u8::MAX {
+            let owing = |behind: &[Owed]| {
+                let mut pipeline = Pipeline::default();
+                [front.clone()].iter().chain(behind).for_each(|owed| pipeline.sent(owed.clone()));
+                pipeline
+            };
+            assert!(!owing(&[]).settles_with(tag), "{front:?} {tag}: that all is answered is to be noted");
+            for behind in [&[Owed::Sync][..], &[Owed::CopyEnd, OWN, Owed::Sync], &[PARSE, BIND]] {
+                let [mut unlooked, mut looked] = [owing(behind), owing(behind)];
+                if unlooked.settles_with(tag) {
+                    let passage = looked.received(tag, None, &mut |_| {});
+                    assert_eq!(passage, Ok(Passage::Pass), "{front:?} {tag}");
+                    assert_eq!(format!("{unlooked:?}"), format!("{looked:?}"), "{front:?} {tag}");
+                    settled += 1;
+                }
+            }
+        }
+    }
+    // Bind, Describe in two ways, and three kinds of Execute, each before three others.
+    assert_eq!(settled, 6 * 3);
 }
