@@ -567,6 +567,7 @@ fn a_question_behind_what_fails_costs_nobody_the_statement_without_a_name() {
         setup.purpose = Purpose::Write;
         setup.settings.mode = PoolMode::Session;
         setup.settings.map_unnamed = false;
+        setup.settings.limits.size = 1;
     };
     check_whole(
         write,
@@ -611,6 +612,7 @@ fn a_question_afterwards_costs_nobody_the_statement_without_a_name() {
         setup.purpose = Purpose::Write;
         setup.settings.mode = PoolMode::Session;
         setup.settings.map_unnamed = false;
+        setup.settings.limits.size = 1;
     };
     check_with(
         write,
