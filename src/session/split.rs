@@ -16,6 +16,7 @@ pub mod verdict;
 use std::sync::Arc;
 
 use atlas::Place;
+use verdict::Reason;
 
 use super::routes::Purpose;
 use crate::route::leaning::Leaning;
@@ -26,14 +27,13 @@ pub struct Split {
     pub(super) place: Arc<Place>,
     /// What the configuration says of its user and database, or its start-up settings.
     pub(super) leaning: Leaning,
-    /// Where its request goes.
+    /// Where its request goes, and why.
     pub(super) purpose: Purpose,
+    pub(super) reason: Reason,
     /// Its next request is the leader's: a replica has had it.
     pub(super) returned: Returned,
     /// Bytes of its next request, if a replica is to have it alone.
     pub(super) request_bytes: usize,
-    /// Whether that proves to read only; its client may only have called it a read.
-    pub(super) is_proven: bool,
 }
 
 /// Whether a request has come back from a replica.

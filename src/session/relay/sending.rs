@@ -80,12 +80,11 @@ impl Session {
         };
         // What may be looked at by itself: what is bound or open before it may run with it.
         let begins = !x.pipeline.is_in_sequence() && !self.frontend.is_inside_message();
-        let alone = if begins { bytes } else { &[] };
         let forwarded = self
             .frontend
             .forward(bytes, output, conn, &mut x.pipeline, &mut x.tenancy, &terms)
             .map_err(Cut::ClientFault)?;
-        let taken = self.pass_forwarded(x, &forwarded, (bytes, alone), now, cx)?;
+        let taken = self.pass_forwarded(x, &forwarded, (bytes, begins), now, cx)?;
         if x.pipeline.only_own_answers() {
             output.clear();
             x.backend.own_answers(&mut x.pipeline, output);
@@ -95,13 +94,13 @@ impl Session {
         Ok(taken)
     }
 
-    /// Sends what the client's bytes have become; `alone` are the same bytes, if they may be looked at by themselves.
+    /// Sends what the client's bytes have become, and whether they begin a request.
     #[inline]
     fn pass_forwarded(
         &mut self,
         x: &mut Exchange,
         forwarded: &Forwarded<'_>,
-        (bytes, alone): (&[u8], &[u8]),
+        (bytes, begins): (&[u8], bool),
         now: Moment,
         cx: &mut Context<'_>,
     ) -> Result<usize, Cut> {
@@ -124,7 +123,7 @@ impl Session {
         if !forwarded.bytes.is_empty() {
             x.pipeline.sent_bytes(forwarded.bytes);
             if x.tenancy.placing.is_on() {
-                let request = alone.get(..taken).unwrap_or_default();
+                let request = if begins { &bytes[..taken] } else { &[] };
                 self.write_placing(x, forwarded.bytes, request, now, cx)?;
             } else {
                 self.write_server(x, forwarded.bytes, now, cx)?;
