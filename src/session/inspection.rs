@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::context::Context;
 use crate::{
     pool::lease::Lease,
-    server::{Told, ask},
+    server::{Questions, Told, ask_all},
 };
 
 /// An inspection takes no longer.
@@ -28,7 +28,7 @@ pub(super) enum Inspected {
 pub(super) async fn inspect(
     context: Arc<Context>,
     mut lease: Lease,
-    queries: Vec<Vec<u8>>,
+    questions: Questions,
     patience: Option<Duration>,
 ) -> (Lease, Inspected) {
     let since = context.clock.now();
@@ -41,7 +41,7 @@ pub(super) async fn inspect(
     let Some(server) = lease.server() else {
         return (lease, Inspected::Lost("it was given back".to_owned()));
     };
-    let asked = tokio::time::timeout(INSPECTION_MAX, ask(&mut server.conn.stream, &queries)).await;
+    let asked = tokio::time::timeout(INSPECTION_MAX, ask_all(&mut server.conn.stream, &questions)).await;
     let inspected = match asked {
         Ok(Ok(told)) => Inspected::Told(told),
         Ok(Err(error)) => Inspected::Lost(error.to_string()),

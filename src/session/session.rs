@@ -354,6 +354,7 @@ impl Session {
 mod beginning;
 mod ending;
 mod inquiring;
+mod inspecting;
 mod parting;
 mod promising;
 mod relaying;

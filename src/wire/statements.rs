@@ -201,11 +201,7 @@ impl Statement {
 
     /// Appends the Parse message that gives a server this statement under a name of the client's.
     pub fn put_parse_as(&self, name: &[u8], out: &mut Vec<u8>) {
-        put(out, b'P', |out| {
-            put_cstr(out, name);
-            put_cstr(out, &self.key.query);
-            out.extend_from_slice(self.types());
-        });
+        put_parse_as(name, &self.key.query, self.types(), out);
     }
 
     /// The types of its parameters as far as they are settled.
@@ -275,6 +271,31 @@ pub fn put_parse(out: &mut Vec<u8>, id: u64, text: &[u8]) {
         put_server_name(out, id);
         put_cstr(out, text);
         out.extend_from_slice(&[0; 2]);
+    });
+}
+
+/// Appends the Parse message for a statement of this name, with parameter types as they stand on the wire.
+pub fn put_parse_as(name: &[u8], text: &[u8], types: &[u8], out: &mut Vec<u8>) {
+    put(out, b'P', |out| {
+        put_cstr(out, name);
+        put_cstr(out, text);
+        out.extend_from_slice(types);
+    });
+}
+
+/// Appends the Describe message for a statement of this name.
+pub fn put_describe_as(name: &[u8], out: &mut Vec<u8>) {
+    put(out, b'D', |out| {
+        out.push(b'S');
+        put_cstr(out, name);
+    });
+}
+
+/// Appends the Close message for a statement of this name.
+pub fn put_close_as(name: &[u8], out: &mut Vec<u8>) {
+    put(out, b'C', |out| {
+        out.push(b'S');
+        put_cstr(out, name);
     });
 }
 

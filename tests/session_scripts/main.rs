@@ -8,6 +8,7 @@ mod commits;
 mod conversations;
 mod described;
 mod failover;
+mod held;
 mod leaving;
 mod machines;
 mod mapped;

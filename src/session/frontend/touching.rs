@@ -32,8 +32,8 @@ impl<'p> Passage<'_, 'p> {
     #[cold]
     pub(super) fn touch(&mut self, text: Text<'_>) {
         let mut touches = self.touches(text);
-        for name in std::mem::take(&mut touches.statements) {
-            if touches.kinds.has(Kinds::USES_PREPARED) {
+        if touches.kinds.has(Kinds::USES_PREPARED) {
+            for name in touches.statements.clone() {
                 touches.merge(self.used(&name));
             }
         }

@@ -301,7 +301,7 @@ async fn ask_once(request: &Request, open: &OpenCommit) -> Option<Asked> {
         granted.lease.finish(Finish::Settled, clock.now());
         return Some(Asked::Puzzled);
     };
-    let questions = vec![question::about(evidence)];
+    let questions = [question::about(evidence)].iter().collect();
     let (mut lease, inspected) =
         inspect(request.context.clone(), granted.lease, questions, Some(open.within)).await;
     let Inspected::Told(told) = inspected else {
