@@ -344,3 +344,4 @@ fn put_array<'n>(sql: &mut Vec<u8>, names: impl Iterator<Item = &'n Box<[u8]>>) 
 mod prepared;
 
 use prepared::Described;
+pub use prepared::put_description;

@@ -82,6 +82,11 @@ impl Touched {
         new
     }
 
+    /// The server has not got it under its true name.
+    pub(super) fn names_no_more(&mut self, name: &[u8]) {
+        self.true_names.retain(|known| **known != *name);
+    }
+
     /// The client's named statements that the server was given under their true names.
     pub fn true_names(&self) -> &[Box<[u8]>] {
         &self.true_names

@@ -1,6 +1,6 @@
 //! Statements prepared by SQL: what they took and yielded where their client prepared them, they take and yield elsewhere.
 
-use crate::play::check;
+use crate::play::{check, check_with};
 
 /// What is set for one sequence of ours, before what it is set for.
 const LOCALLY: &str = "Bind \"\" pgsteer_local | Execute \"\" | Close S pgsteer_local";
@@ -111,13 +111,20 @@ fn a_statement_that_yields_something_else_is_refused() {
         a1< CommandComplete ROLLBACK | ReadyForQuery I
         <C CommandComplete ROLLBACK | ReadyForQuery I
         # By its name, and by a statement that executes it.
-        C> Describe S p | Sync | Bind "" p 1 | Execute "" | Sync
+        C> Describe S p | Sync
         {changed}
         >a1 {stands_in}
         a1< {IN_PLACE}
-        >a1 Describe S p | Sync | Bind "" p 1 | Execute "" | Sync
-        a1< ParameterDescription 23 | {used} | ReadyForQuery I | {used} | ReadyForQuery I
-        <C ParameterDescription 23 | {CHANGED} | ReadyForQuery I | {CHANGED} | ReadyForQuery I
+        >a1 Describe S p | Sync
+        a1< ParameterDescription 23 | {used} | ReadyForQuery I
+        <C ParameterDescription 23 | {CHANGED} | ReadyForQuery I
+        C> Bind "" p 1 | Execute "" | Sync
+        {changed}
+        >a1 {stands_in}
+        a1< {IN_PLACE}
+        >a1 Bind "" p 1 | Execute "" | Sync
+        a1< {used} | ReadyForQuery I
+        <C {CHANGED} | ReadyForQuery I
         C> Parse "" "execute p(1)" | Bind "" "" | Execute "" | Sync
         {changed}
         >a1 {stands_in}
@@ -412,5 +419,135 @@ fn a_statement_that_cannot_be_prepared_any_more_says_why() {
         <C CommandComplete "SELECT 1" | ReadyForQuery I
         "#,
         back = again("23", "n"),
+    ));
+}
+
+/// One without a name whose first use has failed before it was described: what is `told` of it then; and what comes of it where
+/// `C` has another server.
+fn after_a_failure(told: &str, elsewhere: &str) {
+    check_with(
+        |setup| setup.settings.limits.size = 2,
+        &format!(
+            r#"
+            C> Parse "" "{UNNAMED}" | Bind "" "" x | Execute "" | Sync
+            >a1 Parse "" "{UNNAMED}" | Bind "" "" x | Describe S "" | Execute "" | Sync
+            a1< ParseComplete | Error 22P02 "invalid input syntax" | ReadyForQuery I
+            <C ParseComplete | Error 22P02 "invalid input syntax" | ReadyForQuery I
+            >a1 Parse pgsteer_local ~lock_timeout | {LOCALLY} | Describe S "" | Sync
+            a1< {TOLD} | {told} | ReadyForQuery I
+            D> Query begin
+            >a1 Query begin
+            a1< CommandComplete BEGIN | ReadyForQuery T
+            <D CommandComplete BEGIN | ReadyForQuery T
+            {elsewhere}
+            "#
+        ),
+    );
+}
+
+const UNNAMED: &str = "select n from t where n = $1";
+
+#[test]
+fn an_unnamed_one_is_described_behind_its_failure() {
+    let missing = "Error 26000 \"prepared statement \\\"pgsteer_\\\" does not exist\"";
+    let refused = format!(
+        r#"
+        >a2 Bind "" "" 1 | Bind "" pgsteer_ | Execute "" | Sync
+        a2< BindComplete | {missing} | ReadyForQuery I
+        <C {CHANGED} | ReadyForQuery I
+        "#
+    );
+    after_a_failure(
+        "ParameterDescription 23 | RowDescription n",
+        &format!(
+            r#"
+            C> Bind "" "" 1 | Execute "" | Sync
+            >a2 Parse "" "{UNNAMED}" 23 | Describe S "" | Sync
+            a2< ParseComplete | ParameterDescription 23 | RowDescription m | ReadyForQuery I
+            {refused}
+            "#
+        ),
+    );
+    // The table has changed by then: it is refused wherever it is parsed again.
+    after_a_failure(
+        &format!("ParameterDescription 23 | {CHANGED}"),
+        &format!(
+            r#"
+            C> Bind "" "" 1 | Execute "" | Sync
+            >a2 Parse "" "{UNNAMED}" | Describe S "" | Sync
+            a2< ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
+            {refused}
+            C> Parse "" "{UNNAMED}" | Describe S "" | Sync
+            >a2 Parse pgsteer_2 "{UNNAMED}" | Describe S pgsteer_2 | Sync
+            a2< ParseComplete | ParameterDescription 23 | RowDescription m | ReadyForQuery I
+            <C ParseComplete | ParameterDescription 23 | RowDescription m | ReadyForQuery I
+            "#
+        ),
+    );
+    // There is none, whatever was thought.
+    let none = "Error 26000 \"unnamed prepared statement does not exist\"";
+    after_a_failure(
+        none,
+        &format!(
+            r#"
+            C> Describe S "" | Sync
+            >a2 Close S "" | Describe S "" | Sync
+            a2< CloseComplete | {none} | ReadyForQuery I
+            <C {none} | ReadyForQuery I
+            "#
+        ),
+    );
+}
+
+/// The protocol knows it by its name, too.
+#[test]
+fn one_that_the_protocol_closes_is_gone() {
+    let prepared = prepared();
+    check(&format!(
+        r#"
+        {prepared}
+        C> Close S p | Sync
+        {back}
+        >a1 Close S p | Sync
+        a1< CloseComplete | ReadyForQuery I
+        <C CloseComplete | ReadyForQuery I
+        >a1 {asked}
+        a1< ReadyForQuery I | {TOLD} | {NO_P}
+        D> Query "select d"
+        >a1 Query "select d"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <D CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Query "execute p(1)"
+        >a1 Query "execute p(1)"
+        a1< {NO_P}
+        <C {NO_P}
+        "#,
+        back = again("23", "n"),
+        asked = asked_of(&["p"]),
+    ));
+}
+
+/// Also for a client that does not wait between two transactions, as it may have changed the table back itself.
+#[test]
+fn it_is_tried_again_between_transactions_that_are_sent_together() {
+    let prepared = prepared();
+    check(&format!(
+        r#"
+        {prepared}
+        C> Query "alter table t rename m to n" | Parse "" "execute p(1)" | Bind "" "" | Execute "" | Sync
+        {first}
+        >a1 {stands_in}
+        a1< {IN_PLACE}
+        >a1 Query "alter table t rename m to n" | nothing
+        a1< CommandComplete "ALTER TABLE" | ReadyForQuery I
+        <C CommandComplete "ALTER TABLE" | ReadyForQuery I
+        {back}
+        >a1 Parse "" "execute p(1)" | Bind "" "" | Execute "" | Sync
+        a1< ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        "#,
+        first = again("23", "m"),
+        stands_in = stands_in("p", 0, "23"),
+        back = once_more("23", "n"),
     ));
 }

@@ -162,6 +162,7 @@ impl Frontend {
             }
             None => {
                 let conduct = if name.is_empty() {
+                    self.provide_for_unnamed(passage);
                     match self.prepare_unnamed(passage) {
                         Prepared::Ready => {
                             unlearnt = self.unlearnt_unnamed();
@@ -275,6 +276,7 @@ impl Frontend {
                 self.pass(header, message, passage);
                 return Ok(());
             }
+            passage.touch_closed(name);
         } else if *kind == b'S' {
             if let Some((statement, serial)) = self.known(name, passage) {
                 passage.provide_token(statement.query());

@@ -49,6 +49,16 @@ impl<'p> Passage<'_, 'p> {
         self.note(touches, prepared.map_or(b"", |prepared| &prepared.text));
     }
 
+    /// A statement is closed that may have been prepared by SQL. One of this lease has been seen.
+    pub(super) fn touch_closed(&mut self, name: &[u8]) {
+        let prepared = self.terms.state.get().and_then(|state| state.statement(name));
+        if let Some(prepared) = prepared {
+            let statements = vec![name.into()];
+            let touches = Touches { kinds: Kinds::PREPARED, statements, ..Touches::default() };
+            self.note(touches, &prepared.text);
+        }
+    }
+
     /// A function is called by its number: what it leaves behind is known of the large objects' alone.
     pub(super) fn touch_by_call(&mut self, message: &[u8]) {
         if !is_large_object_call(message) {

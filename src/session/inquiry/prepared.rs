@@ -9,8 +9,16 @@ use crate::{
     wire::{description::Shape, local::put_local, state::Prepared, statements::put_describe_as},
 };
 
-/// How long describing a statement may wait for whoever locks its tables. Then its client keeps the server.
+/// How long describing a statement may wait for whoever locks its tables.
 const LOCK_WAIT_MAX: &str = "100ms";
+
+/// Adds the question what a statement takes and yields.
+pub fn put_description(questions: &mut Questions, name: &[u8]) {
+    questions.sequence(|out| {
+        put_local(out, "lock_timeout", LOCK_WAIT_MAX);
+        put_describe_as(name, out);
+    });
+}
 
 /// What is asked about statements that were prepared by SQL.
 pub(super) struct Described {
@@ -72,10 +80,7 @@ impl Described {
         let (names, first) = &mut self.asked;
         *first = questions.count();
         for name in names {
-            questions.sequence(|out| {
-                put_local(out, "lock_timeout", LOCK_WAIT_MAX);
-                put_describe_as(name, out);
-            });
+            put_description(questions, name);
         }
     }
 

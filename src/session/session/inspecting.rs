@@ -5,7 +5,7 @@ use crate::{
     pool::lease::Lease,
     server::{Questions, Told, conn::Hygiene},
     session::{
-        inquiry::{Circumstances, Findings, Inquiry, UNREADABLE},
+        inquiry::{Circumstances, Findings, Inquiry, UNREADABLE, put_description},
         touched::Touched,
     },
     sql::touches::Kinds,
@@ -35,6 +35,16 @@ impl Inspection {
 }
 
 impl Session {
+    /// What the client's unnamed statement yields could not be told when it was parsed.
+    #[cold]
+    pub(super) fn ask_for_description(&mut self, exchange: Box<Exchange>, now: Moment) -> Flow {
+        self.entry.in_transaction(None);
+        self.entry.enter(Activity::Idle, now);
+        let mut questions = Questions::default();
+        put_description(&mut questions, b"");
+        self.ask(exchange, questions, Purpose::Describe, now)
+    }
+
     /// Whether this return of a server is one of those that are looked at closely.
     #[inline]
     pub(super) fn is_sample(&self) -> bool {

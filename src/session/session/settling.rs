@@ -38,6 +38,8 @@ pub(super) enum Purpose {
     Inspect(Box<Inspection>),
     /// To see whether nothing is left, as all texts say.
     Sample(Box<Inspection>),
+    /// To know what the client's unnamed statement yields, which had failed before that could be told.
+    Describe,
     /// To have the settings of the client's start instead of its own.
     Equalize,
     /// To know where what was committed ends.
@@ -53,6 +55,10 @@ impl Session {
         }
         if self.has_prepared_otherwise() {
             tenancy.pins |= Kinds::PREPARED;
+        }
+        let is_there = tenancy.unnamed == UnnamedAt::Ours && exchange.client == ClientEnd::Open;
+        if is_there && self.frontend.lacks_description() {
+            return self.ask_for_description(exchange, now);
         }
         if !(tenancy.is_touched() || tenancy.is_pinned()) {
             if exchange.client == ClientEnd::Open && self.is_sample() {
@@ -199,6 +205,11 @@ impl Session {
                 // Should it not have said, the client is told all the same.
                 self.tell_unplaced(&mut exchange);
                 return self.go_on(exchange);
+            }
+            Purpose::Describe => {
+                let refusal = told.refusal(0).map(|(error, _)| error);
+                self.frontend.describes_late(told.shape(0), refusal);
+                return self.settled(exchange, now);
             }
             Purpose::Sample(inspection) => self.found(&mut exchange, &told, &inspection),
             Purpose::Inspect(mut inspection) => match inspection.hear(told) {
