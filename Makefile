@@ -19,7 +19,7 @@ test: tools lint ## everything that must hold: lints, unit and integration tests
 	PROPTEST_RNG_SEED=20 PGSTEER_FUZZ_SEED=20 PGSTEER_FUZZ_ROUNDS=400 cargo nextest run --workspace --profile all
 
 test-all: tools lint sqlx ## that, every driver against PostgreSQL 15 and 18, and PostgreSQL's own regression suite (30 minutes)
-	@deploy/install.sh nextest pg18 stores drivers directory pam regress
+	@deploy/install.sh nextest pg18 pg19 patroni3 stores drivers directory pam regress
 	cargo nextest run --workspace --features pgsteer/pam --profile full
 
 sqlx: ## the crate that plays sqlx's part in `make test-all`; its dependencies are nobody else's

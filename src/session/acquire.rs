@@ -326,8 +326,8 @@ impl Request {
             return Ok(None);
         }
         let opened_at = conn.opened_at;
-        if !self.vouched_for(way, opened_at, patience).await {
-            lease.finish(Finish::Settled, self.context.clock.now());
+        if let Err(how) = self.vouched_for(way, number, opened_at, patience).await {
+            lease.finish(how, self.context.clock.now());
             return Ok(None);
         }
         let Some(server) = lease.server() else { return Ok(None) };

@@ -39,6 +39,11 @@ async fn with_postgresql_18() -> Result {
     compare(Release::Eighteen).await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_postgresql_19() -> Result {
+    compare(Release::Nineteen).await
+}
+
 async fn compare(release: Release) -> Result {
     let single = Single::start(release, Door::Open, "", OVERRIDES).await?;
     let mut differences = Vec::new();

@@ -88,9 +88,11 @@ impl Other {
         SET TimeZone TO 'Pacific/Chatham'; SET DateStyle TO 'German'; SET IntervalStyle TO 'iso_8601';
         SET search_path TO pg_catalog; SET extra_float_digits TO -3; SET bytea_output TO 'escape';
         SET application_name TO 'the other'; SET client_encoding TO 'LATIN1'; SET work_mem TO '3MB';
-        SET standard_conforming_strings TO off; SET lc_numeric TO 'C'; SET statement_timeout TO '1h';
+        SET lc_numeric TO 'C'; SET statement_timeout TO '1h';
         SET default_transaction_isolation TO 'serializable'; SET client_min_messages TO error;
         SELECT set_config('other.variable', 'the other''s', false);
+        SELECT set_config('standard_conforming_strings', 'off', false)
+            WHERE current_setting('server_version_num')::int < 190000; -- which knows no other strings
         PREPARE p AS SELECT 'the other''s'; PREPARE s0 AS SELECT 'the other''s'; SET ROLE pg_monitor";
 
     async fn connect(at: SocketAddr, database: &str) -> Result<Self> {

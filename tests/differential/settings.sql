@@ -172,8 +172,9 @@ RESET ALL
 
 SELECT current_setting('work_mem'), current_setting('DateStyle'), current_setting('application_name'), current_setting('TimeZone')
 
--- Where a start-up setting comes from reads differently on a pooled server.
-SELECT name, setting FROM pg_settings WHERE source = 'session' AND name NOT IN ('application_name', 'DateStyle')
+-- Where a setting that is reported comes from reads differently on a pooled server: it may have been put back there.
+SELECT name, setting FROM pg_settings WHERE source = 'session'
+    AND name NOT IN ('application_name', 'DateStyle', 'client_encoding', 'default_transaction_read_only')
 
 SET seed TO 0.25
 

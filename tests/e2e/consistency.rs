@@ -21,6 +21,9 @@ const KEYS: &str = r#"
 /// Where a statement runs.
 const HERE: &str = "current_setting('in_hot_standby')";
 
+/// The standby's settings; its log says how it was asked.
+const HELD_BACK: &str = "recovery_min_apply_delay = 30ms\nlog_statement = all\n";
+
 struct Pair {
     proxy: Proxy,
     leader: Server,
@@ -29,9 +32,9 @@ struct Pair {
 }
 
 impl Pair {
-    async fn start(overrides: &str) -> Result<Self> {
+    async fn start(release: Release, overrides: &str) -> Result<Self> {
         let sandbox = Sandbox::new()?;
-        let leader = Server::start(&sandbox, Release::System, Door::Scram, "").await?;
+        let leader = Server::start(&sandbox, release, Door::Scram, "").await?;
         let superuser = superuser(&leader).await?;
         superuser
             .batch_execute(
@@ -39,7 +42,7 @@ impl Pair {
                  INSERT INTO t SELECT id, 0 FROM generate_series(1, 16) AS id; GRANT ALL ON t TO trader",
             )
             .await?;
-        let standby = leader.standby(&sandbox, "standby", 21, "recovery_min_apply_delay = 30ms\n").await?;
+        let standby = leader.standby(&sandbox, "standby", 21, HELD_BACK).await?;
         let proxy = Proxy::before_all(&sandbox, "pgsteer", &[&leader, &standby], overrides).await?;
         Ok(Self { proxy, leader, standby, sandbox })
     }
@@ -101,26 +104,41 @@ async fn many(pair: &Pair, login: Login, first: i32, during: Duration) -> Result
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_read_what_they_have_written() -> Result {
-    let pair = Pair::start(KEYS).await?;
+    let pair = Pair::start(Release::System, KEYS).await?;
+    read_what_they_have_written(&pair).await.with_context(|| pair.sandbox.logs(40))
+}
+
+/// From 19 on the standby waits by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_read_what_they_have_written_with_postgresql_19() -> Result {
+    let pair = Pair::start(Release::Nineteen, KEYS).await?;
     let played = async {
-        let during = Duration::from_millis(1500);
-        let eventual = many(&pair, Login::POSTGRES, 1, during).await?;
-        let session = many(&pair, Login::TRADER, 5, during).await?;
-        println!("eventual: {eventual:?}; session: {session:?}");
-        ensure!(eventual.stale > 0, "nothing was stale: {eventual:?}");
-        ensure!(session.stale == 0, "stale reads: {session:?}");
-        ensure!(session.on_standby > 0, "no read waited for the standby: {session:?}");
-        let waited = pair.proxy.metric("pgsteer_consistent_reads_total", "waited").await?;
-        ensure!(waited > 0.0);
-        // A replica that does not come any further: the leader reads.
-        superuser(&pair.standby).await?.text("SELECT pg_wal_replay_pause()::text").await?;
-        let client = Client::connect(&pair.proxy.split_config()).await?;
-        let held = write_and_read(&client, 9, Duration::from_millis(500)).await?;
-        ensure!(held.stale == 0 && held.on_standby == 0 && held.rounds > 0, "{held:?}");
-        ensure!(pair.proxy.metric("pgsteer_consistent_reads_total", "leader").await? > 0.0);
-        tokens_are_handed_over(&pair).await
+        read_what_they_have_written(&pair).await?;
+        let log = pair.standby.log();
+        ensure!(log.contains("WAIT FOR LSN"), "the standby was never asked to wait");
+        ensure!(!log.contains("ERROR"), "the standby refused something");
+        Ok(())
     };
     played.await.with_context(|| pair.sandbox.logs(40))
+}
+
+async fn read_what_they_have_written(pair: &Pair) -> Result {
+    let during = Duration::from_millis(1500);
+    let eventual = many(pair, Login::POSTGRES, 1, during).await?;
+    let session = many(pair, Login::TRADER, 5, during).await?;
+    println!("eventual: {eventual:?}; session: {session:?}");
+    ensure!(eventual.stale > 0, "nothing was stale: {eventual:?}");
+    ensure!(session.stale == 0, "stale reads: {session:?}");
+    ensure!(session.on_standby > 0, "no read waited for the standby: {session:?}");
+    let waited = pair.proxy.metric("pgsteer_consistent_reads_total", "waited").await?;
+    ensure!(waited > 0.0);
+    // A replica that does not come any further: the leader reads.
+    superuser(&pair.standby).await?.text("SELECT pg_wal_replay_pause()::text").await?;
+    let client = Client::connect(&pair.proxy.split_config()).await?;
+    let held = write_and_read(&client, 9, Duration::from_millis(500)).await?;
+    ensure!(held.stale == 0 && held.on_standby == 0 && held.rounds > 0, "{held:?}");
+    ensure!(pair.proxy.metric("pgsteer_consistent_reads_total", "leader").await? > 0.0);
+    tokens_are_handed_over(pair).await
 }
 
 /// What one connection has written another must see, on another listener of another pgsteer. The standby's replay is paused.
@@ -186,7 +204,7 @@ async fn others_see_it(proxy: &Proxy) -> Result {
 /// The leader dies with a write that the standby which succeeds it has not got.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_write_is_told_of() -> Result {
-    let mut pair = Pair::start("").await?;
+    let mut pair = Pair::start(Release::System, "").await?;
     let played = async {
         let third = pair.leader.standby(&pair.sandbox, "third", 22, "").await?;
         let servers = [&pair.leader, &pair.standby, &third];

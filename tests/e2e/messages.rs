@@ -44,6 +44,11 @@ async fn random_messages_are_answered_alike_by_postgresql_18() -> Result {
     answered_alike(Release::Eighteen).await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_messages_are_answered_alike_by_postgresql_19() -> Result {
+    answered_alike(Release::Nineteen).await
+}
+
 async fn answered_alike(release: Release) -> Result {
     let single = Single::start(release, Door::Open, "", OVERRIDES).await?;
     let superuser = single.server.superuser().await?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgsteer_testkit::{Options, Result, Stage, Store, now, scenario, scenario_with};
+use pgsteer_testkit::{Options, Patroni, Result, Stage, Store, now, scenario, scenario_with};
 
 use crate::outcome::{ADDED, watch};
 
@@ -15,14 +15,31 @@ async fn switches_over(stage: &mut Stage, bound: Duration) -> Result {
     Ok(())
 }
 
+/// No store is read.
+const BY_REST: &str = "[clusters.trading]\nstore = \"patroni\"\n";
+
 /// Nobody tells of a change: members are asked at intervals, and often once something broke.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn patronis_rest_api() -> Result {
-    let overrides = "[clusters.trading]\nstore = \"patroni\"\n";
-    scenario_with(Options::default(), overrides, async |stage| {
+    scenario_with(Options::default(), BY_REST, async |stage| {
         switches_over(stage, Duration::from_secs(1) + ADDED).await
     })
     .await
+}
+
+/// Patroni 3 calls the leader `master`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_patroni_3() -> Result {
+    let options = Options { patroni: Patroni::Three, ..Options::default() };
+    scenario(options, async |stage| switches_over(stage, ADDED).await).await
+}
+
+/// The same, whose members are known by its REST API alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_patroni_3_by_its_rest_api() -> Result {
+    let options = Options { patroni: Patroni::Three, ..Options::default() };
+    scenario_with(options, BY_REST, async |stage| switches_over(stage, Duration::from_secs(1) + ADDED).await)
+        .await
 }
 
 async fn with_store(store: Store) -> Result {

@@ -1,6 +1,13 @@
 //! The cluster changes while sessions are under way.
 
-use crate::play::{check, check_whole, check_with};
+use std::time::Duration;
+
+use pgsteer::pool::account::CommitFate;
+
+use crate::{
+    play::{check, check_whole, check_with},
+    world::Setup,
+};
 
 #[test]
 fn a_deposed_leader_cuts_off_what_is_under_way_with_the_truth() {
@@ -239,7 +246,7 @@ fn what_the_fence_has_held_back_was_not_committed() {
 
 #[test]
 fn reads_go_round_and_fall_back_as_told() {
-    let reading = |setup: &mut crate::world::Setup| {
+    let reading = |setup: &mut Setup| {
         setup.purpose = pgsteer::session::routes::Purpose::Read;
     };
     check_with(
@@ -347,7 +354,7 @@ fn a_server_that_says_it_is_in_recovery_gets_no_writer() {
 /// One that idled says nothing of its promotion; one that was writable and is not says it at once.
 #[test]
 fn connections_to_a_replica_become_write_connections_and_not_the_other_way() {
-    let reading = |setup: &mut crate::world::Setup| {
+    let reading = |setup: &mut Setup| {
         setup.purpose = pgsteer::session::routes::Purpose::Read;
     };
     check_with(
@@ -502,6 +509,42 @@ fn an_answer_of_a_deposed_leader_is_not_passed_on() {
         route write=b deposed=a
         >a1 end
         <C Fatal 08007 _ | end
+        "#,
+    );
+}
+
+/// Nor is what it says to us: what a session holds, where a commit ends, what became of one.
+#[test]
+fn what_a_leader_says_to_us_waits_until_somebody_watches_again() {
+    let inquisitive = |setup: &mut Setup| {
+        setup.settings.commit_fate = CommitFate::AskedFor { within: Duration::from_secs(10) };
+    };
+    check_with(
+        inquisitive,
+        r#"
+        C> Query begin
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        C> Query commit
+        >a1 Query "~pg_current_xact_id_if_assigned" | Query commit
+        a1< RowDescription x lsn file | DataRow 727 0/10 00000001 | CommandComplete "SELECT 1" | ReadyForQuery T
+        wait 10ms
+        a1< close
+        >a2 Query "~pg_xact_status"
+        fence unattended
+        a2< DataRow aborted | CommandComplete "SELECT 1" | ReadyForQuery I
+        wait 100ms
+        <C nothing
+        # It had been deposed, and its successor has the commit.
+        learn fork=1/0/10
+        route write=b deposed=a
+        fence attended
+        wait 100ms
+        >b1 Query "~pg_xact_status"
+        b1< DataRow committed | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete COMMIT | ReadyForQuery I
+        >a2 end
         "#,
     );
 }

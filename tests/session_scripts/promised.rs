@@ -7,14 +7,14 @@ use crate::{
     world::Setup,
 };
 
-fn session(setup: &mut Setup) {
+pub(crate) fn session(setup: &mut Setup) {
     setup.purpose = Purpose::Split;
     setup.settings.consistency.otherwise = Consistency::Session;
     setup.settings.limits.size = 2;
 }
 
 /// The leader has told of its database, and the client has committed something up to 0/10.
-const BEGUN: &str = r#"
+pub(crate) const BEGUN: &str = r#"
     C> Query "insert into t values (1)"
     >a1 Query "insert into t values (1)" | Query "~pg_current_wal_insert_lsn()"
     >a2 Query "~BEGIN READ ONLY"
@@ -111,7 +111,7 @@ const THERE: &str = r#"
     <C CommandComplete "SELECT 1" | ReadyForQuery I
 "#;
 
-const PLACED: &str = "DataRow 0/20 | CommandComplete \"SELECT 1\" | ReadyForQuery I";
+pub(crate) const PLACED: &str = "DataRow 0/20 | CommandComplete \"SELECT 1\" | ReadyForQuery I";
 
 /// The question goes along with whatever is sure to end outside a transaction.
 #[test]
@@ -501,120 +501,6 @@ fn what_a_client_is_handed_its_reads_see() {
     }
 }
 
-fn global(setup: &mut Setup) {
-    session(setup);
-    setup.settings.consistency.otherwise = Consistency::Global;
-}
-
-/// Nobody is told of a commit before everybody's reads must see it.
-#[test]
-fn everybody_sees_what_anybody_was_told() {
-    check_with(
-        global,
-        r#"
-        C> Query "insert into t values (1)"
-        >a1 Query "insert into t values (1)" | Query "~pg_current_wal_insert_lsn()"
-        >a2 Query "~BEGIN READ ONLY"
-        a2< DataRow f count | ReadyForQuery I
-        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
-        <C nothing
-        # Nobody was told so far: anybody may see what was before.
-        D> Query "select count(*) from t"
-        >b1 Query "select count(*) from t"
-        b1< CommandComplete "SELECT 1" | ReadyForQuery I
-        <D CommandComplete "SELECT 1" | ReadyForQuery I
-        a1< DataRow 0/10 | CommandComplete "SELECT 1" | ReadyForQuery I
-        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
-        D> Query "select count(*) from t"
-        learn b=1/0/F
-        >b1 nothing
-        learn b=1/0/10
-        >b1 Query "select count(*) from t"
-        b1< CommandComplete "SELECT 1" | ReadyForQuery I
-        <D CommandComplete "SELECT 1" | ReadyForQuery I
-        # What is asked about afterwards is told afterwards, too.
-        C> Query "insert into t values (2); commit"
-        >a1 Query "insert into t values (2); commit"
-        a1< CommandComplete "INSERT 0 1" | CommandComplete COMMIT | ReadyForQuery I
-        >a1 Query "~insert_lsn"
-        <C nothing
-        a1< DataRow 0/20 | CommandComplete "SELECT 1" | ReadyForQuery I
-        <C CommandComplete "INSERT 0 1" | CommandComplete COMMIT | ReadyForQuery I
-        "#,
-    );
-}
-
-/// The server is lost before it has said: the client is told all the same, and until the next answer only the leader is sure
-/// to show it.
-#[test]
-fn what_is_told_without_a_position_only_the_leader_shows() {
-    check_with(
-        global,
-        r#"
-        C> Query "insert into t values (1)"
-        >a1 Query "insert into t values (1)" | Query "~pg_current_wal_insert_lsn()"
-        >a2 Query "~BEGIN READ ONLY"
-        a2< DataRow f count | ReadyForQuery I
-        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
-        <C nothing
-        a1< close
-        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
-        learn b=1/1/0
-        D> Query "select count(*) from t"
-        >a2 Query "select count(*) from t" | Query "~insert_lsn"
-        a2< CommandComplete "SELECT 1" | ReadyForQuery I | DataRow 0/30 | CommandComplete "SELECT 1" | ReadyForQuery I
-        <D CommandComplete "SELECT 1" | ReadyForQuery I
-        D> Query "select count(*) from t"
-        wait 3ms
-        learn b=1/1/0
-        >b1 Query "select count(*) from t"
-        b1< CommandComplete "SELECT 1" | ReadyForQuery I
-        <D CommandComplete "SELECT 1" | ReadyForQuery I
-        "#,
-    );
-}
-
-/// On the read route there is no leader to go to, unless `fallback` says so.
-#[test]
-fn the_read_route_waits_and_says_so() {
-    let read = |setup: &mut Setup| {
-        global(setup);
-        setup.purpose = Purpose::Read;
-    };
-    check_with(
-        read,
-        r#"
-        route write=a read=b
-        told 1/0/10
-        C> Query "select 1"
-        wait 210ms
-        <C Error 57014 "~timed out" | ReadyForQuery I
-        route write=a read=b fallback=leader
-        C> Query "select 1"
-        wait 210ms
-        >a1 Query "select 1"
-        a1< CommandComplete "SELECT 1" | ReadyForQuery I
-        <C CommandComplete "SELECT 1" | ReadyForQuery I
-        C> Query "select 1"
-        wait 3ms
-        learn b=1/0/10
-        wait 3ms
-        learn b=1/0/10
-        >b1 Query "select 1"
-        b1< CommandComplete "SELECT 1" | ReadyForQuery I
-        <C CommandComplete "SELECT 1" | ReadyForQuery I
-        # Somebody was told of what has no position: no replica is known to show that.
-        told nowhere
-        learn b=1/F/0
-        C> Query "select 1"
-        wait 210ms
-        >a1 Query "select 1"
-        a1< CommandComplete "SELECT 1" | ReadyForQuery I
-        <C CommandComplete "SELECT 1" | ReadyForQuery I
-        "#,
-    );
-}
-
 /// The question is a query, which drops the statement without a name: it is parsed again where its client goes on with it.
 #[test]
 fn the_question_costs_nobody_the_statement_without_a_name() {
@@ -637,6 +523,35 @@ fn the_question_costs_nobody_the_statement_without_a_name() {
             >a1 Parse "" "insert into t values ($1)" | Describe S "" | Sync
             a1< ParseComplete | ParameterDescription | NoData | ReadyForQuery I
             >a1 Bind "" "" 2 | Execute "" | Sync | Query "~insert_lsn"
+            "#
+        ),
+    );
+}
+
+/// A replica is given up while its connection is to be vouched for: nobody waits for that any longer.
+#[test]
+fn who_waits_for_a_replica_that_is_lost_goes_to_another() {
+    let patient = |setup: &mut Setup| {
+        session(setup);
+        setup.settings.consistency.wait = std::time::Duration::from_secs(60);
+    };
+    check_with(
+        patient,
+        &format!(
+            r#"
+            {BEGUN}
+            learn b=1/0/10
+            wait 1ms
+            {READ}
+            >b1 nothing
+            route write=a read=c lost=b
+            >b1 end
+            learn c=1/0/10
+            wait 1ms
+            learn c=1/0/10
+            >c1 Query "select count(*) from t"
+            c1< CommandComplete "SELECT 1" | ReadyForQuery I
+            <C CommandComplete "SELECT 1" | ReadyForQuery I
             "#
         ),
     );

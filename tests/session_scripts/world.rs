@@ -14,8 +14,10 @@ use pgsteer::{
     notify::switchboard::Switchboard,
     pool::{
         account::{Account, CommitFate, PoolMode, PoolSettings},
+        lease::Reported,
+        pool::PoolKind,
         pools::{Pools, Report, SharedLimits},
-        slots::SlotLimits,
+        slots::{Flavour, SlotLimits},
         tether::Revoked,
     },
     route::{
@@ -106,7 +108,9 @@ struct Quiet;
 
 impl Report for Quiet {
     fn suspect(&self, _: &str, _: &MemberName, _: &str) {}
-    fn learn(&self, _: &Account, _: &[(String, String)]) {}
+    fn learn(&self, _: &Account, _: (Flavour, PoolKind), reported: Reported) -> Reported {
+        reported
+    }
     fn shared_limits(&self, _: &Account) -> SharedLimits {
         SharedLimits::default()
     }
@@ -135,7 +139,9 @@ impl World {
         let registry = Arc::new(Registry::default());
         let account = Arc::new(Account {
             cluster: "main".into(),
+            alias: "db".into(),
             database: "db".into(),
+            login: "user".into(),
             user: "user".into(),
             settings: Arc::new(setup.settings.clone()).into(),
             credential: None.into(),

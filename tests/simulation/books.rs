@@ -3,7 +3,7 @@
 use pgsteer::wire::error::{ServerError, Severity, SqlState};
 
 use crate::{
-    client::{Client, Outcome, Over, Purpose, Session},
+    client::{Client, Outcome, Over, Session},
     ledger::{Row, Told},
     wire::Said,
 };
@@ -27,6 +27,9 @@ impl Client {
                     self.violated(format!("got the notice {:?} instead of {label}", notice.message));
                 }
                 Said::Error(error) if error.severity == Severity::Error => {
+                    if error.code == SqlState::WRITE_LOST {
+                        self.world.lock().told_of_loss(self.number, &error.message);
+                    }
                     let theirs = error.message.split(':').all(|word| word.parse::<u32>().is_ok());
                     if theirs && error.message != label {
                         self.violated(format!("got the error of {} instead of {label}", error.message));
@@ -88,6 +91,7 @@ impl Client {
         if let Outcome::Over(Some(error)) = &outcome
             && error.code != unknown
             && error.message.contains("was not committed")
+            && !self.extras.commit_fate
             && !rows.is_empty()
             && self.world.lock().ledger.begun.contains(&last)
         {
@@ -104,15 +108,25 @@ impl Client {
             Outcome::Tagged(tag) if tag == "ROLLBACK" => (Told::NotCommitted, Ok(())),
             Outcome::Tagged(_) | Outcome::Answered(None) => (Told::Committed, Ok(())),
             Outcome::Answered(Some(_)) => (Told::NotCommitted, Ok(())),
+            Outcome::Over(Some(error)) if error.message.ends_with("the transaction was committed") => {
+                (Told::Committed, Err(Over))
+            }
             Outcome::Over(Some(error)) if error.code != unknown => (Told::NotCommitted, Err(Over)),
             Outcome::Over(_) => (Told::Unknown, Err(Over)),
         };
         self.tell(rows, told);
         let mut world = self.world.lock();
         let now = world.now();
+        if self.extras.commit_fate && !rows.is_empty() && told != Told::Unknown {
+            world.told_fate(rows, last, told);
+        }
+        if told == Told::Committed {
+            rows.iter().for_each(|row| world.ledger.promises.told(*row, now));
+            world.has_read(last);
+        }
         let count = &mut world.ledger.count;
         match told {
-            Told::Committed if self.purpose == Purpose::Write => count.committed += 1,
+            Told::Committed if !rows.is_empty() => count.committed += 1,
             Told::Committed => count.reads += 1,
             Told::NotCommitted => count.refused += 1,
             Told::Unknown => count.unknown += 1,

@@ -36,7 +36,7 @@ impl World {
         if self.conns[conn].role == Role::Probe {
             return;
         }
-        if let Some(((client, number), _)) = self.row_in(conn, tag, body) {
+        if let Some((client, number)) = self.row_in(conn, tag, body) {
             self.note("statement of client", client as usize, number.into());
             self.ledger.at_server.insert(client, conn);
             self.ledger.sent.insert((client, number));
@@ -47,7 +47,8 @@ impl World {
             return;
         }
         let text = body[..body.len().min(40)].escape_ascii();
-        if let Some(why) = self.deposed(conn) {
+        let writes = self.may_write(conn, tag, body);
+        if let Some(why) = self.deposed(conn, writes) {
             let (node, tag) = (self.conns[conn].node, char::from(tag));
             self.violated(format!("{tag} \"{text}\" sent on connection {conn} to n{node}, though {why}"));
         }
@@ -55,14 +56,14 @@ impl World {
         if self.nodes[node].pg == Pg::Masked && self.conns[conn].life == Life::Open {
             self.violated(format!("{text} sent to the other server at the address of n{node}"));
         }
-        match self.conns[conn].role {
-            // Rolling back what a client has left behind is no write.
-            Role::Writer if !own => self.has_right(conn, text),
-            // A client that keeps its server for the session stays where it is.
-            Role::Reader if tag == b'Q' && self.conns[conn].status == b'I' && self.shape.is_shared() => {
-                self.is_fresh(conn);
-            }
-            _ => {}
+        // Rolling back what a client has left behind is no write.
+        if writes && !own {
+            return self.has_right(conn, text);
+        }
+        // A client that keeps its server for the session stays where it is.
+        let reads = tag == b'Q' && self.conns[conn].status == b'I' && self.shape.is_shared();
+        if reads && self.conns[conn].role != Role::Writer {
+            self.is_fresh(conn);
         }
     }
 
@@ -76,8 +77,20 @@ impl World {
         }
     }
 
+    /// Whether a message is a write, or may be, as far as its connection and itself tell.
+    fn may_write(&self, conn: usize, tag: u8, body: &[u8]) -> bool {
+        match self.conns[conn].role {
+            Role::Writer => true,
+            Role::Splitter => {
+                let statement = self.statement_in(conn, tag, body);
+                statement.is_some_and(|it| it.writes() || matches!(it, Statement::Begin(_)))
+            }
+            Role::Reader | Role::Probe | Role::Unknown => false,
+        }
+    }
+
     /// Why nothing may be sent on this connection any more, as the program knows.
-    fn deposed(&self, conn: usize) -> Option<String> {
+    fn deposed(&self, conn: usize, writes: bool) -> Option<String> {
         let node = self.conns[conn].node;
         let known = self.known()?;
         let member = known.members.get(&self.nodes[node].name)?;
@@ -86,7 +99,7 @@ impl World {
         }
         let (named, at) = self.store.delivered?;
         let named = named?;
-        let other = self.conns[conn].role == Role::Writer && named != node && at < self.now();
+        let other = writes && named != node && at < self.now();
         other.then(|| format!("the store named n{named} at {at} ms"))
     }
 
@@ -182,14 +195,14 @@ impl World {
         let Some(known) = self.known() else { return };
         let member = known.members.get(&self.nodes[node].name);
         let deposed = member.is_none_or(|member| member.standing == Standing::Deposed);
-        let replaced = self.conns[conn].role == Role::Writer
+        let replaced = self.conns[conn].role != Role::Reader
             && known.term().is_none_or(|term| term.member != self.nodes[node].name);
         let renewed = self.nodes[node].primary_since.is_none_or(|since| since > self.conns[conn].opened_at);
         let broken = matches!(life, Life::Ended | Life::Broken);
         // What is read on a replica that is out of reach is given up; one that is in reach is not to be called so.
         let host = &self.nodes[node];
         let in_reach = host.is_askable() && self.now() - host.probed_well_since >= 2 * FRESH_FOR;
-        let lost = self.conns[conn].role == Role::Reader
+        let lost = self.conns[conn].role != Role::Writer
             && !in_reach
             && member.is_some_and(|member| matches!(member.standing, Standing::Lost(_)));
         if !(broken || lost || deposed || replaced || renewed || message.contains("not renewed in time")) {
@@ -224,6 +237,11 @@ impl World {
                 }
                 _ => {}
             }
+        }
+        for (read, hidden) in self.ledger.promises.stale(|row| found.contains_key(row)) {
+            self.violated(format!(
+                "read {read:?} did not show {hidden:?}, of which its client had been told before"
+            ));
         }
         self.ledger.told = told;
     }

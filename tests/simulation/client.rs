@@ -5,14 +5,18 @@ use std::{net::SocketAddr, time::Duration};
 use pgsteer::{
     net::Stream,
     proxy::Embedded,
-    wire::{error::ServerError, startup::BackendKey},
+    wire::{
+        error::{ServerError, SqlState},
+        startup::BackendKey,
+    },
 };
 use tokio::time::sleep;
 
 use crate::{
+    extras::Extras,
     ledger::{Row, Told},
     random::Rng,
-    wire::{Said, Wire, parse, query, run},
+    wire::{Said, Wire, once, parse, query, run},
     world::Shared,
 };
 
@@ -21,6 +25,8 @@ use crate::{
 pub(crate) enum Purpose {
     Write,
     Read,
+    /// Both, on one connection.
+    Split,
 }
 
 /// How far the run is.
@@ -45,6 +51,8 @@ pub(crate) struct Client {
     pub(crate) count: u32,
     /// Whether its server is its own even between transactions.
     pub(crate) keeps_server: bool,
+    /// What it is promised.
+    pub(crate) extras: Extras,
 }
 
 /// What became of a request.
@@ -95,7 +103,7 @@ impl Client {
 
     fn connect(&self) -> Wire {
         let (ours, theirs) = tokio::io::duplex(16 * 1024);
-        let listener = usize::from(self.purpose == Purpose::Read);
+        let listener = self.purpose as usize;
         tokio::spawn(self.proxy.clone().serve(listener, Stream::Boxed(Box::new(theirs)), PEER));
         Wire::new(ours)
     }
@@ -103,7 +111,8 @@ impl Client {
     async fn log_in(&self) -> Option<Session> {
         let mut wire = self.connect();
         let name = format!("c{}", self.number);
-        wire.greet(if self.purpose == Purpose::Write { "w" } else { "r" }, &name).await;
+        wire.greet(["w", "r", "s"][self.purpose as usize], &name).await;
+        self.world.lock().ledger.promises.begin(self.number);
         let mut key = None;
         loop {
             match wire.next().await {
@@ -158,20 +167,24 @@ impl Client {
         }
         let kind = self.rng.below(if calm { 60 } else { 100 });
         match (self.purpose, kind) {
+            (Purpose::Write, 0..10) if self.extras.is_consistent() => self.select(session).await,
             (Purpose::Write, 0..35) => self.insert(session).await,
             (Purpose::Write, 35..60) => self.insert_prepared(session).await,
             (Purpose::Write, 60..85) => self.block(session).await,
             (Purpose::Write, 85..90) => self.pipelined_block(session).await,
             (Purpose::Read, 0..60) => self.select(session).await,
             (Purpose::Read, 60..90) => self.select_prepared(session).await,
+            (Purpose::Split, 0..90) => self.split(session, kind).await,
             (_, 90..96) => self.cancelled(session).await,
             _ => self.vanish(session).await,
         }
     }
 
-    const fn next_row(&mut self) -> Row {
+    pub(crate) fn next_row(&mut self) -> Row {
         self.count += 1;
-        (self.number, self.count)
+        let row = (self.number, self.count);
+        self.world.lock().ledger.promises.asks(row);
+        row
     }
 
     /// Changes a setting, which every row must show from then on, whichever server answers.
@@ -188,7 +201,7 @@ impl Client {
         if let Outcome::Over(_) = outcome { Err(Over) } else { Ok(()) }
     }
 
-    async fn insert(&mut self, session: &mut Session) -> Result<(), Over> {
+    pub(crate) async fn insert(&mut self, session: &mut Session) -> Result<(), Over> {
         let row = self.next_row();
         let (client, number) = row;
         let text = format!("INSERT INTO t VALUES ({client}, {number}) RETURNING client, number");
@@ -197,7 +210,7 @@ impl Client {
         self.settle(&[row], row, outcome)
     }
 
-    async fn insert_prepared(&mut self, session: &mut Session) -> Result<(), Over> {
+    pub(crate) async fn insert_prepared(&mut self, session: &mut Session) -> Result<(), Over> {
         let row = self.next_row();
         const TEXT: &str = "INSERT INTO t VALUES ($1, $2) RETURNING client, number";
         let bytes = self.prepared(session, "ins", TEXT, row);
@@ -229,7 +242,7 @@ impl Client {
     }
 
     /// A block of inserts, committed or rolled back.
-    async fn block(&mut self, session: &mut Session) -> Result<(), Over> {
+    pub(crate) async fn block(&mut self, session: &mut Session) -> Result<(), Over> {
         let begin = self.next_row();
         self.send(session, &query(&format!("BEGIN /* {}:{} */", begin.0, begin.1))).await;
         let outcome = self.outcome(session, begin, 1).await;
@@ -264,13 +277,15 @@ impl Client {
         let end = self.next_row();
         let commits = self.rng.chance(85);
         let word = if commits { "COMMIT" } else { "ROLLBACK" };
-        self.send(session, &query(&format!("{word} /* {}:{} */", end.0, end.1))).await;
+        let text = format!("{word} /* {}:{} */", end.0, end.1);
+        let sequence = self.extras.commit_fate && self.rng.chance(40);
+        self.send(session, &if sequence { once(&text) } else { query(&text) }).await;
         let outcome = self.outcome(session, end, 1).await;
         if commits { self.settle(&rows, end, outcome) } else { self.in_vain(&rows, outcome) }
     }
 
     /// A whole block at once.
-    async fn pipelined_block(&mut self, session: &mut Session) -> Result<(), Over> {
+    pub(crate) async fn pipelined_block(&mut self, session: &mut Session) -> Result<(), Over> {
         let row = self.next_row();
         let (client, number) = row;
         let mut bytes = query(&format!("BEGIN /* {client}:{number} */"));
@@ -278,17 +293,22 @@ impl Client {
         bytes.extend(query(&format!("COMMIT /* {client}:{number} */")));
         self.send(session, &bytes).await;
         let outcome = self.outcome(session, row, 3).await;
+        if matches!(&outcome, Outcome::Answered(Some(error)) if error.code == SqlState::WRITE_LOST) {
+            // Only its BEGIN was refused: without that the insert was one by itself.
+            self.tell(&[row], Told::Unknown);
+            return Ok(());
+        }
         self.settle(&[row], row, outcome)
     }
 
-    async fn select(&mut self, session: &mut Session) -> Result<(), Over> {
+    pub(crate) async fn select(&mut self, session: &mut Session) -> Result<(), Over> {
         let row = self.next_row();
         self.send(session, &query(&format!("SELECT {}, {}", row.0, row.1))).await;
         let outcome = self.outcome(session, row, 1).await;
         self.settle(&[], row, outcome)
     }
 
-    async fn select_prepared(&mut self, session: &mut Session) -> Result<(), Over> {
+    pub(crate) async fn select_prepared(&mut self, session: &mut Session) -> Result<(), Over> {
         let row = self.next_row();
         let bytes = self.prepared(session, "sel", "SELECT $1, $2", row);
         self.send(session, &bytes).await;
@@ -329,7 +349,9 @@ impl Client {
     async fn vanish(&mut self, session: &mut Session) -> Result<(), Over> {
         let row = self.next_row();
         let text = match self.purpose {
-            Purpose::Write => format!("INSERT INTO t VALUES ({}, {}) RETURNING client, number", row.0, row.1),
+            Purpose::Write | Purpose::Split => {
+                format!("INSERT INTO t VALUES ({}, {}) RETURNING client, number", row.0, row.1)
+            }
             Purpose::Read => format!("SELECT {}, {}, pg_sleep(200)", row.0, row.1),
         };
         self.send(session, &query(&text)).await;
@@ -337,13 +359,13 @@ impl Client {
         sleep(Duration::from_millis(pause)).await;
         // Whoever leaves something running must expect that it is cancelled.
         self.world.lock().ledger.unwanted.insert(row);
-        if self.purpose == Purpose::Write {
+        if self.purpose != Purpose::Read {
             self.tell(&[row], Told::Unknown);
         }
         Err(Over)
     }
 
-    async fn send(&self, session: &mut Session, bytes: &[u8]) {
+    pub(crate) async fn send(&self, session: &mut Session, bytes: &[u8]) {
         session.wire.send(bytes).await;
         let mut world = self.world.lock();
         if let Some(length) = world.store.suspend_next.take() {

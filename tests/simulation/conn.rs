@@ -14,6 +14,8 @@ pub(crate) enum Role {
     Probe,
     Writer,
     Reader,
+    /// A client whose statements are split.
+    Splitter,
 }
 
 /// The server's side of a connection.
@@ -46,6 +48,8 @@ pub(crate) enum Busy {
     Running(Statement, Protocol),
     /// Committed here, up to this length of the log; the synchronous standby does not have it yet.
     Waiting(usize, Statement, Protocol),
+    /// It will not say any more.
+    Doomed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +80,12 @@ pub(crate) struct Conn {
     /// `I`, `T` or `E`.
     pub(crate) status: u8,
     pub(crate) rows: Vec<Row>,
+    /// The number of its transaction.
+    pub(crate) xid: Option<u64>,
+    /// The number that it has told of before its commit.
+    pub(crate) testified: Option<u64>,
     pub(crate) prepared: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub(crate) portal: Option<Statement>,
+    pub(crate) portals: BTreeMap<Vec<u8>, Statement>,
     pub(crate) skipping: u8,
     pub(crate) settings: BTreeMap<String, String>,
     /// Whether it has said that it is in recovery.
@@ -113,8 +121,10 @@ impl Conn {
             step: 0,
             status: b'I',
             rows: Vec::new(),
+            xid: None,
+            testified: None,
             prepared: BTreeMap::new(),
-            portal: None,
+            portals: BTreeMap::new(),
             skipping: 0,
             settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             said_standby: None,
@@ -123,7 +133,7 @@ impl Conn {
     }
 
     pub(crate) const fn is_client(&self) -> bool {
-        matches!(self.role, Role::Writer | Role::Reader)
+        matches!(self.role, Role::Writer | Role::Reader | Role::Splitter)
     }
 
     /// Whether nothing is under way on it.

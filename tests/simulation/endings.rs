@@ -36,7 +36,7 @@ impl World {
     /// The server ends the connection in order.
     pub(crate) fn hang_up(&mut self, conn: usize) {
         self.conns[conn].life = Life::Ended;
-        self.conns[conn].rows.clear();
+        self.abort(conn);
         self.conns[conn].wake();
     }
 
@@ -61,7 +61,7 @@ impl World {
                 Ending::Silence => self.conns[conn].life = Life::Silent,
                 Ending::Shutdown => {
                     // One that waits for its standby has committed, and says no more.
-                    if !matches!(self.conns[conn].busy, Busy::Waiting(..))
+                    if !matches!(self.conns[conn].busy, Busy::Waiting(..) | Busy::Doomed)
                         && self.conns[conn].role != Role::Unknown
                     {
                         let mut out = Vec::new();

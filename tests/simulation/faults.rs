@@ -1,6 +1,7 @@
 //! What goes wrong, and when.
 
 use crate::{
+    ambush::Ambush,
     conn::{Ending, Life},
     node::{Ailment, Pg},
     random::Rng,
@@ -14,6 +15,10 @@ pub(crate) enum Strike {
     Ails(usize, Ailment),
     /// A server dies; its kernel says so.
     Crash(usize),
+    /// A server dies, and is back at once.
+    Restart(usize),
+    /// A server dies in the next commit.
+    Ambush(Ambush),
     /// One backend dies.
     Backend,
     /// Somebody asks for a switchover.
@@ -166,6 +171,7 @@ impl World {
         match strike {
             Strike::Ails(node, ailment) => Strike::Ails(now(node), ailment),
             Strike::Crash(node) => Strike::Crash(now(node)),
+            Strike::Restart(node) => Strike::Restart(now(node)),
             other => other,
         }
     }
@@ -218,6 +224,8 @@ impl World {
                 self.note("STORE LAGS", 0, 0);
                 self.store.trouble.push(strike);
             }
+            Strike::Restart(node) => self.restart(node),
+            Strike::Ambush(ambush) => self.ambush = Some(ambush),
             Strike::SetUpAnew => self.set_up_anew(),
             Strike::WatchSilent | Strike::WatchLate => {
                 self.note("WATCH TROUBLE", 0, u64::from(strike == Strike::WatchSilent));
@@ -259,7 +267,9 @@ impl World {
                 }
             }
             Strike::SuspendedInFlight(_) => self.store.suspend_next = None,
+            Strike::Ambush(_) => self.ambush = None,
             Strike::Crash(_)
+            | Strike::Restart(_)
             | Strike::Backend
             | Strike::Switchover
             | Strike::SetUpAnew
@@ -302,9 +312,7 @@ impl World {
     /// Whether everything is as it should be, so that clients must be served from here on.
     pub(crate) fn is_settled(&self) -> bool {
         let Some(leader) = self.leader() else { return false };
-        let follows = |node: usize| {
-            self.streams_from(node) == Some(leader) && self.nodes[node].replayed == self.nodes[node].log.len()
-        };
+        let follows = |node: usize| self.streams_from(node) == Some(leader) && self.replays(node);
         self.store.is_up
             && self.store.trouble.is_empty()
             && (0..self.nodes.len()).all(|node| {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::world::Ms;
+use crate::{promises::Promises, world::Ms};
 
 /// A numbered insert: the client and its count.
 pub(crate) type Row = (u32, u32);
@@ -32,6 +32,10 @@ pub(crate) struct Ledger {
     pub(crate) at_server: BTreeMap<u32, usize>,
     /// Statements that a client wants cancelled.
     pub(crate) unwanted: BTreeSet<Row>,
+    /// Statements that a server has answered, whether anybody heard it or not.
+    pub(crate) answered: BTreeSet<Row>,
+    /// What clients must be shown.
+    pub(crate) promises: Promises,
     /// When each client was last served.
     pub(crate) served: BTreeMap<u32, Ms>,
     pub(crate) count: Count,
@@ -50,6 +54,14 @@ pub(crate) struct Count {
     pub(crate) failed: u64,
     pub(crate) terms: u64,
     pub(crate) renamed: u64,
+    /// Reads that standbys have answered for clients whose statements are split.
+    pub(crate) split: u64,
+    /// Reads by clients that were promised to see what they had written.
+    pub(crate) promised: u64,
+    /// Times that somebody was told that a write was lost.
+    pub(crate) lost: u64,
+    /// Commits of which clients were told what became of them though no server had answered.
+    pub(crate) fates: u64,
 }
 
 impl std::ops::AddAssign for Count {
@@ -63,5 +75,9 @@ impl std::ops::AddAssign for Count {
         self.failed += more.failed;
         self.terms += more.terms;
         self.renamed += more.renamed;
+        self.split += more.split;
+        self.promised += more.promised;
+        self.lost += more.lost;
+        self.fates += more.fates;
     }
 }

@@ -6,11 +6,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod ambush;
 mod books;
 mod checks;
 mod client;
 mod conn;
+mod consistency;
 mod endings;
+mod extras;
 mod faults;
 mod ledger;
 mod network;
@@ -18,13 +21,18 @@ mod node;
 mod patroni;
 mod postgres;
 mod probed;
+mod promises;
+mod question;
 mod random;
+mod replay;
 mod run;
 mod shape;
+mod splitter;
 mod statement;
 mod store;
 mod switchover;
 mod trace;
+mod transactions;
 mod wire;
 mod world;
 

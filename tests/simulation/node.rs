@@ -6,7 +6,8 @@ use pgsteer::{cluster::ids::MemberName, net::Address};
 
 use crate::{
     ledger::Row,
-    shape::{LAG_BYTES_MAX, LAG_TIME_MAX, Replication},
+    shape::Replication,
+    transactions::Xids,
     world::{Event, Ms, World},
 };
 
@@ -57,6 +58,8 @@ pub(crate) struct Record {
     pub(crate) at: Ms,
     pub(crate) end: u64,
     pub(crate) rows: Arc<[Row]>,
+    /// The transaction it tells of.
+    pub(crate) xid: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -69,6 +72,13 @@ pub(crate) struct Node {
     pub(crate) timeline: u32,
     pub(crate) log: Vec<Record>,
     pub(crate) replayed: usize,
+    /// What of its log a crash leaves.
+    pub(crate) flushed: usize,
+    pub(crate) xids: Xids,
+    /// Where it had replayed to when it was promoted, as long as it runs.
+    pub(crate) promoted_at: Option<u64>,
+    /// Started again after a crash, it goes on as the leader.
+    pub(crate) resumes: bool,
     /// Whom it streams from.
     pub(crate) upstream: Option<usize>,
     /// The standby that its commits wait for.
@@ -76,6 +86,8 @@ pub(crate) struct Node {
     /// When its Patroni last renewed the lease.
     pub(crate) renewed_at: Ms,
     pub(crate) primary_since: Option<Ms>,
+    /// When it was last seen to lead.
+    pub(crate) led_at: Option<Ms>,
     /// Since when it has lagged beyond the bounds.
     pub(crate) beyond_since: Option<Ms>,
     ails: BTreeMap<Ailment, u32>,
@@ -94,10 +106,15 @@ impl Node {
             timeline: 1,
             log: Vec::new(),
             replayed: 0,
+            flushed: 0,
+            xids: Xids::default(),
+            promoted_at: None,
+            resumes: false,
             upstream: None,
             sync_with: None,
             renewed_at: 0,
             primary_since: None,
+            led_at: None,
             beyond_since: None,
             ails: BTreeMap::new(),
             probed_well_since: 0,
@@ -163,20 +180,37 @@ impl World {
 
     /// A primary writes a record.
     pub(crate) fn append(&mut self, node: usize, rows: Arc<[Row]>, bytes: u64) -> usize {
+        self.append_of(node, rows, bytes, None)
+    }
+
+    /// A primary writes a record of a transaction. What commits is flushed at once, everything else a while later.
+    pub(crate) fn append_of(&mut self, node: usize, rows: Arc<[Row]>, bytes: u64, xid: Option<u64>) -> usize {
         self.store.serial += 1;
         let (serial, at) = (self.store.serial, self.now());
         let primary = &mut self.nodes[node];
         let end = primary.received_to() + bytes;
-        primary.log.push(Record { serial, at, end, rows });
+        let commits = !rows.is_empty();
+        primary.log.push(Record { serial, at, end, rows, xid });
         primary.replayed = primary.log.len();
-        let length = primary.log.len();
+        let (length, life) = (primary.log.len(), primary.life);
+        if self.shape.extras.is_any() && !commits {
+            let delay = self.rng.within(10, 200);
+            self.after(delay, Event::Flush { node, life });
+        } else {
+            self.flushed(node);
+        }
+        length
+    }
+
+    /// What a primary has written is safe from a crash, and its standbys receive it.
+    pub(crate) fn flushed(&mut self, node: usize) {
+        self.nodes[node].flushed = self.nodes[node].log.len();
         for standby in 0..self.nodes.len() {
             if self.nodes[standby].upstream == Some(node) {
                 let delay = self.rng.within(1, 3);
                 self.after(delay, Event::Stream(standby));
             }
         }
-        length
     }
 
     /// Vacuum, checkpoints, other people's writes.
@@ -207,12 +241,12 @@ impl World {
             return;
         }
         let have = self.nodes[standby].log.len();
-        let more: Vec<Record> = self.nodes[source].log.get(have..).unwrap_or_default().to_vec();
+        let more: Vec<Record> =
+            self.nodes[source].log[..self.nodes[source].flushed].get(have..).unwrap_or_default().to_vec();
         let node = &mut self.nodes[standby];
         node.log.extend(more);
-        if !node.has(Ailment::Lag) {
-            node.replayed = node.log.len();
-        }
+        node.flushed = node.log.len();
+        self.replay(standby);
         self.release_commits(source);
         self.measure_lag();
     }
@@ -231,9 +265,10 @@ impl World {
     }
 
     /// Since when each replica has lagged beyond the bounds, as nobody but us can know it.
-    fn measure_lag(&mut self) {
+    pub(crate) fn measure_lag(&mut self) {
         let now = self.now();
         let leader = self.leader();
+        let (bytes_max, time_max) = self.shape.lag_max();
         for node in 0..self.nodes.len() {
             let beyond = leader.filter(|leader| *leader != node).is_some_and(|leader| {
                 let replayed = self.nodes[node].replayed;
@@ -241,7 +276,7 @@ impl World {
                 // Time is counted in positions of this leader: those of the one before were not its own.
                 let began = self.nodes[leader].primary_since.unwrap_or(now);
                 let oldest = self.nodes[leader].log.get(replayed).map_or(now, |record| record.at.max(began));
-                behind > LAG_BYTES_MAX || now - oldest > LAG_TIME_MAX
+                behind > bytes_max || now - oldest > time_max
             });
             let node = &mut self.nodes[node];
             node.beyond_since = beyond.then(|| node.beyond_since.unwrap_or(now));

@@ -6,7 +6,8 @@ use crate::{
     node::{Ailment, Pg},
     shape::Replication,
     store::Key,
-    world::{Event, World},
+    transactions::Xids,
+    world::{Event, Ms, World},
 };
 
 impl World {
@@ -56,6 +57,7 @@ impl World {
             Some(holder) if holder == node => match pg {
                 Pg::Primary | Pg::Promoting => self.renew(node),
                 Pg::Standby => self.promote(node),
+                Pg::Starting if self.nodes[node].resumes => self.renew(node),
                 Pg::Down | Pg::Starting | Pg::Masked => {
                     self.drop_key("GIVES THE KEY UP");
                     if pg == Pg::Down {
@@ -142,7 +144,7 @@ impl World {
             *standby != leader
                 && self.streams_from(*standby) == Some(leader)
                 && self.nodes[*standby].runs()
-                && self.nodes[*standby].log.len() == self.nodes[leader].log.len()
+                && self.nodes[*standby].log.len() == self.nodes[leader].flushed
         };
         let kept = self.nodes[leader]
             .sync_with
@@ -198,6 +200,8 @@ impl World {
         let now = self.now();
         let promoted = &mut self.nodes[node];
         promoted.pg = Pg::Primary;
+        promoted.promoted_at = Some(promoted.received_to());
+        promoted.xids = Xids::after(&promoted.log);
         promoted.primary_since = Some(now);
         promoted.timeline = self.timeline;
         promoted.replayed = promoted.log.len();
@@ -239,14 +243,52 @@ impl World {
     /// The server is shut down and started as a standby.
     pub(crate) fn demote(&mut self, node: usize) {
         self.close_all(node, Ending::Shutdown);
+        self.leaves_office(node);
+        self.nodes[node].flushed = self.nodes[node].log.len();
         self.nodes[node].pg = Pg::Down;
         self.start(node);
+    }
+
+    fn leaves_office(&mut self, node: usize) {
+        if self.nodes[node].pg == Pg::Primary {
+            self.nodes[node].led_at = Some(self.now());
+        }
+    }
+
+    /// A server dies, and is started again at once: the leader's before anybody else takes over, on the same timeline.
+    pub(crate) fn restart(&mut self, node: usize) {
+        let leads = self.leader() == Some(node);
+        if !self.nodes[node].patroni_runs() || !(leads || self.nodes[node].pg == Pg::Standby) {
+            return;
+        }
+        self.note("RESTARTS", node, 0);
+        let sync_with = self.nodes[node].sync_with;
+        self.crash(node, Ending::Reset);
+        self.start_within(node, 50, if leads { 1200 } else { 400 });
+        self.nodes[node].sync_with = sync_with.filter(|_| leads);
+        self.nodes[node].resumes = leads;
+    }
+
+    fn resume(&mut self, node: usize) {
+        self.note("RESUMES", node, 0);
+        let now = self.now();
+        let leader = &mut self.nodes[node];
+        leader.pg = Pg::Primary;
+        leader.resumes = false;
+        leader.primary_since = Some(now);
+        leader.replayed = leader.log.len();
+        leader.xids = Xids::after(&leader.log);
+        self.append(node, [].into(), 4096);
     }
 
     /// The server dies on the spot.
     pub(crate) fn crash(&mut self, node: usize, how: Ending) {
         self.close_all(node, how);
+        self.leaves_office(node);
         let node = &mut self.nodes[node];
+        node.lose_unflushed();
+        node.promoted_at = None;
+        node.resumes = false;
         node.pg = Pg::Down;
         node.life += 1;
         node.upstream = None;
@@ -254,13 +296,19 @@ impl World {
     }
 
     fn start(&mut self, node: usize) {
-        let delay = self.rng.within(300, 1200);
+        self.start_within(node, 300, 1200);
+    }
+
+    fn start_within(&mut self, node: usize, least: Ms, most: Ms) {
+        let delay = self.rng.within(least, most);
         let starting = &mut self.nodes[node];
         starting.pg = Pg::Starting;
         starting.life += 1;
         starting.upstream = None;
         starting.primary_since = None;
         starting.sync_with = None;
+        starting.promoted_at = None;
+        starting.resumes = false;
         let life = starting.life;
         self.after(delay, Event::Started { node, life });
     }
@@ -273,9 +321,12 @@ impl World {
             self.after(50, Event::Started { node, life });
             return;
         }
+        if self.nodes[node].resumes && self.store.leader.as_ref().is_some_and(|key| key.node == node) {
+            return self.resume(node);
+        }
         self.note("STARTED", node, 0);
         self.nodes[node].pg = Pg::Standby;
-        self.nodes[node].replayed = self.nodes[node].log.len();
+        self.begin_replay(node);
         self.patroni_once(node);
     }
 

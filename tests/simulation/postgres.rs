@@ -48,6 +48,7 @@ impl World {
                 self.conns[conn].role = match startup.get("user") {
                     Some(b"w") => Role::Writer,
                     Some(b"r") => Role::Reader,
+                    Some(b"s") => Role::Splitter,
                     _ => Role::Probe,
                 };
             }
@@ -82,7 +83,8 @@ impl World {
             b'X' => return self.hang_up(conn),
             b'Q' => return self.begin_statement(conn, text_of(body), Protocol::Simple),
             b'E' => {
-                let portal = self.conns[conn].portal.clone().unwrap_or(Statement::Empty);
+                let name = body.split(|byte| *byte == 0).next().unwrap_or_default();
+                let portal = self.conns[conn].portals.get(name).cloned().unwrap_or(Statement::Empty);
                 return self.run_statement(conn, portal, Protocol::Extended);
             }
             b'S' => {
@@ -100,8 +102,8 @@ impl World {
                 out.extend_from_slice(b"1\0\0\0\x04");
             }
             b'B' => match self.bind(conn, body) {
-                Some(statement) => {
-                    self.conns[conn].portal = Some(statement);
+                Some((portal, statement)) => {
+                    self.conns[conn].portals.insert(portal, statement);
                     out.extend_from_slice(b"2\0\0\0\x04");
                 }
                 None => {
@@ -109,7 +111,11 @@ impl World {
                 }
             },
             b'C' => {
-                self.conns[conn].prepared.remove(&body[1..body.len() - 1]);
+                let (kind, name) = (body[0], &body[1..body.len() - 1]);
+                match kind {
+                    b'S' => drop(self.conns[conn].prepared.remove(name)),
+                    _ => drop(self.conns[conn].portals.remove(name)),
+                }
                 out.extend_from_slice(b"3\0\0\0\x04");
             }
             b'D' => encode_row_description(&mut out, &["client", "number", "name"]),
@@ -118,11 +124,11 @@ impl World {
         self.conns[conn].say(&out);
     }
 
-    fn bind(&self, conn: usize, body: &[u8]) -> Option<Statement> {
+    fn bind(&self, conn: usize, body: &[u8]) -> Option<(Vec<u8>, Statement)> {
         let mut fields = body.splitn(3, |byte| *byte == 0);
-        let (_portal, name) = (fields.next()?, fields.next()?);
+        let (portal, name) = (fields.next()?, fields.next()?);
         let text = self.conns[conn].prepared.get(name)?;
-        Some(Statement::bound(&String::from_utf8_lossy(text), fields.next()?))
+        Some((portal.to_vec(), Statement::bound(&String::from_utf8_lossy(text), fields.next()?)))
     }
 
     fn first_packet(&mut self, conn: usize, body: &[u8]) {
@@ -174,7 +180,8 @@ impl World {
             Statement::Probe if self.nodes[node].has(Ailment::SlowProbe) => self.rng.within(50, 1500),
             Statement::Probe => self.rng.within(0, 2),
             Statement::Sleep(_, length) => *length,
-            Statement::Begin(_) | Statement::Set(_) | Statement::Empty => 0,
+            Statement::Begin(_) | Statement::BeginReadOnly(_) | Statement::Set(_) | Statement::Empty => 0,
+            Statement::Ours(_) => self.rng.within(0, 2),
             _ if self.rng.chance(5) => self.rng.within(10, 120),
             _ => self.rng.within(1, 5),
         };
@@ -204,29 +211,32 @@ impl World {
     fn execute(&mut self, conn: usize, statement: Statement, protocol: Protocol) {
         let node = self.conns[conn].node;
         let (number, status) = (statement.row(), self.conns[conn].status);
-        let writes = matches!(statement, Statement::Insert(_));
         let label = number.map_or_else(|| "-".to_owned(), |(client, number)| format!("{client}:{number}"));
         if status == b'E' && !statement.ends_block() {
             return self.fail(conn, SqlState::IN_FAILED_SQL_TRANSACTION, &label, protocol);
         }
-        if writes && self.nodes[node].pg != Pg::Primary {
+        if statement.writes() && self.nodes[node].pg != Pg::Primary {
             return self.fail(conn, SqlState::READ_ONLY_SQL_TRANSACTION, &label, protocol);
         }
         if matches!(statement, Statement::Probe) && self.nodes[node].has(Ailment::FailProbe) {
             return self.fail(conn, SqlState::INSUFFICIENT_RESOURCES, &label, protocol);
         }
+        if matches!(statement, Statement::Commit(_)) && status == b'T' && self.is_ambushed(conn) {
+            return;
+        }
         let commits = match &statement {
-            Statement::Begin(_) => {
+            Statement::Begin(_) | Statement::BeginReadOnly(_) => {
                 self.conns[conn].status = b'T';
                 false
             }
             Statement::Insert(row) => {
                 self.conns[conn].rows.push(*row);
+                self.give_number(conn);
                 status == b'I' && protocol == Protocol::Simple
             }
             Statement::Commit(_) => status == b'T',
             Statement::Rollback(_) => {
-                self.conns[conn].rows.clear();
+                self.abort(conn);
                 self.conns[conn].status = b'I';
                 false
             }
@@ -245,7 +255,8 @@ impl World {
             return self.answer(conn, &statement, protocol, status);
         }
         let node = self.conns[conn].node;
-        let length = self.append(node, rows.into(), 200);
+        let xid = self.conns[conn].xid;
+        let length = self.append_of(node, rows.into(), 200, xid);
         if self.is_safe(node, length) {
             self.answer(conn, &statement, protocol, status);
         } else {
@@ -270,6 +281,11 @@ impl World {
     fn answer(&mut self, conn: usize, statement: &Statement, protocol: Protocol, before: u8) {
         let mut out = Vec::new();
         let name = self.conns[conn].settings.get("application_name").cloned().unwrap_or_default();
+        if let Statement::Ours(question) = statement
+            && let Err(code) = self.reply(conn, *question, protocol, &mut out)
+        {
+            return self.fail(conn, code, "-", protocol);
+        }
         if let Statement::Probe = statement {
             self.probe_row(conn, &mut out);
         } else if let Some((client, number)) = statement.row() {
@@ -299,8 +315,11 @@ impl World {
             Statement::Commit(_) if before == b'E' => encode_command_complete(&mut out, "ROLLBACK"),
             _ => encode_command_complete(&mut out, statement.tag()),
         }
-        let conn_of = &mut self.conns[conn];
-        conn_of.busy = Busy::Idle;
+        self.answered(conn, statement);
+        self.conns[conn].busy = Busy::Idle;
+        if protocol != Protocol::Extended || statement.ends_block() {
+            self.over_outside(conn);
+        }
         if protocol != Protocol::Extended {
             self.report_recovery(conn, &mut out);
             let conn_of = &mut self.conns[conn];
@@ -333,11 +352,11 @@ impl World {
     pub(crate) fn fail(&mut self, conn: usize, code: SqlState, label: &str, protocol: Protocol) {
         let mut out = Vec::new();
         PgError::error(code, label.to_owned()).encode(&mut out);
+        self.abort(conn);
         let conn_of = &mut self.conns[conn];
         if conn_of.status == b'T' {
             conn_of.status = b'E';
         }
-        conn_of.rows.clear();
         conn_of.busy = Busy::Idle;
         if protocol == Protocol::Simple {
             encode_ready_for_query(&mut out, conn_of.status);

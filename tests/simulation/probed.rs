@@ -5,6 +5,7 @@ use pgsteer::wire::message::encode_data_row;
 use crate::{
     ledger::Row,
     node::{Ailment, Pg},
+    question::lsn,
     statement::{Statement, text_of},
     world::World,
 };
@@ -13,7 +14,7 @@ impl World {
     pub(crate) fn probe_row(&self, conn: usize, out: &mut Vec<u8>) {
         let place = self.conns[conn].node;
         let node = &self.nodes[place];
-        let lsn = |position: u64| Some(format!("{:X}/{:X}", position >> 32, position & 0xFFFF_FFFF));
+        let lsn = |position: u64| Some(lsn(position));
         let version = Some("150004".to_owned());
         let foreign = node.pg == Pg::Masked && node.has(Ailment::Foreign);
         let system_id = if foreign { "8".to_owned() } else { self.system_id.to_string() };
@@ -24,7 +25,7 @@ impl World {
             ["f".to_owned(), system_id]
                 .map(Some)
                 .into_iter()
-                .chain([version, end, file, None, None])
+                .chain([version, end, file, node.promoted_at.and_then(lsn), None])
                 .chain([Some("f".to_owned()), None, None])
                 .collect::<Vec<_>>()
         } else {
@@ -45,14 +46,17 @@ impl World {
     }
 
     /// The numbers in a message's text, if it carries a client's statement.
-    pub(crate) fn row_in(&self, conn: usize, tag: u8, body: &[u8]) -> Option<(Row, bool)> {
-        let statement = match tag {
-            b'Q' => Statement::read(&text_of(body)),
-            b'B' => self.bind_ahead(conn, body)?,
-            _ => return None,
-        };
-        let row = statement.row()?;
-        Some((row, matches!(statement, Statement::Insert(_))))
+    pub(crate) fn row_in(&self, conn: usize, tag: u8, body: &[u8]) -> Option<Row> {
+        self.statement_in(conn, tag, body)?.row()
+    }
+
+    /// The statement that a message will run.
+    pub(crate) fn statement_in(&self, conn: usize, tag: u8, body: &[u8]) -> Option<Statement> {
+        match tag {
+            b'Q' => Some(Statement::read(&text_of(body))),
+            b'B' => self.bind_ahead(conn, body),
+            _ => None,
+        }
     }
 
     /// As it will be bound: a Parse may still be on its way to be dealt with.

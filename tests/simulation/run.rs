@@ -12,7 +12,7 @@ use pgsteer::{
 use tokio::{runtime::Handle, sync::watch, time::sleep};
 
 use crate::{
-    client::{Client, Phase, Purpose},
+    client::{Client, Phase},
     ledger::Count,
     network::Network,
     random::Rng,
@@ -24,6 +24,8 @@ use crate::{
 /// Once everything is well again, everybody is served within this time: a request to the store may have been lost a
 /// moment before, and is given up after three seconds.
 const SERVED_WITHIN: Ms = 5000;
+/// The same where clients may wait to hear what became of a commit: for five seconds it is hoped to be found out.
+const TOLD_WITHIN: Ms = 7000;
 /// Patroni and the kernel put everything in order within this time.
 const SETTLED_WITHIN: Ms = 60_000;
 
@@ -87,16 +89,17 @@ async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
 
     let (phase, seen) = watch::channel(Phase::Trouble);
     let mut clients = Vec::new();
-    for number in 0..shape.writers + shape.readers {
+    for number in 0..shape.clients() {
         let client = Client {
             number: u32::try_from(number).unwrap() + 1,
-            purpose: if number < shape.writers { Purpose::Write } else { Purpose::Read },
+            purpose: shape.purpose(number),
             world: world.clone(),
             proxy: proxy.clone(),
             rng: rng.fork(),
             phase: seen.clone(),
             count: 0,
             keeps_server: !shape.is_shared(),
+            extras: shape.extras,
         };
         clients.push(tokio::spawn(client.live()));
     }
@@ -105,12 +108,13 @@ async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
         let mut world = world.lock();
         world.draw_faults(1000);
         world.draw_rarities(1000, &mut Rng::new(!seed));
+        world.draw_extras(1000, &mut Rng::new(seed.rotate_left(32)));
     }
     sleep(Duration::from_millis(1000 + shape.trouble)).await;
 
     let settled_at = settle(&world).await;
     phase.send_replace(Phase::Calm);
-    sleep(Duration::from_millis(SERVED_WITHIN)).await;
+    sleep(Duration::from_millis(if shape.extras.commit_fate { TOLD_WITHIN } else { SERVED_WITHIN })).await;
     everybody_served(&world, settled_at, clients.len());
     phase.send_replace(Phase::Over);
     let mut clients = clients.into_iter();

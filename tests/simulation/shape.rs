@@ -1,6 +1,6 @@
 //! What kind of run a seed makes: the cluster, the program's configuration, the clients.
 
-use crate::{random::Rng, world::Ms};
+use crate::{client::Purpose, extras::Extras, random::Rng, world::Ms};
 
 /// What kind of run it is.
 #[derive(Clone, Debug)]
@@ -26,6 +26,7 @@ pub(crate) struct Shape {
     pub(crate) workers: usize,
     /// Whether clients change a setting that must follow them, and the program sleeps through changes of leader.
     pub(crate) more: bool,
+    pub(crate) extras: Extras,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +35,12 @@ pub(crate) enum Replication {
     Asynchronous,
 }
 
+/// Extras are drawn apart, so that everything else about a seed stays what it was.
+const EXTRAS: u64 = 0x0E87_2A50 << 16;
+
 /// How far a replica may lag.
-pub(crate) const LAG_BYTES_MAX: u64 = 256 * 1024;
-pub(crate) const LAG_TIME_MAX: Ms = 1000;
+const LAG_BYTES_MAX: u64 = 256 * 1024;
+const LAG_TIME_MAX: Ms = 1000;
 pub(crate) const PROBE_INTERVAL: Ms = 500;
 pub(crate) const PROBE_TIMEOUT: Ms = 1000;
 /// Servers at most for reads that fall back on the leader.
@@ -62,6 +66,7 @@ impl Shape {
             notice: 0,
             workers: 1,
             more: false,
+            extras: Extras::default(),
         }
     }
 
@@ -70,6 +75,12 @@ impl Shape {
         if matches!(seed % 11, 2 | 4 | 7 | 9) {
             self.workers = 1 + usize::try_from(seed / 11 % 3).unwrap();
             self.more = true;
+            let mut rng = Rng::new(seed ^ EXTRAS);
+            self.extras = Extras::drawn(&mut rng);
+            if self.extras.is_consistent() && rng.chance(30) {
+                // Otherwise no failover loses what anybody has been told of.
+                self.replication = Replication::Asynchronous;
+            }
         }
         self
     }
@@ -90,6 +101,30 @@ impl Shape {
         self.pool_mode != "session"
     }
 
+    pub(crate) const fn clients(&self) -> usize {
+        self.writers + self.readers + self.extras.splitters
+    }
+
+    /// What a client comes for.
+    pub(crate) const fn purpose(&self, number: usize) -> Purpose {
+        if number < self.writers {
+            Purpose::Write
+        } else if number < self.writers + self.readers {
+            Purpose::Read
+        } else {
+            Purpose::Split
+        }
+    }
+
+    /// How far a replica may lag, in bytes and in time: further where it matters what it shows.
+    pub(crate) const fn lag_max(&self) -> (u64, Ms) {
+        if self.extras.is_any() {
+            (4 * LAG_BYTES_MAX, 3 * LAG_TIME_MAX)
+        } else {
+            (LAG_BYTES_MAX, LAG_TIME_MAX)
+        }
+    }
+
     /// Servers of a pool at most. A client that keeps its server starves another for good if there are too few.
     pub(crate) fn servers(&self) -> usize {
         if self.is_shared() { self.pool_size } else { 10 }
@@ -98,6 +133,8 @@ impl Shape {
     /// The program's configuration.
     pub(crate) fn configuration(&self) -> String {
         let (pool_size, pool_mode, fallback) = (self.servers(), self.pool_mode, self.fallback);
+        let Extras { consistency, commit_fate, .. } = self.extras;
+        let (bytes_max, time_max) = self.lag_max();
         format!(
             r#"
 [clusters.sim]
@@ -107,8 +144,8 @@ endpoints = ["127.0.0.1:1"]
 probe_user = "monitoring"
 switchover_hold_max = "3s"
 [replicas]
-lag_bytes_max = {LAG_BYTES_MAX}
-lag_time_max = "{LAG_TIME_MAX}ms"
+lag_bytes_max = {bytes_max}
+lag_time_max = "{time_max}ms"
 replica_wait_timeout = "3s"
 fallback = "{fallback}"
 fallback_connections_max = {FALLBACK_SERVERS}
@@ -118,7 +155,12 @@ route = "write"
 [[listen]]
 address = "127.0.0.1:6433"
 route = "read"
+[[listen]]
+address = "127.0.0.1:6434"
+route = "split"
 [pool]
+consistency = "{consistency}"
+commit_fate = {commit_fate}
 default_pool_size = {pool_size}
 pool_mode = "{pool_mode}"
 [auth]

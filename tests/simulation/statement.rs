@@ -1,19 +1,24 @@
 //! The statements of this world. Each carries its client and its number, and each answer echoes them.
 
-use crate::ledger::Row;
+use crate::{ledger::Row, question::Question};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Statement {
     Probe,
     Begin(Option<Row>),
+    BeginReadOnly(Option<Row>),
     Commit(Option<Row>),
     Rollback(Option<Row>),
     Insert(Row),
     Read(Row),
+    /// Draws from a sequence, which is a write.
+    Draw(Row),
     /// Reads, and takes so many milliseconds.
     Sleep(Row, u64),
     Set(Vec<(String, String)>),
     DiscardAll,
+    /// Something that the program wants to know for itself.
+    Ours(Question),
     Empty,
 }
 
@@ -44,6 +49,9 @@ impl Statement {
         if text.starts_with("SELECT r.recovery") {
             return Self::Probe;
         }
+        if let Some(question) = Question::read(text) {
+            return Self::Ours(question);
+        }
         let numbers = numbers(text);
         let row = match numbers.as_slice() {
             [client, number, ..] => Some((*client, *number)),
@@ -51,6 +59,7 @@ impl Statement {
         };
         let word = text.split_whitespace().next().unwrap_or_default();
         match (word, row) {
+            ("BEGIN", row) if text.contains("READ ONLY") => Self::BeginReadOnly(row),
             ("BEGIN", row) => Self::Begin(row),
             ("COMMIT", row) => Self::Commit(row),
             ("ROLLBACK", row) => Self::Rollback(row),
@@ -58,6 +67,7 @@ impl Statement {
             ("SELECT", Some(row)) if text.contains("pg_sleep") => {
                 Self::Sleep(row, numbers.get(2).copied().unwrap_or(0).into())
             }
+            ("SELECT", Some(row)) if text.contains("nextval") => Self::Draw(row),
             ("SELECT", Some(row)) => Self::Read(row),
             ("SET", _) => Self::Set(text.split(';').filter_map(setting).collect()),
             ("DISCARD", _) => Self::DiscardAll,
@@ -77,14 +87,24 @@ impl Statement {
 
     pub(crate) const fn row(&self) -> Option<Row> {
         match self {
-            Self::Insert(row) | Self::Read(row) | Self::Sleep(row, _) => Some(*row),
-            Self::Begin(row) | Self::Commit(row) | Self::Rollback(row) => *row,
-            Self::Probe | Self::Set(_) | Self::DiscardAll | Self::Empty => None,
+            Self::Insert(row) | Self::Read(row) | Self::Draw(row) | Self::Sleep(row, _) => Some(*row),
+            Self::Begin(row) | Self::BeginReadOnly(row) | Self::Commit(row) | Self::Rollback(row) => *row,
+            Self::Probe | Self::Set(_) | Self::DiscardAll | Self::Ours(_) | Self::Empty => None,
         }
     }
 
     pub(crate) const fn has_row(&self) -> bool {
-        matches!(self, Self::Insert(_) | Self::Read(_) | Self::Sleep(..))
+        matches!(self, Self::Insert(_) | Self::Read(_) | Self::Draw(_) | Self::Sleep(..))
+    }
+
+    /// Whether only a leader can run it.
+    pub(crate) const fn writes(&self) -> bool {
+        matches!(self, Self::Insert(_) | Self::Draw(_))
+    }
+
+    /// Whether it reads what is there.
+    pub(crate) const fn reads(&self) -> bool {
+        matches!(self, Self::Read(_) | Self::Sleep(..))
     }
 
     pub(crate) const fn ends_block(&self) -> bool {
@@ -93,13 +113,15 @@ impl Statement {
 
     pub(crate) const fn tag(&self) -> &'static str {
         match self {
-            Self::Begin(_) => "BEGIN",
+            Self::Begin(_) | Self::BeginReadOnly(_) => "BEGIN",
             Self::Commit(_) => "COMMIT",
             Self::Rollback(_) => "ROLLBACK",
             Self::Insert(_) => "INSERT 0 1",
             Self::Set(_) => "SET",
             Self::DiscardAll => "DISCARD ALL",
-            Self::Probe | Self::Read(_) | Self::Sleep(..) | Self::Empty => "SELECT 1",
+            Self::Probe | Self::Read(_) | Self::Draw(_) | Self::Sleep(..) | Self::Ours(_) | Self::Empty => {
+                "SELECT 1"
+            }
         }
     }
 }

@@ -46,6 +46,7 @@ impl World {
             return self.give_up(revision);
         }
         self.note("SWITCHOVER", from, to as u64);
+        self.nodes[from].flushed = self.nodes[from].log.len();
         self.stream(to);
         self.demote(from);
         self.after(300, Event::HandOver { from, to, revision });

@@ -116,3 +116,10 @@ pub(crate) fn run(name: &str, (client, number): Row) -> Vec<u8> {
     bytes.extend_from_slice(b"D\0\0\0\x06P\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04");
     bytes
 }
+
+/// A statement without values: Parse, Bind, Execute, Sync.
+pub(crate) fn once(text: &str) -> Vec<u8> {
+    let mut bytes = parse("", text);
+    bytes.extend_from_slice(b"B\0\0\0\x0C\0\0\0\0\0\0\0\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04");
+    bytes
+}

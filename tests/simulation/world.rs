@@ -17,7 +17,14 @@ use pgsteer::{clock::Clock, cluster::watcher::WatcherHandle};
 use tokio::sync::Notify;
 
 use crate::{
-    conn::Conn, faults::Strike, ledger::Ledger, node::Node, random::Rng, shape::Shape, store::StoreModel,
+    ambush::{Ambush, Who},
+    conn::Conn,
+    faults::Strike,
+    ledger::Ledger,
+    node::Node,
+    random::Rng,
+    shape::Shape,
+    store::StoreModel,
     trace::Trace,
 };
 
@@ -40,6 +47,10 @@ pub(crate) enum Event {
     Started { node: usize, life: u32 },
     /// Another server has started at a node's address.
     Masked { node: usize, life: u32 },
+    /// A primary has flushed its log, if it still lives the same life.
+    Flush { node: usize, life: u32 },
+    /// A standby has replayed so much.
+    Replayed { node: usize, life: u32, length: usize },
     /// A standby receives what its upstream has.
     Stream(usize),
     /// The leader writes something of its own.
@@ -64,6 +75,8 @@ pub(crate) enum Event {
     Overdue { node: usize, named_at: Ms },
     /// The kernel gives up a connection to a host that is gone.
     Keepalive(usize),
+    /// Whoever was ambushed dies.
+    Spring { conn: usize, who: Who },
 }
 
 pub(crate) struct World {
@@ -74,6 +87,8 @@ pub(crate) struct World {
     pub(crate) store: StoreModel,
     pub(crate) ledger: Ledger,
     pub(crate) trace: Trace,
+    /// What is to happen in the next commit.
+    pub(crate) ambush: Option<Ambush>,
     /// The cluster's system identifier.
     pub(crate) system_id: u64,
     /// The highest timeline there is.
@@ -102,6 +117,7 @@ impl World {
             store: StoreModel::default(),
             ledger: Ledger::default(),
             trace: Trace::new(wanted),
+            ambush: None,
             timeline: 1,
             system_id: 7,
             eyes: None,
@@ -192,6 +208,9 @@ impl World {
             Event::Promoted { node, life } => self.promoted(node, life),
             Event::Started { node, life } => self.started(node, life),
             Event::Masked { node, life } => self.masked(node, life),
+            Event::Flush { node, life } if self.nodes[node].life == life => self.flushed(node),
+            Event::Flush { .. } => {}
+            Event::Replayed { node, life, length } => self.replayed(node, life, length),
             Event::Stream(node) => self.stream(node),
             Event::Noise => self.noise(),
             Event::Expiry => self.expire(),
@@ -204,6 +223,7 @@ impl World {
             Event::End(strike) => self.end(strike),
             Event::Overdue { node, named_at } => self.overdue(node, named_at),
             Event::Keepalive(conn) => self.reset(conn),
+            Event::Spring { conn, who } => self.spring(conn, who),
         }
     }
 }

@@ -39,7 +39,7 @@ pub struct Node {
     /// The address of Patroni's REST API.
     pub api: SocketAddr,
     part: Part,
-    sandbox_patroni: std::path::PathBuf,
+    patroni: std::path::PathBuf,
     running: Option<Child>,
 }
 
@@ -54,8 +54,8 @@ impl Node {
         let part = sandbox.part_at(10 + number, &name)?;
         let address = sandbox.address(10 + number, 5432)?;
         let api = sandbox.address(10 + number, 8008)?;
-        let node =
-            Self { name, address, api, part, sandbox_patroni: sandbox.machine.patroni(), running: None };
+        let patroni = options.patroni.daemon(&sandbox.machine)?;
+        let node = Self { name, address, api, part, patroni, running: None };
         let bin = sandbox.machine.pg_bin.display().to_string();
         node.part.write(
             "patroni.yml",
@@ -78,7 +78,7 @@ impl Node {
             "namespace": "/service/",
             "name": self.name,
             "restapi": { "listen": self.api.to_string(), "connect_address": self.api.to_string() },
-            options.store.word(): options.store.section(store),
+            options.store.word(): options.store.section(store, options.way_to_store),
             "bootstrap": {
                 "dcs": options.dynamic(),
                 "initdb": [{ "encoding": "UTF8" }, { "locale": "C.UTF-8" }, "data-checksums"],
@@ -111,13 +111,28 @@ impl Node {
         }
     }
 
+    /// Gives it these tags instead of those it has, and tells Patroni, which takes them up in its next loop.
+    ///
+    /// # Errors
+    /// Patroni does not answer.
+    pub async fn tag(&self, tags: &Value) -> Result {
+        let name = "patroni.yml";
+        let text = std::fs::read_to_string(self.part.folder().join(name))?;
+        let mut configuration: Value = serde_json::from_str(&text)?;
+        configuration["tags"] = tags.clone();
+        self.part.write(name, &configuration.to_string())?;
+        let answer = self.rest("POST", "/reload", &Value::Null).await?;
+        ensure!(answer.status == 202, "POST /reload: {} {}", answer.status, answer.body);
+        Ok(())
+    }
+
     /// Starts Patroni, which starts PostgreSQL; returns at once.
     ///
     /// # Errors
     /// It cannot be started.
     pub fn start(&mut self) -> Result {
         let config = self.part.folder().join("patroni.yml").display().to_string();
-        self.running = Some(self.part.start(&self.sandbox_patroni, &[config])?);
+        self.running = Some(self.part.start(&self.patroni, &[config])?);
         Ok(())
     }
 

@@ -17,6 +17,8 @@ pub enum Release {
     System,
     /// 18, which `deploy/install.sh pg18` unpacks.
     Eighteen,
+    /// 19, which `deploy/install.sh pg19` unpacks.
+    Nineteen,
 }
 
 impl Release {
@@ -28,6 +30,9 @@ impl Release {
         match self {
             Self::System => Ok(sandbox.machine.pg_bin.clone()),
             Self::Eighteen => sandbox.machine.tool("postgresql-18/bin", "deploy/install.sh pg18"),
+            Self::Nineteen => {
+                sandbox.machine.tool("postgresql-19/usr/lib/postgresql/19/bin", "deploy/install.sh pg19")
+            }
         }
     }
 }

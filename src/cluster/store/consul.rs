@@ -8,16 +8,14 @@
 //! one reading about the next moment but this: the key was held when the question was answered. The right lasts from
 //! one reading to the next and no longer (see `hearsay`), however long the session may still live.
 
-use std::{collections::BTreeMap, convert::Infallible, future::Future, pin::Pin, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hyper::StatusCode;
 use serde::Deserialize;
-use tokio::sync::{mpsc, watch};
 
 use super::{
-    Store, StoreEvent,
-    follow::{Found, Link, Pace, Reading, Source, Waker, Wakes, follow, hearsay, within},
+    follow::{Found, Link, Pace, Reading, Source, Waker, Wakes, hearsay, within},
     keys::{Entry, Keys},
     nothing,
     policy::{Reach, StorePolicy},
@@ -50,19 +48,12 @@ impl ConsulStore {
     }
 }
 
-impl Store for ConsulStore {
-    fn watch(
-        self: Box<Self>,
-        events: mpsc::Sender<StoreEvent>,
-        hurry: watch::Receiver<u64>,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let clock = self.clock;
-        Box::pin(follow(*self, clock, events, hurry))
-    }
-}
-
 impl Source for ConsulStore {
     type Link = Agent;
+
+    fn clock(&self) -> Clock {
+        self.clock
+    }
 
     fn endpoints(&self) -> Vec<String> {
         self.reach.policy.endpoints.clone()

@@ -7,15 +7,13 @@
 //! answer is made, rounded up to a second. So the leader key cannot expire before the question's sending time plus that
 //! time less a second, and its holder gives it up earlier only after its PostgreSQL has stopped taking writes.
 
-use std::{collections::BTreeMap, convert::Infallible, future::Future, pin::Pin, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use hyper::StatusCode;
 use serde::Deserialize;
-use tokio::sync::{mpsc, watch};
 
 use super::{
-    Store, StoreEvent,
-    follow::{Found, Link, Pace, READ_TIMEOUT, Reading, Source, Waker, Wakes, follow, within},
+    follow::{Found, Link, Pace, READ_TIMEOUT, Reading, Source, Waker, Wakes, within},
     keys::{Entry, Keys},
     nothing,
     policy::{Reach, StorePolicy},
@@ -52,19 +50,12 @@ impl Etcd2Store {
     }
 }
 
-impl Store for Etcd2Store {
-    fn watch(
-        self: Box<Self>,
-        events: mpsc::Sender<StoreEvent>,
-        hurry: watch::Receiver<u64>,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let clock = self.clock;
-        Box::pin(follow(*self, clock, events, hurry))
-    }
-}
-
 impl Source for Etcd2Store {
     type Link = Server;
+
+    fn clock(&self) -> Clock {
+        self.clock
+    }
 
     fn endpoints(&self) -> Vec<String> {
         self.policy.endpoints.clone()

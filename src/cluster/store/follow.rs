@@ -4,7 +4,7 @@
 //! answers. So it does not matter what a watch says, what it leaves out or in which order, and a silent one costs
 //! no more than the interval.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    StoreEvent,
+    Store, StoreEvent,
     keys::Keys,
     report::{Closed, Ended, Reporter},
 };
@@ -50,9 +50,12 @@ pub(super) struct Reading {
 }
 
 /// A store, of which one endpoint is used at a time.
-pub(super) trait Source: Send {
+pub(super) trait Source: Send + Sync + 'static {
     /// A connection to one endpoint.
     type Link: Link;
+
+    /// What its readings are dated by.
+    fn clock(&self) -> Clock;
 
     /// What there is to connect to, as it is named in the log; at least one.
     fn endpoints(&self) -> Vec<String>;
@@ -143,14 +146,19 @@ impl Waker {
     }
 }
 
+impl<S: Source> Store for S {
+    fn watch(
+        self: Box<Self>,
+        events: mpsc::Sender<StoreEvent>,
+        hurry: watch::Receiver<u64>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(follow(*self, events, hurry))
+    }
+}
+
 /// Follows a store until nobody receives its events any more.
-pub(super) async fn follow<S: Source>(
-    source: S,
-    clock: Clock,
-    events: mpsc::Sender<StoreEvent>,
-    mut hurry: watch::Receiver<u64>,
-) {
-    let mut reporter = Reporter::new(clock, events);
+async fn follow<S: Source>(source: S, events: mpsc::Sender<StoreEvent>, mut hurry: watch::Receiver<u64>) {
+    let mut reporter = Reporter::new(source.clock(), events);
     let mut pause = PAUSE_MIN;
     loop {
         for (index, name) in source.endpoints().iter().enumerate() {

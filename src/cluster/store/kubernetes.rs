@@ -12,18 +12,16 @@ mod objects;
 mod record;
 mod watching;
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::time::Duration;
 
 use hyper::StatusCode;
-use tokio::sync::{mpsc, watch};
 
 use self::{
     objects::List,
     record::{Observed, Record},
 };
 use super::{
-    Store, StoreEvent,
-    follow::{Found, Link, Pace, Reading, Source, Wakes, follow},
+    follow::{Found, Link, Pace, Reading, Source, Wakes},
     keys::Keys,
     policy::{Reach, Token},
 };
@@ -110,19 +108,12 @@ impl KubernetesStore {
     }
 }
 
-impl Store for KubernetesStore {
-    fn watch(
-        self: Box<Self>,
-        events: mpsc::Sender<StoreEvent>,
-        hurry: watch::Receiver<u64>,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let clock = self.clock;
-        Box::pin(follow(*self, clock, events, hurry))
-    }
-}
-
 impl Source for KubernetesStore {
     type Link = Server;
+
+    fn clock(&self) -> Clock {
+        self.clock
+    }
 
     fn endpoints(&self) -> Vec<String> {
         self.names.clone()

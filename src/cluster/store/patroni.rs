@@ -9,19 +9,14 @@
 //!
 //! [`Authority::Patroni`]: crate::cluster::policy::Authority::Patroni
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::time::Duration;
 
 use serde_json::Value;
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-    time::sleep,
-};
+use tokio::{task::JoinSet, time::sleep};
 
 use self::view::View;
 use super::{
-    Store, StoreEvent,
-    follow::{Found, Link, Pace, READ_TIMEOUT, Reading, Source, Wakes, follow},
+    follow::{Found, Link, Pace, READ_TIMEOUT, Reading, Source, Wakes},
     keys::Entry,
     policy::Reach,
 };
@@ -63,19 +58,12 @@ impl PatroniStore {
     }
 }
 
-impl Store for PatroniStore {
-    fn watch(
-        self: Box<Self>,
-        events: mpsc::Sender<StoreEvent>,
-        hurry: watch::Receiver<u64>,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let clock = self.clock;
-        Box::pin(follow(*self, clock, events, hurry))
-    }
-}
-
 impl Source for PatroniStore {
     type Link = Rounds;
+
+    fn clock(&self) -> Clock {
+        self.clock
+    }
 
     /// All are asked at once, so they are one.
     fn endpoints(&self) -> Vec<String> {

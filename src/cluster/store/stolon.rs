@@ -8,16 +8,14 @@
 //! connections when it has not reached the store for a while. The same holds here, with a shorter time
 //! (`follow::hearsay`).
 
-use std::{convert::Infallible, future::Future, pin::Pin};
+use std::convert::Infallible;
 
 use etcd_client::{Client, GetOptions, WatchOptions};
-use tokio::sync::{mpsc, watch};
 
 use self::clusterdata::{ClusterData, Election};
 use super::{
-    Store, StoreEvent,
     etcd::{connect, in_time, in_words, unsigned},
-    follow::{Found, Link, Pace, Reading, Source, Waker, Wakes, follow, hearsay},
+    follow::{Found, Link, Pace, Reading, Source, Waker, Wakes, hearsay},
     policy::StorePolicy,
 };
 use crate::clock::Clock;
@@ -41,19 +39,12 @@ impl StolonStore {
     }
 }
 
-impl Store for StolonStore {
-    fn watch(
-        self: Box<Self>,
-        events: mpsc::Sender<StoreEvent>,
-        hurry: watch::Receiver<u64>,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let clock = self.clock;
-        Box::pin(follow(*self, clock, events, hurry))
-    }
-}
-
 impl Source for StolonStore {
     type Link = Records;
+
+    fn clock(&self) -> Clock {
+        self.clock
+    }
 
     fn endpoints(&self) -> Vec<String> {
         self.policy.endpoints.clone()

@@ -11,17 +11,14 @@
 mod connection;
 mod jute;
 
-use std::{collections::BTreeMap, convert::Infallible, future::Future, pin::Pin};
-
-use tokio::sync::{mpsc, watch};
+use std::{collections::BTreeMap, convert::Infallible};
 
 use self::{
     connection::Connection,
     jute::{Content, Operation},
 };
 use super::{
-    Store, StoreEvent,
-    follow::{Found, Link, Pace, READ_TIMEOUT, Reading, Source, Waker, Wakes, follow, hearsay, within},
+    follow::{Found, Link, Pace, READ_TIMEOUT, Reading, Source, Waker, Wakes, hearsay, within},
     keys::{Entry, Keys},
     nothing,
     policy::{Reach, StorePolicy},
@@ -53,19 +50,12 @@ impl ZooKeeperStore {
     }
 }
 
-impl Store for ZooKeeperStore {
-    fn watch(
-        self: Box<Self>,
-        events: mpsc::Sender<StoreEvent>,
-        hurry: watch::Receiver<u64>,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let clock = self.clock;
-        Box::pin(follow(*self, clock, events, hurry))
-    }
-}
-
 impl Source for ZooKeeperStore {
     type Link = Server;
+
+    fn clock(&self) -> Clock {
+        self.clock
+    }
 
     fn endpoints(&self) -> Vec<String> {
         self.policy.endpoints.clone()

@@ -1,6 +1,7 @@
 //! Whole configurations, good and bad.
 
 mod refused;
+mod reloads;
 mod sources;
 mod tls;
 mod understood;

@@ -43,6 +43,7 @@ impl Session {
         let sequences = self.tenant.account.reads_sequences.load(Ordering::Relaxed);
         let all = x.pin.is_some() || opaque.is_some() || sequences;
         let terms = Terms {
+            client: self.entry.key.pid,
             catalog: &self.context.catalog,
             scope: &self.scope,
             lexicon: self.lexicon,

@@ -4,9 +4,9 @@ use super::{
     super::{
         conduct::{Outlook, Step},
         named::Serial,
-        statements::{Unnamed, UnnamedAt},
+        statements::{Statement, Unnamed, UnnamedAt},
     },
-    Block, CopyIn, Described, For, Owed, Passage, Pipeline, Sequence, TransactionStatus, Undo,
+    Arc, Block, CopyIn, Described, For, Owed, Passage, Pipeline, Sequence, Subject, TransactionStatus, Undo,
 };
 
 /// Replies owed that are looked through for what may have become of a transaction.
@@ -58,6 +58,15 @@ impl Pipeline {
     #[inline]
     pub fn described(&self) -> Option<Described<'_>> {
         self.owed.front()?.described()
+    }
+
+    /// What the server tells is of this one, in the same words as what was thought.
+    pub fn describes_instead(&mut self, next: &Arc<Statement>) {
+        if let Some(Owed::Tell(_, subject) | Owed::Learn(subject)) = self.owed.front_mut()
+            && let Subject::Statement(statement, _) = subject
+        {
+            *statement = next.clone();
+        }
     }
 
     /// The name under which the client has parsed what the server reads now.

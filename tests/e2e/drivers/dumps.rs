@@ -18,6 +18,11 @@ async fn of_postgresql_18() -> Result {
     dump_and_restore(Release::Eighteen).await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_postgresql_19() -> Result {
+    dump_and_restore(Release::Nineteen).await
+}
+
 /// Every format, with several connections where there may be; what was restored dumps as the original does.
 async fn dump_and_restore(release: Release) -> Result {
     let single = &Single::start(release, Door::Scram, "", OVERRIDES).await?;

@@ -21,6 +21,11 @@ async fn of_postgresql_18() -> Result {
     all(Release::Eighteen).await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_postgresql_19() -> Result {
+    all(Release::Nineteen).await
+}
+
 async fn all(release: Release) -> Result {
     let single = Single::start(release, Door::Scram, "", OVERRIDES).await?;
     psql(&single).await?;
