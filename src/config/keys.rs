@@ -169,13 +169,13 @@ section! {
         AtOnce rotate_servers: bool = false;
         /// TCP keep-alive on client and server connections.
         NewConnections tcp_keepalive: bool = true;
-        /// Idle time before the first keep-alive probe, in whole seconds. 0: the system's own.
+        /// Idle time before the first keep-alive probe, in whole seconds, at most 32767. 0: the system's own.
         NewConnections tcp_keepidle: OrOff<Duration> = "30s";
-        /// Time between keep-alive probes, in whole seconds. 0: the system's own.
+        /// Time between keep-alive probes, in whole seconds, at most 32767. 0: the system's own.
         NewConnections tcp_keepintvl: OrOff<Duration> = "10s";
-        /// Unanswered keep-alive probes after which the connection is dead. 0: the system's own.
+        /// Unanswered keep-alive probes after which the connection is dead, at most 127. 0: the system's own.
         NewConnections tcp_keepcnt: OrOff<NonZeroU32> = 3;
-        /// How long sent data may stay unacknowledged. 0: the system's own.
+        /// How long sent data may stay unacknowledged, in whole milliseconds, at most 24 days. 0: the system's own.
         NewConnections tcp_user_timeout: OrOff<Duration> = "0";
     }
 }
@@ -297,7 +297,7 @@ section! {
 section! {
     /// The log, on standard error. It holds no statement text and no secret.
     Log "[log]" {
-        /// How much is said.
+        /// How much is said; of the libraries underneath only what is wrong.
         AtOnce level: LogLevel = "info";
         /// `text` for people, `json` for machines.
         Restart format: LogFormat = "text";
@@ -309,7 +309,7 @@ section! {
 section! {
     /// The process.
     Runtime "[runtime]" {
-        /// Threads that serve clients; 0: one for each core.
+        /// Threads that serve clients, at most 1024; 0: one for each core.
         Restart workers: u32 = 0;
     }
 }

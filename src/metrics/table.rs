@@ -191,7 +191,7 @@ metrics! {
     LOGIN_FAILURES: Counter "pgsteer_login_failures_total" ["stage", "sqlstate"];
     /// Logins from an address with many failed ones, by what became of them: delayed, or refused because too many waited.
     DELAYS: Counter "pgsteer_logins_delayed_total" ["outcome"];
-    /// Lookups of users on the servers (auth_query), by outcome (found, unknown, unreachable, refused); remembered: uses of an old answer because nobody could be asked.
+    /// Lookups of users on the servers (auth_query, and memberships that rules depend on), by outcome (found, unknown or no member, unreachable, refused); remembered: uses of an old answer because nobody could be asked.
     LOOKUPS: Counter "pgsteer_auth_queries_total" ["outcome"];
 
     /// Queries answered: ReadyForQuery messages passed on.

@@ -300,10 +300,30 @@ impl World {
         let fence = self.context.router.fence();
         match how {
             "open" => fence.set(self.epoch, Moment::NEVER),
+            "next" => fence.set(self.epoch + 1, Moment::NEVER),
             "unattended" => fence.attend(Moment::ZERO),
             "attended" => fence.attend(Moment::NEVER),
             _ => fence.set(self.epoch, Moment::ZERO),
         }
+    }
+
+    /// Of the listener, or of another in this mode.
+    fn context_of(&self, mode: Option<PoolMode>) -> Arc<Context> {
+        let Some(mode) = mode else { return self.context.clone() };
+        let Context { purpose, consistency, clock, .. } = *self.context;
+        Arc::new(Context {
+            worker: self.context.worker.clone(),
+            purpose,
+            mode: Some(mode),
+            consistency,
+            router: self.context.router.clone(),
+            pools: self.context.pools.clone(),
+            switchboard: self.context.switchboard.clone(),
+            catalog: self.context.catalog.clone(),
+            atlas: self.context.atlas.clone(),
+            registry: self.context.registry.clone(),
+            clock,
+        })
     }
 
     /// A client that has just been told that it is in; `settings` are those of its start-up that are followed.
@@ -312,6 +332,7 @@ impl World {
         name: &str,
         settings: &[(&str, &str)],
         flavour: &[(&str, &str)],
+        mode: Option<PoolMode>,
     ) -> Client {
         let reported = self.servers.reported();
         let mut parameters =
@@ -327,7 +348,7 @@ impl World {
         self.keys.insert(name.to_owned(), entry.key.clone());
         let session = Session::new(Newcomer {
             stream: Stream::Boxed(Box::new(theirs)),
-            context: self.context.clone(),
+            context: self.context_of(mode),
             tenant: self.tenant.clone(),
             entry,
             parameters: Arc::new(parameters),
