@@ -4,12 +4,13 @@ use std::io;
 
 use tokio::io::AsyncWriteExt as _;
 
-use super::login::set_parameter;
+use super::{login::set_parameter, questions::Questions};
 use crate::{
     net::{FrameError, Inbox, Stream},
     wire::{
+        description::{Shape, result},
         error::{ServerError, Severity},
-        frame::{put, put_cstr},
+        frame::put,
         message::{
             Malformed, decode_data_row, decode_parameter_status, decode_ready_for_query, encode_query_with,
         },
@@ -52,8 +53,25 @@ pub struct Told {
     pub notifications: Vec<u8>,
     /// What was refused: which of the queries, and why. Of each query the first error.
     pub refused: Vec<(usize, ServerError)>,
+    /// The same, each as the server said it: the body of its ErrorResponse.
+    pub words: Vec<Box<[u8]>>,
+    /// What statements take and yield that were to be described: by which of the queries, and what.
+    pub shapes: Vec<(usize, Shape)>,
     /// The transaction status afterwards: `I`, `T` or `E`.
     pub status: u8,
+}
+
+impl Told {
+    /// Why this one of the queries was refused, and how the server said it.
+    pub fn refusal(&self, query: usize) -> Option<(&ServerError, &[u8])> {
+        let mut refused = self.refused.iter().zip(&self.words);
+        refused.find(|((at, _), _)| *at == query).map(|((_, error), words)| (error, &**words))
+    }
+
+    /// What the statement takes and yields that this one of the queries has asked for.
+    pub fn shape(&self, query: usize) -> Option<&Shape> {
+        self.shapes.iter().find(|(at, _)| *at == query).map(|(_, shape)| shape)
+    }
 }
 
 /// Sends a query (or several, separated by semicolons) by the simple protocol and waits for ReadyForQuery.
@@ -86,11 +104,12 @@ fn answer(told: io::Result<Told>) -> Result<Answer, QueryError> {
 /// The same in bytes, for sessions that are a client's: several queries are sent in one go, and each is run even if one
 /// before it fails. An error means that the connection is of no further use.
 pub async fn ask<Q: AsRef<[u8]>>(stream: &mut Stream, queries: &[Q]) -> io::Result<Told> {
-    let mut send = Vec::with_capacity(queries.iter().map(|sql| sql.as_ref().len() + 6).sum());
-    for sql in queries {
-        put(&mut send, b'Q', |out| put_cstr(out, sql.as_ref()));
-    }
-    converse(stream, &send, queries.len()).await
+    ask_all(stream, &queries.iter().collect()).await
+}
+
+/// The same of questions of any kind.
+pub async fn ask_all(stream: &mut Stream, questions: &Questions) -> io::Result<Told> {
+    converse(stream, questions.bytes(), questions.count()).await
 }
 
 /// Sends what asks for so many ReadyForQuery, and waits for them.
@@ -98,7 +117,7 @@ async fn converse(stream: &mut Stream, send: &[u8], queries: usize) -> io::Resul
     stream.write_all(send).await?;
 
     let mut inbox = Inbox::default();
-    let mut told = Told::default();
+    let (mut told, mut types) = (Told::default(), None);
     let (mut left, mut answered) = (ANSWER_MAX, 0);
     while answered < queries {
         let frame = inbox.frame(stream, left).await;
@@ -107,10 +126,18 @@ async fn converse(stream: &mut Stream, send: &[u8], queries: usize) -> io::Resul
         left -= body.len();
         match take(&mut told, tag, body)? {
             Taken::More => {}
+            Taken::Types => types = Some(body.into()),
+            Taken::Result(yields) => {
+                let shape = types.take().zip(yields).map(|(types, result)| Shape { types, result });
+                told.shapes.extend(shape.map(|shape| (answered, shape)));
+            }
             // The first one counts; a server that gives up has the last word instead.
             Taken::Error(_) if told.refused.last().is_some_and(|(query, _)| *query == answered) => {}
-            Taken::Error(error) => told.refused.push((answered, error)),
-            Taken::Ready => answered += 1,
+            Taken::Error(error) => {
+                told.refused.push((answered, error));
+                told.words.push(body.into());
+            }
+            Taken::Ready => (answered, types) = (answered + 1, None),
         }
     }
     drain_asynchronous(stream, &mut inbox, &mut told).await?;
@@ -142,6 +169,10 @@ pub(super) async fn drain_asynchronous(
 
 enum Taken {
     More,
+    /// What a statement takes.
+    Types,
+    /// What a statement yields, or a query; in a number, if it can be read.
+    Result(Option<u64>),
     Error(ServerError),
     Ready,
 }
@@ -162,8 +193,10 @@ fn take(told: &mut Told, tag: u8, body: &[u8]) -> io::Result<Taken> {
             return Ok(Taken::Ready);
         }
         b'A' => put(&mut told.notifications, tag, |out| out.extend_from_slice(body)),
-        // Columns, a statement's end, an empty statement and notices; ParseComplete and BindComplete.
-        b'T' | b'C' | b'I' | b'N' | b'1' | b'2' => {}
+        b't' => return Ok(Taken::Types),
+        b'T' | b'n' => return Ok(Taken::Result(result(tag, body))),
+        // A statement's end, an empty statement and notices; ParseComplete, BindComplete and CloseComplete.
+        b'C' | b'I' | b'N' | b'1' | b'2' | b'3' => {}
         _ => return Err(unexpected(tag)),
     }
     Ok(Taken::More)

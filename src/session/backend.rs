@@ -193,7 +193,7 @@ impl Backend {
                 _ if matches!(passage, Passage::Swallow | Passage::Evidence) => {}
                 tag if matches!(passage, Passage::Position) => client.tenancy.placing.hear(tag, message),
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
-                b'E' => self.failed(message, &passage, conn, client),
+                b'E' => passage = self.failed(message, passage, conn, client),
                 b'S' if header.total <= WHOLE_BYTES_MAX => match setting(message, conn, client) {
                     Setting::Other => {}
                     Setting::Told => progress.settings_changed = true,
@@ -220,19 +220,20 @@ impl Backend {
         Ok(Received { taken: splice.taken(), bytes: splice.finish(), progress })
     }
 
+    /// The client hears an error: as the server says it, unless that names something of ours.
     fn failed(
         &mut self,
         message: &[u8],
-        passage: &Passage,
+        passage: Passage,
         conn: &mut ServerConn,
         client: &mut ClientSide<'_>,
-    ) {
+    ) -> Passage {
         client.tenancy.failed();
         if let Passage::Name(serial) = passage {
             let frontend = &client.frontend;
-            let statement = if *serial == 0 { frontend.stand_in() } else { frontend.statements.of(*serial) };
+            let statement = if serial == 0 { frontend.stand_in() } else { frontend.statements.of(serial) };
             if let Some(statement) = statement {
-                described::refused(message, *serial, statement, conn, client.catalog);
+                described::refused(message, serial, statement, conn, client.catalog);
             }
         }
         if is_fatal(message) {
@@ -240,6 +241,7 @@ impl Backend {
         } else {
             client.tenancy.fate.fails();
         }
+        conn.state.get().and_then(|state| state.meant_by(message)).map_or(passage, Passage::Meant)
     }
 
     #[inline]
@@ -321,6 +323,7 @@ fn replace(
         Passage::Swallow | Passage::Position | Passage::Evidence => {}
         Passage::Pass => notify(message, client, splice.insert()),
         Passage::Instead(refusal) => refusal.encode(splice.insert()),
+        Passage::Meant(meant) => splice.insert().extend_from_slice(meant),
         Passage::Name(_) | Passage::NameTwice(_) => {
             let statements = &client.frontend.statements;
             let Some(name) = naming::clients_name(passage, message, pipeline, statements) else {

@@ -175,6 +175,7 @@ impl Frontend {
                 conn.statements.remember(id);
                 conn.statements.spoil(id);
             }
+            Undo::UnderOurName(name) => tenancy.names_no_more(&name),
             Undo::Unnamed(mut unnamed, at) => {
                 if let Unnamed::Text(text) = &mut unnamed {
                     text.ends_unasked();
@@ -197,6 +198,8 @@ impl Frontend {
         tenancy: &mut Tenancy,
         terms: &Terms<'_>,
     ) -> Result<Forwarded<'a>, PgError> {
+        // Then statements are tried again with the next lease: what comes behind a transaction waits for that.
+        let stands_in = conn.state.has_stand_ins();
         let mut passage = Passage { splice: Splice::new(input, out), conn, pipeline, tenancy, terms };
         let stop = loop {
             if self.rest != Rest::None {
@@ -215,7 +218,9 @@ impl Frontend {
             {
                 break Stop::Incomplete;
             }
-            if must_wait(passage.pipeline, header.tag, left) {
+            if must_wait(passage.pipeline, header.tag, left)
+                || stands_in && begins_anew(passage.pipeline, header.tag)
+            {
                 break Stop::Unanswered;
             }
             let message = &left[..header.total.min(left.len())];
@@ -365,7 +370,7 @@ mod true_names;
 mod unnamed;
 
 pub use super::tenancy::Sequences;
-use messages::{bytes_needed, cut_short, invalid_type, malformed, must_wait};
+use messages::{begins_anew, bytes_needed, cut_short, invalid_type, malformed, must_wait};
 use passage::{Passage, Prepared};
 pub use token::Told;
 pub use touching::Vigilance;

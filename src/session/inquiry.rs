@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use crate::{
+    server::{Questions, Told},
     sql::{
-        self, Statements,
         encoding::is_transparent,
         touches::{Kinds, OF_TRANSACTION},
     },
     wire::{
         parameters::{Parameters, tracked},
-        state::{Carried, Definition, Prepared, SessionState, Setting, put_identifier, put_literal},
+        state::{Carried, Definition, SessionState, Setting, put_identifier, put_literal},
         statements::Scope,
     },
 };
@@ -82,6 +82,8 @@ pub struct Inquiry {
     guessed: Vec<Box<[u8]>>,
     /// Statements of the client's that the server has under their true names.
     true_names: Vec<Box<[u8]>>,
+    /// Statements that SQL may have prepared.
+    described: Described,
 }
 
 impl Inquiry {
@@ -113,19 +115,27 @@ impl Inquiry {
         let true_names = touched.true_names().to_vec();
         let asked =
             kinds.has_any(ASKED.without(Kinds::SETTINGS)) || !(names.is_empty() && true_names.is_empty());
-        asked.then_some(Self { kinds, names, guessed, true_names })
+        let described = Described::new(kinds, touched, around);
+        asked.then_some(Self { kinds, names, guessed, true_names, described })
     }
 
-    /// The question, and then what takes statements away that were there for a moment only: that they are gone already is
-    /// no error.
-    pub fn queries(&self) -> Vec<Vec<u8>> {
-        let mut queries = vec![self.sql()];
-        queries.extend(self.true_names.iter().map(|name| {
+    /// The question; then what takes statements away that were there for a moment only: that they are gone already is
+    /// no error; and then what statements that SQL has prepared take and yield.
+    pub fn questions(&mut self) -> Questions {
+        let mut questions = Questions::default();
+        questions.query(&self.sql());
+        for name in &self.true_names {
             let mut sql = b"DEALLOCATE ".to_vec();
             put_identifier(&mut sql, name);
-            sql
-        }));
-        queries
+            questions.query(&sql);
+        }
+        self.described.ask(&mut questions);
+        questions
+    }
+
+    /// Hears the answer. What is to be asked behind it: what those statements take and yield that no text has shown.
+    pub fn hear(&mut self, told: &Told, state: &Carried) -> Option<Questions> {
+        self.described.hear(told, state)
     }
 
     /// The client's statements that SQL has taken away.
@@ -163,6 +173,7 @@ impl Inquiry {
             put_array(&mut sql, self.true_names.iter());
             sql.extend_from_slice(b");");
         }
+        self.described.put_question(&mut sql);
         for (kind, question) in QUESTIONS {
             if self.kinds.has(kind) {
                 sql.extend_from_slice(question);
@@ -185,7 +196,7 @@ impl Inquiry {
             pins |= self.settings(&mut state, rows, around);
         }
         if self.kinds.has(Kinds::PREPARED) {
-            pins |= statements(&mut state, rows, touched, around);
+            pins |= self.described.findings(&mut state, rows, touched, around);
         }
         if self.kinds.has(Kinds::LISTENS) {
             let channels = of(rows, b"l").filter_map(|row| text(row, 1)).map(Into::into);
@@ -275,46 +286,6 @@ fn text(row: &[Option<Box<[u8]>>], place: usize) -> Option<&[u8]> {
     row.get(place)?.as_deref()
 }
 
-/// The statements prepared by SQL; whether there is one that could not be prepared elsewhere so that it means the same.
-fn statements(
-    state: &mut SessionState,
-    rows: &[Vec<Option<Box<[u8]>>>],
-    touched: &Touched,
-    around: &Circumstances,
-) -> Kinds {
-    let before = around.state.get();
-    // It may be about a temporary table.
-    let temporary = around.pins.has(Kinds::TEMP) || touched.kinds().has(Kinds::TEMP);
-    let unsure = touched.prepares_amid_settings() || around.pins.has(Kinds::PREPARED) || temporary;
-    let mut pins = Kinds::NONE;
-    let mut now = Vec::new();
-    for row in of(rows, b"p") {
-        let (Some(name), Some(text)) = (text(row, 1), text(row, 2)) else { continue };
-        let known = before.and_then(|before| before.statement(name)).filter(|known| *known.text == *text);
-        match known {
-            Some(known) => now.push((name.into(), known.clone())),
-            None if unsure || !can_be_repeated(text) => pins |= Kinds::PREPARED,
-            None => {
-                let prepared = Prepared { text: text.into(), scope: around.scope.clone() };
-                now.push((name.into(), Arc::new(prepared)));
-            }
-        }
-    }
-    state.set_statements(now.into_iter());
-    pins
-}
-
-/// Whether a text prepares one statement and does nothing else, and its literals mean the same at any time.
-fn can_be_repeated(text: &[u8]) -> bool {
-    [true, false].into_iter().all(|standard| {
-        let effects = sql::classify(text, standard);
-        let first = sql::lexer::Lexer::new(text, standard).next();
-        effects.statements() == Statements::One
-            && !effects.parsed_alone()
-            && first.is_some_and(|first| first.is_word("prepare"))
-    })
-}
-
 /// Whether the server says by itself when this setting changes, so that it follows the client anyway.
 fn is_reported(name: &[u8], parameters: &Parameters) -> bool {
     let place = std::str::from_utf8(name).ok().and_then(tracked);
@@ -326,8 +297,7 @@ fn is_role(name: &[u8]) -> bool {
     matches!(name, b"role" | b"session_authorization")
 }
 
-const QUESTIONS: [(Kinds, &[u8]); 5] = [
-    (Kinds::PREPARED, b"SELECT 'p',name,statement FROM pg_catalog.pg_prepared_statements WHERE from_sql;"),
+const QUESTIONS: [(Kinds, &[u8]); 4] = [
     (Kinds::LISTENS, b"SELECT 'l',c FROM pg_catalog.pg_listening_channels() AS c;"),
     (
         // Whatever is in a schema depends on it: 2615 is pg_namespace.
@@ -371,22 +341,7 @@ fn put_array<'n>(sql: &mut Vec<u8>, names: impl Iterator<Item = &'n Box<[u8]>>) 
     sql.extend_from_slice(b"]::pg_catalog.text[]");
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+mod prepared;
 
-    #[test]
-    fn what_can_be_prepared_again() {
-        for (text, can) in [
-            ("prepare p as select 42", true),
-            ("prepare p as select 42;", true),
-            ("prepare q (int) as select $1 + 1;", true),
-            ("PREPARE q AS SELECT 'it''s'", true),
-            ("prepare p as select timestamp 'now'", false),
-            ("prepare p as select 1; prepare q as select 2", false),
-            ("select 1", false),
-        ] {
-            assert_eq!(can_be_repeated(text.as_bytes()), can, "{text}");
-        }
-    }
-}
+use prepared::Described;
+pub use prepared::put_description;

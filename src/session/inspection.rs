@@ -6,7 +6,7 @@ use super::context::Context;
 use crate::{
     clock::Moment,
     pool::lease::Lease,
-    server::{Told, ask},
+    server::{Questions, Told, ask_all},
 };
 
 /// An inspection takes no longer.
@@ -30,7 +30,7 @@ pub(super) enum Inspected {
 pub(super) async fn inspect(
     context: Arc<Context>,
     mut lease: Lease,
-    queries: Vec<Vec<u8>>,
+    questions: Questions,
     patience: Option<Duration>,
 ) -> (Lease, Inspected) {
     let since = context.clock.now();
@@ -45,7 +45,7 @@ pub(super) async fn inspect(
     let Some(server) = lease.server() else {
         return (lease, Inspected::Lost("it was given back".to_owned()));
     };
-    let asked = tokio::time::timeout(INSPECTION_MAX, ask(&mut server.conn.stream, &queries)).await;
+    let asked = tokio::time::timeout(INSPECTION_MAX, ask_all(&mut server.conn.stream, &questions)).await;
     while term != 0 && !context.router.fence().is_attended(context.clock.now()) {
         if is_over(context.clock.now()) {
             return (lease, Inspected::NoRight);

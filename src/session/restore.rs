@@ -5,7 +5,7 @@ use std::io;
 use super::acquire::Request;
 use crate::{
     server::{
-        Told, ask,
+        Questions, ask, ask_all,
         conn::{Hygiene, ServerConn},
     },
     wire::{
@@ -51,43 +51,35 @@ impl Request {
     }
 
     async fn enter(&self, conn: &mut ServerConn, check: bool) -> io::Result<Option<ServerError>> {
-        let script = Script::new(conn, &self.parameters, &self.state);
-        let told = match (script.queries.is_empty(), check) {
-            (true, false) => Told::default(),
-            (true, true) => ask(&mut conn.stream, &[b""]).await?,
-            (false, _) => ask(&mut conn.stream, &script.queries).await?,
-        };
-        conn.note(&told.parameters);
-        let mut gone = Vec::new();
-        for (query, error) in told.refused {
-            match script.prepares(query) {
-                Some(name) if !is_passing(&error) => gone.push(name),
-                _ => {
-                    conn.hygiene = Hygiene::Dirty;
-                    return Ok(Some(error));
-                }
+        let Script { mut questions, mut moves } = Script::new(conn, &self.parameters, &self.state);
+        let restores = questions.count() > 0;
+        if check && !restores {
+            questions.query(b"");
+        }
+        while questions.count() > 0 {
+            let told = ask_all(&mut conn.stream, &questions).await?;
+            conn.note(&told.parameters);
+            let refused = told.refused.iter().find(|(query, _)| !moves.have_asked(*query));
+            let error = refused.map(|(_, error)| error.clone()).or_else(|| moves.hear(&told).err());
+            if error.is_some() {
+                conn.hygiene = Hygiene::Dirty;
+                return Ok(error);
             }
+            questions = moves.questions();
         }
         if !conn.state.is_like(&self.state) {
-            self.context.worker.counters.restores.add(u64::from(!script.queries.is_empty()));
-            conn.state = self.state.without_statements(&gone);
+            self.context.worker.counters.restores.add(u64::from(restores));
+            conn.state = self.state.with_substitutes(moves.substitutes());
         }
         Ok(None)
     }
 }
 
-/// Whether what was refused now may be granted later: it does not lie in the statement (class 42).
-fn is_passing(error: &ServerError) -> bool {
-    !error.code.as_str().starts_with("42")
-}
-
 /// What takes a server from what it has to what a client must find, query by query: each is read by the encoding that
 /// the one before has left.
 struct Script {
-    queries: Vec<Vec<u8>>,
-    /// The statements that are prepared by SQL, and from which query on.
-    names: Vec<Box<[u8]>>,
-    names_from: usize,
+    questions: Questions,
+    moves: Moves,
 }
 
 impl Script {
@@ -96,16 +88,17 @@ impl Script {
         let tracked = conn.difference_sql(parameters).unwrap_or_default();
         first.extend_from_slice(tracked.as_bytes());
         let Entry { settings, statements, last } = enter(&conn.state, state);
-        let mut queries: Vec<_> = [first, settings].into_iter().filter(|query| !query.is_empty()).collect();
-        let names_from = queries.len();
-        let (names, texts): (Vec<_>, Vec<_>) = statements.into_iter().unzip();
-        queries.extend(texts);
-        queries.extend((!last.is_empty()).then_some(last));
-        Self { queries, names, names_from }
-    }
-
-    /// The statement that is prepared by a query.
-    fn prepares(&self, query: usize) -> Option<&[u8]> {
-        self.names.get(query.checked_sub(self.names_from)?).map(|name| &**name)
+        let mut questions: Questions =
+            [first, settings].into_iter().filter(|query| !query.is_empty()).collect();
+        let mut moves = Moves::new(statements);
+        moves.put(&mut questions);
+        if !last.is_empty() {
+            questions.query(&last);
+        }
+        Self { questions, moves }
     }
 }
+
+mod moves;
+
+use moves::Moves;

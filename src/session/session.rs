@@ -359,6 +359,7 @@ mod beginning;
 mod ending;
 mod following;
 mod inquiring;
+mod inspecting;
 mod parting;
 mod promising;
 mod relaying;

@@ -282,6 +282,13 @@ impl Tenancy {
         self.touched.get_or_insert_default().name_truly(name)
     }
 
+    /// The server has not got it.
+    pub(super) fn names_no_more(&mut self, name: &[u8]) {
+        if let Some(touched) = &mut self.touched {
+            touched.names_no_more(name);
+        }
+    }
+
     /// Whether something was touched that the server was not asked about.
     #[inline]
     pub const fn is_touched(&self) -> bool {

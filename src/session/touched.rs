@@ -17,7 +17,12 @@ pub struct Touched {
     order: Order,
     /// The client's named statements that the server has under their true names, because SQL has named them.
     true_names: Vec<Box<[u8]>>,
+    /// Statements that SQL has prepared or deallocated, as many as are remembered.
+    prepared: Vec<Box<[u8]>>,
 }
+
+/// So many names of statements are remembered; what others are is asked once more.
+const PREPARED_MAX: usize = 64;
 
 /// Whether statements were prepared by SQL beside changes of settings, so that it cannot be said under which.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,11 +39,13 @@ impl Touched {
     }
 
     /// Adds what one more text touches.
-    pub(super) fn add(&mut self, touches: Touches, parameters: &Arc<Parameters>) {
+    pub(super) fn add(&mut self, mut touches: Touches, parameters: &Arc<Parameters>) {
         const SETTINGS: Kinds =
             Kinds::SETTINGS.and(Kinds::EVERY_SETTING).and(Kinds::RESETS).and(Kinds::CALLS).and(Kinds::OPAQUE);
         let before = self.what.kinds;
+        let names = std::mem::take(&mut touches.statements);
         if touches.kinds.has(Kinds::PREPARED) {
+            self.prepare(names);
             if before.has_any(SETTINGS) || touches.kinds.has_any(SETTINGS) {
                 self.order = Order::Mixed;
             }
@@ -53,6 +60,19 @@ impl Touched {
         self.what.merge(touches);
     }
 
+    fn prepare(&mut self, names: Vec<Box<[u8]>>) {
+        for name in names {
+            if self.prepared.len() < PREPARED_MAX && !self.prepared.contains(&name) {
+                self.prepared.push(name);
+            }
+        }
+    }
+
+    /// Statements that SQL has prepared or deallocated, by the names that texts have shown.
+    pub fn prepared(&self) -> &[Box<[u8]>] {
+        &self.prepared
+    }
+
     /// The server is to have a statement under its true name; false: it has.
     pub(super) fn name_truly(&mut self, name: &[u8]) -> bool {
         let new = !self.true_names.iter().any(|known| **known == *name);
@@ -60,6 +80,11 @@ impl Touched {
             self.true_names.push(name.into());
         }
         new
+    }
+
+    /// The server has not got it under its true name.
+    pub(super) fn names_no_more(&mut self, name: &[u8]) {
+        self.true_names.retain(|known| **known != *name);
     }
 
     /// The client's named statements that the server was given under their true names.
@@ -73,6 +98,7 @@ impl Touched {
             self.order = Order::Mixed;
         }
         self.what.merge(before.what);
+        self.prepare(before.prepared);
         for name in &before.true_names {
             self.name_truly(name);
         }

@@ -14,6 +14,7 @@ mod fingerprint;
 mod flags;
 pub mod lexer;
 mod literals;
+pub mod prepared;
 #[cfg(test)]
 mod properties;
 mod scan;

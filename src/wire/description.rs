@@ -8,6 +8,18 @@ pub const DESCRIPTION_BYTES_MAX: usize = 512 * 1024;
 /// Bytes of a column behind its name: table, place in it, type, size, modifier, format.
 const COLUMN_BYTES: usize = 18;
 
+/// What a statement takes and yields, as a server has described it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The types of its parameters as they stand on the wire: their count, then each oid.
+    pub types: Box<[u8]>,
+    /// A number for what it yields ([`result`]).
+    pub result: u64,
+}
+
+/// A number for what nothing yields, as nearly as numbers can tell.
+pub const NOTHING_YIELDS: u64 = 0;
+
 /// A number for what a RowDescription or NoData body tells. As in PostgreSQL (`equalTupleDescs`) names, types and their
 /// modifiers count, and not which table a column is of, nor the format in which it is sent. `None` if it cannot be read.
 pub fn result(tag: u8, body: &[u8]) -> Option<u64> {
@@ -53,7 +65,7 @@ mod tests {
             result(b'n', b""),
         ];
         for other in others {
-            assert!(other.is_some() && other != one);
+            assert!(other.is_some() && other != one && other != Some(NOTHING_YIELDS));
         }
         assert_eq!(result(b'T', b"\0\x01n\0\0"), None);
     }

@@ -5,6 +5,7 @@ pub mod description;
 pub mod error;
 pub mod frame;
 pub mod held;
+pub mod local;
 pub mod message;
 pub mod named;
 pub mod options;

@@ -87,6 +87,8 @@ pub enum Passage {
     Name(Serial),
     /// It is an error that stands for this one.
     Instead(Refusal),
+    /// The same, for this message.
+    Meant(Arc<[u8]>),
 }
 
 /// The server sent something that answers nothing it was asked: the connection cannot be trusted any more.

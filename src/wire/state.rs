@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use super::statements::Scope;
+use super::{description::Shape, statements::Scope};
 
 /// Settings and statements of one session that are carried, each; one that has more keeps its server.
 pub const CARRIED_MAX: usize = 256;
@@ -49,6 +49,10 @@ pub struct Prepared {
     pub text: Box<[u8]>,
     /// What it depended on when it was parsed.
     pub scope: Scope,
+    /// What it took and yielded when it was parsed.
+    pub shape: Shape,
+    /// What a server has under its name instead, where it cannot be what it was.
+    pub stand_in: Option<StandIn>,
 }
 
 /// What a session holds. Names of settings are in lower case; `role` and `session_authorization` are among them.
@@ -76,15 +80,6 @@ impl Carried {
             _ if state.is_empty() => Self(None),
             _ => Self(Some(Arc::new(state))),
         }
-    }
-
-    /// The same without some of the statements.
-    #[must_use]
-    pub fn without_statements(&self, gone: &[&[u8]]) -> Self {
-        let Some(state) = self.get().filter(|_| !gone.is_empty()) else { return self.clone() };
-        let mut state = state.clone();
-        state.statements.retain(|name, _| !gone.contains(&&**name));
-        self.become_or_stay(state)
     }
 
     /// What is held, if anything is.
@@ -194,7 +189,7 @@ impl SessionState {
     /// Whether this is more than is carried.
     pub fn is_too_much(&self) -> bool {
         let settings = self.settings.iter().map(|(name, setting)| name.len() + setting.value.len());
-        let statements = self.statements.iter().map(|(name, prepared)| name.len() + prepared.text.len());
+        let statements = self.statements.iter().map(|(name, prepared)| name.len() + prepared.bytes());
         let channels = self.channels.iter().map(|channel| channel.len());
         self.settings.len().max(self.statements.len()).max(self.channels.len()) > CARRIED_MAX
             || settings.chain(statements).chain(channels).sum::<usize>() > CARRIED_BYTES_MAX
@@ -269,13 +264,14 @@ fn put_commands<'c>(sql: &mut Vec<u8>, command: &[u8], channels: impl Iterator<I
 }
 
 /// What gives a server, which [`leave`] has been run on, the state that is wanted; to be run in this order, and each
-/// statement by itself: what PostgreSQL knows of one that is prepared by SQL is the whole query it came in.
+/// statement by itself: what PostgreSQL knows of one that is prepared by SQL is the whole query it came in. Whether it is
+/// there what it was is another question.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     /// Sets most settings, if there are any.
     pub settings: Vec<u8>,
-    /// Prepare statements, each with its name.
-    pub statements: Vec<(Box<[u8]>, Vec<u8>)>,
+    /// Statements that are to be prepared, each with its name.
+    pub statements: Vec<(Box<[u8]>, Arc<Prepared>)>,
     /// Sets what must come last, if it is to be set.
     pub last: Vec<u8>,
 }
@@ -303,7 +299,7 @@ pub fn enter(have: &Carried, want: &Carried) -> Entry {
     put_commands(&mut settings, b"LISTEN ", channels);
     Entry {
         settings,
-        statements: missing.map(|(name, prepared)| (name.clone(), prepared.text.to_vec())).collect(),
+        statements: missing.map(|(name, prepared)| (name.clone(), prepared.clone())).collect(),
         last: set_all(last),
     }
 }
@@ -355,6 +351,10 @@ fn put_quoted(sql: &mut Vec<u8>, text: &[u8], quote: u8) {
     }
     sql.push(quote);
 }
+
+mod standing;
+
+pub use standing::{StandIn, Substitute};
 
 #[cfg(test)]
 mod tests;

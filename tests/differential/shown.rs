@@ -11,6 +11,9 @@ use crate::script::{Script, What};
 /// Numbers of objects from here on are given in the order in which they are made.
 const FIRST_OWN_OID: u32 = 16_384;
 
+/// The message of an error that says that a statement yields something else than when it was prepared.
+const RESULT_CHANGED: &[u8] = b"Mcached plan must not change result type";
+
 /// Where two plays of a script part, told readably.
 pub(crate) fn first_difference(
     script: &Script,
@@ -155,7 +158,10 @@ fn values(mut body: &[u8], masked: bool) -> Vec<String> {
 }
 
 fn fields(body: &[u8]) -> String {
-    let fields = body.split(|byte| *byte == 0).filter(|field| !field.is_empty());
+    // Where in its source a server would have said so, pgsteer cannot know.
+    let is_of_change = body.split(|byte| *byte == 0).any(|field| field == RESULT_CHANGED);
+    let is_line = |field: &[u8]| is_of_change && field.starts_with(b"L");
+    let fields = body.split(|byte| *byte == 0).filter(|field| !field.is_empty() && !is_line(field));
     fields.map(|field| format!("{}={}", text(&field[..1]), text(&field[1..]))).collect::<Vec<_>>().join(" ")
 }
 

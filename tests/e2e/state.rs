@@ -318,3 +318,45 @@ async fn statements_know_the_state_they_run_in() -> Result {
     }
     Ok(())
 }
+
+/// On whichever of two servers: PostgreSQL refuses it while its table is another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_prepared_by_sql_yield_what_they_did() -> Result {
+    let two = ROTATING.replace("12", "2");
+    let single = Single::start(Release::System, Door::Open, "", &two).await?;
+    let config = connection_string(single.proxy.write, Login::TRADER, Cluster::DATABASE);
+    let (one, other) = (Client::connect(&config).await?, Client::connect(&config).await?);
+    other.batch_execute("CREATE TABLE held AS SELECT 1 AS n").await?;
+    // Both at once need two.
+    other.batch_execute("BEGIN").await?;
+    one.batch_execute("PREPARE p AS SELECT * FROM held").await?;
+    other.batch_execute("COMMIT").await?;
+    const CHANGED: &str = "cached plan must not change result type";
+    for (whose, change, yields) in [
+        (&other, "SELECT 1", "1"),
+        (&other, "ALTER TABLE held ADD m int DEFAULT 2", CHANGED),
+        (&other, "ALTER TABLE held DROP m", "1"),
+        (&other, "ALTER TABLE held ALTER n TYPE bigint", CHANGED),
+        (&one, "DEALLOCATE p; PREPARE p AS SELECT * FROM held", "1"),
+        (&other, "ALTER TABLE held RENAME TO gone", "relation \"held\" does not exist"),
+        (&other, "ALTER TABLE gone RENAME TO held", "1"),
+    ] {
+        for change in change.split("; ") {
+            whose.batch_execute(change).await?;
+        }
+        let mut servers = std::collections::BTreeSet::new();
+        for turn in 0..4 {
+            let heard = told(&one, "EXECUTE p").await;
+            ensure!(heard[0].contains(yields), "after {change}: {heard:?} instead of {yields}");
+            // Nothing else is refused.
+            let pid = told(&one, "SELECT pg_backend_pid()").await;
+            ensure!(pid.len() == 2, "{pid:?}");
+            servers.insert(pid);
+            for _ in 0..turn {
+                other.batch_execute("SELECT 1").await?;
+            }
+        }
+        ensure!(servers.len() == 2, "after {change}: on {servers:?} only");
+    }
+    Ok(())
+}

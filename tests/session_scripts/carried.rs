@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::play::{check, check_with};
+use crate::{
+    held::{TOLD, asked_of},
+    play::{check, check_with},
+};
 
 /// A client sets a setting, and the server tells what it is.
 const LOCK_TIMEOUT: &str = r#"
@@ -167,14 +170,16 @@ fn what_another_client_left_is_not_this_ones_fault() {
 
 #[test]
 fn statements_prepared_by_sql_follow() {
-    check(
+    let asked = asked_of(&["p"]);
+    check(&format!(
         r#"
         C> Query "prepare p as select 1"
         >a1 Query "prepare p as select 1"
         a1< CommandComplete PREPARE | ReadyForQuery I
         <C CommandComplete PREPARE | ReadyForQuery I
-        >a1 Query ~pg_prepared_statements
-        a1< DataRow p p "prepare p as select 1" | ReadyForQuery I
+        >a1 {asked}
+        a1< DataRow p p "prepare p as select 1" t | ReadyForQuery I
+        a1< {TOLD} | ParameterDescription | RowDescription n | ReadyForQuery I
         D> Query "select d"
         >a1 Query "DEALLOCATE \"p\";"
         a1< CommandComplete DEALLOCATE | ReadyForQuery I
@@ -183,8 +188,9 @@ fn statements_prepared_by_sql_follow() {
         <D CommandComplete "SELECT 1" | ReadyForQuery I
         # Running it leaves nothing behind that its text does not show.
         C> Query "execute p"
-        >a1 Query "prepare p as select 1" | nothing
+        >a1 Query "prepare p as select 1" | Describe S p | Sync | nothing
         a1< CommandComplete PREPARE | ReadyForQuery I
+        a1< ParameterDescription | RowDescription n | ReadyForQuery I
         >a1 Query "execute p"
         a1< CommandComplete "SELECT 1" | ReadyForQuery I
         <C CommandComplete "SELECT 1" | ReadyForQuery I
@@ -204,21 +210,23 @@ fn statements_prepared_by_sql_follow() {
         >a1 Query "select d"
         a1< CommandComplete "SELECT 1" | ReadyForQuery I
         <D CommandComplete "SELECT 1" | ReadyForQuery I
-        "#,
-    );
+        "#
+    ));
 }
 
 /// Prepared elsewhere under other settings, its literals would mean something else.
 #[test]
 fn a_statement_prepared_under_other_settings_keeps_its_server() {
-    check(
+    let asked = asked_of(&["p"]);
+    check(&format!(
         r#"
         C> Query "prepare p as select date '1/2/2003'"
         >a1 Query "prepare p as select date '1/2/2003'"
         a1< CommandComplete PREPARE | ReadyForQuery I
         <C CommandComplete PREPARE | ReadyForQuery I
-        >a1 Query ~pg_prepared_statements
-        a1< DataRow p p "prepare p as select date '1/2/2003'" | ReadyForQuery I
+        >a1 {asked}
+        a1< DataRow p p "prepare p as select date '1/2/2003'" t | ReadyForQuery I
+        a1< {TOLD} | ParameterDescription | RowDescription date | ReadyForQuery I
         pool a idle=1
         C> Query "set datestyle to 'dmy'"
         >a1 Query "set datestyle to 'dmy'"
@@ -231,20 +239,27 @@ fn a_statement_prepared_under_other_settings_keeps_its_server() {
         a1< CommandComplete SET | ParameterStatus DateStyle "ISO, MDY" | ReadyForQuery I
         <C CommandComplete SET | ParameterStatus DateStyle "ISO, MDY" | ReadyForQuery I
         >a1 Query ~pg_prepared_statements
-        a1< DataRow p p "prepare p as select date '1/2/2003'" | ReadyForQuery I
+        a1< DataRow p p "prepare p as select date '1/2/2003'" t | ReadyForQuery I
         pool a idle=1
-        "#,
-    );
+        "#
+    ));
     // One whose meaning depends on the moment, and one that came in company.
-    for text in ["prepare p as select timestamp 'now'", "prepare p as select 1; prepare q as select 2"] {
+    let one = asked_of(&["p"]);
+    let two = asked_of(&["p", "q"]);
+    for (text, asked) in [
+        ("prepare p as select timestamp 'now'", &one),
+        ("prepare p as select 1; prepare q as select 2", &two),
+    ] {
+        let described = format!("{TOLD} | ParameterDescription | RowDescription n | ReadyForQuery I");
+        let described = if asked == &two { format!("{described} | {described}") } else { described };
         check(&format!(
             r#"
             C> Query "{text}"
             >a1 Query "{text}"
             a1< CommandComplete PREPARE | ReadyForQuery I
             <C CommandComplete PREPARE | ReadyForQuery I
-            >a1 Query ~pg_prepared_statements
-            a1< DataRow p p "{text}" | ReadyForQuery I
+            >a1 {asked}
+            a1< DataRow p p "{text}" t | ReadyForQuery I | {described}
             activity C Pinned none
             C> Query "deallocate p"
             >a1 Query "deallocate p"
@@ -256,57 +271,6 @@ fn a_statement_prepared_under_other_settings_keeps_its_server() {
             "#
         ));
     }
-}
-
-/// What it was about is gone: then the statement is, not the request.
-#[test]
-fn a_statement_that_cannot_be_prepared_any_more_is_forgotten() {
-    let begin = r#"
-        C> Query "prepare p as select * from t"
-        >a1 Query "prepare p as select * from t"
-        a1< CommandComplete PREPARE | ReadyForQuery I
-        <C CommandComplete PREPARE | ReadyForQuery I
-        >a1 Query ~pg_prepared_statements
-        a1< DataRow p p "prepare p as select * from t" | ReadyForQuery I
-        D> Query "drop table t"
-        >a1 Query "DEALLOCATE \"p\";"
-        a1< CommandComplete DEALLOCATE | ReadyForQuery I
-        >a1 Query "drop table t"
-        a1< CommandComplete "DROP TABLE" | ReadyForQuery I
-        <D CommandComplete "DROP TABLE" | ReadyForQuery I
-        C> Query "select 1"
-        >a1 Query "prepare p as select * from t"
-        "#;
-    check(&format!(
-        r#"
-        {begin}
-        a1< Error 42P01 "relation \"t\" does not exist" | ReadyForQuery I
-        >a1 Query "select 1"
-        a1< CommandComplete "SELECT 1" | ReadyForQuery I
-        <C CommandComplete "SELECT 1" | ReadyForQuery I
-        C> Query "execute p"
-        >a1 Query "execute p"
-        a1< Error 26000 "prepared statement \"p\" does not exist" | ReadyForQuery I
-        <C Error 26000 "prepared statement \"p\" does not exist" | ReadyForQuery I
-        pool a idle=1
-        "#
-    ));
-    // What may pass is no reason.
-    check(&format!(
-        r#"
-        {begin}
-        a1< Error 55P03 "canceling statement due to lock timeout" | ReadyForQuery I
-        <C Error 55P03 _ | ReadyForQuery I
-        >a1 Query "DISCARD ALL"
-        a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
-        C> Query "execute p"
-        >a1 Query "prepare p as select * from t"
-        a1< CommandComplete PREPARE | ReadyForQuery I
-        >a1 Query "execute p"
-        a1< CommandComplete "SELECT 1" | ReadyForQuery I
-        <C CommandComplete "SELECT 1" | ReadyForQuery I
-        "#
-    ));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod commits;
 mod conversations;
 mod described;
 mod failover;
+mod held;
 mod held_back;
 mod last_commit;
 mod last_words;

@@ -2,15 +2,18 @@
 
 use crate::play::{check, check_whole};
 
+/// `C` prepares `s` by the protocol.
+const BEGIN: &str = r#"
+    C> Parse s "select $1" 23 | Sync
+    >a1 Parse pgsteer_1 "select $1" 23 | Describe S pgsteer_1 | Sync
+    a1< ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
+    <C ParseComplete | ReadyForQuery I
+    "#;
+
 /// As psycopg does with statements that it does not need any more.
 #[test]
 fn sql_finds_the_statements_of_the_protocol() {
-    let begin = r#"
-        C> Parse s "select $1" 23 | Sync
-        >a1 Parse pgsteer_1 "select $1" 23 | Describe S pgsteer_1 | Sync
-        a1< ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
-        <C ParseComplete | ReadyForQuery I
-        "#;
+    let begin = BEGIN;
     check(&format!(
         r#"
         {begin}
@@ -48,7 +51,13 @@ fn sql_finds_the_statements_of_the_protocol() {
         <C BindComplete | ReadyForQuery I
         "#
     ));
-    // In a transaction that has failed the server says so itself, and once is enough.
+}
+
+/// What the server has not got under its true name the client has all the same.
+#[test]
+fn what_cannot_be_provided_is_not_lost() {
+    let begin = BEGIN;
+    // In a transaction that has failed the server says so itself.
     check(&format!(
         r#"
         {begin}
@@ -61,17 +70,41 @@ fn sql_finds_the_statements_of_the_protocol() {
         a1< Error 25P02 "aborted" | ReadyForQuery E | Error 25P02 "aborted" | ReadyForQuery E
         <C Error 25P02 "aborted" | ReadyForQuery E
         C> Query "execute s(2)"
-        >a1 Query "execute s(2)"
-        a1< Error 25P02 "aborted" | ReadyForQuery E
+        >a1 Parse s "select $1" 23 | Sync | Query "execute s(2)"
+        a1< Error 25P02 "aborted" | ReadyForQuery E | Error 25P02 "aborted" | ReadyForQuery E
         <C Error 25P02 "aborted" | ReadyForQuery E
         C> Query "rollback"
         >a1 Query rollback
         a1< CommandComplete ROLLBACK | ReadyForQuery I
         <C CommandComplete ROLLBACK | ReadyForQuery I
-        >a1 Query "~NOT from_sql" | Query "DEALLOCATE \"s\""
-        a1< ReadyForQuery I | Error 26000 "it does not exist" | ReadyForQuery I
         pool a idle=1
+        C> Bind "" s 1 | Sync
+        >a1 Bind "" pgsteer_1 1 | Sync
+        a1< BindComplete | ReadyForQuery I
+        <C BindComplete | ReadyForQuery I
         "#
+    ));
+}
+
+#[test]
+fn what_is_bound_later_is_provided_for_again() {
+    let begin = BEGIN;
+    check(&format!(
+        r#"
+            {begin}
+            C> Parse "" "execute s(1)" | Sync
+            >a1 Parse s "select $1" 23 | Sync | Parse "" "execute s(1)" | Sync
+            a1< ParseComplete | ReadyForQuery I | ParseComplete | ReadyForQuery I
+            <C ParseComplete | ReadyForQuery I
+            >a1 Query "~NOT from_sql" | Query "DEALLOCATE \"s\""
+            a1< DataRow n s | ReadyForQuery I | CommandComplete DEALLOCATE | ReadyForQuery I
+            C> Bind "" "" | Sync
+            >a1 Parse s "select $1" 23 | Sync | Parse "" "execute s(1)" | Bind "" "" | Sync
+            a1< ParseComplete | ReadyForQuery I | ParseComplete | BindComplete | ReadyForQuery I
+            <C BindComplete | ReadyForQuery I
+            >a1 Query "~NOT from_sql" | Query "DEALLOCATE \"s\""
+            a1< DataRow n s | ReadyForQuery I | CommandComplete DEALLOCATE | ReadyForQuery I
+            "#
     ));
 }
 

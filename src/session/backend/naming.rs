@@ -19,9 +19,8 @@ pub(super) fn clients_name(
     statements: &ClientStatements,
 ) -> Option<Box<[u8]>> {
     match passage {
-        Passage::Pass | Passage::Swallow | Passage::Position | Passage::Evidence | Passage::Instead(_) => {
-            None
-        }
+        Passage::Pass | Passage::Swallow | Passage::Position | Passage::Evidence => None,
+        Passage::Instead(_) | Passage::Meant(_) => None,
         Passage::NameTwice(name) => Some(name.clone()),
         Passage::Name(serial) if names_ours(message) => {
             let name = statements.name_of(*serial).or_else(|| pipeline.name_of(*serial));

@@ -166,6 +166,7 @@ impl Frontend {
             }
             None => {
                 let conduct = if name.is_empty() {
+                    self.provide_for_unnamed(passage);
                     match self.prepare_unnamed(passage) {
                         Prepared::Ready => {
                             unlearnt = self.unlearnt_unnamed();
@@ -279,6 +280,7 @@ impl Frontend {
                 self.pass(header, message, passage);
                 return Ok(());
             }
+            passage.touch_closed(name);
         } else if *kind == b'S' {
             if let Some(Named { statement, serial, parsed }) = self.known(name, passage) {
                 passage.provide_told(statement.query());

@@ -7,10 +7,13 @@
 //! client has time for its own up to its first Execute.
 
 use super::{
-    Arc, Description, Frontend, HEADER_BYTES, Header, Owed, Passage, Serial, Sharing, Source, Statement,
-    Subject, Terms, Unnamed, UnnamedAt, UnnamedText, Whose, cstr, put,
+    Arc, Description, Frontend, HEADER_BYTES, Header, Owed, Passage, Serial, Sharing, Source, SqlState,
+    Statement, Subject, Terms, Unnamed, UnnamedAt, UnnamedText, Whose, cstr, put,
 };
-use crate::wire::description::result;
+use crate::wire::{
+    description::{NOTHING_YIELDS, Shape, result},
+    error::ServerError,
+};
 
 impl Frontend {
     /// Before a message of the client's: whether the server must be asked now what it was given to parse.
@@ -62,6 +65,28 @@ impl Frontend {
                     text.yields(result);
                 }
             }
+        }
+    }
+
+    /// Whether the client's unnamed statement is one of which the server was asked what it yields, in a sequence that failed
+    /// before that.
+    #[inline]
+    pub fn lacks_description(&self) -> bool {
+        matches!(&self.unnamed, Unnamed::Text(text) if text.is_unanswered())
+    }
+
+    /// The server that has it was asked once more. Where it does not say what it yields, the statement is refused on others:
+    /// its table has changed, as far as can be known.
+    #[cold]
+    pub fn describes_late(&mut self, shape: Option<&Shape>, refusal: Option<&ServerError>) {
+        let Unnamed::Text(text) = &mut self.unnamed else { return };
+        if let Some(shape) = shape {
+            text.takes(&shape.types);
+            text.yields(shape.result);
+        } else if refusal.is_some_and(|error| error.code == SqlState::INVALID_SQL_STATEMENT_NAME) {
+            self.unnamed = Unnamed::None;
+        } else {
+            text.yields(NOTHING_YIELDS);
         }
     }
 

@@ -39,6 +39,12 @@ pub(super) fn cut_short(what: &str) -> PgError {
     PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid {what} message: it ends too early"))
 }
 
+/// Whether a message asks for something behind all that is to be answered.
+pub(super) fn begins_anew(pipeline: &Pipeline, tag: u8) -> bool {
+    // A Sync may be one that a copy has had already.
+    !pipeline.is_empty() && !pipeline.is_in_sequence() && is_request(tag) && tag != b'S'
+}
+
 /// Whether a message that uses statements must wait until it is known which there are.
 pub(super) fn must_wait(pipeline: &Pipeline, tag: u8, message: &[u8]) -> bool {
     let uses_unnamed = || {

@@ -32,8 +32,8 @@ impl<'p> Passage<'_, 'p> {
     #[cold]
     pub(super) fn touch(&mut self, text: Text<'_>) {
         let mut touches = self.touches(text);
-        for name in std::mem::take(&mut touches.statements) {
-            if touches.kinds.has(Kinds::USES_PREPARED) {
+        if touches.kinds.has(Kinds::USES_PREPARED) {
+            for name in touches.statements.clone() {
                 touches.merge(self.used(&name));
             }
         }
@@ -47,6 +47,16 @@ impl<'p> Passage<'_, 'p> {
         let touches = self.used(name);
         let prepared = self.terms.state.get().and_then(|state| state.statement(name));
         self.note(touches, prepared.map_or(b"", |prepared| &prepared.text));
+    }
+
+    /// A statement is closed that may have been prepared by SQL. One of this lease has been seen.
+    pub(super) fn touch_closed(&mut self, name: &[u8]) {
+        let prepared = self.terms.state.get().and_then(|state| state.statement(name));
+        if let Some(prepared) = prepared {
+            let statements = vec![name.into()];
+            let touches = Touches { kinds: Kinds::PREPARED, statements, ..Touches::default() };
+            self.note(touches, &prepared.text);
+        }
     }
 
     /// A function is called by its number: what it leaves behind is known of the large objects' alone.

@@ -1,6 +1,6 @@
 //! What must be with the server before a text of the client's, because SQL depends on it.
 
-use super::{Conduct, For, Frontend, Owed, Passage, Residue, Sequences, Text, Undo, put, put_cstr};
+use super::{Conduct, For, Frontend, Owed, Passage, Residue, Sequences, Text, Undo, Unnamed, put, put_cstr};
 use crate::sql::touches::Kinds;
 
 impl Frontend {
@@ -13,6 +13,17 @@ impl Frontend {
         }
         let (Text::Whole(text) | Text::Prefix(text)) = text;
         passage.provide_told(text);
+    }
+
+    /// The same before the client's unnamed statement is bound, which it may have parsed elsewhere.
+    #[inline]
+    pub(super) fn provide_for_unnamed(&self, passage: &mut Passage<'_, '_>) {
+        if let Unnamed::Text(unnamed) = &self.unnamed
+            && unnamed.conduct.residue == Residue::Dirt
+            && let Some((text, _)) = unnamed.parts()
+        {
+            self.provide_for(Text::Whole(text), passage);
+        }
     }
 
     #[cold]
@@ -30,12 +41,13 @@ impl Frontend {
             }
             let out = passage.splice.insert();
             statement.put_parse_as(name, out);
+            let undo = Undo::UnderOurName(name.clone());
             if passage.pipeline.is_in_sequence() {
-                passage.pipeline.sent(Owed::Parse(For::Us, Undo::ServerForgets(0), None));
+                passage.pipeline.sent(Owed::Parse(For::Us, undo, None));
             } else {
                 // Should it fail, what follows is not skipped.
                 put(out, b'S', |_| {});
-                passage.pipeline.sent(Owed::Aside(None));
+                passage.pipeline.sent(Owed::Aside(Some(undo)));
             }
         }
     }

@@ -92,7 +92,7 @@ async fn ask_once(request: &Request, commit: &Commit, within: Duration) -> Optio
         granted.lease.finish(Finish::Settled, clock.now());
         return Some(Asked::Puzzled);
     };
-    let questions = vec![question::about(&commit.evidence)];
+    let questions = [question::about(&commit.evidence)].iter().collect();
     let (mut lease, inspected) =
         inspect(request.context.clone(), granted.lease, questions, Some(within)).await;
     let Inspected::Told(told) = inspected else {

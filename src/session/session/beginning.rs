@@ -20,9 +20,7 @@ impl Session {
             }
             let (parameters, state) = (server.conn.parameters.clone(), server.conn.state.clone());
             self.adopt(&parameters);
-            if !self.state.is_same(&state) {
-                // Alike, or without a statement prepared by SQL that could not be prepared there: what it was about
-                // is gone.
+            if !self.state.is_same(&state) && !state.has_stand_ins() {
                 self.state = state;
             }
         }

@@ -2,23 +2,25 @@
 
 use std::{pin::Pin, task::Poll};
 
-use super::{Ended, Exchange, Finish, Flow, Moment, PgError, Phase, Scratch, Session, SqlState, TaskContext};
+use super::{
+    Ended, Exchange, Finish, Flow, Moment, PgError, Phase, Scratch, Session, SqlState, TaskContext,
+    inspecting::{Inspection, pin_word},
+};
 use crate::{
     client::registry::Activity,
     cluster::ids::Lsn,
     pool::{account::PoolMode, lease::Lease},
-    server::{Told, conn::Hygiene},
+    server::{Questions, Told, conn::Hygiene},
     session::{
         exchange::{ClientEnd, Rest},
-        inquiry::{Circumstances, Findings, Inquiry, LASTING, UNREADABLE},
+        inquiry::{Inquiry, LASTING},
         inspection::{Inspected, inspect},
         promise::placing::QUESTION,
         relay::Cut,
         tenancy::Tenancy,
-        touched::Touched,
     },
     sql::touches::Kinds,
-    wire::state::{Definition, SessionState},
+    wire::statements::UnnamedAt,
 };
 
 /// A server is being asked something of ours.
@@ -31,11 +33,13 @@ pub(super) struct Settling {
 }
 
 /// What for.
-enum Purpose {
+pub(super) enum Purpose {
     /// To know what its session holds.
-    Inspect(Box<Touched>, Inquiry, Circumstances),
+    Inspect(Box<Inspection>),
     /// To see whether nothing is left, as all texts say.
-    Sample(Inquiry, Circumstances),
+    Sample(Box<Inspection>),
+    /// To know what the client's unnamed statement yields, which had failed before that could be told.
+    Describe,
     /// To have the settings of the client's start instead of its own.
     Equalize,
     /// To know where what was committed ends.
@@ -51,6 +55,10 @@ impl Session {
         }
         if self.has_prepared_otherwise() {
             tenancy.pins |= Kinds::PREPARED;
+        }
+        let is_there = tenancy.unnamed == UnnamedAt::Ours && exchange.client == ClientEnd::Open;
+        if is_there && self.frontend.lacks_description() {
+            return self.ask_for_description(exchange, now);
         }
         if !(tenancy.is_touched() || tenancy.is_pinned()) {
             if exchange.client == ClientEnd::Open && self.is_sample() {
@@ -73,13 +81,14 @@ impl Session {
         let Some(touched) = tenancy.take_touched() else { return self.keep_server(exchange, now) };
         let around = self.circumstances(&exchange);
         match Inquiry::about(&touched, &around) {
-            Some(inquiry) => {
+            Some(mut inquiry) => {
                 // A cancel request that comes now is too late: it would hit the question.
                 self.entry.in_transaction(None);
                 self.entry.enter(Activity::Idle, now);
                 self.context.worker.counters.inspections.add(1);
-                let queries = inquiry.queries();
-                self.ask(exchange, queries, Purpose::Inspect(touched, inquiry, around), now)
+                let questions = inquiry.questions();
+                let inspection = Box::new(Inspection::new(touched, inquiry, around));
+                self.ask(exchange, questions, Purpose::Inspect(inspection), now)
             }
             None => {
                 exchange.tenancy.inspected(around.pins | touched.lasting());
@@ -92,67 +101,10 @@ impl Session {
         }
     }
 
-    /// Whether this return of a server is one of those that are looked at closely.
-    #[inline]
-    fn is_sample(&self) -> bool {
-        let leases = self.context.worker.counters.leases.get();
-        self.sample.is_some_and(|sample| leases.is_multiple_of(u64::from(sample.get())))
-    }
-
-    /// Nothing is known to be left: is that so?
-    #[cold]
-    fn sample(&mut self, exchange: Box<Exchange>, now: Moment) -> Flow {
-        let around = self.circumstances(&exchange);
-        let Some(inquiry) = Inquiry::about(&Touched::anything(), &around) else {
-            return self.release(exchange, now);
-        };
-        self.entry.in_transaction(None);
-        self.entry.enter(Activity::Idle, now);
-        let queries = inquiry.queries();
-        self.ask(exchange, queries, Purpose::Sample(inquiry, around), now)
-    }
-
-    /// What was found that no text has shown is nobody's: it may have been there for long.
-    fn found(&self, exchange: &mut Exchange, told: &Told, inquiry: &Inquiry, around: &Circumstances) {
-        if !told.refused.is_empty() {
-            return;
-        }
-        let Findings { state, pins } = inquiry.findings(&told.rows, &Touched::anything(), around);
-        let settings = if state.is_like(&around.state) { Kinds::NONE } else { Kinds::SETTINGS };
-        for kind in (pins | settings).each().map(pin_word) {
-            self.context.worker.counters.found.count([kind]);
-            tracing::warn!(
-                user = %self.tenant.account.user, database = %self.tenant.account.database, kind,
-                "a session's state was changed by what no statement shows (see opaque_function_names)"
-            );
-        }
-        if !(pins | settings).is_empty()
-            && let Some(server) = exchange.lease.as_mut().and_then(Lease::server)
-        {
-            server.conn.hygiene = Hygiene::Dirty;
-        }
-    }
-
-    fn circumstances(&self, exchange: &Exchange) -> Circumstances {
-        let settings = self.context.pools.flavours().settings(self.flavour.number());
-        Circumstances {
-            login: self.tenant.account.user.clone(),
-            state: self.state.clone(),
-            parameters: self.parameters.clone(),
-            scope: self.scope.clone(),
-            pins: exchange.tenancy.pins,
-            custom: self.tenant.account.custom_settings.names(),
-            // Switches of the server's command line may hold it, too.
-            starts_with_role: settings
-                .iter()
-                .any(|(name, _)| name.eq_ignore_ascii_case("role") || name == "options"),
-        }
-    }
-
-    fn ask(
+    pub(super) fn ask(
         &mut self,
         mut exchange: Box<Exchange>,
-        queries: Vec<Vec<u8>>,
+        questions: Questions,
         purpose: Purpose,
         now: Moment,
     ) -> Flow {
@@ -161,7 +113,7 @@ impl Session {
         let Some(lease) = exchange.lease.take() else { return self.release(exchange, now) };
         let number = lease.number();
         let patience = self.tenant.account.settings.load().leader_wait_timeout;
-        let inspected = Box::pin(inspect(self.context.clone(), lease, queries, patience));
+        let inspected = Box::pin(inspect(self.context.clone(), lease, questions, patience));
         self.phase = Phase::Settling(Box::new(Settling { exchange, number, purpose, inspected }));
         Flow::Again
     }
@@ -171,7 +123,7 @@ impl Session {
         exchange.tenancy.equalized();
         let server = exchange.lease.as_mut().and_then(Lease::server);
         match server.and_then(|server| server.conn.difference_sql(&self.parameters)) {
-            Some(sql) => self.ask(exchange, vec![sql.into_bytes()], Purpose::Equalize, now),
+            Some(sql) => self.ask(exchange, [sql].iter().collect(), Purpose::Equalize, now),
             None => self.go_on(exchange),
         }
     }
@@ -180,7 +132,7 @@ impl Session {
     pub(super) fn ask_position(&mut self, exchange: Box<Exchange>, now: Moment) -> Flow {
         self.entry.in_transaction(None);
         self.entry.enter(exchange.resting(), now);
-        self.ask(exchange, vec![QUESTION.to_vec()], Purpose::Place, now)
+        self.ask(exchange, [QUESTION].iter().collect(), Purpose::Place, now)
     }
 
     /// The client has its server as before.
@@ -253,62 +205,18 @@ impl Session {
                 self.tell_unplaced(&mut exchange);
                 return self.go_on(exchange);
             }
-            Purpose::Sample(inquiry, around) => self.found(&mut exchange, &told, &inquiry, &around),
-            Purpose::Inspect(touched, inquiry, around) => {
-                self.learn(&mut exchange, &told, touched, &inquiry, &around);
+            Purpose::Describe => {
+                let refusal = told.refusal(0).map(|(error, _)| error);
+                self.frontend.describes_late(told.shape(0), refusal);
+                return self.settled(exchange, now);
             }
+            Purpose::Sample(inspection) => self.found(&mut exchange, &told, &inspection),
+            Purpose::Inspect(mut inspection) => match inspection.hear(told) {
+                Some(questions) => return self.ask(exchange, questions, Purpose::Inspect(inspection), now),
+                None => self.learn(&mut exchange, *inspection),
+            },
         }
         if exchange.tenancy.is_pinned() { self.keep_server(exchange, now) } else { self.part(exchange, now) }
-    }
-
-    /// What the server said is the client's from now on.
-    fn learn(
-        &mut self,
-        exchange: &mut Exchange,
-        told: &Told,
-        touched: Box<Touched>,
-        inquiry: &Inquiry,
-        around: &Circumstances,
-    ) {
-        if let Some((0, error)) = told.refused.first() {
-            tracing::info!(
-                user = %self.tenant.account.user, database = %self.tenant.account.database,
-                sqlstate = error.code.as_str(), "a server did not say what a session holds"
-            );
-            exchange.tenancy.keep_touched(touched);
-            exchange.tenancy.pins = around.pins | UNREADABLE;
-            return;
-        }
-        for name in inquiry.deallocated(&told.rows) {
-            self.frontend.statements.remove(name);
-        }
-        let Findings { state, pins } = inquiry.findings(&told.rows, &touched, around);
-        if let Some(server) = exchange.lease.as_mut().and_then(Lease::server) {
-            server.conn.state = state.clone();
-        }
-        if let Some(ears) = &mut self.ears {
-            ears.heard.retain(|channel| state.get().is_some_and(|state| state.channels().contains(channel)));
-        }
-        exchange.tenancy.inspected(pins);
-        if !self.state.is_like(&state) {
-            let custom = state.get().into_iter().flat_map(SessionState::settings);
-            custom
-                .filter(|(_, setting)| setting.definition == Definition::Placeholder)
-                .for_each(|(name, _)| self.tenant.account.custom_settings.note(name));
-            self.state = state;
-            self.settings_changed();
-        }
-        if self.has_prepared_otherwise() {
-            exchange.tenancy.pins |= Kinds::PREPARED;
-        }
-    }
-
-    /// Whether a statement was prepared by SQL under other settings than those of now: prepared elsewhere it could mean
-    /// something else.
-    #[inline]
-    fn has_prepared_otherwise(&self) -> bool {
-        let state = self.state.get();
-        state.is_some_and(|state| state.statements().any(|(_, prepared)| prepared.scope != self.scope))
     }
 
     /// The client keeps its server, because of what its session holds.
@@ -376,11 +284,6 @@ impl Session {
         }
         self.context.worker.keep_exchange(exchange);
     }
-}
-
-/// What keeps a client on its server, in words for the log and the count.
-fn pin_word(kind: Kinds) -> &'static str {
-    if kind == UNREADABLE { "unreadable" } else { kind.names().next().unwrap_or_default() }
 }
 
 /// The position that a server has told.

@@ -24,6 +24,8 @@ pub enum Undo {
     ServerKeeps(u64),
     /// The server still has this statement, and it is not what it is taken for.
     ServerDistrusts(u64),
+    /// The server has no statement under this name of the client's.
+    UnderOurName(Box<[u8]>),
     /// The client's unnamed statement is this one, and the server's is whose.
     Unnamed(Unnamed, UnnamedAt),
     /// The server's unnamed statement is not the client's.

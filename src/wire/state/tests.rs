@@ -8,7 +8,8 @@ fn of(entries: &[&str]) -> Carried {
     let mut statements = Vec::new();
     for entry in entries {
         if let Some((name, text)) = entry.split_once(':') {
-            let prepared = Prepared { text: text.as_bytes().into(), scope: "".into() };
+            let shape = Shape { types: [0, 0].into(), result: 0 };
+            let prepared = Prepared { text: text.as_bytes().into(), scope: "".into(), shape, stand_in: None };
             statements.push((name.as_bytes().into(), Arc::new(prepared)));
         } else {
             let (name, value) = entry.split_once('=').unwrap();
@@ -60,7 +61,7 @@ fn what_leads_from_one_state_to_another() {
         let (have, want) = (of(have), of(want));
         assert_eq!(String::from_utf8(leave(&have, &want)).unwrap(), left, "{have:?} {want:?}");
         let Entry { settings, statements, last } = enter(&have, &want);
-        let statements = statements.into_iter().map(|(_, text)| text);
+        let statements = statements.into_iter().map(|(_, prepared)| prepared.text.to_vec());
         let queries: Vec<_> = [settings].into_iter().chain(statements).chain([last]).collect();
         let queries = queries.into_iter().filter(|query| !query.is_empty()).collect::<Vec<_>>();
         let queries = queries.join(&b"|"[..]);

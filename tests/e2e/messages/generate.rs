@@ -116,6 +116,19 @@ const STATEMENTS: [&str; 77] = [
     "fetch 2 from c",
 ];
 
+/// Statements prepared by SQL.
+const PREPARED: [&str; 9] = [
+    "prepare q as select * from T order by n",
+    "prepare q as select n from T where n < $1 order by n",
+    "prepare q as insert into T (n) values ($1) returning *",
+    "prepare q (int) as select $1 + 1",
+    "execute q",
+    "execute q(3)",
+    "execute q(3)",
+    "create temp table nobody on commit drop as execute q",
+    "deallocate q",
+];
+
 /// Changes of the schema, which are rarer.
 const CHANGES: [&str; 9] = [
     "alter table T add column if not exists m int default 3",
@@ -129,7 +142,14 @@ const CHANGES: [&str; 9] = [
     "analyze T",
 ];
 
+/// Whether PostgreSQL describes a text as it was when it was parsed, though it is something else by now. Another server cannot.
+fn is_of_its_server(text: &str) -> bool {
+    text.starts_with("execute")
+}
+
 const NAMES: [&str; 6] = ["", "", "", "s1", "s2", "s3"];
+/// Those under which something is used, and not prepared, by messages.
+const USED: [&str; 7] = ["", "", "", "s1", "s2", "s3", "q"];
 const PORTALS: [&str; 4] = ["", "", "", "p1"];
 
 /// Messages that are sent together, and what they are in words.
@@ -137,6 +157,25 @@ const PORTALS: [&str; 4] = ["", "", "", "p1"];
 pub(super) struct Step {
     messages: Vec<(String, Vec<u8>)>,
     table: String,
+    life: Life,
+}
+
+/// What a client does all its life. One that has prepared statements by SQL and changes settings keeps its server, and what
+/// is refused there is not tried again.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub(super) enum Life {
+    /// It changes settings.
+    #[default]
+    Setting,
+    /// It prepares statements by SQL.
+    Preparing,
+}
+
+impl Life {
+    /// Every other one.
+    pub(super) const fn of(seed: u64) -> Self {
+        if seed.is_multiple_of(2) { Self::Setting } else { Self::Preparing }
+    }
 }
 
 impl fmt::Display for Step {
@@ -146,14 +185,11 @@ impl fmt::Display for Step {
 }
 
 impl Step {
-    /// Whether a statement is described in it.
-    pub(super) fn describes(&self) -> bool {
-        self.messages.iter().any(|(words, _)| words.starts_with("Describe S "))
-    }
-
-    /// Whether a statement without a name is parsed in it.
-    pub(super) fn parses_unnamed(&self) -> bool {
-        self.messages.iter().any(|(words, _)| words.starts_with("Parse \"\" "))
+    /// Whether a statement is described in it before something is run.
+    pub(super) fn describes_before_running(&self) -> bool {
+        let mut words = self.messages.iter().map(|(words, _)| words);
+        words.any(|words| words.starts_with("Describe S "))
+            && words.any(|words| words.starts_with("Query ") || words.starts_with("Execute "))
     }
 
     fn of(client: u64) -> Self {
@@ -188,8 +224,8 @@ impl Step {
     }
 
     /// What comes into the dice's head.
-    pub(super) fn random(dice: &mut Dice, client: u64) -> Self {
-        let mut step = Self::of(client);
+    pub(super) fn random(dice: &mut Dice, client: u64, life: Life) -> Self {
+        let mut step = Self { life, ..Self::of(client) };
         for _ in 0..=dice.below(4) {
             if dice.percent(30) {
                 step.random_query(dice);
@@ -219,8 +255,13 @@ impl Step {
     }
 
     fn text(&self, dice: &mut Dice) -> String {
-        let text = if dice.percent(4) { dice.one_of(&CHANGES) } else { dice.one_of(&STATEMENTS) };
-        self.of_table(text)
+        let text = match (dice.below(100), self.life) {
+            (0..4, _) => dice.one_of(&CHANGES),
+            (4..20, Life::Preparing) => dice.one_of(&PREPARED),
+            _ => dice.one_of(&STATEMENTS),
+        };
+        let sets = text.starts_with("set ") || text.starts_with("reset ");
+        self.of_table(if sets && self.life == Life::Preparing { "select 1" } else { text })
     }
 
     fn of_table(&self, text: &str) -> String {
@@ -309,6 +350,9 @@ impl Step {
     /// A statement as most drivers send one.
     fn as_drivers_do(&mut self, dice: &mut Dice) {
         let text = self.text(dice);
+        if is_of_its_server(&text) {
+            return self.query(&text);
+        }
         // Under a name that is run nowhere else: whatever else comes in a COPY ends the connection.
         let name = if text.contains("from stdin") { "copy" } else { dice.one_of(&NAMES) };
         if !name.is_empty() {
@@ -339,11 +383,13 @@ impl Step {
     fn random_sequence(&mut self, dice: &mut Dice) {
         let mut bound = Vec::new();
         for _ in 0..=dice.below(8) {
-            let (name, portal) = (dice.one_of(&NAMES), dice.one_of(&PORTALS));
+            let (name, portal) = (dice.one_of(&USED), dice.one_of(&PORTALS));
             match dice.below(100) {
                 0..25 => {
                     let text = self.text(dice);
-                    let text = if text.contains("from stdin") { "select 7" } else { &text };
+                    let unfit = text.contains("from stdin") || is_of_its_server(&text);
+                    let text = if unfit { "select 7" } else { &text };
+                    let name = dice.one_of(&NAMES);
                     self.parse(dice, name, text);
                 }
                 25..55 => {

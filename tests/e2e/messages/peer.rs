@@ -213,11 +213,6 @@ impl Message {
         self.tag == b'E'
     }
 
-    /// Whether a statement is refused because it would yield something else than at first.
-    pub(super) fn is_of_change(&self) -> bool {
-        self.is_error(b"\0Mcached plan must not change result type\0")
-    }
-
     /// Whether a server may say so because it lacks a statement and cannot be given it.
     fn is_of_lacking(&self) -> bool {
         self.is_error(IN_FAILED_TRANSACTION) || self.is_error(TABLE_IS_GONE)
