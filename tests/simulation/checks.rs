@@ -73,7 +73,7 @@ impl World {
     pub(crate) fn begun(&mut self, statement: &Statement) {
         let Some((client, number)) = statement.row() else { return };
         self.ledger.begun.insert((client, number));
-        let inserts = matches!(statement, Statement::Insert(_));
+        let inserts = matches!(statement, Statement::Insert(_) | Statement::Copy(_));
         if inserts && !self.ledger.inserted.insert((client, number)) {
             self.violated(format!("insert {client}:{number} was begun twice"));
         }
