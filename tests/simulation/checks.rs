@@ -141,7 +141,8 @@ impl World {
         let enough = |since: Ms| now - since.max(self.resumed_at) > 2 * FRESH_FOR;
         let rival = (0..self.nodes.len()).filter(|other| *other != node).find(|other| {
             let other = &self.nodes[*other];
-            other.is_askable() && enough(other.probed_well_since) && other.primary_since.is_some_and(enough)
+            let told = |since: Ms| now - since.max(self.resumed_at) > 2 * PROBE_INTERVAL + PROBE_SLACK;
+            other.is_askable() && enough(other.probed_well_since) && other.primary_since.is_some_and(told)
         });
         if let Some(rival) = rival {
             self.violated(format!("\"{text}\" sent to n{node}, though n{rival} takes writes too"));
