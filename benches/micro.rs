@@ -199,9 +199,9 @@ fn sql_select(times: u64) -> u64 {
 fn statements_ready(times: u64) -> u64 {
     let mut statements = ServerStatements::default();
     for id in 0..200 {
-        statements.use_statement(id, 200);
+        statements.use_statement(id, 1, 200);
     }
-    let ready = |turn: &u64| statements.use_statement(black_box(turn % 200), 200) == Prepare::Ready;
+    let ready = |turn: &u64| statements.use_statement(black_box(turn % 200), 1, 200) == Prepare::Ready;
     (0..times).filter(ready).count() as u64
 }
 
@@ -268,6 +268,7 @@ impl Relay {
             out,
         } = self;
         let terms = Terms {
+            client: 1,
             catalog,
             scope,
             lexicon: Lexicon::Standard,

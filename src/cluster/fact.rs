@@ -116,6 +116,11 @@ impl ProbeFailure {
             Self::Timeout(_) | Self::Starting(_) | Self::AuthFailed(_) | Self::Failed(_) => false,
         }
     }
+
+    /// Whether nothing at all came from it.
+    pub const fn is_silence(&self) -> bool {
+        matches!(self, Self::Timeout(_)) || self.is_out_of_reach()
+    }
 }
 
 impl fmt::Display for ProbeFailure {

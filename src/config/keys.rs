@@ -61,7 +61,8 @@ section! {
 
 section! {
     /// Pooling: limits and timeouts. Names and meanings are PgBouncer's where it has them. A pool is the server
-    /// connections of one user to one database on one member.
+    /// connections of one user to one database on one member; a database that clients know by several names
+    /// (`dbname` of `[databases.NAME]`) has a pool, and limits, for each of them.
     Pool "[pool]" {
         /// When a server goes back to its pool: after each transaction, when the client leaves, or after each statement.
         NewConnections pool_mode: PoolMode = "transaction";
@@ -79,7 +80,7 @@ section! {
         /// its own beside the pools. They count as clients as well. 0: none. Keep it below the members'
         /// `max_wal_senders`.
         AtOnce max_replication_connections: u32 = 10;
-        /// Server connections to one database on one member, all users together.
+        /// Server connections to one database, as clients name it, on one member, all users together.
         AtOnce max_db_connections: OrOff<NonZeroU32> = 0;
         /// Server connections of one user on one member, all databases together.
         AtOnce max_user_connections: OrOff<NonZeroU32> = 0;
@@ -135,8 +136,9 @@ section! {
         AtOnce transaction_timeout: OrOff<Duration> = "0";
         /// How long running transactions may take to end when pgsteer is stopped.
         AtOnce drain_timeout: Delay = "60s";
-        /// Named prepared statements kept on a server connection in transaction and statement mode; the longest unused
-        /// give way. 0: named statements are not followed from server to server.
+        /// Named prepared statements kept on a server connection in transaction and statement mode. Where there is no room,
+        /// the longest unused of the client that has most there gives way. 0: named statements are not followed from server to
+        /// server.
         NewConnections max_prepared_statements: OrOff<NonZeroU32> = 200;
         /// What is thought of `DO`, `CALL`, texts that are not understood and the functions of `opaque_function_names`.
         /// What other functions and triggers do to a session no text shows either. `trust`: code leaves nothing behind
@@ -167,13 +169,13 @@ section! {
         AtOnce rotate_servers: bool = false;
         /// TCP keep-alive on client and server connections.
         NewConnections tcp_keepalive: bool = true;
-        /// Idle time before the first keep-alive probe, in whole seconds. 0: the system's own.
+        /// Idle time before the first keep-alive probe, in whole seconds, at most 32767. 0: the system's own.
         NewConnections tcp_keepidle: OrOff<Duration> = "30s";
-        /// Time between keep-alive probes, in whole seconds. 0: the system's own.
+        /// Time between keep-alive probes, in whole seconds, at most 32767. 0: the system's own.
         NewConnections tcp_keepintvl: OrOff<Duration> = "10s";
-        /// Unanswered keep-alive probes after which the connection is dead. 0: the system's own.
+        /// Unanswered keep-alive probes after which the connection is dead, at most 127. 0: the system's own.
         NewConnections tcp_keepcnt: OrOff<NonZeroU32> = 3;
-        /// How long sent data may stay unacknowledged. 0: the system's own.
+        /// How long sent data may stay unacknowledged, in whole milliseconds, at most 24 days. 0: the system's own.
         NewConnections tcp_user_timeout: OrOff<Duration> = "0";
     }
 }
@@ -295,7 +297,7 @@ section! {
 section! {
     /// The log, on standard error. It holds no statement text and no secret.
     Log "[log]" {
-        /// How much is said.
+        /// How much is said; of the libraries underneath only what is wrong.
         AtOnce level: LogLevel = "info";
         /// `text` for people, `json` for machines.
         Restart format: LogFormat = "text";
@@ -307,7 +309,7 @@ section! {
 section! {
     /// The process.
     Runtime "[runtime]" {
-        /// Threads that serve clients; 0: one for each core.
+        /// Threads that serve clients, at most 1024; 0: one for each core.
         Restart workers: u32 = 0;
     }
 }

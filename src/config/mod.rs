@@ -8,6 +8,7 @@ mod address;
 mod auth_checks;
 mod auth_file;
 mod auth_keys;
+mod auth_options;
 mod checks;
 mod cluster_keys;
 mod clusters;
@@ -25,10 +26,12 @@ mod mask;
 mod nearest;
 mod network;
 mod own_reads;
+mod pgbouncer;
 mod reference;
 mod reload;
 mod secret;
 mod secret_file;
+mod sense;
 mod settings;
 mod source;
 mod store_checks;
@@ -49,6 +52,7 @@ use crate::tls::{Acceptor, ToServers};
 pub use address::{Endpoint, ServerAddress};
 pub use auth_file::{AuthFile, SecretKind};
 pub use auth_keys::AuthKeys;
+pub use auth_options::AuthOptions;
 pub use cluster_keys::{ClusterKeys, Replicas};
 pub use commit_fate::CommitFate;
 pub use declare::Reload;
@@ -93,6 +97,8 @@ pub struct Config {
     pub auth: Auth,
     /// Every key as it was written, or its default. Where there is a lookup below, use that.
     pub keys: Keys,
+    /// What databases have until a restart.
+    kept: BTreeMap<String, own_reads::Kept>,
     /// Certificates and keys, ready for use.
     tls: tls::Tls,
     warnings: Vec<Finding>,
@@ -122,7 +128,7 @@ impl Config {
     /// The cluster that a client of this listener reaches with this database: the database's own, else the
     /// listener's. Always a name in `clusters`.
     pub fn cluster_of<'c>(&'c self, listener: &'c Listener, database: &str) -> &'c str {
-        let own = self.keys.databases.get(database).and_then(|database| database.cluster.as_deref());
+        let own = self.kept.get(database).and_then(|kept| kept.cluster.as_deref());
         own.unwrap_or(&listener.cluster)
     }
 

@@ -88,13 +88,35 @@ impl OwnReads {
     }
 }
 
-impl DatabaseKeys {
-    /// What it wants of replicas stays as it is in a running process; a database that is new there wants nothing yet.
-    pub(super) fn keep_reads(&mut self, running: Option<&Self>) {
-        self.lag_bytes_max = running.and_then(|running| running.lag_bytes_max);
-        self.lag_time_max = running.and_then(|running| running.lag_time_max);
-        self.sync_standbys = running.and_then(|running| running.sync_standbys);
-        self.required_tags = running.and_then(|running| running.required_tags.clone());
+/// What of a database stays as it is in a running process, also if a reload takes the database out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// The cluster that has it; `None`: the listener's.
+    pub(super) cluster: Option<String>,
+    reads: OwnReads,
+}
+
+impl Kept {
+    /// What every database starts with.
+    pub(super) fn all(databases: &BTreeMap<String, DatabaseKeys>) -> BTreeMap<String, Self> {
+        let kept =
+            |keys: &DatabaseKeys| Self { cluster: keys.cluster.clone(), reads: OwnReads::of_database(keys) };
+        databases.iter().map(|(name, keys)| (name.clone(), kept(keys))).collect()
+    }
+
+    /// One that is new in a running process wants nothing of replicas yet.
+    pub(super) fn new_in(cluster: Option<String>) -> Self {
+        Self { cluster, reads: OwnReads::default() }
+    }
+
+    /// The keys say what holds.
+    pub(super) fn put_into(&self, keys: &mut DatabaseKeys) {
+        let OwnReads { lag_bytes_max, lag_time_max, sync_standbys, required_tags } = self.reads.clone();
+        keys.cluster.clone_from(&self.cluster);
+        keys.lag_bytes_max = lag_bytes_max;
+        keys.lag_time_max = lag_time_max;
+        keys.sync_standbys = sync_standbys;
+        keys.required_tags = (!required_tags.is_empty()).then_some(required_tags);
     }
 }
 
@@ -192,8 +214,8 @@ impl Config {
     ) -> impl Iterator<Item = (&'c str, OwnReads)> {
         let reads = listener.route != RouteKind::Write;
         let leads_there = move |name: &str| self.cluster_of(listener, name) == cluster;
-        let own = self.keys.databases.iter().map(|(name, keys)| (name.as_str(), OwnReads::of_database(keys)));
-        let own: Vec<_> = own.filter(|(name, own)| reads && !own.is_nothing() && leads_there(name)).collect();
-        own.into_iter().map(|(name, own)| (name, own.beside(&listener.reads)))
+        let own = self.kept.iter().map(|(name, kept)| (name.as_str(), &kept.reads));
+        let own = own.filter(move |(name, own)| reads && !own.is_nothing() && leads_there(name));
+        own.map(|(name, own)| (name, own.beside(&listener.reads)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{Config, Reload, declare::Entry, declare::shown_name, value::UNSET};
+use super::{Config, Reload, declare::Entry, declare::shown_name, own_reads::Kept, value::UNSET};
 
 /// A key whose value is another than before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,25 +51,23 @@ impl Config {
     /// # Errors
     /// A database leads to a cluster that does not run yet: then nothing of the reload may be applied.
     pub fn reloaded(&self, mut new: Self) -> Result<Self, String> {
+        let mut kept = self.kept.clone();
         for (name, database) in &mut new.keys.databases {
-            match self.keys.databases.get(name) {
-                Some(running) => {
-                    database.cluster.clone_from(&running.cluster);
-                    database.keep_reads(Some(running));
-                }
-                None => {
-                    database.keep_reads(None);
-                    if let Some(cluster) =
-                        database.cluster.as_ref().filter(|c| !self.clusters.contains_key(*c))
-                    {
-                        let (name, cluster) = (shown_name(name), shown_name(cluster));
-                        return Err(format!(
-                            "the database {name} leads to the cluster {cluster}, which needs a restart"
-                        ));
-                    }
-                }
+            if let Some(kept) = self.kept.get(name) {
+                kept.put_into(database);
+                continue;
             }
+            if let Some(cluster) = database.cluster.as_ref().filter(|c| !self.clusters.contains_key(*c)) {
+                let (name, cluster) = (shown_name(name), shown_name(cluster));
+                return Err(format!(
+                    "the database {name} leads to the cluster {cluster}, which needs a restart"
+                ));
+            }
+            let fresh = Kept::new_in(database.cluster.clone());
+            fresh.put_into(database);
+            kept.insert(name.clone(), fresh);
         }
+        new.kept = kept;
         let running = self.keys.clone();
         self.keep_listeners(&mut new);
         for (name, cluster) in &self.clusters {

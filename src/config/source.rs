@@ -10,8 +10,9 @@ use super::{
     declare::Reading,
     document::Keys,
     error::{Finding, Place, SourceText},
+    own_reads::Kept,
     secret_file::{Guarded, Readers, read_guarded},
-    tls,
+    sense, tls,
     value::{Context, Environment, quoted},
 };
 
@@ -149,10 +150,12 @@ impl Config {
         let clusters = clusters::clusters(&keys, &auth.users, reading);
         let listeners = checks::listeners(&keys, reading);
         checks::overrides(&keys, &auth.users, reading);
+        sense::check(&keys, reading);
         checks::unused_clusters(&keys, &listeners, reading);
         let tls = tls::tls(&keys, reading);
+        let kept = Kept::all(&keys.databases);
         let config =
-            Self { name: name.to_owned(), clusters, listeners, auth, keys, tls, warnings: Vec::new() };
+            Self { name: name.to_owned(), clusters, listeners, auth, keys, kept, tls, warnings: Vec::new() };
         config.check_reads(reading);
         config
     }

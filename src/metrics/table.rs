@@ -159,16 +159,17 @@ metrics! {
     POOLS: Gauge "pgsteer_pools" [];
     /// Pools that are too many to be listed one by one below; the figures above and the totals include them.
     POOLS_UNLISTED: Gauge "pgsteer_pools_unlisted" [];
-    /// Server connections of a pool by state. `use` is all, or read_fallback for reads that the leader serves.
-    POOL_SERVERS: Gauge "pgsteer_pool_servers" ["cluster", "member", "database", "user", "use", "state"];
+    /// Server connections of a pool by state. `database` is as clients name it, `dbname` as the servers know it; `use` is all, or
+    /// read_fallback for reads that the leader serves.
+    POOL_SERVERS: Gauge "pgsteer_pool_servers" ["cluster", "member", "database", "dbname", "user", "use", "state"];
     /// Server connections that a pool may have.
-    POOL_SIZE: Gauge "pgsteer_pool_size" ["cluster", "member", "database", "user", "use"];
+    POOL_SIZE: Gauge "pgsteer_pool_size" ["cluster", "member", "database", "dbname", "user", "use"];
     /// Clients that wait for a server of a pool.
-    POOL_WAITING: Gauge "pgsteer_pool_waiting_clients" ["cluster", "member", "database", "user", "use"];
+    POOL_WAITING: Gauge "pgsteer_pool_waiting_clients" ["cluster", "member", "database", "dbname", "user", "use"];
     /// How long the first of them has waited.
-    POOL_OLDEST_WAIT: Gauge "pgsteer_pool_oldest_wait_seconds" ["cluster", "member", "database", "user", "use"];
+    POOL_OLDEST_WAIT: Gauge "pgsteer_pool_oldest_wait_seconds" ["cluster", "member", "database", "dbname", "user", "use"];
     /// Servers of a pool that clients keep because of their sessions' state; `pin_max` limits them.
-    POOL_PINNED: Gauge "pgsteer_pool_pinned_servers" ["cluster", "member", "database", "user", "use"];
+    POOL_PINNED: Gauge "pgsteer_pool_pinned_servers" ["cluster", "member", "database", "dbname", "user", "use"];
 
     /// Clients that are logged in, by what they do: idle, waiting, running, idle_in_transaction or pinned (idle, but their session's state keeps their server).
     CLIENTS: Gauge "pgsteer_clients" ["activity"];
@@ -190,7 +191,7 @@ metrics! {
     LOGIN_FAILURES: Counter "pgsteer_login_failures_total" ["stage", "sqlstate"];
     /// Logins from an address with many failed ones, by what became of them: delayed, or refused because too many waited.
     DELAYS: Counter "pgsteer_logins_delayed_total" ["outcome"];
-    /// Lookups of users on the servers (auth_query), by outcome (found, unknown, unreachable, refused); remembered: uses of an old answer because nobody could be asked.
+    /// Lookups of users on the servers (auth_query, and memberships that rules depend on), by outcome (found, unknown or no member, unreachable, refused); remembered: uses of an old answer because nobody could be asked.
     LOOKUPS: Counter "pgsteer_auth_queries_total" ["outcome"];
 
     /// Queries answered: ReadyForQuery messages passed on.

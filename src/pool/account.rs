@@ -144,8 +144,13 @@ pub enum CommitFate {
 pub struct Account {
     /// The cluster's name.
     pub cluster: Arc<str>,
+    /// The database as clients name it: `[databases.NAME]` may give one several names, each with limits of its own.
+    pub alias: Arc<str>,
     /// The database, as the servers know it.
     pub database: Arc<str>,
+    /// The user as clients log in: where `[databases.NAME]` forces another one on the servers, clients of several may share
+    /// a pool, which has the account of the first of them.
+    pub login: Arc<str>,
     /// The user, as the servers know it.
     pub user: Arc<str>,
     /// Its settings.

@@ -32,6 +32,9 @@ pub enum Refusal {
     Rerouted,
 }
 
+/// The settings that a server reported at its login, in its order.
+pub type Reported = Arc<[(String, String)]>;
+
 /// A pooled server connection.
 pub struct Server {
     /// The connection.
@@ -40,6 +43,8 @@ pub struct Server {
     pub cancel: Arc<CancelTarget>,
     /// The start-up settings it was opened with.
     pub flavour: Flavour,
+    /// What it said of itself at its login.
+    pub reported: Reported,
     /// The client that had it last, by the process id it was told; 0: none since it was opened or everything discarded.
     pub served: u32,
     pub(super) worker: usize,
@@ -229,6 +234,13 @@ impl Lease {
     #[inline]
     pub const fn term(&self) -> u64 {
         self.term
+    }
+
+    /// The term by whose right something is sent there: its own; or its member's, where a replica was promoted under it; 0: none is
+    /// needed.
+    #[inline]
+    pub fn office(&self) -> u64 {
+        if self.term == 0 { self.pool.office() } else { self.term }
     }
 
     /// Ends it.

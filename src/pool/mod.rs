@@ -5,6 +5,7 @@ mod backends;
 mod deposed;
 pub mod flavours;
 pub mod janitor;
+pub mod key;
 pub mod lease;
 pub mod line;
 pub mod opening;

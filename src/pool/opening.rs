@@ -13,7 +13,7 @@ use crate::{
     clock::Moment,
     server::{
         Approach, ConnectError, Connected, ServerLogin,
-        conn::{End, Recovery, ServerConn},
+        conn::{End, READ_ONLY, Recovery, ServerConn},
         connect,
     },
     wire::{
@@ -89,7 +89,7 @@ impl Pool {
     fn login(&self, flavour: Flavour) -> ServerLogin {
         let mut parameters = self.shared.flavours.settings(flavour);
         if self.kind == PoolKind::Fallback {
-            parameters.push(("default_transaction_read_only".to_owned(), "on".to_owned()));
+            parameters.push((READ_ONLY.to_owned(), "on".to_owned()));
         }
         let credential = self.account.credential.load_full();
         let settings = self.account.settings.load();
@@ -113,16 +113,29 @@ impl Pool {
     ) {
         let now = self.shared.clock.now();
         let reported = connected.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let parameters = Arc::new(Parameters::from_reported(reported));
-        self.shared.learn(self, &connected.parameters);
+        let mut parameters = Parameters::from_reported(reported);
+        if self.kind == PoolKind::Fallback {
+            // It is ours to say, not its clients'.
+            parameters = parameters.without(READ_ONLY);
+        }
+        let parameters = Arc::new(parameters);
         self.shared.events.opened.count(self.labels());
         let cancel = CancelTarget::new(self.address.clone(), approach, connected.key, id);
         let mut conn = ServerConn::new(connected.stream, parameters, now);
         conn.recovery = Recovery::of(&connected.parameters);
+        let reported = self.shared.learn(self, flavour, connected.parameters.into());
         let cancel = Arc::new(cancel);
         self.shared.backends.add(&cancel);
-        let server =
-            Box::new(Server { conn, cancel, flavour, served: 0, worker, end: End::Orderly, permits });
+        let server = Box::new(Server {
+            conn,
+            cancel,
+            flavour,
+            reported,
+            served: 0,
+            worker,
+            end: End::Orderly,
+            permits,
+        });
         let mut state = self.state.lock();
         state.trouble.ends(flavour);
         state.put(id, server);

@@ -17,9 +17,11 @@ use super::{
     backends::Backends,
     flavours::Flavours,
     janitor::IdleWatch,
+    key::PoolKey,
+    lease::Reported,
     pool::{Pool, PoolKind},
     quota::{Quota, Shares},
-    slots::Event,
+    slots::{Event, Flavour},
     tether::Revoked,
 };
 use crate::{
@@ -36,27 +38,12 @@ use crate::{
 /// A pool shares its limits' room with one that has waited so much longer.
 const GIVE_WAY_AFTER: Duration = Duration::from_millis(100);
 
-/// Which pool.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PoolKey {
-    /// The cluster's name.
-    pub cluster: Arc<str>,
-    /// The member.
-    pub member: MemberName,
-    /// Its database.
-    pub database: Arc<str>,
-    /// Its user.
-    pub user: Arc<str>,
-    /// Ordinary, or fallen back.
-    pub kind: PoolKind,
-}
-
 /// Limits shared by pools (`max_member_connections`, `max_db_connections`, `max_user_connections`; 0: none).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SharedLimits {
     /// Servers of one member.
     pub member: usize,
-    /// Servers of one database of one member.
+    /// Servers of one database, as clients name it, of one member.
     pub database: usize,
     /// Servers of one user on one member.
     pub user: usize,
@@ -68,8 +55,9 @@ pub struct SharedLimits {
 pub trait Report: Send + Sync {
     /// A member may have failed.
     fn suspect(&self, cluster: &str, member: &MemberName, why: &str);
-    /// A server said this of itself at its login.
-    fn learn(&self, account: &Account, parameters: &[(String, String)]);
+    /// A server that was opened with these start-up settings, and may be only read, or not, said this of itself at its
+    /// login. What is the same as before is kept once.
+    fn learn(&self, account: &Account, opened: (Flavour, PoolKind), reported: Reported) -> Reported;
     /// The limits that the pools of a user and database share.
     fn shared_limits(&self, account: &Account) -> SharedLimits;
 }
@@ -173,13 +161,7 @@ impl Pools {
         address: &Address,
         kind: PoolKind,
     ) -> Arc<Pool> {
-        let key = PoolKey {
-            cluster: account.cluster.clone(),
-            member: member.clone(),
-            database: account.database.clone(),
-            user: account.user.clone(),
-            kind,
-        };
+        let key = PoolKey::of(account, member, kind);
         if let Some(pool) = self.0.pools.get(&key)
             && pool.address == *address
         {
@@ -209,6 +191,27 @@ impl Pools {
         }
     }
 
+    /// The account for which there is a pool on one of these members already, if it is for whom this one would be: what
+    /// is remembered of a user and database may be forgotten before the last of their servers is gone.
+    pub fn account_like<'m>(
+        &self,
+        account: &Account,
+        members: impl Iterator<Item = &'m MemberName>,
+    ) -> Option<Arc<Account>> {
+        let mut keys = members.flat_map(|member| {
+            [PoolKind::Normal, PoolKind::Fallback].map(|kind| PoolKey::of(account, member, kind))
+        });
+        keys.find_map(|key| {
+            let pool = self.0.pools.get(&key)?;
+            (pool.account.login == account.login).then(|| pool.account.clone())
+        })
+    }
+
+    /// The account of every pool.
+    pub fn accounts(&self) -> Vec<Arc<Account>> {
+        self.0.pools.iter().map(|pool| pool.account.clone()).collect()
+    }
+
     fn shares(&self, account: &Account, member: &MemberName) -> Shares {
         let limits = self.0.report.shared_limits(account);
         let quota = |of: QuotaOf, max: usize| {
@@ -219,7 +222,7 @@ impl Pools {
         };
         let quotas = smallvec::smallvec![
             quota(QuotaOf::Member, limits.member),
-            quota(QuotaOf::Database(account.database.clone()), limits.database),
+            quota(QuotaOf::Database(account.alias.clone()), limits.database),
             quota(QuotaOf::User(account.user.clone()), limits.user),
         ];
         let opening = quota(QuotaOf::Opening, limits.opening);
@@ -247,6 +250,12 @@ impl Pools {
                 continue;
             }
             let standing = table.members.get(&key.member).map(|member| member.standing);
+            let reads = table.read.iter().any(|target| target.member == key.member);
+            match &table.term {
+                Some(term) if term.member == key.member => pool.note_office(term.epoch),
+                _ if reads => pool.note_office(0),
+                _ => {}
+            }
             if standing == Some(MemberStanding::Deposed) {
                 cut += pool.depose(why, now);
                 continue;
@@ -257,7 +266,6 @@ impl Pools {
             pool.reinstate(standing == Some(MemberStanding::Leading));
             cut += pool.revoke(why, |term| term != 0 && term != in_force);
             let leads = matches!(&table.write, WriteRoute::Open(target) if target.member == key.member);
-            let reads = table.read.iter().any(|target| target.member == key.member);
             if leads || reads {
                 pool.forgive(now);
             } else {
@@ -318,8 +326,8 @@ impl Shared {
         self.report.suspect(&pool.account.cluster, &pool.member, why);
     }
 
-    pub(super) fn learn(&self, pool: &Pool, parameters: &[(String, String)]) {
-        self.report.learn(&pool.account, parameters);
+    pub(super) fn learn(&self, pool: &Pool, flavour: Flavour, reported: Reported) -> Reported {
+        self.report.learn(&pool.account, (flavour, pool.kind), reported)
     }
 
     pub(super) fn is_starving(&self) -> bool {

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Users and databases that are remembered at most; beyond it a client with yet another pair is refused.
-const TENANTS_MAX: usize = 100_000;
+pub(super) const TENANTS_MAX: usize = 100_000;
 
 /// The running program.
 pub(super) struct App {
@@ -65,12 +65,34 @@ pub(super) struct App {
     pub(super) events: Arc<Events>,
 }
 
-/// A user and database as clients name them, on one cluster.
+/// A user and database as clients name them, on one cluster, and whom they are on its servers. A reload may change that:
+/// then clients that come afterwards are another tenant's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TenantKey {
     pub(super) cluster: String,
     pub(super) database: String,
     pub(super) user: String,
+    on_server: OnServer,
+}
+
+/// Whom and what they are on the servers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct OnServer {
+    database: String,
+    user: String,
+}
+
+impl TenantKey {
+    /// Who they are by this configuration.
+    pub(super) fn of(config: &Config, cluster: &str, database: &str, user: &str) -> Self {
+        let login = config.server_login(database, user);
+        Self {
+            cluster: cluster.to_owned(),
+            database: database.to_owned(),
+            user: user.to_owned(),
+            on_server: OnServer { database: login.database, user: login.user },
+        }
+    }
 }
 
 /// There are too many different users and databases.
@@ -80,12 +102,16 @@ pub(super) struct TooManyTenants;
 impl App {
     /// The user and database of a client that has proved who it is; what it showed then logs in to servers, unless
     /// the configuration says otherwise.
-    pub(super) fn tenant(&self, key: TenantKey, shown: Credential) -> Result<Arc<Tenant>, TooManyTenants> {
-        let config = self.config.load();
+    pub(super) fn tenant(
+        &self,
+        config: &Config,
+        key: TenantKey,
+        shown: Credential,
+    ) -> Result<Arc<Tenant>, TooManyTenants> {
         let login = config.server_login(&key.database, &key.user);
         let credential = server_credential(&login).or_else(|| {
             // A client's own secret logs in as that client, and as nobody else.
-            (login.user == key.user && shown != Credential::None).then_some(shown)
+            (key.on_server.user == key.user && shown != Credential::None).then_some(shown)
         });
         if let Some(tenant) = self.tenants.get(&key) {
             if let Some(credential) = credential {
@@ -100,19 +126,34 @@ impl App {
                 return Err(TooManyTenants);
             }
         }
-        let settings = pool_settings(&config, &key.cluster, &key.database, &key.user);
+        let account = self.account(config, &key, credential);
+        let tenant = Arc::new(Tenant::new(account));
+        Ok(self.tenants.entry(key).or_insert(tenant).clone())
+    }
+
+    /// A new account for them; or the one that a pool still has, brought up to date.
+    fn account(&self, config: &Config, key: &TenantKey, credential: Option<Credential>) -> Arc<Account> {
+        let settings = pool_settings(config, &key.cluster, &key.database, &key.user);
         let account = Account {
             cluster: key.cluster.as_str().into(),
-            database: login.database.into(),
-            user: login.user.into(),
+            alias: key.database.as_str().into(),
+            database: key.on_server.database.as_str().into(),
+            login: key.user.as_str().into(),
+            user: key.on_server.user.as_str().into(),
             settings: ArcSwap::from_pointee(settings),
             credential: ArcSwapOption::new(credential.map(Arc::new)),
             reads_sequences: false.into(),
             hides_xids: false.into(),
             custom_settings: Default::default(),
         };
-        let tenant = Arc::new(Tenant::new(Arc::new(account)));
-        Ok(self.tenants.entry(key).or_insert(tenant).clone())
+        let table = self.clusters.get(&key.cluster).map(|cluster| cluster.router.load());
+        let members = table.iter().flat_map(|table| table.members.keys());
+        let Some(known) = self.pools.account_like(&account, members) else { return Arc::new(account) };
+        known.settings.store(account.settings.load_full());
+        if let Some(credential) = account.credential.load_full() {
+            self.pools.set_credential(&known, (*credential).clone());
+        }
+        known
     }
 
     /// A client with this user and database could not be served. Unless others are, nothing is remembered of them: a

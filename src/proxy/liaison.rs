@@ -13,7 +13,10 @@ use crate::{
     config::Config,
     pool::{
         account::Account,
+        lease::Reported,
+        pool::PoolKind,
         pools::{Report, SharedLimits},
+        slots::Flavour,
     },
 };
 
@@ -44,11 +47,15 @@ impl Report for Liaison {
         }
     }
 
-    fn learn(&self, account: &Account, parameters: &[(String, String)]) {
-        self.welcomes.learn(account, parameters);
+    fn learn(&self, account: &Account, opened: (Flavour, PoolKind), reported: Reported) -> Reported {
+        match opened {
+            (flavour, PoolKind::Normal) => self.welcomes.learn(account, flavour, reported),
+            // What it may not do is nobody else's.
+            (_, PoolKind::Fallback) => reported,
+        }
     }
 
     fn shared_limits(&self, account: &Account) -> SharedLimits {
-        shared_limits(&self.config.load(), &account.database, &account.user)
+        shared_limits(&self.config.load(), &account.alias, &account.user)
     }
 }

@@ -5,6 +5,7 @@ mod arriving;
 mod assembly;
 mod clusters;
 mod drain;
+mod footing;
 mod http;
 mod liaison;
 mod limits;

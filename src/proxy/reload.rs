@@ -8,7 +8,10 @@ use super::{
     reception::{authenticator, users},
     settings::{approach, keepalive, pool_settings, server_credential},
 };
-use crate::config::{Config, Reload, Source};
+use crate::{
+    config::{Config, Reload, Source},
+    pool::account::Account,
+};
 
 /// Reads the configuration again and applies what can be applied.
 pub(super) fn reload(app: &App, source: &Source) {
@@ -21,7 +24,7 @@ fn reload_from(app: &App, source: &Source) -> bool {
         Ok(new) => new,
         Err(invalid) => {
             for finding in invalid.findings() {
-                tracing::error!("configuration not reloaded, nothing has changed: {}", finding.what());
+                tracing::error!("configuration not reloaded, nothing has changed: {finding}");
             }
             return false;
         }
@@ -45,6 +48,9 @@ fn reload_from(app: &App, source: &Source) -> bool {
             return false;
         }
     };
+    for warning in new.warnings() {
+        tracing::warn!("configuration: {warning}");
+    }
     for change in &changes {
         if change.applied == Reload::Restart {
             tracing::warn!("configuration: {change}");
@@ -67,17 +73,28 @@ fn apply(app: &App, new: Arc<Config>) {
     app.replications.set_max(new.limits().max_replication_connections as usize);
     app.pools.dial().set_keepalive(keepalive(&new));
     app.config.store(new.clone());
-    for entry in &app.tenants {
-        let (key, account) = (entry.key(), &entry.value().account);
-        account.settings.store(Arc::new(pool_settings(&new, &key.cluster, &key.database, &key.user)));
-        if let Some(credential) = server_credential(&new.server_login(&key.database, &key.user)) {
-            app.pools.set_credential(account, credential);
-        }
+    // A pool may outlive what is remembered of its user and database.
+    let remembered = app.tenants.iter().map(|tenant| tenant.account.clone());
+    for account in remembered.chain(app.pools.accounts()) {
+        update(app, &new, &account);
     }
     app.pools.settings_changed();
     for (name, running) in &*app.clusters {
         if let Some(cluster) = new.clusters.get(name) {
             running.reconfigure(&new, cluster, &approach(&new, name, None));
         }
+    }
+}
+
+/// Whoever is somebody else on the servers from now on, or has another database there, keeps what logs in as the old one.
+fn update(app: &App, new: &Config, account: &Arc<Account>) {
+    let Account { cluster, alias, login, .. } = &**account;
+    account.settings.store(Arc::new(pool_settings(new, cluster, alias, login)));
+    let on_server = new.server_login(alias, login);
+    if *on_server.user == *account.user
+        && *on_server.database == *account.database
+        && let Some(credential) = server_credential(&on_server)
+    {
+        app.pools.set_credential(account, credential);
     }
 }

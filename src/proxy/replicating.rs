@@ -214,7 +214,9 @@ fn account(app: &App, way: &ClusterDoor, login: &Applicant, kind: Replication) -
     };
     Arc::new(Account {
         cluster: way.cluster.as_str().into(),
+        alias: asked.into(),
         database: on_server.database.into(),
+        login: login.user.as_str().into(),
         user: on_server.user.into(),
         settings: ArcSwap::from_pointee(settings),
         credential: ArcSwapOption::new(credential.map(Arc::new)),

@@ -8,8 +8,9 @@ use std::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    app::{App, TenantKey},
+    app::{App, TENANTS_MAX, TenantKey},
     arriving::{arrive, shutting_down},
+    footing::Footing,
     listen::Door,
     replicating::replicate,
     welcome::{StartupSettings, Welcome, welcome},
@@ -21,16 +22,13 @@ use crate::{
     config::Listener,
     net::{Peer, Stream},
     pool::quota::Permit,
-    route::table::ReadRoute,
     session::{
-        context::Context,
         outbox::Outbox,
-        routes::Purpose,
         session::{Ended, Newcomer, Session},
     },
     wire::{
         error::{PgError, SqlState},
-        message::{encode_backend_key, encode_parameter_status, encode_ready_for_query},
+        message::{encode_backend_key, encode_ready_for_query},
         startup::{BackendKey, Protocol},
     },
 };
@@ -135,21 +133,21 @@ async fn admit(
             .hint("Only databases under [databases] may be asked for here (databases_only)."));
     }
     let context = door.context_of(config.cluster_of(&door.listener, &login.database), app)?;
-    let key = TenantKey {
-        cluster: context.cluster.clone(),
-        database: login.database.clone(),
-        user: login.user.clone(),
-    };
-    let tenant = app.tenant(key.clone(), login.credential).map_err(|_| {
+    let key = TenantKey::of(&config, &context.cluster, &login.database, &login.user);
+    let tenant = app.tenant(&config, key.clone(), login.credential).map_err(|_| {
         PgError::fatal(
             SqlState::CONFIGURATION_LIMIT_EXCEEDED,
             "too many different users and databases are in use",
         )
+        .detail(format!(
+            "At most {TENANTS_MAX} pairs of a user and a database can have clients at the same time."
+        ))
     })?;
     let selection = context.wanted.of(&login.database);
     let context = context.context.clone();
     let settings = login.settings?;
-    let (welcome, flavour) = match welcome(app, (&context, selection), &tenant, settings).await {
+    let footing = Footing::of(&context, selection);
+    let (welcome, flavour) = match welcome(app, (&context, selection), footing, &tenant, settings).await {
         Ok(welcome) => welcome,
         Err(error) => {
             drop(tenant);
@@ -167,8 +165,7 @@ async fn admit(
         return Err(shutting_down());
     }
     let (pid, mut greeting) = (entry.key.pid, login.ok);
-    let recovery = if reads_from_replicas(&context, selection) { "on" } else { "off" };
-    encode_settings(&welcome, recovery, &mut greeting);
+    welcome.encode(Footing::of(&context, selection), &mut greeting);
     encode_backend_key(&mut greeting, &entry.key);
     encode_ready_for_query(&mut greeting, b'I');
     let Welcome { parameters, .. } = welcome;
@@ -186,24 +183,6 @@ async fn admit(
         tracing::info!(client = %peer, user = login.user, database = login.database, pid, "client connected");
     }
     Ok((Admitted { newcomer, greeting }, permit))
-}
-
-/// Whether what a client sends here runs on servers that are in recovery.
-fn reads_from_replicas(context: &Context, selection: usize) -> bool {
-    let table = context.router.load();
-    context.purpose == Purpose::Read
-        && !(table.choice(selection).is_empty() && matches!(table.fallback, ReadRoute::Leader(_)))
-}
-
-/// ParameterStatus for each setting: the client's own value where it has one, else the server's. Whether the server is in
-/// recovery (libpq's `target_session_attrs` asks for that) does not depend on which server has spoken last.
-fn encode_settings(welcome: &Welcome, recovery: &str, out: &mut Vec<u8>) {
-    for (name, value) in welcome.reported.iter() {
-        let own = crate::wire::parameters::tracked(name).and_then(|place| welcome.parameters.get(place));
-        let value = own.map_or(value.as_str(), |own| own);
-        let value = if name == "in_hot_standby" { recovery } else { value };
-        encode_parameter_status(out, name.as_bytes(), value.as_bytes());
-    }
 }
 
 async fn greet(mut login: LoggedIn, admitted: Admitted, permit: Permit) -> Option<Entered> {

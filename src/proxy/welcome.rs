@@ -6,12 +6,17 @@
 use std::{sync::Arc, time::Duration};
 
 use dashmap::DashMap;
-use parking_lot::Mutex;
 
-use super::app::App;
+use super::{app::App, footing::Footing};
 use crate::{
     client::LoggedIn,
-    pool::{account::Account, flavours::FlavourHeld, lease::Finish, slots::Flavour, tether::Tether},
+    pool::{
+        account::{Account, PoolMode},
+        flavours::FlavourHeld,
+        lease::{Finish, Reported},
+        slots::Flavour,
+        tether::Tether,
+    },
     session::{
         acquire::{Needs, Start},
         context::Context,
@@ -19,6 +24,7 @@ use crate::{
     },
     wire::{
         error::{PgError, SqlState},
+        message::encode_parameter_status,
         options,
         parameters::{Parameters, TRACKED, tracked},
         state::Carried,
@@ -27,6 +33,20 @@ use crate::{
 
 /// Welcomes that are remembered; when there are more, all are forgotten and learnt anew.
 const REMEMBERED_MAX: usize = 10_000;
+
+impl Welcome {
+    /// ParameterStatus for each setting: the client's own value where it has one, else the server's.
+    pub(super) fn encode(&self, footing: Footing, out: &mut Vec<u8>) {
+        for (name, value) in self.reported.iter() {
+            let own = tracked(name).and_then(|place| self.parameters.get(place));
+            let value = footing.value(name).unwrap_or_else(|| own.map_or(value.as_str(), |own| own));
+            encode_parameter_status(out, name.as_bytes(), value.as_bytes());
+        }
+    }
+}
+
+/// The number of no start-up settings.
+const NO_SETTINGS: Flavour = 0;
 
 /// What a client asks for at its start, sorted out.
 pub(super) struct StartupSettings {
@@ -55,40 +75,81 @@ struct Key {
     flavour: Flavour,
     tracked: Vec<(String, String)>,
     application_name: Option<String>,
+    footing: Footing,
 }
 
 /// What is known of servers, for those who log in.
 #[derive(Default)]
 pub(super) struct Welcomes {
     known: DashMap<Key, Welcome>,
-    /// What servers reported last, by cluster, database and user.
+    /// What servers reported last that were opened for them.
     reported: DashMap<Origin, Reported>,
-    /// The newest of any.
-    newest: Mutex<Option<Reported>>,
+    /// The newest of any, by cluster, of those without start-up settings.
+    newest: DashMap<Arc<str>, Reported>,
 }
 
-/// The settings that a server reported, in its order.
-type Reported = Arc<[(String, String)]>;
+/// Cluster, database, user and start-up settings.
+type Origin = (Arc<str>, Arc<str>, Arc<str>, Flavour);
 
-/// Cluster, database and user.
-type Origin = (Arc<str>, Arc<str>, Arc<str>);
+fn origin(account: &Account, flavour: Flavour) -> Origin {
+    (account.cluster.clone(), account.database.clone(), account.user.clone(), flavour)
+}
 
 impl Welcomes {
-    /// A server said this of itself.
-    pub(super) fn learn(&self, account: &Account, parameters: &[(String, String)]) {
-        let key = (account.cluster.clone(), account.database.clone(), account.user.clone());
-        let reported: Reported = parameters.into();
-        *self.newest.lock() = Some(reported.clone());
+    /// A server that was opened with these start-up settings said this of itself. What is the same as before is kept once.
+    pub(super) fn learn(&self, account: &Account, flavour: Flavour, reported: Reported) -> Reported {
+        let key = origin(account, flavour);
+        if let Some(known) = self.reported.get(&key).filter(|known| **known == reported) {
+            return known.clone();
+        }
+        if flavour == NO_SETTINGS {
+            self.newest.insert(account.cluster.clone(), reported.clone());
+        }
         if self.reported.len() >= REMEMBERED_MAX {
             self.reported.clear();
         }
-        self.reported.insert(key, reported);
+        self.reported.insert(key, reported.clone());
+        reported
     }
 
-    fn of(&self, account: &Account) -> Option<Reported> {
-        let key = (account.cluster.clone(), account.database.clone(), account.user.clone());
-        self.reported.get(&key).map(|known| known.clone())
+    /// What a server would say to a client that starts with these settings, as far as others have heard it.
+    fn guess(
+        &self,
+        account: &Account,
+        flavour: &FlavourHeld,
+        settings: &[(String, String)],
+    ) -> Option<Reported> {
+        let of = |flavour| self.reported.get(&origin(account, flavour)).map(|known| known.clone());
+        if let Some(known) = of(flavour.number()) {
+            return Some(known);
+        }
+        let own = of(NO_SETTINGS);
+        let others = || self.newest.get(&account.cluster).map(|known| known.clone());
+        let is_own = own.is_some();
+        let reported = own.or_else(others)?;
+        Some(adapted(&reported, (!is_own).then_some(&account.user), settings))
     }
+}
+
+/// What a server has said to a client without start-up settings, as it would be for one with these; of `user`, if that is
+/// another. What cannot be known is left out.
+fn adapted(reported: &Reported, user: Option<&Arc<str>>, settings: &[(String, String)]) -> Reported {
+    let chooses = |names: &[&str]| {
+        settings.iter().any(|(name, _)| names.iter().any(|known| known.eq_ignore_ascii_case(name)))
+    };
+    let told = |(name, value): &(String, String)| {
+        let chosen = settings.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let value = match (name.as_str(), user) {
+            _ if chosen.is_some() => chosen.map(|(_, value)| value.clone()),
+            ("is_superuser", Some(_)) => None,
+            ("is_superuser", None) if chooses(&["role", "session_authorization", "options"]) => None,
+            ("search_path", _) if chooses(&["options"]) => None,
+            ("session_authorization", Some(user)) => Some(user.to_string()),
+            _ => Some(value.clone()),
+        };
+        Some((name.clone(), value?))
+    };
+    reported.iter().filter_map(told).collect()
 }
 
 impl StartupSettings {
@@ -159,6 +220,7 @@ fn printable(name: &[u8]) -> String {
 pub(super) async fn welcome(
     app: &App,
     (context, selection): (&Arc<Context>, usize),
+    footing: Footing,
     tenant: &Arc<Tenant>,
     settings: StartupSettings,
 ) -> Result<(Welcome, FlavourHeld), PgError> {
@@ -169,8 +231,10 @@ pub(super) async fn welcome(
             SqlState::CONFIGURATION_LIMIT_EXCEEDED,
             "too many different start-up settings are in use",
         )
+        .hint("Settings that PostgreSQL does not report (as with options=-c …) are best the same for all clients, or set after the login.")
     })?;
     let key = Key {
+        footing,
         cluster: account.cluster.clone(),
         database: account.database.clone(),
         user: account.user.clone(),
@@ -185,15 +249,20 @@ pub(super) async fn welcome(
     let known = app.welcomes.known.get(&nameless).map(|known| known.clone());
     let base = match known {
         Some(known) => known,
-        None => match outage(app, (context, selection), tenant) {
+        None if is_outage((context, selection), tenant)
+            && let Some(reported) = app.welcomes.guess(account, &flavour, &others) =>
+        {
             // Nothing that is remembered: it is only what is known of servers in general.
-            Some(reported) => return Ok((named(&key, assumed(reported, &key)), flavour)),
-            None => {
-                let learnt = learn(app, (context, selection), tenant, &nameless).await?;
-                remember(app, nameless, &learnt);
-                learnt
+            return Ok((named(&key, assumed(reported, &key)), flavour));
+        }
+        None => {
+            let (learnt, met) = learn(app, (context, selection), tenant, &nameless).await?;
+            if met == Met::Otherwise {
+                return Ok((named(&key, learnt), flavour));
             }
-        },
+            remember(app, nameless, &learnt);
+            learnt
+        }
     };
     let welcome = named(&key, base);
     remember(app, key, &welcome);
@@ -214,16 +283,13 @@ fn named(key: &Key, mut welcome: Welcome) -> Welcome {
     welcome
 }
 
-/// While there is no server to ask: what others have said.
-fn outage(app: &App, (context, selection): (&Context, usize), tenant: &Tenant) -> Option<Reported> {
+/// Whether there is no server to ask, for now.
+fn is_outage((context, selection): (&Context, usize), tenant: &Tenant) -> bool {
     let way = tenant.way(context.purpose, selection, &context.router, &context.pools);
     let asks = way.is_ok() || context.purpose == Purpose::Read;
     // Whoever will not be served is told so at once.
     let refused = way.is_err_and(|no_way| no_way.patience == Patience::None);
-    if asks || refused {
-        return None;
-    }
-    app.welcomes.of(&tenant.account).or_else(|| app.welcomes.newest.lock().clone())
+    !(asks || refused)
 }
 
 /// What a server would probably say. What the client has not asked for it has at the start of its first server, which may
@@ -239,7 +305,7 @@ async fn learn(
     (context, selection): (&Arc<Context>, usize),
     tenant: &Arc<Tenant>,
     key: &Key,
-) -> Result<Welcome, PgError> {
+) -> Result<(Welcome, Met), PgError> {
     let wanted = key.tracked.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let wanted = Arc::new(Parameters::from_reported(wanted));
     let needs = Needs {
@@ -254,18 +320,64 @@ async fn learn(
         state: &Carried::NOTHING,
         flavour: key.flavour,
         goal: None,
+        mode: PoolMode::Transaction,
     };
     let request = needs.request();
     let mut granted = request
         .acquire(Start::Route, Duration::ZERO)
         .await
         .map_err(|error| PgError { severity: crate::wire::error::Severity::Fatal, ..error })?;
+    let met = if granted.read_only == (key.footing == Footing::ReadOnLeader) {
+        Met::AsExpected
+    } else {
+        Met::Otherwise
+    };
     // What it makes of the client's own settings; beside them the server may have those of the client before.
-    let parameters = granted.lease.server().map_or_else(Parameters::default, |server| {
-        let conn = &server.conn;
-        (*conn.start).clone().with_those_of(&wanted, &conn.parameters)
-    });
+    let (reported, parameters) = match granted.lease.server() {
+        Some(server) => {
+            let conn = &server.conn;
+            (server.reported.clone(), (*conn.start).clone().with_those_of(&wanted, &conn.parameters))
+        }
+        None => (Arc::from([]), Parameters::default()),
+    };
     granted.lease.finish(Finish::Settled, app.clock.now());
-    let reported = app.welcomes.of(&tenant.account).unwrap_or_else(|| Arc::from([]));
-    Ok(Welcome { reported, parameters: Arc::new(parameters) })
+    Ok((Welcome { reported, parameters: Arc::new(parameters) }, met))
+}
+
+/// Whether a server was of the kind that was to be expected when its client came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Met {
+    AsExpected,
+    Otherwise,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_have_chosen_is_left_out() {
+        let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let said = [
+            ("is_superuser", "on"),
+            ("search_path", "public"),
+            ("session_authorization", "a"),
+            ("TimeZone", "UTC"),
+        ];
+        let [superuser, path, session, zone] = said;
+        let told: Reported = pairs(&said).into();
+        for (user, settings, expected) in [
+            (None, &[][..], &said[..]),
+            (None, &[("work_mem", "1MB")], &said),
+            (None, &[("Search_Path", "x, y")], &[superuser, ("search_path", "x, y"), session, zone]),
+            (None, &[("role", "b")], &[path, session, zone]),
+            (None, &[("options", "-f h")], &[session, zone]),
+            (Some("b"), &[], &[path, ("session_authorization", "b"), zone]),
+        ] {
+            let user = user.map(Arc::from);
+            assert_eq!(*adapted(&told, user.as_ref(), &pairs(settings)), *pairs(expected), "{settings:?}");
+        }
+    }
 }

@@ -91,6 +91,9 @@ pub struct ServerConn {
     pub opened_at: Moment,
 }
 
+/// The setting that keeps a server for reads only from writing. What it says of it at its start is not among its settings.
+pub const READ_ONLY: &str = "default_transaction_read_only";
+
 /// What an idle server may have said unasked, in bytes; more is a server gone mad.
 const IDLE_BYTES_MAX: usize = 2048;
 
@@ -195,8 +198,11 @@ impl ServerConn {
     }
 
     /// Takes note of what it says of its recovery. One that was writable and is in recovery is not the server it was (something
-    /// in between has changed its mind): nobody else gets it.
+    /// in between has changed its mind): nobody else gets it. Nor one that may only be read, if that was changed behind our back.
     fn recovers(&mut self, name: &str, value: &str) {
+        if name == READ_ONLY && self.start.lacks(READ_ONLY) {
+            self.hygiene = Hygiene::Spoilt;
+        }
         if name != IN_HOT_STANDBY {
             return;
         }

@@ -16,11 +16,11 @@ use crate::{
     wire::{
         error::{PgError, SqlState},
         frame::{HEADER_BYTES, Header, cstr, put, put_cstr},
-        held::{Known, Prepare, Sent, Worth},
-        named::{ClientStatements, Named, Serial},
+        held::{Client, Known, Prepare, Sent, Worth},
+        named::{ClientStatements, Named, Parsed, Serial},
         pipeline::{
             Block, Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline, Refusal,
-            Residue, Subject, Undo,
+            Residue, Subject, Undo, Whose,
         },
         schema::{Schema, When},
         splice::Splice,
@@ -73,6 +73,8 @@ enum Rest {
 
 /// What holds for the whole of one lease.
 pub struct Terms<'a> {
+    /// Whose lease it is: the process id that the client was told.
+    pub client: Client,
     /// All statements.
     pub catalog: &'a Catalog,
     /// What statements parsed now depend on.
@@ -149,6 +151,15 @@ impl Frontend {
     /// The named statements were discarded by command. The unnamed one is not touched by that.
     pub fn discarded(&mut self) {
         self.statements.clear();
+    }
+
+    /// The client's statement of this number, which stood for others' `statement`, is another.
+    pub fn replace(&mut self, serial: Serial, statement: &Statement, next: &Arc<Statement>) {
+        if serial != 0 {
+            self.statements.replace(serial, next);
+        } else if matches!(&self.unnamed, Unnamed::Shared(known) if known.id() == statement.id()) {
+            self.unnamed = Unnamed::Shared(next.clone());
+        }
     }
 
     /// Takes back what was noted for a message that the server did not carry out.
@@ -339,6 +350,7 @@ impl Frontend {
 
 mod deciding;
 mod extended;
+mod known;
 mod learning;
 mod messages;
 mod openings;

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::context::Context;
 use crate::{
+    clock::Moment,
     pool::lease::Lease,
     server::{Told, ask},
 };
@@ -24,7 +25,8 @@ pub(super) enum Inspected {
     NoRight,
 }
 
-/// Asks a leased server. Nothing is sent to it without the right to write there.
+/// Asks a leased server. Nothing is sent to it without the right to write there, and nothing that a leader says is believed before
+/// somebody watches it: this process may have stood still meanwhile, and the lease been revoked for good reason.
 pub(super) async fn inspect(
     context: Arc<Context>,
     mut lease: Lease,
@@ -32,8 +34,10 @@ pub(super) async fn inspect(
     patience: Option<Duration>,
 ) -> (Lease, Inspected) {
     let since = context.clock.now();
-    while lease.term() != 0 && !context.router.may_send(lease.term(), context.clock.now()) {
-        if patience.is_some_and(|patience| context.clock.now().since(since) >= patience) {
+    let is_over = |now: Moment| patience.is_some_and(|patience| now.since(since) >= patience);
+    let term = lease.office();
+    while term != 0 && !context.router.may_send(term, context.clock.now()) {
+        if is_over(context.clock.now()) {
             return (lease, Inspected::NoRight);
         }
         tokio::time::sleep(FENCE_RECHECK).await;
@@ -42,6 +46,12 @@ pub(super) async fn inspect(
         return (lease, Inspected::Lost("it was given back".to_owned()));
     };
     let asked = tokio::time::timeout(INSPECTION_MAX, ask(&mut server.conn.stream, &queries)).await;
+    while term != 0 && !context.router.fence().is_attended(context.clock.now()) {
+        if is_over(context.clock.now()) {
+            return (lease, Inspected::NoRight);
+        }
+        tokio::time::sleep(FENCE_RECHECK).await;
+    }
     let inspected = match asked {
         Ok(Ok(told)) => Inspected::Told(told),
         Ok(Err(error)) => Inspected::Lost(error.to_string()),

@@ -118,6 +118,10 @@ impl Session {
                 Err(cut) => return Relayed::Cut(cut),
             };
             if !came && !went {
+                if Self::is_waited_for(x) {
+                    self.tell_unplaced(x);
+                    continue;
+                }
                 return self.blocked(x, now, cx);
             }
         }
@@ -294,11 +298,14 @@ impl Session {
         if !passed.bytes.is_empty() {
             x.trial.passed();
             x.untried.answered();
-            let completed = passed.progress.statements + passed.progress.queries > 0;
+            let Progress { queries, statements, .. } = passed.progress;
+            let ended = queries + statements > 0;
+            let bytes = if ended { self.without_block(passed.bytes, x) } else { passed.bytes };
+            let completed = queries > 0 || (statements > 0 && x.pipeline.may_be_committed());
             if self.holds_telling(x, completed) || !self.outbox.is_empty() {
-                self.outbox.push(passed.bytes);
+                self.outbox.push(bytes);
             } else {
-                self.outbox.send(&mut self.stream, cx, passed.bytes).map_err(|_| Cut::ClientGone)?;
+                self.outbox.send(&mut self.stream, cx, bytes).map_err(|_| Cut::ClientGone)?;
             }
         }
         let progress = passed.progress;

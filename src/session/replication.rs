@@ -292,7 +292,8 @@ impl Replication {
             }
         }
         let message = "terminating connection due to administrator command";
-        Some(self.cut(PgError::fatal(SqlState::ADMIN_SHUTDOWN, message)))
+        let error = PgError::fatal(SqlState::ADMIN_SHUTDOWN, message).detail("pgsteer is shutting down.");
+        Some(self.cut(error))
     }
 
     fn cut(&self, error: PgError) -> Ended {

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use super::{
     acquire::Needs,
     exchange::{ClientEnd, Exchange, ReadOnly},
+    reading::Lexicon,
     relay::Cut,
     routes::Purpose,
     session::Session,
@@ -83,7 +84,7 @@ impl Session {
     fn learn_from_replica(&self) {
         let Some(rereads) = &self.rereads else { return };
         let tether = Arc::new(Tether::default());
-        let needs = Needs { tether: &tether, state: &Carried::NOTHING, ..self.needs() };
+        let needs = Needs { tether: &tether, state: &Carried::NOTHING, goal: None, ..self.needs() };
         let (place, schema) = (rereads.place.clone(), self.schema.clone());
         tokio::spawn(place.learn(needs.request(), schema, self.flavour.clone()));
     }
@@ -116,6 +117,10 @@ impl Session {
 
     /// Whether this is one whole request that is known to read only.
     fn proves_to_read(&self, place: &Place, request: &[u8], now: Moment) -> bool {
+        // Where a backslash escapes, what seems a string may be a call.
+        if self.lexicon != Lexicon::Standard {
+            return false;
+        }
         let lore = place.lore();
         let Some(lore) = lore.as_deref().filter(|lore| Place::holds(lore, &self.schema, now)) else {
             return false;

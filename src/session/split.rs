@@ -32,6 +32,8 @@ pub struct Split {
     pub(super) returned: Returned,
     /// Bytes of its next request, if a replica is to have it alone.
     pub(super) request_bytes: usize,
+    /// Bytes of its next request that are still to be sent, if it is known to read only: nobody need ask where that ends.
+    pub(super) reading_bytes: usize,
 }
 
 /// Whether a request has come back from a replica.

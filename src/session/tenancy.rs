@@ -13,6 +13,7 @@ use crate::{
     server::conn::Hygiene,
     sql::touches::{Kinds, Touches},
     wire::{
+        named::Serial,
         parameters::Parameters,
         pipeline::{Acting, Block, Conduct, Followed},
         statements::{Statement, UnnamedAt},
@@ -36,7 +37,7 @@ pub struct Tenancy {
     /// The client's unnamed statement, by its number, if the unnamed portal is of it and it is not known what it yields.
     pub(super) unlearnt_portal: Option<u32>,
     /// A statement that the server was given by the message before, without being asked what it yields.
-    pub(super) unlearnt: Option<Arc<Statement>>,
+    pub(super) unlearnt: Option<(Arc<Statement>, Serial)>,
     portals: NamedPortals,
     /// Whether settings were changed that are not followed, so that what is parsed from now on is the client's own.
     pub settings: Settings,

@@ -1,17 +1,34 @@
 //! The statements that one server has prepared for us.
+//!
+//! It holds as many as it may (`max_prepared_statements`), whoever's they are, and the places are shared fairly. What is in
+//! use there is the client's that has used it last. Where there is no room a newcomer takes the place that was not used
+//! for longest, of the client that has most places, the newcomer among its own; or, whoever's it is, one that
+//! was not used for very long ([`TURNS`]). So a client with thousands of statements takes places from itself, and from
+//! those who have more than it, and never those that another has few of and uses.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, sync::Arc};
 
 use super::{
     schema::When,
-    statements::{Map, Scope, Statement},
+    statements::{Map, Scope, Statement, fingerprint},
 };
+
+/// A place may be taken from a client that has fewer than others when it was not used for so many uses of the server's
+/// statements for each place that there is: clients go, and what they used is nobody's then. One that is used more often
+/// costs its client no second Parse; one that is used less, a Parse in so many uses.
+const TURNS: u64 = 16;
 
 /// On a server that holds all it may, one in so many texts without a name takes another statement's place: more texts
 /// than there is room for must not cost more than they would without any room.
-const KNOCKS: u32 = 8;
+const KNOCKS: u64 = 8;
 
-/// The statements that one server has prepared for us, the least recently used to go first.
+/// Tells the clients of a server apart: the process id that each was told.
+pub type Client = u32;
+
+/// No client.
+const NOBODY: Client = 0;
+
+/// The statements that one server has prepared for us.
 #[derive(Debug, Default)]
 pub struct ServerStatements {
     held: Map<u64, Held>,
@@ -21,19 +38,36 @@ pub struct ServerStatements {
     parses: u64,
     /// Uses and parses that were told of.
     told: (u64, u64),
-    knocks: u32,
+    knocks: u64,
 }
 
 #[derive(Debug)]
 struct Held {
     used_at: u64,
+    /// By whom.
+    client: Client,
     /// Where it stands among the unnamed ones, if it does.
     fingerprint: Option<u64>,
     worth: Worth,
 }
 
+/// What a client has there, and what is to come.
+#[derive(Debug, Default)]
+struct Holding {
+    places: usize,
+    oldest: Option<Oldest>,
+}
+
+/// A statement that was not used for longer than others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Oldest {
+    used_at: u64,
+    id: u64,
+    worth: Worth,
+}
+
 /// Whether what is prepared there is what clients take it for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Worth {
     /// It is.
     Sound,
@@ -42,8 +76,8 @@ pub enum Worth {
 }
 
 impl Held {
-    const fn new(used_at: u64, worth: Worth) -> Self {
-        Self { used_at, fingerprint: None, worth }
+    const fn new(used_at: u64, client: Client, worth: Worth) -> Self {
+        Self { used_at, client, fingerprint: None, worth }
     }
 }
 
@@ -94,12 +128,12 @@ impl ServerStatements {
         self.held.get(&id).is_some_and(|held| held.worth == Worth::Sound)
     }
 
-    /// Uses statement `id` there, which must be one of at most `max`.
-    pub fn use_statement(&mut self, id: u64, max: usize) -> Prepare {
+    /// A client uses statement `id` there, which must be one of at most `max`.
+    pub fn use_statement(&mut self, id: u64, client: Client, max: usize) -> Prepare {
         self.uses += 1;
         let uses = self.uses;
         if let Some(held) = self.held.get_mut(&id) {
-            held.used_at = uses;
+            (held.used_at, held.client) = (uses, client);
             if held.worth == Worth::Sound {
                 return Prepare::Ready;
             }
@@ -108,16 +142,39 @@ impl ServerStatements {
             return Prepare::CloseThenParse(id, Worth::Spoilt);
         }
         let mut prepare = Prepare::Parse;
-        if self.held.len() >= max.max(1) {
-            let oldest = self.held.iter().min_by_key(|(id, held)| (held.used_at, **id));
-            if let Some((oldest, worth)) = oldest.map(|(id, held)| (*id, held.worth)) {
-                self.forget(oldest);
-                prepare = Prepare::CloseThenParse(oldest, worth);
-            }
+        if self.held.len() >= max.max(1)
+            && let Some((given_up, worth)) = self.gives_way(client, max)
+        {
+            self.forget(given_up);
+            prepare = Prepare::CloseThenParse(given_up, worth);
         }
-        self.held.insert(id, Held::new(uses, Worth::Sound));
+        self.held.insert(id, Held::new(uses, client, Worth::Sound));
         self.parses += 1;
         prepare
+    }
+
+    /// What gives way to a newcomer of this client's.
+    #[cold]
+    fn gives_way(&self, client: Client, max: usize) -> Option<(u64, Worth)> {
+        let mut holdings = Map::<Client, Holding>::default();
+        holdings.insert(client, Holding { places: 1, oldest: None });
+        let mut oldest = Oldest { used_at: u64::MAX, id: 0, worth: Worth::Sound };
+        for (id, held) in &self.held {
+            let this = Oldest { used_at: held.used_at, id: *id, worth: held.worth };
+            let holding = holdings.entry(held.client).or_default();
+            holding.places += 1;
+            holding.oldest = Some(holding.oldest.map_or(this, |known| known.min(this)));
+            oldest = oldest.min(this);
+        }
+        let idle = self.uses.saturating_sub(oldest.used_at);
+        let taken = if idle > TURNS.saturating_mul(max as u64) {
+            Some(oldest)
+        } else {
+            let most =
+                holdings.values().filter_map(|holding| Some((holding.places, Reverse(holding.oldest?))));
+            most.max().map(|(_, Reverse(oldest))| oldest)
+        };
+        taken.map(|taken| (taken.id, taken.worth))
     }
 
     /// Whether it has what a client sends as its unnamed statement.
@@ -135,13 +192,14 @@ impl ServerStatements {
     }
 
     /// Whether there is room for one more text without a name, of at most `max` statements; or if there is none,
-    /// whether it is its turn to take another's.
+    /// whether it is its turn to take another's. Not just every eighth: in what order clients come must not decide which
+    /// of them never has a turn.
     pub fn admits(&mut self, max: usize) -> bool {
         if self.held.len() < max {
             return true;
         }
-        self.knocks = (self.knocks + 1) % KNOCKS;
-        self.knocks == 0
+        self.knocks += 1;
+        fingerprint(0, &[&self.knocks.to_ne_bytes()]).is_multiple_of(KNOCKS)
     }
 
     /// A statement in use there stands for what clients send under this fingerprint from now on.
@@ -158,6 +216,15 @@ impl ServerStatements {
         (self.uses - before.0, self.parses - before.1)
     }
 
+    /// It is given `next` in the place of `id`.
+    pub fn replace(&mut self, id: u64, next: u64) {
+        let client = self.held.get(&id).map_or(NOBODY, |held| held.client);
+        self.forget(id);
+        self.uses += 1;
+        self.parses += 1;
+        self.held.insert(next, Held::new(self.uses, client, Worth::Sound));
+    }
+
     /// It turned out not to have `id`.
     pub fn forget(&mut self, id: u64) {
         if let Some(Held { fingerprint: Some(fingerprint), .. }) = self.held.remove(&id)
@@ -169,14 +236,14 @@ impl ServerStatements {
 
     /// It turned out still to have `id`.
     pub fn remember(&mut self, id: u64) {
-        self.held.insert(id, Held::new(self.uses, Worth::Sound));
+        self.held.insert(id, Held::new(self.uses, NOBODY, Worth::Sound));
     }
 
     /// What it has as `id` is not what clients take that for, or not for sure.
     pub fn spoil(&mut self, id: u64) {
-        if self.held.contains_key(&id) {
+        if let Some(client) = self.held.get(&id).map(|held| held.client) {
             self.forget(id);
-            self.held.insert(id, Held::new(self.uses, Worth::Spoilt));
+            self.held.insert(id, Held::new(self.uses, client, Worth::Spoilt));
         }
     }
 
@@ -198,68 +265,4 @@ impl ServerStatements {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        clock::Moment,
-        wire::{
-            conduct::{Conduct, Form},
-            statements::{Catalog, Source},
-        },
-    };
-
-    #[test]
-    fn the_least_recently_used_goes() {
-        let mut server = ServerStatements::default();
-        assert_eq!(server.use_statement(1, 2), Prepare::Parse);
-        assert_eq!(server.use_statement(2, 2), Prepare::Parse);
-        assert_eq!(server.news(), (2, 2));
-        assert_eq!(server.use_statement(1, 2), Prepare::Ready);
-        assert_eq!(server.use_statement(3, 2), Prepare::CloseThenParse(2, Worth::Sound));
-        assert_eq!((server.news(), server.news()), ((2, 1), (0, 0)));
-        assert!(server.has(1) && !server.has(2) && server.has(3));
-    }
-
-    #[test]
-    fn what_is_spoilt_is_closed_before_it_is_prepared_again() {
-        let mut server = ServerStatements::default();
-        server.use_statement(1, 2);
-        server.spoil(1);
-        assert!(!server.has(1) && server.len() == 1);
-        assert_eq!(server.use_statement(1, 2), Prepare::CloseThenParse(1, Worth::Spoilt));
-        assert_eq!(server.use_statement(1, 2), Prepare::Ready);
-        server.spoil(1);
-        assert_eq!(server.use_statement(2, 1), Prepare::CloseThenParse(1, Worth::Spoilt));
-    }
-
-    #[test]
-    fn what_stands_for_an_unnamed_statement_grows_old() {
-        let (catalog, mut server) = (Catalog::default(), ServerStatements::default());
-        let (scope, other): (Scope, Scope) = ("a".into(), "b".into());
-        let when = |millis: u64, generation| When { now: Moment::from_nanos(millis * 1_000_000), generation };
-        let (conduct, form) = (Conduct::default(), Form::Planned);
-        let source = Source { scope: &scope, query: b"select 1", types: &[0, 0], conduct, form };
-        let statement = catalog.unnamed(&source, when(0, 1));
-        let sent = |scope| Sent { fingerprint: 5, scope, query: b"select 1", types: &[0, 0] };
-        server.use_statement(statement.id(), 2);
-        assert!(matches!(server.unnamed(&sent(&scope), when(0, 1)), Known::No));
-        server.stands_for(5, &statement, when(0, 1));
-        assert!(matches!(server.unnamed(&sent(&scope), when(999, 1)), Known::Fresh(_)));
-        assert!(matches!(server.unnamed(&sent(&scope), when(1000, 1)), Known::Stale(_)));
-        assert!(matches!(server.unnamed(&sent(&scope), when(0, 2)), Known::Stale(_)));
-        assert!(matches!(server.unnamed(&sent(&other), when(0, 1)), Known::No));
-        // It goes as any other does.
-        server.use_statement(1000, 2);
-        server.use_statement(1001, 2);
-        assert!(matches!(server.unnamed(&sent(&scope), when(0, 1)), Known::No));
-        assert!(server.unnamed.is_empty());
-    }
-
-    #[test]
-    fn a_full_server_admits_few() {
-        let mut server = ServerStatements::default();
-        assert!(server.admits(1));
-        server.use_statement(1, 1);
-        assert_eq!((0..80).filter(|_| server.admits(1)).count(), 10);
-    }
-}
+mod tests;

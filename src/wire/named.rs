@@ -14,6 +14,24 @@ pub struct Named {
     pub statement: Arc<Statement>,
     /// Its number.
     pub serial: Serial,
+    /// Who has parsed it.
+    pub parsed: Parsed,
+}
+
+impl Named {
+    fn is_unused(&self, id: u64) -> bool {
+        self.parsed == Parsed::ForAnother && self.statement.id() == id
+    }
+}
+
+/// Who has parsed what a client has named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// A server, for this client, or it has been used since.
+    Now,
+    /// A server, for another a moment ago: the client's Parse was answered by us, and it was not used since. Should the schema
+    /// have changed in between, it is what a server makes of it when it is used.
+    ForAnother,
 }
 
 /// The named statements of one client.
@@ -44,10 +62,37 @@ impl ClientStatements {
         self.by_name.get(looked_at(name))
     }
 
-    /// The client prepared `name`.
-    pub fn insert(&mut self, name: &[u8], statement: Arc<Statement>) {
+    /// The client prepared `name`. Its number.
+    pub fn insert(&mut self, name: &[u8], statement: Arc<Statement>, parsed: Parsed) -> Serial {
         self.serial = self.serial.wrapping_add(1).max(1);
-        self.restore(name, Named { statement, serial: self.serial });
+        self.restore(name, Named { statement, serial: self.serial, parsed });
+        self.serial
+    }
+
+    /// The client uses `name` on a server that has it.
+    pub fn used(&mut self, name: &[u8]) {
+        if let Some(named) = self.by_name.get_mut(looked_at(name)) {
+            named.parsed = Parsed::Now;
+        }
+    }
+
+    /// The client's statement of this number is another, in the same words.
+    pub fn replace(&mut self, serial: Serial, next: &Arc<Statement>) {
+        for named in self.by_name.values_mut().filter(|named| named.serial == serial) {
+            named.statement = next.clone();
+        }
+    }
+
+    /// Whether the client has statement `id` under a name that it has not used, parsed for another.
+    pub fn has_unused(&self, id: u64) -> bool {
+        self.by_name.values().any(|named| named.is_unused(id))
+    }
+
+    /// That is another from now on, in the same words.
+    pub fn replace_unused(&mut self, id: u64, next: &Arc<Statement>) {
+        for named in self.by_name.values_mut().filter(|named| named.is_unused(id)) {
+            named.statement = next.clone();
+        }
     }
 
     /// Whether the client may prepare one more.
@@ -110,16 +155,17 @@ mod tests {
     };
 
     /// One client's statements, each with a text of its own.
-    fn prepare(catalog: &Catalog, scope: &Scope, count: usize) -> ClientStatements {
+    fn prepare(catalog: &Catalog, scope: &Scope, count: usize, second: u64) -> ClientStatements {
         let mut statements = ClientStatements::default();
-        let when = Some(When { now: Moment::ZERO, generation: 0 });
+        let when = Some(When { now: Moment::from_nanos(second * 1_000_000_000), generation: 0 });
         for number in 0..count {
             let query = format!("select {number}, {:1000}", "");
             let (query, types, conduct) = (query.as_bytes(), &[0, 0][..], Conduct::default());
             let source = Source { scope, query, types, conduct, form: Form::Planned };
-            let statement = catalog.statement(&source, Sharing::Scope, when);
+            let sharing = if second < 100 { Sharing::Scope } else { Sharing::Nobody };
+            let statement = catalog.statement(&source, sharing, when);
             assert!(statements.has_room_for(query));
-            statements.insert(format!("s{number}").as_bytes(), statement);
+            statements.insert(format!("s{number}").as_bytes(), statement, Parsed::Now);
         }
         statements
     }
@@ -127,22 +173,25 @@ mod tests {
     #[test]
     fn texts_are_kept_once() {
         let (catalog, scope) = (Catalog::default(), Scope::from("a"));
-        let clients: Vec<_> = (0..20).map(|_| prepare(&catalog, &scope, 5000)).collect();
-        for number in 0..5000 {
+        // Some in the same second, some later, some that share nothing else.
+        let seconds = [0, 0, 0, 2, 2, 4, 6, 100, 101];
+        let clients = seconds.map(|second| prepare(&catalog, &scope, 2000, second));
+        for number in 0..2000 {
             let name = format!("s{number}");
-            let mut held = clients.iter().map(|client| &client.get(name.as_bytes()).unwrap().statement);
-            let first = held.next().unwrap();
-            assert!(held.all(|statement| Arc::ptr_eq(first, statement)));
-            assert_eq!(Arc::strong_count(first), clients.len());
+            let held = clients.each_ref().map(|client| &client.get(name.as_bytes()).unwrap().statement);
+            assert!(held.iter().all(|other| std::ptr::eq(other.query(), held[0].query())));
+            let [first, second, third, fourth, ..] = held;
+            assert!(Arc::ptr_eq(first, second) && Arc::ptr_eq(first, third) && !Arc::ptr_eq(first, fourth));
         }
-        // What each client has of its own: a name, and where its statement is.
+        // What each client has of its own: a name, and where its statement is; at most that, but for its text.
         assert!(size_of::<(Box<[u8]>, Named)>() <= 32);
+        assert!(size_of::<Statement>() <= 200, "{}", size_of::<Statement>());
     }
 
     #[test]
     fn texts_are_bounded_together() {
         let (catalog, scope) = (Catalog::default(), Scope::from("a"));
-        let mut statements = prepare(&catalog, &scope, 3);
+        let mut statements = prepare(&catalog, &scope, 3, 0);
         let bytes = statements.bytes;
         assert!(bytes > 3000 && statements.has_room_for(&vec![0; TEXT_BYTES_MAX - bytes]));
         assert!(!statements.has_room_for(&vec![0; TEXT_BYTES_MAX - bytes + 1]));

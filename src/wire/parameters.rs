@@ -71,6 +71,20 @@ impl Parameters {
         parameters
     }
 
+    /// Whether nothing is known of a tracked setting.
+    pub fn lacks(&self, name: &str) -> bool {
+        tracked(name).is_some_and(|place| self.values[place].is_none())
+    }
+
+    /// The same, with a setting that is left alone: no client can have another value of it.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        if let Some(place) = tracked(name) {
+            self.values[place] = None;
+        }
+        self
+    }
+
     /// Whether statements parsed under these settings and under `other` mean the same.
     pub fn parse_alike(&self, other: &Self) -> bool {
         self.values[PARSE_RELEVANT_FROM..] == other.values[PARSE_RELEVANT_FROM..]

@@ -272,7 +272,7 @@ mod placing;
 mod refusal;
 
 pub use deciding::Commit;
-pub use owed::{Described, For, Subject, Undo};
+pub use owed::{Described, For, Subject, Undo, Whose};
 pub use own::OwnAnswer;
 pub use refusal::Refusal;
 

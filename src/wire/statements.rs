@@ -144,9 +144,14 @@ impl Statement {
         self.result.get().is_some()
     }
 
-    /// It is described as having these parameter types.
-    pub fn takes(&self, types: &[u8]) {
-        self.found.get_or_init(|| types.into());
+    /// It is described as having these parameter types. False: they were others before.
+    pub fn takes(&self, types: &[u8]) -> bool {
+        **self.found.get_or_init(|| types.into()) == *types
+    }
+
+    /// The parameter types that a server has found.
+    pub fn found(&self) -> Option<&[u8]> {
+        self.found.get().map(|found| &**found)
     }
 
     /// It is described as yielding this. False: it was something else before.

@@ -16,6 +16,7 @@ mod lookups;
 #[cfg(feature = "pam")]
 mod modules;
 mod pgsteer;
+mod reloads;
 mod rules;
 mod rustls_client;
 mod servers;

@@ -112,10 +112,30 @@ impl Pgsteer {
         reloaded.unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
     }
 
+    /// Writes something else into the configuration, for the next reload.
+    pub(super) fn rewrite(&self, from: &str, to: &str) {
+        let file = self.file("pgsteer.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{from} is not in\n{text}");
+        std::fs::write(file, text.replace(from, to)).unwrap();
+    }
+
     /// Logs in.
     pub(super) async fn connect(&self, user: &str, password: &str, database: &str) -> Outcome {
+        self.log_in(user, password, database, "").await
+    }
+
+    /// Logs in with start-up options.
+    pub(super) async fn connect_with(&self, user: &str, database: &str, options: &str) -> Outcome {
+        self.log_in(user, "", database, options).await
+    }
+
+    async fn log_in(&self, user: &str, password: &str, database: &str, options: &str) -> Outcome {
         let mut config = tokio_postgres::Config::new();
         config.host(&self.host).port(self.port).user(user).password(password).dbname(database);
+        if !options.is_empty() {
+            config.options(options);
+        }
         let connecting =
             tokio::time::timeout(SOON, config.connect(NoTls)).await.expect("no answer to a login");
         let (client, connection) = connecting.map_err(said)?;

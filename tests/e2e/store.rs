@@ -68,6 +68,45 @@ async fn etcd_stops_and_starts_in_failsafe_mode() -> Result {
     .await
 }
 
+/// Only the leader's Patroni has lost the store: the key runs out in sight of everybody, and the leader goes on rightfully. Writes
+/// wait until its Patroni has confirmed that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_loses_etcd_in_failsafe_mode() -> Result {
+    scenario(Options::default().with_failsafe().with_links(), async |stage| {
+        let watched = watch(stage).await?;
+        let leader = watched.old.clone();
+        let silent = stage.cluster.link(&leader)?.fall_silent().await?;
+        let gone = eventually("the leader key is gone", PATRONI, async || {
+            let changes = watched.key.changes();
+            changes.into_iter().find(|(at, named)| *at > silent && named.is_none()).map(|(at, _)| at)
+        })
+        .await?;
+        eventually("writes go on without the key", PATRONI, async || {
+            watched.load.first_write_after(gone + Duration::from_secs(5))
+        })
+        .await?;
+        eventually("the leader's Patroni gives the right to write", PATRONI, async || {
+            let known = stage.proxy.get("/leader").await.ok()?.json();
+            (known["right_to_write"]["source"] == "failsafe").then_some(())
+        })
+        .await?;
+        stage.cluster.link(&leader)?.mend();
+        eventually("the leader has its key again", PATRONI, async || {
+            let (at, named) = watched.key.changes().pop()?;
+            (at > gone && named? == leader).then_some(())
+        })
+        .await?;
+        watched.writes_resume(now()).await?;
+        let report = watched.end(stage, &leader, silent).await?;
+        ensure!(report.failures.is_empty(), "a client was told: {:?}", report.failures.first());
+        ensure!(report.partings.is_empty(), "a client was cut off: {:?}", report.partings);
+        let gap = report.longest_write_gap(silent);
+        ensure!(gap < Duration::from_secs(2), "writes stood still for {gap:?}");
+        Ok(())
+    })
+    .await
+}
+
 /// Patroni may be stopped while it is paused; its keys in the store run out then, and PostgreSQL goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn patroni_is_paused_and_stopped() -> Result {

@@ -3,7 +3,11 @@
 
 use pgsteer::wire::named::STATEMENTS_MAX;
 
-use crate::machines::{check, once};
+use crate::{
+    machines::{check, once},
+    play,
+    world::Setup,
+};
 
 /// A statement that its client was told of, on the server `s`.
 const TOLD: &str = r#"
@@ -187,6 +191,146 @@ fn a_parse_is_no_staler_than_a_second_or_the_schema() {
         <D Error 42P01 "relation \"t\" does not exist" | ReadyForQuery I
         "#,
     );
+}
+
+/// The table was changed behind our back between the Parse of one client and that of another, which was answered by us: what the
+/// second one has parsed is what servers make of it when it is used.
+#[test]
+fn what_was_parsed_for_another_is_parsed_anew_where_it_is_too_old() {
+    // On the server that has it. Described, it tells its parameters first.
+    after_told(
+        r#"
+        D on s
+        D> Parse b "select * from t" | Describe S b | Sync
+        >s Describe S pgsteer_1 | Sync
+        s< ParameterDescription | {changed} | ReadyForQuery I
+        >s Close S pgsteer_1 | Parse pgsteer_2 "select * from t" | Describe S pgsteer_2 | Describe S pgsteer_2 | Sync
+        s< CloseComplete | ParseComplete | ParameterDescription | RowDescription n m | ParameterDescription | RowDescription n m | ReadyForQuery I
+        <D ParseComplete | ParameterDescription | RowDescription n m | ReadyForQuery I
+        # From now on it is held to that,
+        D> Bind "" b | Execute "" | Sync
+        >s Bind "" pgsteer_2 | Execute "" | Sync
+        s< {changed} | ReadyForQuery I
+        <D {changed} | ReadyForQuery I
+        # and the first one to what it was told.
+        C on s
+        C> Bind "" a | Sync
+        >s Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n m | ReadyForQuery I
+        >s Bind "" pgsteer_1 | Bind "" pgsteer_ | Sync
+        s< BindComplete | {no_such} | ReadyForQuery I
+        <C {changed} | ReadyForQuery I
+        "#,
+    );
+    // Used later.
+    after_told(
+        r#"
+        D on s
+        D> Parse b "select * from t" | Sync
+        >s Sync
+        s< ReadyForQuery I
+        <D ParseComplete | ReadyForQuery I
+        D> Bind "" b | Execute "" | Sync
+        >s Bind "" pgsteer_1 | Execute "" | Sync
+        s< {changed} | ReadyForQuery I
+        >s Close S pgsteer_1 | Parse pgsteer_2 "select * from t" | Describe S pgsteer_2 | Bind "" pgsteer_2 | Execute "" | Sync
+        s< CloseComplete | ParseComplete | ParameterDescription | RowDescription n m | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        <D BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        "#,
+    );
+}
+
+/// The same on another server, which has parsed it only now; and in a block, where nothing can be sent again.
+#[test]
+fn what_was_parsed_for_another_is_what_the_next_server_says() {
+    after_told(
+        r#"
+        D on s
+        D> Parse b "select * from t" | Parse c "select * from t" | Sync
+        >s Sync
+        s< ReadyForQuery I
+        <D ParseComplete | ParseComplete | ReadyForQuery I
+        D on t
+        D> Bind "" b | Execute "" | Sync
+        >t Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        t< ParseComplete | ParameterDescription | RowDescription n m | ReadyForQuery I
+        >t Parse pgsteer_2 "select * from t" | Describe S pgsteer_2 | Bind "" pgsteer_2 | Execute "" | Sync
+        t< ParseComplete | ParameterDescription | RowDescription n m | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        <D BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        D> Describe S c | Sync
+        >t Describe S pgsteer_2 | Sync
+        t< ParameterDescription | RowDescription n m | ReadyForQuery I
+        <D ParameterDescription | RowDescription n m | ReadyForQuery I
+        # Once used it is held to that as any other.
+        D on u
+        D> Bind "" b | Sync
+        >u Parse pgsteer_2 "select * from t" | Describe S pgsteer_2 | Sync
+        u< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        >u Bind "" pgsteer_2 | Bind "" pgsteer_ | Sync
+        u< BindComplete | {no_such} | ReadyForQuery I
+        <D {changed} | ReadyForQuery I
+        "#,
+    );
+    after_told(
+        r#"
+        D on s
+        D> Parse b "select * from t" | Sync | Query "begin"
+        >s Sync | Query begin
+        s< ReadyForQuery I | CommandComplete BEGIN | ReadyForQuery T
+        <D ParseComplete | ReadyForQuery I | CommandComplete BEGIN | ReadyForQuery T
+        D> Bind "" b | Execute "" | Sync
+        >s Bind "" pgsteer_1 | Execute "" | Sync
+        s< {changed} | ReadyForQuery E
+        <D {changed} | ReadyForQuery E
+        "#,
+    );
+}
+
+/// The same, where both Parses were under way at once: each client's statement is what its own server has said.
+#[test]
+fn parsed_at_once_each_is_what_its_own_server_says() {
+    for (describe, asked, of_d, of_e) in [
+        // Nobody asks: we do.
+        ("", "", "", ""),
+        (
+            r#"| Describe S x"#,
+            "",
+            "ParameterDescription | RowDescription n |",
+            "ParameterDescription 23 | RowDescription n m |",
+        ),
+    ] {
+        let servers = |setup: &mut Setup| setup.settings.limits.size = 3;
+        let script = format!(
+            r#"
+            C> Query begin
+            >a1 Query begin
+            a1< CommandComplete BEGIN | ReadyForQuery T
+            <C CommandComplete BEGIN | ReadyForQuery T
+            D> Parse x "select * from t" {describe} | Sync
+            >a2 Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+            E> Parse x "select * from t" {describe} | Sync
+            >a3 Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync{asked}
+            a2< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+            <D ParseComplete | {of_d} ReadyForQuery I
+            a3< ParseComplete | ParameterDescription 23 | RowDescription n m | ReadyForQuery I
+            <E ParseComplete | {of_e} ReadyForQuery I
+            # Free last, its server is the next one's. What that has is not the first client's any more.
+            E> Bind "" x 1 | Execute "" | Sync
+            >a3 Parse pgsteer_2 "select * from t" 23 | Describe S pgsteer_2 | Sync
+            a3< ParseComplete | ParameterDescription 23 | RowDescription n m | ReadyForQuery I
+            >a3 Bind "" pgsteer_2 1 | Execute "" | Sync
+            a3< BindComplete | DataRow 1 2 | CommandComplete "SELECT 1" | ReadyForQuery I
+            <E BindComplete | DataRow 1 2 | CommandComplete "SELECT 1" | ReadyForQuery I
+            D> Bind "" x | Execute "" | Sync
+            >a3 Close S pgsteer_1 | Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+            a3< CloseComplete | ParseComplete | ParameterDescription | RowDescription n m | ReadyForQuery I
+            >a3 Bind "" pgsteer_1 | Bind "" pgsteer_ | Execute "" | Sync
+            a3< BindComplete | {NO_SUCH} | ReadyForQuery I
+            <D {CHANGED} | ReadyForQuery I
+            "#
+        );
+        play::check_with(servers, &script);
+    }
 }
 
 #[test]

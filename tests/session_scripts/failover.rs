@@ -1,6 +1,16 @@
 //! The cluster changes while sessions are under way.
 
-use crate::play::{check, check_whole, check_with};
+use std::time::Duration;
+
+use pgsteer::{
+    pool::account::{CommitFate, PoolMode},
+    session::routes::Purpose,
+};
+
+use crate::{
+    play::{check, check_whole, check_with},
+    world::Setup,
+};
 
 #[test]
 fn a_deposed_leader_cuts_off_what_is_under_way_with_the_truth() {
@@ -242,7 +252,7 @@ fn what_the_fence_has_held_back_was_not_committed() {
     }
     // The client's session is lost with its server, but no work is.
     check_with(
-        |setup| setup.settings.mode = pgsteer::pool::account::PoolMode::Session,
+        |setup| setup.settings.mode = PoolMode::Session,
         r#"
         C> Query "select 1"
         >a1 Query "select 1"
@@ -260,8 +270,8 @@ fn what_the_fence_has_held_back_was_not_committed() {
 
 #[test]
 fn reads_go_round_and_fall_back_as_told() {
-    let reading = |setup: &mut crate::world::Setup| {
-        setup.purpose = pgsteer::session::routes::Purpose::Read;
+    let reading = |setup: &mut Setup| {
+        setup.purpose = Purpose::Read;
     };
     check_with(
         reading,
@@ -368,8 +378,8 @@ fn a_server_that_says_it_is_in_recovery_gets_no_writer() {
 /// One that idled says nothing of its promotion; one that was writable and is not says it at once.
 #[test]
 fn connections_to_a_replica_become_write_connections_and_not_the_other_way() {
-    let reading = |setup: &mut crate::world::Setup| {
-        setup.purpose = pgsteer::session::routes::Purpose::Read;
+    let reading = |setup: &mut Setup| {
+        setup.purpose = Purpose::Read;
     };
     check_with(
         reading,
@@ -430,7 +440,7 @@ fn what_is_lost_with_a_replica() {
             );
         }
         check_with(
-            |setup| setup.purpose = pgsteer::session::routes::Purpose::Read,
+            |setup| setup.purpose = Purpose::Read,
             &format!(
                 r#"
                 report in_hot_standby={recovery}
@@ -449,7 +459,7 @@ fn what_is_lost_with_a_replica() {
 #[test]
 fn reads_on_a_lost_replica_are_cut_off_and_on_a_lagging_one_go_on() {
     check_with(
-        |setup| setup.purpose = pgsteer::session::routes::Purpose::Read,
+        |setup| setup.purpose = Purpose::Read,
         r#"
         report in_hot_standby=on
         route write=a read=b,c
@@ -523,6 +533,83 @@ fn an_answer_of_a_deposed_leader_is_not_passed_on() {
         route write=b deposed=a
         >a1 end
         <C Fatal 08007 _ | end
+        "#,
+    );
+}
+
+/// Nor is what it says to us: what a session holds, where a commit ends, what became of one.
+#[test]
+fn what_a_leader_says_to_us_waits_until_somebody_watches_again() {
+    let inquisitive = |setup: &mut Setup| {
+        setup.settings.commit_fate = CommitFate::AskedFor { within: Duration::from_secs(10) };
+    };
+    check_with(
+        inquisitive,
+        r#"
+        C> Query begin
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        C> Query commit
+        >a1 Query "~pg_current_xact_id_if_assigned" | Query commit
+        a1< RowDescription x lsn file | DataRow 727 0/10 00000001 | CommandComplete "SELECT 1" | ReadyForQuery T
+        wait 10ms
+        a1< close
+        >a2 Query "~pg_xact_status"
+        fence unattended
+        a2< DataRow aborted | CommandComplete "SELECT 1" | ReadyForQuery I
+        wait 100ms
+        <C nothing
+        # It had been deposed, and its successor has the commit.
+        learn fork=1/0/10
+        route write=b deposed=a
+        fence attended
+        wait 100ms
+        >b1 Query "~pg_xact_status"
+        b1< DataRow committed | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete COMMIT | ReadyForQuery I
+        >a2 end
+        "#,
+    );
+}
+
+/// Whoever keeps a replica's server keeps it when that is promoted. What is sent there from then on may write, and needs the
+/// right to.
+#[test]
+fn a_replica_that_was_promoted_under_its_client_is_fenced() {
+    let keeps_it = |setup: &mut Setup| {
+        setup.purpose = Purpose::Read;
+        setup.settings.mode = PoolMode::Session;
+    };
+    check_with(
+        keeps_it,
+        r#"
+        C> Query "select 1"
+        >b1 Query "select 1"
+        b1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        route write=b
+        C> Query "insert into t values (1)"
+        >b1 Query "insert into t values (1)"
+        b1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        fence closed
+        C> Query "insert into t values (2)"
+        wait 50ms
+        >b1 nothing
+        fence open
+        wait 10ms
+        >b1 Query "insert into t values (2)"
+        b1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        # Without a leader in office there is no right either.
+        route write=none
+        C> Query "insert into t values (3)"
+        wait 50ms
+        >b1 nothing
+        route write=c deposed=b
+        >b1 end
+        <C Fatal 57P01 _ | end
         "#,
     );
 }

@@ -226,6 +226,7 @@ impl Stage {
 
     fn read_client(&mut self) {
         let Lease { client, server, pipeline, backend, tenancy } = &mut self.lease;
+        let number = client.bytes().next().map_or(0, u32::from);
         let client = self.clients.get_mut(client).unwrap();
         let server = self.servers.get_mut(server).unwrap();
         if pipeline.sync_is_due() {
@@ -233,6 +234,7 @@ impl Stage {
         }
         let scope: Scope = client.parameters.parse_key().into();
         let terms = Terms {
+            client: number,
             catalog: &self.catalog,
             scope: &scope,
             lexicon: Lexicon::of(&client.parameters),

@@ -362,3 +362,34 @@ fn what_the_server_has_may_be_refused_and_is_parsed_anew() {
         "#,
     );
 }
+
+/// A server's places are shared: who has most there gives way, and keeps who has few from nothing.
+#[test]
+fn many_statements_take_no_place_from_few() {
+    check(
+        r#"
+        max 3
+        C> Parse hot "select 1" | Describe S hot | Sync
+        >s Parse pgsteer_1 "select 1" | Describe S pgsteer_1 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        <C ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        D on s
+        D> Parse a "select 2" | Parse b "select 3" | Parse c "select 4" | Sync
+        >s Parse pgsteer_2 "select 2" | Describe S pgsteer_2 | Parse pgsteer_3 "select 3" | Describe S pgsteer_3 | Close S pgsteer_2 | Parse pgsteer_4 "select 4" | Describe S pgsteer_4 | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | ParseComplete | ParameterDescription | RowDescription n | CloseComplete | ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        <D ParseComplete | ParseComplete | ParseComplete | ReadyForQuery I
+        D> Bind "" a | Execute "" | Sync
+        >s Close S pgsteer_3 | Parse pgsteer_2 "select 2" | Describe S pgsteer_2 | Sync
+        s< CloseComplete | ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        >s Bind "" pgsteer_2 | Execute "" | Sync
+        s< BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        <D BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        # What the first client has is there, though all else was used later.
+        C on s
+        C> Bind "" hot | Execute "" | Sync
+        >s Bind "" pgsteer_1 | Execute "" | Sync
+        s< BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        "#,
+    );
+}

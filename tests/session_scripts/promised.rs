@@ -7,14 +7,14 @@ use crate::{
     world::Setup,
 };
 
-fn session(setup: &mut Setup) {
+pub(crate) fn session(setup: &mut Setup) {
     setup.purpose = Purpose::Split;
     setup.settings.consistency.otherwise = Consistency::Session;
     setup.settings.limits.size = 2;
 }
 
 /// The leader has told of its database, and the client has committed something up to 0/10.
-const BEGUN: &str = r#"
+pub(crate) const BEGUN: &str = r#"
     C> Query "insert into t values (1)"
     >a1 Query "insert into t values (1)" | Query "~pg_current_wal_insert_lsn()"
     >a2 Query "~BEGIN READ ONLY"
@@ -111,7 +111,7 @@ const THERE: &str = r#"
     <C CommandComplete "SELECT 1" | ReadyForQuery I
 "#;
 
-const PLACED: &str = "DataRow 0/20 | CommandComplete \"SELECT 1\" | ReadyForQuery I";
+pub(crate) const PLACED: &str = "DataRow 0/20 | CommandComplete \"SELECT 1\" | ReadyForQuery I";
 
 /// The question goes along with whatever is sure to end outside a transaction.
 #[test]
@@ -501,180 +501,6 @@ fn what_a_client_is_handed_its_reads_see() {
     }
 }
 
-fn global(setup: &mut Setup) {
-    session(setup);
-    setup.settings.consistency.otherwise = Consistency::Global;
-}
-
-/// Nobody is told of a commit before everybody's reads must see it.
-#[test]
-fn everybody_sees_what_anybody_was_told() {
-    check_with(
-        global,
-        r#"
-        C> Query "insert into t values (1)"
-        >a1 Query "insert into t values (1)" | Query "~pg_current_wal_insert_lsn()"
-        >a2 Query "~BEGIN READ ONLY"
-        a2< DataRow f count | ReadyForQuery I
-        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
-        <C nothing
-        # Nobody was told so far: anybody may see what was before.
-        D> Query "select count(*) from t"
-        >b1 Query "select count(*) from t"
-        b1< CommandComplete "SELECT 1" | ReadyForQuery I
-        <D CommandComplete "SELECT 1" | ReadyForQuery I
-        a1< DataRow 0/10 | CommandComplete "SELECT 1" | ReadyForQuery I
-        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
-        D> Query "select count(*) from t"
-        learn b=1/0/F
-        >b1 nothing
-        learn b=1/0/10
-        >b1 Query "select count(*) from t"
-        b1< CommandComplete "SELECT 1" | ReadyForQuery I
-        <D CommandComplete "SELECT 1" | ReadyForQuery I
-        # What is asked about afterwards is told afterwards, too.
-        C> Query "insert into t values (2); commit"
-        >a1 Query "insert into t values (2); commit"
-        a1< CommandComplete "INSERT 0 1" | CommandComplete COMMIT | ReadyForQuery I
-        >a1 Query "~insert_lsn"
-        <C nothing
-        a1< DataRow 0/20 | CommandComplete "SELECT 1" | ReadyForQuery I
-        <C CommandComplete "INSERT 0 1" | CommandComplete COMMIT | ReadyForQuery I
-        "#,
-    );
-}
-
-/// The server is lost before it has said: the client is told all the same, and until the next answer only the leader is sure
-/// to show it.
-#[test]
-fn what_is_told_without_a_position_only_the_leader_shows() {
-    check_with(
-        global,
-        r#"
-        C> Query "insert into t values (1)"
-        >a1 Query "insert into t values (1)" | Query "~pg_current_wal_insert_lsn()"
-        >a2 Query "~BEGIN READ ONLY"
-        a2< DataRow f count | ReadyForQuery I
-        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
-        <C nothing
-        a1< close
-        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
-        learn b=1/1/0
-        D> Query "select count(*) from t"
-        >a2 Query "select count(*) from t" | Query "~insert_lsn"
-        a2< CommandComplete "SELECT 1" | ReadyForQuery I | DataRow 0/30 | CommandComplete "SELECT 1" | ReadyForQuery I
-        <D CommandComplete "SELECT 1" | ReadyForQuery I
-        D> Query "select count(*) from t"
-        wait 3ms
-        learn b=1/1/0
-        >b1 Query "select count(*) from t"
-        b1< CommandComplete "SELECT 1" | ReadyForQuery I
-        <D CommandComplete "SELECT 1" | ReadyForQuery I
-        "#,
-    );
-}
-
-/// On the read route there is no leader to go to, unless `fallback` says so.
-#[test]
-fn the_read_route_waits_and_says_so() {
-    let read = |setup: &mut Setup| {
-        global(setup);
-        setup.purpose = Purpose::Read;
-    };
-    check_with(
-        read,
-        r#"
-        route write=a read=b
-        told 1/0/10
-        C> Query "select 1"
-        wait 210ms
-        <C Error 57014 "~timed out" | ReadyForQuery I
-        route write=a read=b fallback=leader
-        C> Query "select 1"
-        wait 210ms
-        >a1 Query "select 1"
-        a1< CommandComplete "SELECT 1" | ReadyForQuery I
-        <C CommandComplete "SELECT 1" | ReadyForQuery I
-        C> Query "select 1"
-        wait 3ms
-        learn b=1/0/10
-        wait 3ms
-        learn b=1/0/10
-        >b1 Query "select 1"
-        b1< CommandComplete "SELECT 1" | ReadyForQuery I
-        <C CommandComplete "SELECT 1" | ReadyForQuery I
-        # Somebody was told of what has no position: no replica is known to show that.
-        told nowhere
-        learn b=1/F/0
-        C> Query "select 1"
-        wait 210ms
-        >a1 Query "select 1"
-        a1< CommandComplete "SELECT 1" | ReadyForQuery I
-        <C CommandComplete "SELECT 1" | ReadyForQuery I
-        "#,
-    );
-}
-
-/// Within a block, or a sequence, nobody asks where a commit ends: the client, for whose next message the server waits, is told at once.
-#[test]
-fn nobody_waits_for_a_position_where_the_server_waits_for_the_client() {
-    const READ_BY_LEADER: &str = r#"
-        learn b=1/1/0
-        D> Query "select count(*) from t"
-        >FREE Query "select count(*) from t" | Query "~insert_lsn"
-        FREE< CommandComplete "SELECT 1" | ReadyForQuery I | DataRow 0/30 | CommandComplete "SELECT 1" | ReadyForQuery I
-        <D CommandComplete "SELECT 1" | ReadyForQuery I
-    "#;
-    let check = |free: &str, script: &str| {
-        check_with(global, &format!("{BEGUN}{script}{}", READ_BY_LEADER.replace("FREE", free)));
-    };
-    check(
-        "a2",
-        r#"
-        C> Query "insert into t values (2); commit; begin"
-        >a1 Query "insert into t values (2); commit; begin"
-        a1< CommandComplete "INSERT 0 1" | CommandComplete COMMIT | CommandComplete BEGIN | ReadyForQuery T
-        <C CommandComplete "INSERT 0 1" | CommandComplete COMMIT | CommandComplete BEGIN | ReadyForQuery T
-        "#,
-    );
-    // The server was lost before it had said where the commit before ends.
-    check(
-        "a3",
-        r#"
-        C> Query "insert into t values (2)"
-        >a1 Query "insert into t values (2)" | Query "~insert_lsn"
-        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
-        a1< close
-        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
-        C> Query begin
-        >a2 Query begin
-        a2< CommandComplete BEGIN | ReadyForQuery T
-        <C CommandComplete BEGIN | ReadyForQuery T
-        "#,
-    );
-}
-
-/// What was held back is told, and then why the session ends.
-#[test]
-fn what_waits_for_a_position_goes_before_the_last_word() {
-    const TWO: &str = r#"
-        C> Query "insert into t values (2)" | Query "insert into t values (3)"
-        >a1 Query "insert into t values (2)" | Query "insert into t values (3)" | Query "~insert_lsn"
-        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
-        <C nothing
-    "#;
-    for lost in ["a1< close", "route write=b deposed=a\n>a1 end\n>a2 end"] {
-        check_whole(
-            global,
-            &format!(
-                r#"{BEGUN}{TWO}{lost}
-                <C CommandComplete "INSERT 0 1" | ReadyForQuery I | Fatal 08007 _ | end
-                "#
-            ),
-        );
-    }
-}
-
 /// The question is a query, which drops the statement without a name: it is parsed again where its client goes on with it.
 #[test]
 fn the_question_costs_nobody_the_statement_without_a_name() {
@@ -699,5 +525,78 @@ fn the_question_costs_nobody_the_statement_without_a_name() {
             >a1 Bind "" "" 2 | Execute "" | Sync | Query "~insert_lsn"
             "#
         ),
+    );
+}
+
+/// A replica is given up while its connection is to be vouched for: nobody waits for that any longer.
+#[test]
+fn who_waits_for_a_replica_that_is_lost_goes_to_another() {
+    let patient = |setup: &mut Setup| {
+        session(setup);
+        setup.settings.consistency.wait = std::time::Duration::from_secs(60);
+    };
+    check_with(
+        patient,
+        &format!(
+            r#"
+            {BEGUN}
+            learn b=1/0/10
+            wait 1ms
+            {READ}
+            >b1 nothing
+            route write=a read=c lost=b
+            >b1 end
+            learn c=1/0/10
+            wait 1ms
+            learn c=1/0/10
+            >c1 Query "select count(*) from t"
+            c1< CommandComplete "SELECT 1" | ReadyForQuery I
+            <C CommandComplete "SELECT 1" | ReadyForQuery I
+            "#
+        ),
+    );
+}
+
+/// Nor where what was to replace that statement fails: it is parsed again, and not taken to be with the server.
+#[test]
+fn a_question_behind_what_fails_costs_nobody_the_statement_without_a_name() {
+    let write = |setup: &mut Setup| {
+        session(setup);
+        setup.purpose = Purpose::Write;
+        setup.settings.mode = PoolMode::Session;
+        setup.settings.map_unnamed = false;
+    };
+    check_whole(
+        write,
+        &format!(
+            r#"
+            C> Parse "" "delete from t" | Bind "" "" | Execute "" | Sync | Parse x "select" | Parse "" "select 3" | Sync
+            >a1 Parse "" "delete from t" | Bind "" "" | Describe S "" | Execute "" | Sync
+            >a1 Parse pgsteer_1 "select" | Describe S pgsteer_1 | Parse "" "select 3" | Describe S "" | Sync | Query "~insert_lsn"
+            a1< ParseComplete | BindComplete | ParameterDescription | NoData | CommandComplete "DELETE 0" | ReadyForQuery I
+            a1< Error 42601 "syntax" | ReadyForQuery I | {PLACED}
+            <C ParseComplete | BindComplete | CommandComplete "DELETE 0" | ReadyForQuery I | Error 42601 _ | ReadyForQuery I
+            C> Bind "" "" | Execute "" | Sync
+            >a1 Parse "" "delete from t" | Describe S "" | Bind "" "" | Execute "" | Sync | Query "~insert_lsn"
+            "#
+        ),
+    );
+    // So is a statement of ours that comes as a query.
+    check_whole(
+        write,
+        r#"
+            C> Parse "" "delete from t" | Sync
+            >a1 Parse "" "delete from t" | Describe S "" | Sync
+            a1< ParseComplete | ParameterDescription | NoData | ReadyForQuery I
+            <C ParseComplete | ReadyForQuery I
+            C> Parse s "show pgsteer.token" | Sync
+            >a1 Query "~pgsteer.token" | Parse pgsteer_1 "show pgsteer.token" | Sync
+            a1< CommandComplete DO | ReadyForQuery I | ParseComplete | ReadyForQuery I
+            <C ParseComplete | ReadyForQuery I
+            C> Bind "" "" | Execute "" | Sync
+            >a1 Parse "" "delete from t" | Describe S "" | Sync
+            a1< ParseComplete | ParameterDescription | NoData | ReadyForQuery I
+            >a1 Bind "" "" | Execute "" | Sync | Query "~insert_lsn"
+        "#,
     );
 }

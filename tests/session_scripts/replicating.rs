@@ -146,7 +146,7 @@ async fn a_deposed_leader_is_cut_off() {
 
 #[tokio::test(start_paused = true)]
 async fn a_command_is_let_finish_and_a_stream_is_not() {
-    let shutdown = "57P01 terminating connection due to administrator command";
+    let shutdown = "57P01 pgsteer is shutting down.";
     let idle = Bench::new(true);
     idle.world.tell("C", Order::Drain);
     assert_eq!(idle.end().await, shutdown);

@@ -1,5 +1,7 @@
 //! Servers that die, speak out of turn, or have been idle for long.
 
+use pgsteer::pool::account::PoolMode;
+
 use crate::play::{check, check_whole, check_with};
 
 #[test]
@@ -51,6 +53,26 @@ fn a_server_that_dies_between_messages_is_told_about() {
         <C ParseComplete | BindComplete | CommandComplete "INSERT 0 1" | Fatal 08007 _ | end
         "#,
     );
+}
+
+/// Who keeps a server and has nothing open there loses no transaction: least of all the one that was committed before.
+#[test]
+fn a_server_that_dies_at_rest_is_not_told_of_as_a_lost_transaction() {
+    for (lost, code) in [("a1< close", "08006"), ("route write=b deposed=a\n>a1 end", "57P01")] {
+        check_with(
+            |setup| setup.settings.mode = PoolMode::Session,
+            &format!(
+                r#"
+                C> Query "insert into t values (1)"
+                >a1 Query "insert into t values (1)"
+                a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+                <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+                {lost}
+                <C Fatal {code} "the connection was lost while no transaction was open" | end
+                "#
+            ),
+        );
+    }
 }
 
 #[test]

@@ -14,8 +14,10 @@ use pgsteer::{
     notify::switchboard::Switchboard,
     pool::{
         account::{Account, CommitFate, PoolMode, PoolSettings},
+        lease::Reported,
+        pool::PoolKind,
         pools::{Pools, Report, SharedLimits},
-        slots::SlotLimits,
+        slots::{Flavour, SlotLimits},
         tether::Revoked,
     },
     route::{
@@ -106,7 +108,9 @@ struct Quiet;
 
 impl Report for Quiet {
     fn suspect(&self, _: &str, _: &MemberName, _: &str) {}
-    fn learn(&self, _: &Account, _: &[(String, String)]) {}
+    fn learn(&self, _: &Account, _: (Flavour, PoolKind), reported: Reported) -> Reported {
+        reported
+    }
     fn shared_limits(&self, _: &Account) -> SharedLimits {
         SharedLimits::default()
     }
@@ -135,7 +139,9 @@ impl World {
         let registry = Arc::new(Registry::default());
         let account = Arc::new(Account {
             cluster: "main".into(),
+            alias: "db".into(),
             database: "db".into(),
+            login: "user".into(),
             user: "user".into(),
             settings: Arc::new(setup.settings.clone()).into(),
             credential: None.into(),
@@ -301,12 +307,32 @@ impl World {
         }
     }
 
+    /// Of the listener, or of another in this mode.
+    fn context_of(&self, mode: Option<PoolMode>) -> Arc<Context> {
+        let Some(mode) = mode else { return self.context.clone() };
+        let Context { purpose, consistency, clock, .. } = *self.context;
+        Arc::new(Context {
+            worker: self.context.worker.clone(),
+            purpose,
+            mode: Some(mode),
+            consistency,
+            router: self.context.router.clone(),
+            pools: self.context.pools.clone(),
+            switchboard: self.context.switchboard.clone(),
+            catalog: self.context.catalog.clone(),
+            atlas: self.context.atlas.clone(),
+            registry: self.context.registry.clone(),
+            clock,
+        })
+    }
+
     /// A client that has just been told that it is in; `settings` are those of its start-up that are followed.
     pub(crate) fn client(
         &mut self,
         name: &str,
         settings: &[(&str, &str)],
         flavour: &[(&str, &str)],
+        mode: Option<PoolMode>,
     ) -> Client {
         let reported = self.servers.reported();
         let mut parameters =
@@ -322,7 +348,7 @@ impl World {
         self.keys.insert(name.to_owned(), entry.key.clone());
         let session = Session::new(Newcomer {
             stream: Stream::Boxed(Box::new(theirs)),
-            context: self.context.clone(),
+            context: self.context_of(mode),
             tenant: self.tenant.clone(),
             entry,
             parameters: Arc::new(parameters),

@@ -8,8 +8,8 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use crate::{
-    Client, Coordinator, Etcd, Ground, LeaderChange, LeaderKey, Login, Machine, Moment, Node, Result,
-    Sandbox, Store, eventually,
+    Client, Coordinator, Etcd, Ground, LeaderChange, LeaderKey, Link, Login, Machine, Moment, Node, Result,
+    Sandbox, Store, WayToStore, eventually,
 };
 
 /// Which Patroni runs a cluster.
@@ -42,6 +42,8 @@ pub struct Options {
     pub overrides: Value,
     /// Where Patroni keeps what it knows.
     pub store: Store,
+    /// How it gets there.
+    pub way_to_store: WayToStore,
     /// Which Patroni runs it.
     pub patroni: Patroni,
     /// Where it lives.
@@ -55,6 +57,7 @@ impl Default for Options {
             timers: [20, 1, 3],
             overrides: Value::Null,
             store: Store::Etcd3,
+            way_to_store: WayToStore::Direct,
             patroni: Patroni::default(),
             ground: Ground::default(),
         }
@@ -82,6 +85,12 @@ impl Options {
     /// With a network of its own.
     pub const fn in_namespaces(mut self) -> Self {
         self.ground = Ground::Namespaces;
+        self
+    }
+
+    /// With a link for each Patroni's way to the store, which can be cut: [`Cluster::links`].
+    pub const fn with_links(mut self) -> Self {
+        self.way_to_store = WayToStore::Links;
         self
     }
 
@@ -139,6 +148,8 @@ pub struct Cluster {
     pub coordinator: Option<Coordinator>,
     /// The members, node1 to node3.
     pub nodes: Vec<Node>,
+    /// The ways of their Patronis to the store, in the same order, where there are links.
+    pub links: Vec<Link>,
     /// What it is like.
     pub options: Options,
     /// Where it lives; last, because the others live in it.
@@ -158,8 +169,19 @@ impl Cluster {
         let etcd = Etcd::prepare(&sandbox, options.store)?;
         let coordinator = Coordinator::prepare(&sandbox, options.store)?;
         let store = coordinator.as_ref().map_or(etcd.address, |coordinator| coordinator.address);
-        let nodes = (1..=3).map(|number| Node::prepare(&sandbox, number, store, &options));
-        Ok(Self { nodes: nodes.collect::<Result<_>>()?, etcd, coordinator, options, sandbox })
+        let links = match options.way_to_store {
+            WayToStore::Direct => Vec::new(),
+            WayToStore::Links => {
+                let links = (31..=33).map(|host| Link::to(&sandbox, host, store));
+                links.collect::<Result<_>>()?
+            }
+        };
+        let node = |number: u8| {
+            let link = links.get(usize::from(number) - 1);
+            Node::prepare(&sandbox, number, link.map_or(store, |link| link.address), &options)
+        };
+        let nodes = (1..=3).map(node).collect::<Result<_>>()?;
+        Ok(Self { nodes, etcd, coordinator, links, options, sandbox })
     }
 
     /// Starts etcd and the nodes, waits until all are healthy, and makes users and database.
@@ -167,15 +189,17 @@ impl Cluster {
     /// # Errors
     /// It did not become healthy within two minutes.
     pub async fn launch(&mut self) -> Result {
+        self.launch_processes().await?;
+        self.healthy(Duration::from_secs(120)).await?;
+        self.populate().await
+    }
+
+    pub(crate) async fn launch_processes(&mut self) -> Result {
         match &mut self.coordinator {
             Some(coordinator) => coordinator.start().await?,
             None => self.etcd.start().await?,
         }
-        for node in &mut self.nodes {
-            node.start()?;
-        }
-        self.healthy(Duration::from_secs(120)).await?;
-        self.populate().await
+        self.nodes.iter_mut().try_for_each(Node::start)
     }
 
     /// [`Cluster::prepare`] and [`Cluster::launch`].
@@ -227,7 +251,7 @@ impl Cluster {
     }
 
     /// The members as Patroni's REST API shows them, from whichever node answers first.
-    async fn members(&self) -> Option<Vec<Value>> {
+    pub(crate) async fn members(&self) -> Option<Vec<Value>> {
         for node in &self.nodes {
             let asked = crate::http::request(node.api, "GET", "/cluster", "", Duration::from_secs(1)).await;
             if let Some(members) = asked.ok().and_then(|answer| answer.json()["members"].as_array().cloned())
@@ -245,7 +269,7 @@ impl Cluster {
         Some(self.nodes.iter().filter(|node| names.contains(&node.name.as_str())).collect())
     }
 
-    async fn the(&self, role: &str) -> Result<&Node> {
+    pub(crate) async fn the(&self, role: &str) -> Result<&Node> {
         let within = Duration::from_secs(60);
         eventually(&format!("there is a {role}"), within, async || {
             self.named(&[role]).await?.first().copied()

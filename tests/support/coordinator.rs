@@ -24,6 +24,16 @@ pub enum Store {
     ZooKeeper,
 }
 
+/// How the Patronis reach it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WayToStore {
+    /// Directly.
+    #[default]
+    Direct,
+    /// Each through a link of its own (etcd's v3 API only).
+    Links,
+}
+
 impl Store {
     /// As pgsteer's configuration calls it, which is as Patroni's does.
     pub const fn word(self) -> &'static str {
@@ -36,8 +46,10 @@ impl Store {
     }
 
     /// Its section in Patroni's configuration.
-    pub(crate) fn section(self, address: SocketAddr) -> Value {
+    pub(crate) fn section(self, address: SocketAddr, way: WayToStore) -> Value {
         match self {
+            // It must not look for other ways.
+            Self::Etcd3 if way == WayToStore::Links => json!({ "proxy": format!("http://{address}") }),
             Self::Etcd3 | Self::Etcd2 => json!({ "hosts": address.to_string() }),
             Self::Consul => json!({ "host": address.to_string(), "register_service": false }),
             Self::ZooKeeper => json!({ "hosts": [address.to_string()] }),

@@ -83,6 +83,16 @@ impl Etcd {
         Ok(())
     }
 
+    /// Takes a key away, as its lease would when it ends.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn delete(&self, key: &str) -> Result {
+        let mut client = etcd_client::Client::connect([self.address.to_string()], None).await?;
+        client.delete(key, None).await?;
+        Ok(())
+    }
+
     /// Stops it where it stands; connections stay open and nothing answers. The answer is when.
     ///
     /// # Errors

@@ -78,7 +78,7 @@ impl Node {
             "namespace": "/service/",
             "name": self.name,
             "restapi": { "listen": self.api.to_string(), "connect_address": self.api.to_string() },
-            options.store.word(): options.store.section(store),
+            options.store.word(): options.store.section(store, options.way_to_store),
             "bootstrap": {
                 "dcs": options.dynamic(),
                 "initdb": [{ "encoding": "UTF8" }, { "locale": "C.UTF-8" }, "data-checksums"],
@@ -109,6 +109,21 @@ impl Node {
             IpAddr::V4(address) => address.octets()[3],
             IpAddr::V6(address) => address.octets()[15],
         }
+    }
+
+    /// Gives it these tags instead of those it has, and tells Patroni, which takes them up in its next loop.
+    ///
+    /// # Errors
+    /// Patroni does not answer.
+    pub async fn tag(&self, tags: &Value) -> Result {
+        let name = "patroni.yml";
+        let text = std::fs::read_to_string(self.part.folder().join(name))?;
+        let mut configuration: Value = serde_json::from_str(&text)?;
+        configuration["tags"] = tags.clone();
+        self.part.write(name, &configuration.to_string())?;
+        let answer = self.rest("POST", "/reload", &Value::Null).await?;
+        ensure!(answer.status == 202, "POST /reload: {} {}", answer.status, answer.body);
+        Ok(())
     }
 
     /// Starts Patroni, which starts PostgreSQL; returns at once.

@@ -127,7 +127,11 @@ impl Proxy {
         self.ready_for("/ready", within).await
     }
 
-    async fn ready_for(&mut self, path: &str, within: Duration) -> Result {
+    /// Waits until it says so at this path: `/ready` for all of its listeners, `/ready?route=write` for some.
+    ///
+    /// # Errors
+    /// It ended, or not in time.
+    pub async fn ready_for(&mut self, path: &str, within: Duration) -> Result {
         let http = self.http;
         let part = self.part.clone();
         let running = &mut self.running;

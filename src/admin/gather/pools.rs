@@ -7,8 +7,9 @@ use crate::{
     clock::Moment,
     metrics::{page::Page, table},
     pool::{
+        key::PoolKey,
         pool::{Pool, PoolKind},
-        pools::{PoolKey, Pools},
+        pools::Pools,
         slots::Gauges,
     },
 };
@@ -53,10 +54,12 @@ fn add_pool(page: &mut Page, key: &PoolKey, pool: &Arc<Pool>, gauges: Gauges, no
         PoolKind::Normal => ("all", settings.limits.size),
         PoolKind::Fallback => ("read_fallback", settings.fallback_size),
     };
-    let [cluster, member, database, user] = [&*key.cluster, key.member.as_str(), &*key.database, &*key.user];
-    let labels = [cluster, member, database, user, used_for];
+    let [cluster, member, user] = [&*key.cluster, key.member.as_str(), &*key.user];
+    let [database, dbname] = [&*key.alias, &*key.database];
+    let labels = [cluster, member, database, dbname, user, used_for];
     for (state, servers) in states(gauges) {
-        page.add(&table::POOL_SERVERS, [cluster, member, database, user, used_for, state], servers);
+        let labels = [cluster, member, database, dbname, user, used_for, state];
+        page.add(&table::POOL_SERVERS, labels, servers);
     }
     page.add(&table::POOL_SIZE, labels, size);
     page.add(&table::POOL_WAITING, labels, gauges.waiting);

@@ -66,7 +66,7 @@ impl Observer {
         if self.deposed.iter().any(|deposed| deposed.term.member == *name) {
             return Standing::Deposed;
         }
-        if let Some(why) = view.lost(self.policy.lost_after()) {
+        if let Some(why) = view.lost(self.policy.lost_after(), !self.is_paused()) {
             return Standing::Lost(why);
         }
         if view.gone_since.is_some() && !self.is_paused() {
@@ -92,7 +92,10 @@ impl Observer {
 impl Topology {
     /// What is known before anything was learnt.
     pub fn unknown(store: StoreStatus, now: Moment) -> Self {
-        let why = Vacancy::StoreNeverAnswered("it has just been asked".to_owned());
+        let why = match store {
+            StoreStatus::Absent => Vacancy::NobodyNamed("no host has been asked yet".to_owned()),
+            _ => Vacancy::StoreNeverAnswered("it has just been asked".to_owned()),
+        };
         Self {
             seq: 0,
             at: now,

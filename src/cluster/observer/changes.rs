@@ -1,9 +1,9 @@
 //! What changed from one topology to the next, in words for the log.
 
 use crate::cluster::{
-    fact::{Command, Fact, FailsafeState, ProbeOutcome, ProbedRole},
+    fact::{Command, Fact, FailsafeState, ProbeOutcome, ProbedRole, Receiver, Standby},
     store::StoreEvent,
-    topology::{Change, Mark, Member, Reads, Standing, StoreStatus, Topology, WriteState},
+    topology::{Change, Hold, Mark, Member, Reads, Standing, StoreStatus, Topology, WriteState},
 };
 
 /// A fact in one sentence: the evidence for what follows from it.
@@ -36,15 +36,23 @@ pub(super) fn describe(fact: &Fact) -> String {
                         )
                     }
                     ProbedRole::Standby(standby) => {
-                        let timeline =
-                            standby.timeline.map_or_else(|| "unknown".to_owned(), |t| t.to_string());
-                        format!("{member} is in recovery on timeline {timeline} (answered within {took:?})")
+                        format!("{member} is in recovery{} (answered within {took:?})", on_timeline(standby))
                     }
                 },
             }
         }
         Fact::Suspected { member, why } => format!("{member}: {why}"),
         Fact::Tick => "time passed".to_owned(),
+    }
+}
+
+fn on_timeline(standby: &Standby) -> String {
+    match (standby.timeline, standby.receiver) {
+        (Some(reached), Receiver::Gone) => {
+            format!(" without a WAL receiver, on timeline {reached} or a later one")
+        }
+        (Some(timeline), _) => format!(" on timeline {timeline}"),
+        (None, _) => " on an unknown timeline".to_owned(),
     }
 }
 
@@ -87,8 +95,19 @@ pub(super) fn between(old: &Topology, new: &Topology, evidence: &str) -> Vec<Cha
     for name in old.members.keys().filter(|name| !new.members.contains_key(*name)) {
         note(name.as_str(), "known".to_owned(), "forgotten".to_owned(), evidence.to_owned());
     }
-    note("writes", write_in_words(&old.write), write_in_words(&new.write), evidence.to_owned());
+    if !suspected_on(&old.write, &new.write) {
+        note("writes", write_in_words(&old.write), write_in_words(&new.write), evidence.to_owned());
+    }
     changes
+}
+
+/// Whether a leader that is suspected has only met with one more suspicion: each connection that breaks raises one.
+fn suspected_on(old: &WriteState, new: &WriteState) -> bool {
+    let suspected = |write: &WriteState| match write {
+        WriteState::Held { term, why: Hold::Suspected(_), .. } => Some(term.epoch),
+        _ => None,
+    };
+    suspected(new).is_some_and(|epoch| suspected(old) == Some(epoch))
 }
 
 fn store_in_words(status: &StoreStatus) -> String {

@@ -10,7 +10,7 @@ use crate::{
     clock::Moment,
     cluster::{
         fact::{Receiver, Standby},
-        ids::{MemberName, Term},
+        ids::{MemberName, Term, Timeline},
         policy::{LagBound, ObserverPolicy, ReadPolicy},
         store::{ClusterKind, Failover, Feed},
         topology::{Exclusion, Lag, Marked, Obstacle, Reads, Rise, Within},
@@ -269,9 +269,7 @@ impl Judge<'_> {
         leader_asked_at: Moment,
     ) -> Result<(), Exclusion> {
         if standby.timeline != Some(term.timeline) {
-            let has = standby.timeline.map_or_else(|| "unknown".to_owned(), |t| t.to_string());
-            let why = format!("its timeline is {has}, the leader's {}", term.timeline);
-            return Err(Obstacle::WrongTimeline.because(why));
+            return Err(Obstacle::WrongTimeline.because(elsewhere(standby, term.timeline)));
         }
         let Some(lag) = view.reads.lag() else {
             return Err(Obstacle::NotStreaming.because("its lag is not known yet"));
@@ -297,6 +295,18 @@ impl Judge<'_> {
             }
         }
         within_bounds(view)
+    }
+}
+
+/// That a standby is not seen to be on the leader's timeline, in a sentence. Without a WAL receiver only the one it has
+/// certainly come to is known, and it may be further.
+fn elsewhere(standby: &Standby, leader: Timeline) -> String {
+    match (standby.timeline, standby.receiver) {
+        (Some(reached), Receiver::Gone) if reached < leader => format!(
+            "it has no WAL receiver, and whether it has come from timeline {reached} to the leader's, {leader}, is not known"
+        ),
+        (Some(timeline), _) => format!("its timeline is {timeline}, the leader's {leader}"),
+        (None, _) => format!("its timeline is unknown, the leader's {leader}"),
     }
 }
 

@@ -14,7 +14,7 @@
 //! 0    settings failsafe pause standby    (or `archived`: fed from an archive) every later reading has these modes of Patroni's
 //! 12   failsafe n1 10 active      asked at 10: its Patroni leads without the store | inactive
 //! 12   pin n1 | unpin | mark n1 drain | down | up | hold n1 5000 | release    an operator's orders
-//! 12   suspect n1
+//! 12   suspect n1 it broke
 //! 12   moved n1 1                  the name n1 has come to lead elsewhere once
 //! 13   lost | nothing | tick
 //! = open n1 1 1                   timeline, epoch
@@ -24,6 +24,9 @@
 //! = reads n2 n3 | = reads -       = standing n3 Following
 //! = within 1 n2                   who serves the reads of those who go by the second bound
 //! = rise n3 4                     the eighths of its share that it has
+//! = why n2 it lags                the sentence that says why it serves no reads
+//! = news n2 writes | = news -     what the last change of what is known was about
+//! = was writes waiting: nothing   what it was before
 //! ```
 
 use std::{collections::BTreeMap, time::Duration};
@@ -167,7 +170,9 @@ impl Script {
                 self.moves.insert((*host).to_owned(), moves.parse().unwrap());
                 Fact::Moved { host: (*host).into(), moves: moves.parse().unwrap() }
             }
-            ["suspect", member] => Fact::Suspected { member: self.name(member), why: "broken".into() },
+            ["suspect", member, why @ ..] => {
+                Fact::Suspected { member: self.name(member), why: why.join(" ") }
+            }
             ["probe", member, asked_at, outcome @ ..] => {
                 let host = member.split(':').next().unwrap();
                 Fact::Probed {
@@ -248,6 +253,15 @@ impl Script {
                     Reads::Qualifies | Reads::Grace(_) => "none",
                 };
                 format!("obstacle {} {found}", words[1])
+            }
+            Some("why") => match &topology.members[&self.name(words[1])].reads {
+                Reads::Excluded(why) => format!("why {} {}", words[1], why.sentence),
+                Reads::Qualifies | Reads::Grace(_) => format!("why {} -", words[1]),
+            },
+            Some("news") => list("news", topology.changes.iter().map(|change| change.subject.clone())),
+            Some("was") => {
+                let changed = topology.changes.iter().find(|change| change.subject == words[1]);
+                format!("was {} {}", words[1], changed.map_or("-", |change| &change.from))
             }
             Some("standing") => {
                 let member = &topology.members[&self.name(words[1])];

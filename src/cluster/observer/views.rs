@@ -6,7 +6,7 @@ use super::{departure::Departure, reads::ReadState};
 use crate::{
     clock::Moment,
     cluster::{
-        fact::{ProbeOutcome, ProbeReading, ProbedRole, Standby},
+        fact::{ProbeFailure, ProbeOutcome, ProbeReading, ProbedRole, Standby},
         ids::{Lsn, MemberName, Timeline},
         store::{ClusterSettings, MemberRecord, StoreEvent, StoreSnapshot},
         topology::{LastProbe, Named, StoreStatus, Suspicion},
@@ -125,6 +125,8 @@ pub(super) struct MemberView {
     pub(super) reads: ReadState,
     /// Since when it has been out of reach whenever it was asked.
     pub(super) out_of_reach_since: Option<Moment>,
+    /// Since when nothing has come of asking it: out of reach, or no answer in time.
+    pub(super) silent_since: Option<Moment>,
     /// How long it takes to answer.
     pub(super) latency: Option<Duration>,
     /// Patroni's REST API there, as last heard.
@@ -151,6 +153,7 @@ impl MemberView {
             suspected: None,
             reads: ReadState::default(),
             out_of_reach_since: None,
+            silent_since: None,
             latency: None,
         }
     }
@@ -165,12 +168,12 @@ impl MemberView {
         if self.suspected.as_ref().is_some_and(|s| s.since <= probe.asked_at) {
             self.suspected = None;
         }
-        self.out_of_reach_since = match &probe.outcome {
-            ProbeOutcome::Failed(failure) if failure.is_out_of_reach() => {
-                self.out_of_reach_since.or(Some(probe.asked_at))
-            }
+        let failed = |is: fn(&ProbeFailure) -> bool, since: Option<Moment>| match &probe.outcome {
+            ProbeOutcome::Failed(failure) if is(failure) => since.or(Some(probe.asked_at)),
             _ => None,
         };
+        self.out_of_reach_since = failed(ProbeFailure::is_out_of_reach, self.out_of_reach_since);
+        self.silent_since = failed(ProbeFailure::is_silence, self.silent_since);
         if let ProbeOutcome::Answered(reading) = &probe.outcome {
             self.answer = Some(Answer { asked_at: probe.asked_at, reading: reading.clone() });
             self.latency = Some(smoothed(self.latency, probe.at.since(probe.asked_at)));
@@ -189,12 +192,16 @@ impl MemberView {
 
     /// Why it is not there any more: out of reach for `limit`, question after question. While its connections might work
     /// although nothing new gets there, they are as good as lost; of a server that is reached and does not answer that is
-    /// not known.
-    pub(super) fn lost(&self, limit: Duration) -> Option<String> {
-        let (since, last) = (self.out_of_reach_since?, self.last.as_ref()?);
-        let out_for = last.at.since(since);
-        (last.asked_at > since && out_for >= limit)
-            .then(|| format!("out of reach: {}", self.failure().unwrap_or_default()))
+    /// known only once its Patroni does not keep its record in the store any more either (`by_record`: it would, if it ran).
+    pub(super) fn lost(&self, limit: Duration, by_record: bool) -> Option<String> {
+        let last = self.last.as_ref()?;
+        let (since, what) = match (self.out_of_reach_since, self.gone_since.filter(|_| by_record)) {
+            (Some(since), _) => (since, "out of reach"),
+            (None, Some(_)) => (self.silent_since?, "its record is gone from the store"),
+            (None, None) => return None,
+        };
+        (last.asked_at > since && last.at.since(since) >= limit)
+            .then(|| format!("{what}: {}", self.failure().unwrap_or_default()))
     }
 
     /// Why the newest outcome was no answer.

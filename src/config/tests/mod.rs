@@ -1,6 +1,8 @@
 //! Whole configurations, good and bad.
 
 mod refused;
+mod reloads;
+mod sense;
 mod sources;
 mod tls;
 mod understood;

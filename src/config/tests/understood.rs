@@ -179,7 +179,7 @@ fn a_user_goes_before_a_database_and_both_before_the_pool() {
 }
 
 /// The good configuration with a second cluster `b`.
-fn two_clusters(more: &str) -> Config {
+pub(super) fn two_clusters(more: &str) -> Config {
     let first = with("").replace("route =", "cluster = 'a'\nroute =");
     let second = "[clusters.b]\nstore='none'\nprobe_user='p'\nhosts=['x','y','z']\n";
     good(&format!("{first}{second}{more}"))
@@ -298,20 +298,6 @@ fn a_reload_says_what_changes_and_when() {
         assert_eq!(after.listeners, old.listeners);
         assert!(old.reload_report(&after).iter().all(|change| change.applied != Reload::Restart));
     }
-}
-
-#[test]
-fn a_reload_keeps_what_runs() {
-    let old = good(&with("[runtime]\nworkers=1"));
-    let more = "[runtime]\nworkers=2\n[log]\nformat='json'\nlevel='debug'\n[replicas]\nfallback='error'";
-    let after = old.reloaded(good(&with(more).replace("db3", "db4"))).unwrap();
-    let log = &after.keys.log;
-    assert_eq!((after.keys.runtime.workers, log.format, log.level), (1, LogFormat::Text, LogLevel::Debug));
-    assert_eq!(after.clusters["a"].source, old.clusters["a"].source);
-    assert_eq!(after.clusters["a"].replicas.fallback, Fallback::Error);
-
-    let refused = old.reloaded(two_clusters("[databases.d]\ncluster='b'")).unwrap_err();
-    assert_eq!(refused, "the database `d` leads to the cluster `b`, which needs a restart");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use tokio::{sync::futures::Notified, time::timeout};
 
 use super::{
-    Budget, CatchUp, Context, Granted, MemberName, NoWay, Patience, PgError, Purpose, Request, Start, Tenant,
-    Way,
+    Budget, CatchUp, Context, Finish, Granted, MemberName, NoWay, Patience, PgError, Purpose, Request, Start,
+    Tenant, Way,
 };
 use crate::{
     clock::Moment,
@@ -105,21 +105,31 @@ impl Request {
         Ok(Start::Route)
     }
 
-    /// Whether a replica's connection shows what it must. One that was opened after the replica was asked last may lead to a
-    /// server that has been restarted since: it is asked again.
-    pub(super) async fn vouched_for(&self, way: &Way, opened_at: Moment, patience: &mut Budget) -> bool {
-        let Some(goal) = self.goal.as_ref().filter(|_| way.term == 0) else { return true };
+    /// Whether a replica's connection shows what it must; otherwise how it is given back. One that was opened after the replica was
+    /// asked last may lead to a server that has been restarted since: it is asked again, for as long as reads go there.
+    pub(super) async fn vouched_for(
+        &self,
+        way: &Way,
+        lease: u64,
+        opened_at: Moment,
+        patience: &mut Budget,
+    ) -> Result<(), Finish> {
+        let Some(goal) = self.goal.as_ref().filter(|_| way.term == 0) else { return Ok(()) };
         let (headway, clock) = (self.context.router.headway(), self.context.clock);
         loop {
             let learnt = headway.changed();
             if shows(goal, &self.context, way, opened_at) {
-                return true;
+                return Ok(());
             }
-            let CatchUp::Left(left) = patience.catch_up else { return false };
+            let CatchUp::Left(left) = patience.catch_up else { return Err(Finish::Settled) };
             let since = clock.now();
             let _seeking = headway.seek(goal);
-            let spent = if timeout(left, learnt).await.is_err() { left } else { clock.now().since(since) };
+            let waited = self.while_bound_for(way, lease, timeout(left, learnt)).await;
+            let spent = if let Some(Err(_)) = waited { left } else { clock.now().since(since) };
             patience.spend_on_catching_up(spent);
+            if waited.is_none() {
+                return Err(Finish::Broken);
+            }
         }
     }
 

@@ -25,7 +25,10 @@ pub(in crate::session) fn query_wait_timeout(way: &Way) -> PgError {
             SqlState::TOO_MANY_CONNECTIONS,
             "no server connection became free in time (query_wait_timeout)",
         )
-        .detail(format!("All connections of this user and database on {member} are in use."))
-        .hint("Shorten transactions, or raise default_pool_size."),
+        .detail(format!("All connections that this user and database may have on {member} are in use."))
+        .hint(
+            "Shorten transactions, or raise default_pool_size (pool_size of the database or user), or whichever of \
+             max_db_connections, max_user_connections and max_member_connections is reached.",
+        ),
     }
 }

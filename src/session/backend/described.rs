@@ -8,7 +8,7 @@ use crate::{
         error::{ServerError, SqlState},
         frame::{HEADER_BYTES, Header},
         named::Serial,
-        pipeline::{Described, Pipeline, Subject},
+        pipeline::{Described, Pipeline, Subject, Whose},
         statements::{Catalog, Statement},
     },
 };
@@ -25,7 +25,7 @@ pub(super) fn describes(header: Header, pipeline: &Pipeline) -> bool {
 pub(super) fn note(
     header: Header,
     message: &[u8],
-    pipeline: &Pipeline,
+    pipeline: &mut Pipeline,
     conn: &mut ServerConn,
     client: &mut ClientSide<'_>,
 ) {
@@ -33,28 +33,57 @@ pub(super) fn note(
         remarked(pipeline, client);
         return;
     }
-    let Some(described) = pipeline.described() else { return };
     let body = message.get(HEADER_BYTES..header.total);
-    let statement = match described {
-        Described::Again(statement) | Described::First(Subject::Statement(statement)) => statement,
-        Described::First(Subject::Unnamed(number)) => {
+    match pipeline.described() {
+        None => {}
+        Some(Described::First(Subject::Unnamed(number))) => {
             client.frontend.described(*number, header.tag, body.unwrap_or_default());
-            return;
         }
-    };
-    if header.tag == b't' {
-        if let Some(types) = body {
-            statement.takes(types);
+        Some(Described::First(Subject::Statement(statement, whose))) => {
+            let (statement, whose) = (statement.clone(), *whose);
+            if agrees(&statement, header.tag, body) {
+                return;
+            }
+            conn.statements.spoil(statement.id());
+            let next = client.catalog.renewed(&statement);
+            if let Whose::Clients(serial) = whose {
+                if let Some(types) = statement.found().filter(|_| header.tag != b't') {
+                    next.takes(types);
+                }
+                agrees(&next, header.tag, body);
+                client.frontend.replace(serial, &statement, &next);
+                pipeline.describes_instead(&next);
+            }
         }
-        return;
+        Some(Described::Again(_)) if header.tag == b't' => {}
+        Some(Described::Again(statement)) => {
+            let agrees = agrees(statement, header.tag, body);
+            if !agrees {
+                conn.statements.spoil(statement.id());
+                client.catalog.retire(statement);
+            }
+            let held = !agrees && !parses_anew(statement, client);
+            client.tenancy.checked(held.then(|| statement.id()));
+        }
     }
-    let yields = body.and_then(|body| result(header.tag, body)).is_some_and(|it| statement.yields(it));
-    if !yields {
-        conn.statements.spoil(statement.id());
-        client.catalog.retire(statement);
+}
+
+/// What nobody has parsed for the client so far is what a server makes of it now. Whether that is so.
+fn parses_anew(statement: &Statement, client: &mut ClientSide<'_>) -> bool {
+    let statements = &mut client.frontend.statements;
+    statements.has_unused(statement.id()) && {
+        statements.replace_unused(statement.id(), &client.catalog.renewed(statement));
+        true
     }
-    if let Described::Again(_) = described {
-        client.tenancy.checked((!yields).then(|| statement.id()));
+}
+
+/// Whether a statement is what a server describes, if it was not known before what it is.
+fn agrees(statement: &Statement, tag: u8, body: Option<&[u8]>) -> bool {
+    match (tag, body) {
+        (b't', Some(types)) => statement.takes(types),
+        (_, Some(body)) => result(tag, body).is_some_and(|it| statement.yields(it)),
+        (b't', None) => true,
+        (_, None) => false,
     }
 }
 
@@ -90,19 +119,20 @@ fn remarked(pipeline: &Pipeline, client: &ClientSide<'_>) {
     }
 }
 
-/// Whether there is another try where a server refuses: what stands in another's place is parsed anew there.
+/// Whether there is another try where a server refuses: what stands in another's place, or was parsed for another, is parsed
+/// anew there.
 pub(super) fn tries_again(
     pipeline: &mut Pipeline,
     conn: &mut ServerConn,
     client: &mut ClientSide<'_>,
 ) -> bool {
-    let Some(statement) = client.frontend.stand_in().filter(|_| pipeline.can_send_again()).cloned() else {
-        return false;
-    };
+    let Some(serial) = pipeline.can_send_again() else { return false };
+    let frontend = &mut *client.frontend;
+    let statement = if serial == 0 { frontend.stand_in() } else { frontend.statements.of(serial) };
+    let Some(statement) = statement.cloned() else { return false };
     let next = client.catalog.renewed(&statement);
-    conn.statements.forget(statement.id());
-    conn.statements.use_statement(next.id(), usize::MAX);
+    conn.statements.replace(statement.id(), next.id());
     pipeline.send_again(&statement, &next);
-    client.frontend.replace_stand_in(next);
+    client.frontend.replace(serial, &statement, &next);
     true
 }

@@ -1,10 +1,10 @@
 //! The extended query protocol: statements and portals by name.
 
 use super::{
-    Arc, Awaited, Block, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named,
-    Owed, OwnAnswer, Passage, PgError, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX,
-    STATEMENT_BYTES_MAX, Serial, Settings, Sharing, Source, SqlState, Statement, Subject, TAKEN, Text, Undo,
-    Unnamed, UnnamedAt, UnnamedText, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
+    Awaited, Block, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
+    OwnAnswer, Parsed, Passage, PgError, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX,
+    STATEMENT_BYTES_MAX, Sharing, Source, SqlState, Statement, Subject, TAKEN, Text, Undo, Unnamed,
+    UnnamedAt, UnnamedText, Whose, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
     taken_for_ours,
 };
 
@@ -62,7 +62,9 @@ impl Frontend {
             return Err(PgError::fatal(
                 SqlState::PROGRAM_LIMIT_EXCEEDED,
                 format!("a named prepared statement may have {STATEMENT_BYTES_MAX} bytes at most"),
-            ));
+            )
+            .detail("pgsteer keeps its text, to prepare it on other servers.")
+            .hint("Send it without a name."));
         }
         self.parse_named(header, message, passage)
     }
@@ -108,7 +110,8 @@ impl Frontend {
                 statement = terms.catalog.statement(&source, Sharing::Nobody, None);
             } else if has || passage.prepare(&statement) != Prepared::Checking {
                 passage.make_room(statement.id());
-                self.statements.insert(name, statement);
+                let serial = self.statements.insert(name, statement, Parsed::ForAnother);
+                passage.pipeline.keep_sequence(serial);
                 passage.pipeline.sent(Owed::Own(OwnAnswer::ParseComplete, Some(undo)));
                 self.leave_out(header, message, passage);
                 return Ok(());
@@ -119,8 +122,8 @@ impl Frontend {
         passage.make_room(statement.id());
         statement.put_parse(passage.splice.insert());
         let forget = Undo::ServerForgets(statement.id());
-        passage.parses(&statement);
-        self.statements.insert(name, statement);
+        let serial = self.statements.insert(name, statement.clone(), Parsed::Now);
+        passage.parses(&statement, serial);
         passage.pipeline.sent(Owed::Parse(For::Client, forget, Some(undo)));
         self.leave_out(header, message, passage);
         Ok(())
@@ -137,10 +140,11 @@ impl Frontend {
         let (name, parameters) = cstr(rest).ok_or_else(|| cut_short("Bind"))?;
         let mut unlearnt = None;
         let (conduct, serial) = match self.known(name, passage) {
-            Some((statement, serial)) => {
+            Some(Named { statement, serial, parsed }) => {
                 self.provide(statement.conduct(), Text::Whole(statement.query()), passage);
                 let whole = message.len() == header.total;
                 match passage.prepare(&statement) {
+                    Prepared::Ready if parsed == Parsed::ForAnother => self.uses(name, serial, passage),
                     Prepared::Ready => {}
                     Prepared::Checking => return Ok(()),
                     Prepared::Refused if whole => {
@@ -276,11 +280,14 @@ impl Frontend {
                 return Ok(());
             }
         } else if *kind == b'S' {
-            if let Some((statement, serial)) = self.known(name, passage) {
+            if let Some(Named { statement, serial, parsed }) = self.known(name, passage) {
                 passage.provide_token(statement.query());
                 let prepared = passage.prepare(&statement);
                 if prepared == Prepared::Checking {
                     return Ok(());
+                }
+                if prepared == Prepared::Ready && parsed == Parsed::ForAnother {
+                    self.uses(name, serial, passage);
                 }
                 statement.put_describe(passage.splice.insert());
                 match prepared {
@@ -290,7 +297,8 @@ impl Frontend {
                         passage.refuse(Refusal::ResultChanged);
                     }
                     _ if statement.is_untold() => {
-                        passage.pipeline.sent(Owed::Tell(serial, Subject::Statement(statement)));
+                        let subject = Subject::Statement(statement, Whose::Clients(serial));
+                        passage.pipeline.sent(Owed::Tell(serial, subject));
                     }
                     _ => passage.pipeline.sent(Owed::Describe(serial)),
                 }
@@ -339,48 +347,5 @@ impl Frontend {
         out.extend_from_slice(&message[place + name.len()..]);
         passage.splice.skip(message.len());
         self.set_rest(super::Rest::Pass(header.total - message.len()));
-    }
-
-    /// The client's statement of this name, as the server is to have it, and its number.
-    fn known(&mut self, name: &[u8], passage: &Passage<'_, '_>) -> Option<(Arc<Statement>, Serial)> {
-        if name.is_empty() {
-            let Unnamed::Shared(statement) = &self.unnamed else { return None };
-            let statement = statement.clone();
-            return Some((
-                self.of_now(statement, passage, |this, now| this.unnamed = Unnamed::Shared(now)),
-                0,
-            ));
-        }
-        let Named { statement, serial } = self.statements.get(name)?.clone();
-        let keep = |this: &mut Self, now| this.statements.restore(name, Named { statement: now, serial });
-        Some((self.of_now(statement, passage, keep), serial))
-    }
-
-    /// A statement of the client's, if the server has it: what it meant when it was parsed, it means for good, as
-    /// everywhere in PostgreSQL. Otherwise made for the settings of now.
-    fn of_now(
-        &mut self,
-        statement: Arc<Statement>,
-        passage: &Passage<'_, '_>,
-        keep: impl FnOnce(&mut Self, Arc<Statement>),
-    ) -> Arc<Statement> {
-        let terms = passage.terms;
-        if passage.conn.statements.has(statement.id()) || passage.tenancy.is_refused(statement.id()) {
-            return statement;
-        }
-        let now =
-            if passage.tenancy.settings == Settings::Changed || passage.tenancy.awaited == Awaited::Report {
-                // Parsed now, it may mean something else than elsewhere: it is the client's own from here on.
-                terms.catalog.rescoped(&statement, terms.scope, Sharing::Nobody, None)
-            } else if let Some(last) = terms.catalog.last(&statement, terms.scope) {
-                last
-            } else if statement.is_of(terms.scope) {
-                return statement;
-            } else {
-                let sharing = passage.sharing(passage.read(statement.query()));
-                terms.catalog.rescoped(&statement, terms.scope, sharing, passage.when())
-            };
-        keep(self, now.clone());
-        now
     }
 }

@@ -7,8 +7,8 @@
 //! client has time for its own up to its first Execute.
 
 use super::{
-    Arc, Description, Frontend, HEADER_BYTES, Header, Owed, Passage, Sharing, Source, Statement, Subject,
-    Terms, Unnamed, UnnamedAt, UnnamedText, cstr, put,
+    Arc, Description, Frontend, HEADER_BYTES, Header, Owed, Passage, Serial, Sharing, Source, Statement,
+    Subject, Terms, Unnamed, UnnamedAt, UnnamedText, Whose, cstr, put,
 };
 use crate::wire::description::result;
 
@@ -29,9 +29,9 @@ impl Frontend {
 
     #[cold]
     fn learn_statement(&self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
-        let Some(statement) = passage.tenancy.unlearnt.take() else { return };
+        let Some((statement, serial)) = passage.tenancy.unlearnt.take() else { return };
         if !(passage.pipeline.is_skipping() || self.describes(header, message, &statement)) {
-            passage.ask_of(&statement);
+            passage.ask_of(&statement, Whose::Clients(serial));
         }
     }
 
@@ -115,16 +115,16 @@ pub(super) fn known(text: &mut UnnamedText, terms: &Terms<'_>) -> Option<Arc<Sta
 
 impl Passage<'_, '_> {
     /// The server is to say what a statement yields that it was given just now.
-    pub(super) fn ask_of(&mut self, statement: &Arc<Statement>) {
+    pub(super) fn ask_of(&mut self, statement: &Arc<Statement>, whose: Whose) {
         statement.put_describe(self.splice.insert());
-        self.pipeline.sent(Owed::Learn(Subject::Statement(statement.clone())));
+        self.pipeline.sent(Owed::Learn(Subject::Statement(statement.clone(), whose)));
     }
 
-    /// The server is given a statement by a message of the client's: what it yields is asked with the next one, unless that
-    /// asks.
-    pub(super) fn parses(&mut self, statement: &Arc<Statement>) {
+    /// The server is given the client's statement of this number by a message of the client's: what it yields is asked with
+    /// the next one, unless that asks.
+    pub(super) fn parses(&mut self, statement: &Arc<Statement>, serial: Serial) {
         if statement.is_untold() {
-            self.tenancy.unlearnt = Some(statement.clone());
+            self.tenancy.unlearnt = Some((statement.clone(), serial));
         }
     }
 }

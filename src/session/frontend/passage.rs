@@ -3,7 +3,7 @@
 use super::{
     Arc, Awaited, Conduct, Followed, For, Hygiene, Lexicon, Owed, Parsing, PgError, Pipeline, Prepare,
     Reading, Refusal, Residue, SERVER_PREFIX, ServerConn, Settings, Sharing, Splice, SqlState, Statement,
-    Tenancy, Terms, Text, Undo, Vigilance, When, Worth, put, put_close, put_cstr,
+    Tenancy, Terms, Text, Undo, Vigilance, When, Whose, Worth, put, put_close, put_cstr,
 };
 
 /// Whether a server has what a message of the client's is about.
@@ -114,7 +114,7 @@ impl Passage<'_, '_> {
             return self.await_check(ahead);
         }
         if statement.is_untold() {
-            self.ask_of(statement);
+            self.ask_of(statement, Whose::Nobodys);
         }
         Prepared::Ready
     }
@@ -153,7 +153,8 @@ impl Passage<'_, '_> {
 
     /// Uses a statement of the server's; if it lacks it, there is room for it.
     pub(super) fn make_room(&mut self, id: u64) -> Prepare {
-        let prepare = self.conn.statements.use_statement(id, self.terms.max_prepared_statements);
+        let prepare =
+            self.conn.statements.use_statement(id, self.terms.client, self.terms.max_prepared_statements);
         if let Prepare::CloseThenParse(closed, worth) = prepare {
             let undo = match worth {
                 Worth::Sound => Undo::ServerKeeps(closed),

@@ -45,11 +45,6 @@ impl Frontend {
         }
     }
 
-    /// Another statement stands for the client's unnamed one from now on.
-    pub fn replace_stand_in(&mut self, next: Arc<Statement>) {
-        self.unnamed = Unnamed::Shared(next);
-    }
-
     /// A Parse of the unnamed statement, whole: whether one that has a name on the server takes its place.
     #[inline]
     pub(super) fn parse_mapped(
@@ -65,7 +60,7 @@ impl Frontend {
             Sent { fingerprint: fingerprint(scope.fingerprint(), &[query, types]), scope, query, types };
         match passage.conn.statements.unnamed(&sent, when) {
             Known::Fresh(statement) => {
-                passage.pipeline.keep_sequence();
+                passage.pipeline.keep_sequence(0);
                 self.answer_parse(statement, passage);
             }
             Known::Stale(old) => {
@@ -118,7 +113,7 @@ impl Frontend {
             let since = statement.parsed().filter(|_| has).unwrap_or(when);
             passage.conn.statements.stands_for(sent.fingerprint, &statement, since);
             if has {
-                passage.pipeline.keep_sequence();
+                passage.pipeline.keep_sequence(0);
             }
             self.answer_parse(statement, passage);
             return true;
@@ -127,7 +122,7 @@ impl Frontend {
         passage.conn.statements.stands_for(sent.fingerprint, &statement, when);
         statement.put_parse(passage.splice.insert());
         let forget = Undo::ServerForgets(statement.id());
-        passage.parses(&statement);
+        passage.parses(&statement, 0);
         let before = std::mem::replace(&mut self.unnamed, Unnamed::Shared(statement));
         passage.pipeline.sent(Owed::Parse(
             For::Client,

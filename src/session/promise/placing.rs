@@ -17,6 +17,8 @@ pub struct Placing {
     state: State,
     /// Questions without an answer.
     asked: u32,
+    /// What the answer that is under way has said.
+    row: Option<Lsn>,
     /// The newest answer.
     position: Option<Lsn>,
 }
@@ -85,11 +87,15 @@ impl Placing {
     /// A message that belongs to the answer.
     pub fn hear(&mut self, tag: u8, message: &[u8]) {
         match tag {
-            b'D' => self.position = self.position.max(position(message)),
-            b'E' => self.failed(),
+            b'D' => self.row = position(message),
+            b'E' => self.row = None,
             b'Z' => {
                 self.asked = self.asked.saturating_sub(1);
-                if self.asked == 0 && self.state == State::Asked {
+                let row = self.row.take();
+                self.position = self.position.max(row);
+                if row.is_none() {
+                    self.failed();
+                } else if self.asked == 0 && self.state == State::Asked {
                     self.state = State::Bounded;
                 }
             }
@@ -103,6 +109,7 @@ impl Placing {
         self.state = if position.is_some() { State::Bounded } else { State::Unanswered };
     }
 
+    /// A question has come to nothing.
     fn failed(&mut self) {
         if self.state == State::Asked {
             // Perhaps because its transaction has failed: then nothing was committed, and the next answer says so, too.
@@ -150,11 +157,12 @@ mod tests {
     use super::*;
 
     const ROW: &[u8] = b"D\0\0\0\x13\0\x01\0\0\0\x090/3000148";
+    const NULL: &[u8] = b"D\0\0\0\x0a\0\x01\xff\xff\xff\xff";
     const OLDER: &[u8] = b"D\0\0\0\x13\0\x01\0\0\0\x090/2000148";
     const LSN: Lsn = Lsn(0x300_0148);
 
-    /// Plays a lease: `c` something may commit, `q` asks, `D`, `o` (an older one), `E`, `Z` are answered, `!` asked at the
-    /// end, `-` in vain.
+    /// Plays a lease: `c` something may commit, `q` asks, `D`, `o` (an older one), `N` (none), `E`, `Z` are answered,
+    /// `!` asked at the end, `-` in vain.
     fn check(story: &str, due: bool, outcome: Outcome) {
         let mut placing = Placing::default();
         placing.begin();
@@ -164,6 +172,7 @@ mod tests {
                 b'q' => placing.asks(),
                 b'D' => placing.hear(b'D', ROW),
                 b'o' => placing.hear(b'D', OLDER),
+                b'N' => placing.hear(b'D', NULL),
                 b'!' => placing.answered(Some(LSN)),
                 b'-' => placing.answered(None),
                 tag => placing.hear(tag, b""),
@@ -184,6 +193,12 @@ mod tests {
             // Once more before the first is answered: only the last answer bounds both.
             ("cqcqTDCZ", false, Unplaced),
             ("cqcqTDCZToCZ", false, Placed(LSN)),
+            // An answer that says nothing is none; nor does it make anything of the one before.
+            ("cqTCZ", true, Unplaced),
+            ("cqNZ", true, Unplaced),
+            ("cqDEZ", true, Unplaced),
+            ("cqDCZcqCZ", true, Unplaced),
+            ("cqDCZcqCZ!", false, Placed(LSN)),
             // What could not be asked about.
             ("cqcTDCZ", true, Unplaced),
             ("cqTDCZc", true, Unplaced),

@@ -5,6 +5,17 @@ use super::{
 };
 
 impl Session {
+    /// What the client is told of these answers: with statement pooling not that a block is open. The error that it gets instead
+    /// then belongs to what has opened it; behind ReadyForQuery it would be nobody's, and few drivers show such a one.
+    #[inline]
+    pub(super) fn without_block<'a>(&self, answers: &'a [u8], x: &Exchange) -> &'a [u8] {
+        if self.mode != PoolMode::Statement || x.pipeline.status() == TransactionStatus::Idle {
+            return answers;
+        }
+        let ready = [&b"Z\0\0\0\x05T"[..], b"Z\0\0\0\x05E"];
+        ready.iter().find_map(|ready| answers.strip_suffix(*ready)).unwrap_or(answers)
+    }
+
     pub(super) fn note(&mut self, progress: Progress, x: &Exchange, now: Moment) -> Result<(), Cut> {
         if x.tenancy.fate.is_refused() {
             self.is_refused_xids();
@@ -31,10 +42,14 @@ impl Session {
         }
         self.entry.enter(x.activity(Activity::IdleInTransaction), now);
         if self.mode == PoolMode::Statement {
-            return Err(Cut::ClientFault(PgError::fatal(
-                SqlState::FEATURE_NOT_SUPPORTED,
-                "transaction blocks are not allowed with pool_mode = \"statement\"",
-            )));
+            return Err(Cut::ClientFault(
+                PgError::fatal(
+                    SqlState::FEATURE_NOT_SUPPORTED,
+                    "transaction blocks are not allowed with pool_mode = \"statement\"",
+                )
+                .detail("The block was not committed.")
+                .hint("Use pool_mode = \"transaction\" for this user, database or listener."),
+            ));
         }
         Ok(())
     }

@@ -28,7 +28,8 @@ impl Session {
         let Some(lease) = x.lease.as_mut() else {
             return Err(Cut::ServerGone("it was given back".to_owned()));
         };
-        if lease.term() != 0 && !self.context.router.may_send(lease.term(), now) {
+        let office = lease.office();
+        if office != 0 && !self.context.router.may_send(office, now) {
             self.hold_back(x, now);
             return Ok(0);
         }
@@ -43,6 +44,7 @@ impl Session {
         let sequences = self.tenant.account.reads_sequences.load(Ordering::Relaxed);
         let all = x.pin.is_some() || opaque.is_some() || sequences;
         let terms = Terms {
+            client: self.entry.key.pid,
             catalog: &self.context.catalog,
             scope: &self.scope,
             lexicon: self.lexicon,
@@ -119,7 +121,7 @@ impl Session {
             self.entry.in_transaction(Some(now));
         }
         let Some(lease) = x.lease.as_mut() else { return Ok(()) };
-        if !self.may_send(lease.term()) {
+        if !self.may_send(lease.office()) {
             x.to_server.push(bytes);
             x.fenced_since = Some(now);
             x.alarm = None;
@@ -152,7 +154,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Result<bool, Cut> {
         let Some(lease) = x.lease.as_mut() else { return Ok(false) };
-        if !self.may_send(lease.term()) {
+        if !self.may_send(lease.office()) {
             x.fenced_since.get_or_insert(now);
             return Ok(false);
         }

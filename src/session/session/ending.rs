@@ -15,9 +15,9 @@ use crate::{
 };
 
 impl Session {
-    /// User and database, for the log.
+    /// User and database as the client named them, for the log.
     pub fn names(&self) -> (&str, &str) {
-        (&self.tenant.account.user, &self.tenant.account.database)
+        (&self.tenant.account.login, &self.tenant.account.alias)
     }
 
     /// The process id that it was told, and how many queries it has run, for the log.
@@ -215,7 +215,8 @@ impl Session {
             Order::Drain | Order::Terminate => PgError::fatal(
                 SqlState::ADMIN_SHUTDOWN,
                 "terminating connection due to administrator command",
-            ),
+            )
+            .detail("pgsteer is shutting down."),
             Order::IdleInTransactionTimeout => PgError::fatal(
                 SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
                 "terminating connection due to idle_transaction_timeout",
@@ -228,14 +229,24 @@ impl Session {
                 PgError::fatal(SqlState::QUERY_CANCELED, "terminating connection due to query_timeout")
             }
         };
+        self.end_by(order, error, now)
+    }
+
+    /// The session is told to end.
+    fn end_by(&mut self, order: Order, error: PgError, now: Moment) -> Flow {
         match std::mem::take(&mut self.phase) {
             Phase::Inquiring(inquiring) => self.forsake_inquiry(*inquiring, word(order)),
             Phase::Relaying(mut exchange) => {
                 let error = match Left::of(&mut exchange) {
-                    Left::Nothing => error,
+                    Left::Nothing | Left::AtRest => error,
                     left => lost(left, error.code, &error.message),
                 };
                 self.cut(exchange, Cut::Ordered(order, error), now)
+            }
+            Phase::Settling(mut settling) => {
+                // What was held back goes out in front of the last word.
+                self.tell_unplaced(&mut settling.exchange);
+                self.end(word(order), error)
             }
             _ => self.end(word(order), error),
         }
@@ -303,6 +314,8 @@ pub(super) fn cancelled() -> PgError {
 pub(super) enum Left {
     /// Nothing: what was not committed is rolled back.
     Nothing,
+    /// Nothing, nor was anything to be committed: everything that was sent is answered, and no transaction was open.
+    AtRest,
     /// What a server in recovery can do, or one that was promoted a moment ago.
     OnReplica,
     /// Work that was committed, or not.
@@ -313,7 +326,8 @@ impl Left {
     fn of(exchange: &mut Exchange) -> Self {
         let pipeline = &exchange.pipeline;
         if !pipeline.may_have_committed() {
-            return Self::Nothing;
+            let at_rest = pipeline.may_release() && exchange.fenced_since.is_none();
+            return if at_rest { Self::AtRest } else { Self::Nothing };
         }
         let Some(lease) = &mut exchange.lease else { return Self::Work };
         let replica = lease.term() == 0;
@@ -345,6 +359,11 @@ pub(super) fn lost(left: Left, otherwise: SqlState, why: &str) -> PgError {
             otherwise,
             "the connection was lost; the transaction was not committed",
             "Reconnect and repeat the transaction.",
+        ),
+        Left::AtRest => (
+            otherwise,
+            "the connection was lost while no transaction was open",
+            "Reconnect. What was answered before is as it was answered.",
         ),
     };
     PgError::fatal(code, message).detail(why.to_owned()).hint(hint)

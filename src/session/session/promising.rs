@@ -171,7 +171,7 @@ impl Session {
     }
 
     /// Whether bytes that tell the client of the end of a statement wait until it is known where its commit ends, for everybody
-    /// to see it. Not for ever, nor without bound.
+    /// to see it. Not for ever, nor without bound, nor where the client must go on for it to be known.
     #[inline]
     pub(in crate::session) fn holds_telling(&self, x: &mut Exchange, completed: bool) -> bool {
         if !x.tenancy.placing.is_open() {
@@ -182,12 +182,16 @@ impl Session {
             return false;
         }
         x.telling = Telling::HeldBack;
-        // Where the server waits for the client nothing comes that could be waited for: within a block nobody asks.
-        let asked_in_vain = x.tenancy.placing.is_unanswered() || x.pipeline.awaits_client();
-        if self.outbox.len() > TOLD_HELD_MAX || asked_in_vain {
+        if self.outbox.len() > TOLD_HELD_MAX || x.tenancy.placing.is_unanswered() {
             self.tell_unplaced(x);
         }
         x.telling == Telling::HeldBack
+    }
+
+    /// Whether the server waits for the client, and the client for what is held back from it.
+    #[inline]
+    pub(in crate::session) fn is_waited_for(x: &Exchange) -> bool {
+        x.telling == Telling::HeldBack && x.pipeline.needs_client()
     }
 
     /// The client has everything, and its server is lost before it has said where that ends.
@@ -250,8 +254,8 @@ impl Session {
         let Some(split) = self.split.as_mut().filter(|split| split.purpose == Purpose::Split) else {
             return false;
         };
-        let left = split.request_bytes.checked_sub(taken);
-        split.request_bytes = left.unwrap_or_default();
+        let left = split.reading_bytes.checked_sub(taken);
+        split.reading_bytes = left.unwrap_or_default();
         left.is_some()
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        exchange::ClientEnd,
+        exchange::{ClientEnd, Telling},
         relay::{Cut, Relayed},
         untried::Loss,
     },
@@ -116,8 +116,10 @@ impl Session {
         };
         self.refuse(exchange, &cancelled());
         let dropped = self.drop_refused(exchange, now);
-        // Should the client be gone, reading from it tells.
-        let _flushed = self.outbox.poll_flush(&mut self.stream, cx);
+        if exchange.telling == Telling::Freely {
+            // Should the client be gone, reading from it tells.
+            let _flushed = self.outbox.poll_flush(&mut self.stream, cx);
+        }
         self.phase = phase;
         match dropped {
             Err(Cut::ClientFault(error)) => self.end("client_fault", error),

@@ -395,5 +395,5 @@ fn too_many(session: &Session) -> PgError {
         "this session's state needs a server of its own, and too many clients have one (pin_max)",
     )
     .detail(format!("{max} servers of this pool are kept by clients."))
-    .hint("Temporary tables, cursors WITH HOLD, session-level advisory locks and the like keep a server.")
+    .hint("What keeps a server (a temporary table, a cursor WITH HOLD, a lock …) is best ended sooner; or raise pin_max.")
 }

@@ -46,6 +46,7 @@ impl Session {
             returned: Returned::No,
             purpose: Purpose::Write,
             request_bytes: 0,
+            reading_bytes: 0,
         }));
     }
 
@@ -78,6 +79,8 @@ impl Session {
         drop(lore);
         split.returned = Returned::No;
         split.request_bytes = request_bytes;
+        // What its client calls a read the leader may have in the end, and there it may write.
+        split.reading_bytes = if reason.is_proven() { request_bytes } else { 0 };
         split.purpose = if reason.is_read() { Purpose::Split } else { Purpose::Write };
         split
     }
@@ -103,6 +106,11 @@ impl Session {
                 Part::Nothing => return true,
                 Part::Uses(name) if named.contains(&name) => return true,
                 Part::Text(text) => self.context.worker.texts.verdict(text, lore),
+                // The server is to say that it is taken, and what is taken back would be the statement that has it.
+                Part::Parse(name, _) if self.frontend.statements.get(name).is_some() => {
+                    reason = Some(Reason::NotWhole);
+                    return false;
+                }
                 Part::Parse(name, text) => {
                     named.push(name);
                     self.context.worker.texts.verdict(text, lore)
@@ -186,10 +194,8 @@ impl Session {
         first(request, |part| {
             let text = match part {
                 Part::Text(text) | Part::Parse(_, text) => Some(text),
-                Part::Uses(name) => match self.frontend.statements.get(name) {
-                    Some(named) => Some(named.statement.query()),
-                    None => self.frontend.unnamed_text(),
-                },
+                Part::Uses(b"") => self.frontend.unnamed_text(),
+                Part::Uses(name) => self.frontend.statements.get(name).map(|named| named.statement.query()),
                 Part::Nothing => None,
             };
             text.into_iter().for_each(|text| split.place.refused(text));
@@ -204,7 +210,9 @@ impl Session {
             Cut::Revoked(_) => "deposed",
             _ => return false,
         };
-        if exchange.client != ClientEnd::Open {
+        // What is only called a read may have written, where the replica was promoted a moment ago.
+        let reads = self.split.as_ref().is_some_and(|split| split.reading_bytes > 0);
+        if exchange.client != ClientEnd::Open || !reads {
             return false;
         }
         let Some(request) = exchange.trial.take_back() else { return false };

@@ -99,6 +99,11 @@ impl Reason {
     pub const fn is_read(self) -> bool {
         matches!(self, Self::Reads | Self::ReadOnlyBlock | Self::AskedRead)
     }
+
+    /// Whether it is known that nothing is written, wherever it goes.
+    pub const fn is_proven(self) -> bool {
+        matches!(self, Self::Reads | Self::ReadOnlyBlock)
+    }
 }
 
 impl Verdict {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{CopyIn, Owed, Pipeline, Sequence, Subject, TransactionStatus, Undo};
+use super::{CopyIn, Owed, Pipeline, Sequence, Serial, Subject, TransactionStatus, Undo, Whose};
 use crate::wire::{
     conduct::Outlook,
     frame::{HEADER_BYTES, Header, cstr, put},
@@ -21,6 +21,8 @@ const SYNC: &[u8] = b"S\0\0\0\x04";
 #[derive(Debug, Default)]
 pub(super) struct Again {
     state: State,
+    /// Of which of the client's statements the server may refuse, by its number; 0: the one without a name.
+    serial: Serial,
     bytes: Vec<u8>,
 }
 
@@ -44,9 +46,10 @@ impl Again {
 }
 
 impl Pipeline {
-    /// A sequence may begin here with a statement in another's place: what is sent of it is kept.
+    /// A sequence may begin here with a statement in another's place, the client's of this number: what is sent of it is
+    /// kept.
     #[inline]
-    pub fn keep_sequence(&mut self) {
+    pub fn keep_sequence(&mut self, serial: Serial) {
         let begins = self.owed.is_empty()
             && self.sequence == Sequence::Closed
             && self.status == TransactionStatus::Idle
@@ -54,6 +57,7 @@ impl Pipeline {
         if begins {
             self.again.bytes.clear();
             self.again.state = State::Kept;
+            self.again.serial = serial;
         }
     }
 
@@ -82,14 +86,20 @@ impl Pipeline {
     }
 
     /// Whether the server refuses something that may be sent again: one sequence and no more, of a statement in another's
-    /// place.
-    pub fn can_send_again(&self) -> bool {
-        let refused = matches!(self.owed.front(), Some(Owed::Bind(0) | Owed::Describe(0) | Owed::Tell(0, _)));
+    /// place. The number of that.
+    pub fn can_send_again(&self) -> Option<Serial> {
+        let refused = match self.owed.front() {
+            Some(Owed::Bind(serial) | Owed::Describe(serial) | Owed::Tell(serial, _)) => *serial,
+            _ => return None,
+        };
         let before_end = self.owed.len() - self.positions_asked() - usize::from(self.is_whole());
         let simple = |owed: &Owed| {
             matches!(owed, Owed::Bind(_) | Owed::Describe(_) | Owed::Tell(..) | Owed::Execute(_))
         };
-        self.again.state == State::Kept && refused && self.owed.iter().take(before_end).all(simple)
+        let may = self.again.state == State::Kept
+            && refused == self.again.serial
+            && self.owed.iter().take(before_end).all(simple);
+        may.then_some(refused)
     }
 
     fn is_whole(&self) -> bool {
@@ -119,10 +129,14 @@ impl Pipeline {
         (0..asked).for_each(|_| self.owe(Owed::Position));
         self.owe(Owed::Close(For::Us, None));
         self.owe(Owed::Parse(For::Us, Undo::ServerForgets(next.id()), None));
-        self.owe(Owed::Learn(Subject::Statement(next.clone())));
+        let subject = || Subject::Statement(next.clone(), Whose::Clients(self.again.serial));
+        let learn = Owed::Learn(subject());
+        self.owe(learn);
         for owed in sequence {
             self.owe(match owed {
-                Owed::Tell(serial, _) => Owed::Tell(serial, Subject::Statement(next.clone())),
+                Owed::Tell(serial, _) if serial == self.again.serial => {
+                    Owed::Tell(serial, Subject::Statement(next.clone(), Whose::Clients(serial)))
+                }
                 owed => owed,
             });
         }

@@ -4,9 +4,9 @@ use super::{
     super::{
         conduct::{Outlook, Step},
         named::Serial,
-        statements::{Unnamed, UnnamedAt},
+        statements::{Statement, Unnamed, UnnamedAt},
     },
-    Block, CopyIn, Described, For, Owed, Passage, Pipeline, Sequence, TransactionStatus, Undo,
+    Arc, Block, CopyIn, Described, For, Owed, Passage, Pipeline, Sequence, Subject, TransactionStatus, Undo,
 };
 
 /// Replies owed that are looked through for what may have become of a transaction.
@@ -58,6 +58,15 @@ impl Pipeline {
     #[inline]
     pub fn described(&self) -> Option<Described<'_>> {
         self.owed.front()?.described()
+    }
+
+    /// What the server tells is of this one, in the same words as what was thought.
+    pub fn describes_instead(&mut self, next: &Arc<Statement>) {
+        if let Some(Owed::Tell(_, subject) | Owed::Learn(subject)) = self.owed.front_mut()
+            && let Subject::Statement(statement, _) = subject
+        {
+            *statement = next.clone();
+        }
     }
 
     /// The name under which the client has parsed what the server reads now.
@@ -139,14 +148,17 @@ impl Pipeline {
         passage
     }
 
-    /// The unnamed statement is what it was before; or was so, when what was sent meanwhile replaced it.
-    fn give_back_unnamed(&mut self, unnamed: Before, undo: &mut dyn FnMut(Undo)) {
+    /// The unnamed statement is what it was before; or was so, when what was sent meanwhile replaced it. A query of ours that was
+    /// sent meanwhile drops it on the server.
+    fn give_back_unnamed(&mut self, mut unnamed: Before, undo: &mut dyn FnMut(Undo)) {
         if matches!(unnamed, Before::Untouched) {
             return;
         }
         for owed in &mut self.owed {
-            if matches!(owed, Owed::Query(_)) {
-                return;
+            match (&*owed, &mut unnamed) {
+                (Owed::Query(_), _) => return,
+                (Owed::Position | Owed::Aside(_), Before::Was(_, at)) => *at = UnnamedAt::Unknown,
+                _ => {}
             }
             if let Some((before, before_at)) = owed.unnamed_mut() {
                 match unnamed {

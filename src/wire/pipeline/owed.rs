@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     super::{
         conduct::{Block, Step},
-        named::Named,
+        named::{Named, Serial},
         statements::{Statement, Unnamed, UnnamedAt},
     },
     Owed,
@@ -45,9 +45,19 @@ pub enum For {
 #[derive(Clone, Debug)]
 pub enum Subject {
     /// One that servers have under a name of ours.
-    Statement(Arc<Statement>),
+    Statement(Arc<Statement>, Whose),
     /// A client's unnamed one that is passed on, by its number among those.
     Unnamed(u32),
+}
+
+/// Who hears what is told of a statement that is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The client, whose statement of this number (0: without a name) was parsed there, or is described to it: that is what
+    /// it is, whatever others were told.
+    Clients(Serial),
+    /// Nobody: it was parsed for its client elsewhere.
+    Nobodys,
 }
 
 /// What a server tells of a statement, and why that matters.

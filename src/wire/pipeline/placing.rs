@@ -37,6 +37,9 @@ impl Pipeline {
         if self.sequence != Sequence::Closed || self.copy != CopyIn::No || self.owed.len() > LOOK_MAX {
             return false;
         }
+        if self.may_skip_queries() {
+            return false;
+        }
         let begins = match self.ran {
             Outlook::Safe(TransactionStatus::Idle) | Outlook::Implicit => Next::Outside,
             Outlook::Safe(TransactionStatus::InBlock | TransactionStatus::Failed) => Next::InBlock,
@@ -44,6 +47,25 @@ impl Pipeline {
         };
         let ends = self.owed.iter().filter_map(Owed::step).try_fold(begins, Next::after);
         ends == Some(Next::Outside)
+    }
+
+    /// Whether a query that comes next may be skipped: something was sent before another one without a Sync behind it, and should
+    /// that fail, the server reads nothing before the next Sync.
+    fn may_skip_queries(&self) -> bool {
+        let unended = self.owed.iter().rev().take_while(|owed| !matches!(owed, Owed::Sync));
+        let cannot_fail = |owed: &Owed| matches!(owed, Owed::Own(..) | Owed::Note(_) | Owed::CopyEnd);
+        unended.into_iter().any(|owed| !(owed.ends_sequence() || cannot_fail(owed)))
+    }
+
+    /// Whether the server can do nothing more before the client sends something: in a transaction, in a sequence, in a copy.
+    pub fn needs_client(&self) -> bool {
+        self.awaits_client() || self.copy != CopyIn::No
+    }
+
+    /// Whether a statement whose end was answered since the last ReadyForQuery may be committed by now. In a sequence it is with
+    /// Sync, unless it commits by itself.
+    pub fn may_be_committed(&self) -> bool {
+        self.ran == Outlook::Open || matches!(self.owed.front(), Some(Owed::Query(_) | Owed::FunctionCall))
     }
 
     /// Whether the answer to such a question is what comes next.
@@ -98,6 +120,12 @@ mod tests {
             (b'I', vec![execute(Begins), execute(Stays), Owed::Sync], false),
             (b'I', vec![Owed::FunctionCall], true),
             (b'T', vec![Owed::FunctionCall], false),
+            // Should it fail, the server skips what is behind it, up to a Sync.
+            (b'I', vec![execute(Stays), query(Stays)], false),
+            (b'I', vec![execute(Stays), query(Stays), Owed::FunctionCall], false),
+            (b'I', vec![execute(Stays), query(Stays), Owed::Sync], true),
+            (b'I', vec![execute(Stays), Owed::Sync, query(Stays)], true),
+            (b'I', vec![query(Stays), Owed::Position, query(Stays)], true),
         ] {
             let shown = format!("{} {owed:?}", char::from(status));
             assert_eq!(pipeline(status, owed).ends_outside(), expected, "{shown}");

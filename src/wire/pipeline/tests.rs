@@ -244,7 +244,7 @@ fn what_passes_without_a_look_would_pass_with_one() {
     // Copied data always, rows unless they answer us, and what describes and completes a simple query.
     assert_eq!(passed, 16 + 13 + 2);
     let mut kept = Pipeline::default();
-    kept.keep_sequence();
+    kept.keep_sequence(0);
     kept.sent(BIND);
     assert!(!kept.is_unmoved_by(b'D'), "what is kept to be sent again must be dropped first");
 }

@@ -87,27 +87,29 @@ impl Catalog {
 
     fn parsed(&self, source: &Source<'_>, name: Name, when: Option<When>) -> Arc<Statement> {
         let Source { scope, query, types, conduct, form } = *source;
-        let key = Key { scope: scope.clone(), query: query.into(), types: types.into(), name };
-        let make = || {
-            self.number(Statement {
-                id: 0,
-                key: key.clone(),
-                conduct,
-                form,
-                parsed: when,
-                found: OnceLock::new(),
-                result: OnceLock::new(),
-                verdict: AtomicU64::default(),
-            })
-        };
-        let Some(when) = when else { return make() };
+        let mut key = Key { scope: scope.clone(), query: query.into(), types: types.into(), name };
         let mut shelf = self.shared.lock();
-        let fresh = |known: &Arc<Statement>| known.parsed.is_some_and(|parsed| parsed.is_fresh(when));
-        if let Some(known) = shelf.get(&key).filter(fresh) {
-            return known;
+        if let Some(known) = shelf.get(&key) {
+            let parsed_just_now = known.parsed.zip(when).is_some_and(|(parsed, when)| parsed.is_fresh(when));
+            if parsed_just_now {
+                return known;
+            }
+            // It is another, in the same words: those are kept once.
+            key = known.key.clone();
         }
-        let statement = make();
-        shelf.put(&statement);
+        let statement = self.number(Statement {
+            id: 0,
+            key,
+            conduct,
+            form,
+            parsed: when,
+            found: OnceLock::new(),
+            result: OnceLock::new(),
+            verdict: AtomicU64::default(),
+        });
+        if when.is_some() {
+            shelf.put(&statement);
+        }
         statement
     }
 

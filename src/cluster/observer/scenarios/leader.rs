@@ -3,6 +3,28 @@
 use super::{check, check_from_nothing};
 use crate::cluster::policy::Authority;
 
+/// Each connection that breaks raises a suspicion. That there is one is told once; it counts anew each time.
+#[test]
+fn one_suspicion_is_news() {
+    check(
+        "
+        200  suspect n1 a connection in use broke
+        = held n1 Suspected
+        = news writes
+        201  suspect n1 an idle connection broke
+        = held n1 Suspected
+        = news -
+        202  probe n1 201 refused
+        = held n1 Silent
+        = news writes
+        300  probe n1 290 w 1 1000
+        = open n1 1 1
+        400  suspect n1 an idle connection broke
+        = news writes
+        ",
+    );
+}
+
 #[test]
 fn a_crash_and_the_failover() {
     check(

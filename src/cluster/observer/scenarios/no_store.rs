@@ -7,6 +7,8 @@ fn hosts_elect_by_majority() {
     check_from_nothing(
         hosts(&["n1", "n2", "n3"]),
         "
+        # There is no store that could answer.
+        = was writes waiting: no host has been asked yet
         0   probe n1 0 w 3 1000
         = vacant NobodyNamed
         5   probe n2 1 r 3 1000

@@ -71,6 +71,28 @@ fn a_lost_wal_receiver_is_looked_for_a_while() {
     );
 }
 
+/// Without a WAL receiver a server tells the timeline of its last restartpoint, which may be long ago.
+#[test]
+fn a_replica_without_wal_receiver_is_not_said_to_be_where_it_was() {
+    check(
+        "
+        200 store n2@9 20200
+        210 probe n2 205 w 3 1100
+        = open n2 3 2
+        300 probe n3 299 r 1 1100 gone
+        = obstacle n3 wrong_timeline
+        = why n3 it has no WAL receiver, and whether it has come from timeline 1 to the leader's, 3, is not known
+        400 probe n3 399 r 1 1100 idle
+        = why n3 its timeline is 1, the leader's 3
+        # Further than the leader it has come for sure.
+        500 probe n3 499 r 4 1100 gone
+        = why n3 its timeline is 4, the leader's 3
+        600 probe n3 599 r 3 1100
+        = reads n3
+        ",
+    );
+}
+
 #[test]
 fn lag_with_hysteresis() {
     check(
@@ -285,6 +307,34 @@ fn who_is_out_of_reach_for_long_is_lost() {
         # another cluster's server at its address
         9910 probe n2 9905 r 1 1000 sys=8
         = standing n2 Lost
+        ",
+    );
+}
+
+/// One that hangs is given up once its Patroni is not heard of any more either, unless that may have been stopped.
+#[test]
+fn who_is_silent_here_and_in_the_store_is_lost() {
+    check(
+        "
+        1500 probe n3 500 timeout
+        3000 probe n3 2000 timeout
+        = standing n3 Unusable
+        3100 list n1 n2
+        3100 store n1@5 20000
+        = standing n3 Lost
+        # it is up again, before its Patroni is; then silent for a moment only
+        3200 probe n3 3150 r 1 1000
+        = standing n3 Unusable
+        4600 probe n3 3600 timeout
+        = standing n3 Unusable
+        5600 probe n3 4700 starting
+        7000 probe n3 6000 timeout
+        = standing n3 Unusable
+        8100 probe n3 7100 timeout
+        = standing n3 Lost
+        8200 settings pause
+        8200 store n1@5 20000
+        = standing n3 Unusable
         ",
     );
 }

@@ -1,0 +1,42 @@
+//! On what servers a client's statements run, as far as it is told at its login.
+
+use crate::{
+    route::table::ReadRoute,
+    server::conn::READ_ONLY,
+    session::{context::Context, routes::Purpose},
+};
+
+/// On what servers a client's first statement runs, as things are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Footing {
+    /// The leader, for reading and writing.
+    Leader,
+    /// Replicas.
+    Replicas,
+    /// The leader, in sessions that may only read.
+    ReadOnLeader,
+}
+
+impl Footing {
+    /// What a client finds that comes now.
+    pub(super) fn of(context: &Context, selection: usize) -> Self {
+        let table = context.router.load();
+        let falls_back = table.choice(selection).is_empty() && matches!(table.fallback, ReadRoute::Leader(_));
+        match (context.purpose, falls_back) {
+            (Purpose::Read, true) => Self::ReadOnLeader,
+            (Purpose::Read, false) => Self::Replicas,
+            (Purpose::Write | Purpose::Split, _) => Self::Leader,
+        }
+    }
+
+    /// What it is told of a setting that depends on that. libpq's `target_session_attrs` asks for both; which server has spoken
+    /// last does not matter.
+    pub(super) fn value(self, name: &str) -> Option<&'static str> {
+        match (name, self) {
+            ("in_hot_standby", Self::Replicas) => Some("on"),
+            ("in_hot_standby", Self::Leader | Self::ReadOnLeader) => Some("off"),
+            (READ_ONLY, Self::ReadOnLeader) => Some("on"),
+            _ => None,
+        }
+    }
+}

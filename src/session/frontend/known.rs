@@ -1,0 +1,56 @@
+//! The client's own statements, as the server at hand is to have them.
+
+use super::{Arc, Awaited, Frontend, Named, Parsed, Passage, Serial, Settings, Sharing, Statement, Unnamed};
+
+impl Frontend {
+    /// The client's statement of this name, as the server is to have it.
+    pub(super) fn known(&mut self, name: &[u8], passage: &Passage<'_, '_>) -> Option<Named> {
+        if name.is_empty() {
+            let Unnamed::Shared(statement) = &self.unnamed else { return None };
+            let statement = statement.clone();
+            let keep = |this: &mut Self, now| this.unnamed = Unnamed::Shared(now);
+            let statement = self.of_now(statement, passage, keep);
+            return Some(Named { statement, serial: 0, parsed: Parsed::Now });
+        }
+        let Named { statement, serial, parsed } = self.statements.get(name)?.clone();
+        let keep =
+            |this: &mut Self, now| this.statements.restore(name, Named { statement: now, serial, parsed });
+        Some(Named { statement: self.of_now(statement, passage, keep), serial, parsed })
+    }
+
+    /// A statement of the client's, if the server has it: what it meant when it was parsed, it means for good, as
+    /// everywhere in PostgreSQL. Otherwise made for the settings of now.
+    fn of_now(
+        &mut self,
+        statement: Arc<Statement>,
+        passage: &Passage<'_, '_>,
+        keep: impl FnOnce(&mut Self, Arc<Statement>),
+    ) -> Arc<Statement> {
+        let terms = passage.terms;
+        if passage.conn.statements.has(statement.id()) || passage.tenancy.is_refused(statement.id()) {
+            return statement;
+        }
+        let now =
+            if passage.tenancy.settings == Settings::Changed || passage.tenancy.awaited == Awaited::Report {
+                // Parsed now, it may mean something else than elsewhere: it is the client's own from here on.
+                terms.catalog.rescoped(&statement, terms.scope, Sharing::Nobody, None)
+            } else if let Some(last) = terms.catalog.last(&statement, terms.scope) {
+                last
+            } else if statement.is_of(terms.scope) {
+                return statement;
+            } else {
+                let sharing = passage.sharing(passage.read(statement.query()));
+                terms.catalog.rescoped(&statement, terms.scope, sharing, passage.when())
+            };
+        keep(self, now.clone());
+        now
+    }
+
+    /// The client uses for the first time what was parsed for another, on a server that has it: if that finds it too old, it is
+    /// parsed for this client.
+    #[cold]
+    pub(super) fn uses(&mut self, name: &[u8], serial: Serial, passage: &mut Passage<'_, '_>) {
+        self.statements.used(name);
+        passage.pipeline.keep_sequence(serial);
+    }
+}
