@@ -31,7 +31,7 @@ impl World {
         self.note("in", conn, u64::from(tag) << 32 | body.len() as u64);
         self.in_office();
         let now = self.now();
-        let own = tag == b'Q' && matches!(body, b"ROLLBACK\0" | b"DISCARD ALL\0");
+        let own = tag == b'Q' && matches!(body, b"ROLLBACK\0" | b"DISCARD ALL\0" | b"DISCARD SEQUENCES\0");
         if matches!(tag, b'Q' | b'S' | b'F' | 0) && self.conns[conn].asked_at.is_none() && !own {
             self.conns[conn].asked_at = Some(now);
         }

@@ -73,7 +73,9 @@ impl Statement {
             ("SELECT", Some(row)) if text.contains("nextval") => Self::Draw(row),
             ("SELECT", Some(row)) => Self::Read(row),
             ("SET", _) => Self::Set(text.split(';').filter_map(setting).collect()),
-            ("DISCARD", _) => Self::DiscardAll,
+            ("DISCARD", _) if text == "DISCARD ALL" => Self::DiscardAll,
+            // Of what else can be discarded nothing is modelled.
+            ("DISCARD", _) => Self::Set(Vec::new()),
             _ => Self::Empty,
         }
     }
