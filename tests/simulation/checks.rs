@@ -31,7 +31,7 @@ impl World {
         self.note("in", conn, u64::from(tag) << 32 | body.len() as u64);
         self.in_office();
         let now = self.now();
-        let own = tag == b'Q' && matches!(body, b"ROLLBACK\0" | b"DISCARD ALL\0");
+        let own = tag == b'Q' && matches!(body, b"ROLLBACK\0" | b"DISCARD ALL\0" | b"DISCARD SEQUENCES\0");
         if matches!(tag, b'Q' | b'S' | b'F' | 0) && self.conns[conn].asked_at.is_none() && !own {
             self.conns[conn].asked_at = Some(now);
         }
@@ -73,7 +73,7 @@ impl World {
     pub(crate) fn begun(&mut self, statement: &Statement) {
         let Some((client, number)) = statement.row() else { return };
         self.ledger.begun.insert((client, number));
-        let inserts = matches!(statement, Statement::Insert(_));
+        let inserts = matches!(statement, Statement::Insert(_) | Statement::Copy(_));
         if inserts && !self.ledger.inserted.insert((client, number)) {
             self.violated(format!("insert {client}:{number} was begun twice"));
         }
@@ -141,7 +141,8 @@ impl World {
         let enough = |since: Ms| now - since.max(self.resumed_at) > 2 * FRESH_FOR;
         let rival = (0..self.nodes.len()).filter(|other| *other != node).find(|other| {
             let other = &self.nodes[*other];
-            other.is_askable() && enough(other.probed_well_since) && other.primary_since.is_some_and(enough)
+            let told = |since: Ms| now - since.max(self.resumed_at) > 2 * PROBE_INTERVAL + PROBE_SLACK;
+            other.is_askable() && enough(other.probed_well_since) && other.primary_since.is_some_and(told)
         });
         if let Some(rival) = rival {
             self.violated(format!("\"{text}\" sent to n{node}, though n{rival} takes writes too"));

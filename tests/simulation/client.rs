@@ -170,6 +170,7 @@ impl Client {
             (Purpose::Write, 0..10) if self.extras.is_consistent() => self.select(session).await,
             (Purpose::Write, 0..35) => self.insert(session).await,
             (Purpose::Write, 35..60) => self.insert_prepared(session).await,
+            (Purpose::Write, 82..85) if self.extras.is_any() => self.copy(session).await,
             (Purpose::Write, 60..85) => self.block(session).await,
             (Purpose::Write, 85..90) => self.pipelined_block(session).await,
             (Purpose::Read, 0..60) => self.select(session).await,

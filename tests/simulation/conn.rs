@@ -80,6 +80,8 @@ pub(crate) struct Conn {
     /// `I`, `T` or `E`.
     pub(crate) status: u8,
     pub(crate) rows: Vec<Row>,
+    /// What it copies from the client.
+    pub(crate) copying: Option<Row>,
     /// The number of its transaction.
     pub(crate) xid: Option<u64>,
     /// The number that it has told of before its commit.
@@ -121,6 +123,7 @@ impl Conn {
             step: 0,
             status: b'I',
             rows: Vec::new(),
+            copying: None,
             xid: None,
             testified: None,
             prepared: BTreeMap::new(),
@@ -138,7 +141,7 @@ impl Conn {
 
     /// Whether nothing is under way on it.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.busy == Busy::Idle && self.queue.is_empty() && self.status == b'I'
+        self.busy == Busy::Idle && self.queue.is_empty() && self.status == b'I' && self.copying.is_none()
     }
 
     pub(crate) fn wake(&mut self) {

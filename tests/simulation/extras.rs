@@ -89,6 +89,12 @@ impl World {
         if self.shape.replication == Replication::Asynchronous && rng.chance(60) {
             self.leave_behind(from, rng);
         }
+        if self.shape.extras.authority == Asked::Hosts && rng.chance(70) {
+            // Another one takes over beside it.
+            let at = rng.within(0, self.shape.trouble / 5);
+            let strike = Strike::Ails(usize::MAX, Ailment::PatroniFrozen);
+            self.after(from + at, Event::Begin { strike, lasts: self.shape.trouble - at });
+        }
         if rng.chance(30) {
             let at = from + rng.within(0, self.shape.trouble * 7 / 10);
             self.after(at, Event::Begin { strike: Strike::Flicker, lasts: 0 });

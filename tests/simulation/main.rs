@@ -12,6 +12,7 @@ mod checks;
 mod client;
 mod conn;
 mod consistency;
+mod copying;
 mod endings;
 mod extras;
 mod faults;

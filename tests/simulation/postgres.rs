@@ -118,6 +118,7 @@ impl World {
                 }
                 out.extend_from_slice(b"3\0\0\0\x04");
             }
+            b'c' => return self.copied(conn),
             b'D' => encode_row_description(&mut out, &["client", "number", "name"]),
             _ => {}
         }
@@ -221,6 +222,9 @@ impl World {
         if matches!(statement, Statement::Probe) && self.nodes[node].has(Ailment::FailProbe) {
             return self.fail(conn, SqlState::INSUFFICIENT_RESOURCES, &label, protocol);
         }
+        if let Statement::Copy(row) = statement {
+            return self.copies(conn, row);
+        }
         if matches!(statement, Statement::Commit(_)) && status == b'T' && self.is_ambushed(conn) {
             return;
         }
@@ -250,7 +254,14 @@ impl World {
     }
 
     /// Commits rows, if there are any, and answers as soon as that is safe.
-    fn commit(&mut self, conn: usize, rows: Vec<Row>, statement: Statement, protocol: Protocol, status: u8) {
+    pub(crate) fn commit(
+        &mut self,
+        conn: usize,
+        rows: Vec<Row>,
+        statement: Statement,
+        protocol: Protocol,
+        status: u8,
+    ) {
         if rows.is_empty() {
             return self.answer(conn, &statement, protocol, status);
         }

@@ -87,7 +87,7 @@ impl Shape {
                 // Otherwise no failover loses what anybody has been told of.
                 self.replication = Replication::Asynchronous;
             }
-            if rng.chance(15) {
+            if rng.chance(20) {
                 self.extras.authority = Asked::Hosts;
             }
         }

@@ -19,7 +19,8 @@ impl Client {
             46..54 => self.insert_prepared(session).await,
             54..60 => self.read_only_block(session).await,
             60..66 => self.draw(session).await,
-            66..82 => self.block(session).await,
+            66..80 => self.block(session).await,
+            80..84 => self.copy(session).await,
             _ => self.pipelined_block(session).await,
         }
     }

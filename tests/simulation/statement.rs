@@ -10,6 +10,8 @@ pub(crate) enum Statement {
     Commit(Option<Row>),
     Rollback(Option<Row>),
     Insert(Row),
+    /// COPY from the client, which is one insert, too.
+    Copy(Row),
     Read(Row),
     /// Draws from a sequence, which is a write.
     Draw(Row),
@@ -64,13 +66,16 @@ impl Statement {
             ("COMMIT", row) => Self::Commit(row),
             ("ROLLBACK", row) => Self::Rollback(row),
             ("INSERT", Some(row)) => Self::Insert(row),
+            ("COPY", Some(row)) => Self::Copy(row),
             ("SELECT", Some(row)) if text.contains("pg_sleep") => {
                 Self::Sleep(row, numbers.get(2).copied().unwrap_or(0).into())
             }
             ("SELECT", Some(row)) if text.contains("nextval") => Self::Draw(row),
             ("SELECT", Some(row)) => Self::Read(row),
             ("SET", _) => Self::Set(text.split(';').filter_map(setting).collect()),
-            ("DISCARD", _) => Self::DiscardAll,
+            ("DISCARD", _) if text == "DISCARD ALL" => Self::DiscardAll,
+            // Of what else can be discarded nothing is modelled.
+            ("DISCARD", _) => Self::Set(Vec::new()),
             _ => Self::Empty,
         }
     }
@@ -87,7 +92,9 @@ impl Statement {
 
     pub(crate) const fn row(&self) -> Option<Row> {
         match self {
-            Self::Insert(row) | Self::Read(row) | Self::Draw(row) | Self::Sleep(row, _) => Some(*row),
+            Self::Insert(row) | Self::Copy(row) | Self::Read(row) | Self::Draw(row) | Self::Sleep(row, _) => {
+                Some(*row)
+            }
             Self::Begin(row) | Self::BeginReadOnly(row) | Self::Commit(row) | Self::Rollback(row) => *row,
             Self::Probe | Self::Set(_) | Self::DiscardAll | Self::Ours(_) | Self::Empty => None,
         }
@@ -99,7 +106,7 @@ impl Statement {
 
     /// Whether only a leader can run it.
     pub(crate) const fn writes(&self) -> bool {
-        matches!(self, Self::Insert(_) | Self::Draw(_))
+        matches!(self, Self::Insert(_) | Self::Copy(_) | Self::Draw(_))
     }
 
     /// Whether it reads what is there.
@@ -117,6 +124,7 @@ impl Statement {
             Self::Commit(_) => "COMMIT",
             Self::Rollback(_) => "ROLLBACK",
             Self::Insert(_) => "INSERT 0 1",
+            Self::Copy(_) => "COPY 1",
             Self::Set(_) => "SET",
             Self::DiscardAll => "DISCARD ALL",
             Self::Probe | Self::Read(_) | Self::Draw(_) | Self::Sleep(..) | Self::Ours(_) | Self::Empty => {

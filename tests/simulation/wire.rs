@@ -23,6 +23,8 @@ pub(crate) enum Said {
     Error(ServerError),
     Setting(String, String),
     Key(Vec<u8>),
+    /// The server waits for the data of a COPY.
+    CopyIn,
     Ready,
     Other,
     /// The connection ended, in the middle of a message or not.
@@ -80,6 +82,7 @@ impl Said {
             b'S' => decode_parameter_status(body)
                 .map_or(Self::Other, |(name, value)| Self::Setting(text(name), text(value))),
             b'K' => Self::Key(body.to_vec()),
+            b'G' => Self::CopyIn,
             b'Z' => Self::Ready,
             _ => Self::Other,
         }
