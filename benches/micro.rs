@@ -310,7 +310,7 @@ impl Relay {
             vigilance: pgsteer::session::frontend::Vigilance::Suspects,
             sequences: pgsteer::session::frontend::Sequences::Own,
             sequences_are_read: &std::sync::atomic::AtomicBool::new(false),
-            token: None,
+            told: None,
         };
         let sent = frontend.forward(black_box(request), out, conn, pipeline, tenancy, &terms);
         let sent = sent.is_ok_and(|sent| sent.taken == request.len() && !sent.bytes.is_empty());

@@ -78,11 +78,12 @@ fn traffic(page: &mut Page, view: &View) {
     let (mut pins, mut found, mut returns) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let mut rereads = BTreeMap::new();
     let (mut reads, mut lost, mut positions) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let mut fates = BTreeMap::new();
+    let (mut fates, mut lasts) = (BTreeMap::new(), BTreeMap::new());
     for worker in all() {
         worker.consistent_reads.add_to(&mut reads);
         worker.lost_writes.add_to(&mut lost);
         worker.commit_fates.add_to(&mut fates);
+        worker.last_commits.add_to(&mut lasts);
         worker.positions.add_to(&mut positions);
         worker.server_waits.add_to(&mut waits[0]);
         worker.leader_waits.add_to(&mut waits[1]);
@@ -109,6 +110,7 @@ fn traffic(page: &mut Page, view: &View) {
     counts(page, &table::CONSISTENT_READS, &reads);
     counts(page, &table::LOST_WRITES, &lost);
     counts(page, &table::COMMIT_FATES, &fates);
+    counts(page, &table::LAST_COMMITS, &lasts);
     counts(page, &table::POSITIONS, &positions);
     counts(page, &table::PINS, &pins);
     counts(page, &table::HIDDEN, &found);

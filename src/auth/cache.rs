@@ -1,17 +1,31 @@
-//! Secrets that servers told us (`auth_query`), for as long as they may be taken for current, and beyond that for
-//! the time when no server can be asked.
+//! What servers told us of users (their secrets by `auth_query`, their memberships), for as long as it may be taken for
+//! current, and beyond that for the time when no server can be asked.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::secrets::{Typical, UserSecret};
 use crate::clock::Moment;
 
+/// Something that servers tell of users.
+pub trait Told: PartialEq {
+    /// What an unknown user must seem to have, if this says something about that.
+    fn typical(&self) -> Option<Typical> {
+        None
+    }
+}
+
+impl Told for UserSecret {
+    fn typical(&self) -> Option<Typical> {
+        Typical::of(self)
+    }
+}
+
 /// What servers told of users, each with the moment at which it was asked for.
 #[derive(Debug)]
-pub struct SecretCache {
+pub struct Cache<T> {
     policy: CachePolicy,
-    known: BTreeMap<Box<str>, (Arc<UserSecret>, Moment)>,
-    /// Users that do not exist: apart from the others, so that made-up names push nobody out.
+    known: BTreeMap<Box<str>, (Arc<T>, Moment)>,
+    /// What there is not: apart from the others, so that made-up names push nobody out.
     unknown: BTreeMap<Box<str>, Moment>,
     typical: Typical,
 }
@@ -28,18 +42,18 @@ pub struct CachePolicy {
 /// No name is taken to be unknown for longer than this, so that a user who was created just now can log in.
 const UNKNOWN_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// What is remembered of a user; no secret means that there is no such user.
+/// What is remembered of a user; `None` in it: there is no such user, or no such thing is true of him.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Recall {
+pub enum Recall<T> {
     /// It was asked for lately enough.
-    Current(Option<Arc<UserSecret>>),
+    Current(Option<Arc<T>>),
     /// It was asked for too long ago to be relied upon, unless nobody can be asked.
-    Old(Option<Arc<UserSecret>>),
+    Old(Option<Arc<T>>),
     /// Nothing.
     Nothing,
 }
 
-impl SecretCache {
+impl<T: Told> Cache<T> {
     /// Knows nothing yet.
     pub fn new(policy: CachePolicy) -> Self {
         Self { policy, known: BTreeMap::new(), unknown: BTreeMap::new(), typical: Typical::default() }
@@ -56,11 +70,11 @@ impl SecretCache {
     }
 
     /// What is remembered of a user.
-    pub fn recall(&self, user: &str, now: Moment) -> Recall {
-        if let Some((secret, asked_at)) = self.known.get(user) {
-            let secret = Some(secret.clone());
+    pub fn recall(&self, user: &str, now: Moment) -> Recall<T> {
+        if let Some((told, asked_at)) = self.known.get(user) {
+            let told = Some(told.clone());
             let current = now.since(*asked_at) < self.policy.age_max;
-            return if current { Recall::Current(secret) } else { Recall::Old(secret) };
+            return if current { Recall::Current(told) } else { Recall::Old(told) };
         }
         match self.unknown.get(user) {
             Some(asked_at) if now.since(*asked_at) < self.policy.age_max.min(UNKNOWN_AGE_MAX) => {
@@ -71,26 +85,21 @@ impl SecretCache {
         }
     }
 
-    /// A server that was asked at `asked_at` told this user's secret, or that there is no such user. Returns what is
+    /// A server that was asked at `asked_at` told this of a user, or that there is no such user. Returns what is
     /// to be used: a password that is still the same keeps what was derived from it.
-    pub fn learn(
-        &mut self,
-        user: &str,
-        secret: Option<UserSecret>,
-        asked_at: Moment,
-    ) -> Option<Arc<UserSecret>> {
-        let Some(secret) = secret else {
+    pub fn learn(&mut self, user: &str, told: Option<T>, asked_at: Moment) -> Option<Arc<T>> {
+        let Some(told) = told else {
             self.known.remove(user);
             make_room(&mut self.unknown, user, self.policy.users_max, |asked_at| *asked_at);
             self.unknown.insert(user.into(), asked_at);
             return None;
         };
         self.unknown.remove(user);
-        self.typical = Typical::of(&secret).unwrap_or(self.typical);
+        self.typical = told.typical().unwrap_or(self.typical);
         make_room(&mut self.known, user, self.policy.users_max, |(_, asked_at)| *asked_at);
         let kept = match self.known.remove(user) {
-            Some((known, _)) if *known == secret => known,
-            _ => Arc::new(secret),
+            Some((known, _)) if *known == told => known,
+            _ => Arc::new(told),
         };
         self.known.insert(user.into(), (kept.clone(), asked_at));
         Some(kept)
@@ -129,7 +138,7 @@ mod tests {
         Moment::from_nanos(millis * 1_000_000)
     }
 
-    fn show(recall: &Recall) -> String {
+    fn show(recall: &Recall<UserSecret>) -> String {
         let secret = |secret: &Option<Arc<UserSecret>>| match secret.as_deref() {
             None => "no such user".to_owned(),
             Some(UserSecret::Password(password)) => String::from_utf8(password.expose().to_vec()).unwrap(),
@@ -144,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_is_learnt_is_remembered_and_ages() {
-        let mut cache = SecretCache::new(POLICY);
+        let mut cache = Cache::<UserSecret>::new(POLICY);
         cache.learn("known", Some(UserSecret::parse("a")), at(0));
         cache.learn("unknown", None, at(0));
         cache.learn("dropped", Some(UserSecret::parse("b")), at(0));
@@ -172,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_password_that_is_the_same_keeps_what_was_derived_from_it() {
-        let mut cache = SecretCache::new(POLICY);
+        let mut cache = Cache::<UserSecret>::new(POLICY);
         let first = cache.learn("u", Some(UserSecret::parse("same")), at(0)).unwrap();
         let second = cache.learn("u", Some(UserSecret::parse("same")), at(1)).unwrap();
         let third = cache.learn("u", Some(UserSecret::parse("other")), at(2)).unwrap();
@@ -181,7 +190,7 @@ mod tests {
 
     #[test]
     fn it_is_bounded_and_made_up_names_push_nobody_out() {
-        let mut cache = SecretCache::new(POLICY);
+        let mut cache = Cache::<UserSecret>::new(POLICY);
         for number in 0..100 {
             cache.learn(&format!("user {number}"), Some(UserSecret::parse("x")), at(number));
             assert!(cache.len() <= POLICY.users_max);
@@ -196,7 +205,7 @@ mod tests {
 
     #[test]
     fn an_unknown_user_seems_to_have_what_the_last_one_had() {
-        let mut cache = SecretCache::new(POLICY);
+        let mut cache = Cache::<UserSecret>::new(POLICY);
         assert_eq!(cache.typical(), Typical::default());
         let stretch = crate::auth::scram::Stretch {
             salt: b"salt".as_slice().into(),

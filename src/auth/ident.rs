@@ -7,6 +7,7 @@ use regex::Regex;
 
 use super::rules::{
     lines::{Files, Line, LineError, Word, read},
+    members::{Fit, Members},
     names::{UserName, regex},
 };
 
@@ -103,7 +104,12 @@ impl User {
                 }
                 Ok(Self::Captured { before: before.into(), after: after.into() })
             }
-            _ => UserName::of(word).map(Self::Named),
+            _ => match UserName::of(word)? {
+                UserName::MemberOf(role) => Err(format!(
+                    "\"+{role}\" depends on memberships in roles, which only the servers know: list the users"
+                )),
+                name => Ok(Self::Named(name)),
+            },
         }
     }
 }
@@ -119,7 +125,7 @@ impl Entry {
             },
         };
         match &self.user {
-            User::Named(name) => name.matches(user),
+            User::Named(name) => name.fits(user, &Members::default()) == Fit::Yes,
             User::Captured { before, after } => {
                 user.strip_prefix(&**before).and_then(|rest| rest.strip_suffix(&**after)) == Some(captured)
             }

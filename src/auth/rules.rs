@@ -13,12 +13,15 @@ use crate::wire::error::{PgError, SqlState};
 
 mod address;
 pub(super) mod lines;
+pub(super) mod members;
 pub(super) mod names;
 pub(super) mod options;
 mod parse;
 
 use address::Addresses;
 pub use lines::{Files, LineError, Place, Unreadable};
+use members::Fit;
+pub use members::Members;
 use names::{DatabaseName, UserName};
 
 /// The rules in force, and the maps they name.
@@ -166,18 +169,28 @@ impl Rules {
         self.rules.iter().any(|rule| rule.addresses.needs_interfaces())
     }
 
-    /// The rule that decides, or what the client is told where none lets it try.
-    pub fn decide(&self, visit: &Visit<'_>, interfaces: &[Interface]) -> Result<&Rule, PgError> {
-        let rule = self.rules.iter().find(|rule| rule.is_for(visit, interfaces));
-        let rule = rule.ok_or_else(|| refusal(visit, Refusal::NoRule))?;
-        if rule.method == Method::Reject {
-            return Err(refusal(visit, Refusal::Rejected));
+    /// The rule that decides.
+    pub fn decide<'r>(
+        &'r self,
+        visit: &Visit<'r>,
+        interfaces: &[Interface],
+        members: &Members,
+    ) -> Result<&'r Rule, Undecided<'r>> {
+        let refused = |why| Err(Undecided::Refused(refusal(visit, why)));
+        for rule in &self.rules {
+            match rule.fits(visit, interfaces, members) {
+                Fit::No => {}
+                Fit::IfMember(role) => return Err(Undecided::IfMember(role)),
+                Fit::Yes if rule.method == Method::Reject => return refused(Refusal::Rejected),
+                Fit::Yes if rule.needs_certificate() && visit.whence.certificate().is_none() => {
+                    let message = "connection requires a valid client certificate";
+                    let error = PgError::fatal(SqlState::INVALID_AUTHORIZATION, message);
+                    return Err(Undecided::Refused(error));
+                }
+                Fit::Yes => return Ok(rule),
+            }
         }
-        if rule.needs_certificate() && visit.whence.certificate().is_none() {
-            let message = "connection requires a valid client certificate";
-            return Err(PgError::fatal(SqlState::INVALID_AUTHORIZATION, message));
-        }
-        Ok(rule)
+        refused(Refusal::NoRule)
     }
 
     /// Whether somebody of this name, as another authority has it, may be this user by the rule.
@@ -219,6 +232,15 @@ impl Rules {
         }
         Ok(())
     }
+}
+
+/// Why no rule lets a client try, or not yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undecided<'r> {
+    /// None does: what the client is told.
+    Refused(PgError),
+    /// It depends on whether the user is a member of this role.
+    IfMember(&'r str),
 }
 
 /// The connection does not prove what it must.
@@ -275,7 +297,13 @@ impl Rule {
         self.transport == Transport::Tls
     }
 
-    fn is_for(&self, visit: &Visit<'_>, interfaces: &[Interface]) -> bool {
+    /// Whether servers must be asked for memberships in roles where it may decide.
+    pub fn needs_members(&self) -> bool {
+        self.databases.iter().any(|name| matches!(name, DatabaseName::SameRole))
+            || self.users.iter().any(|name| matches!(name, UserName::MemberOf(_)))
+    }
+
+    fn fits<'r>(&'r self, visit: &Visit<'r>, interfaces: &[Interface], members: &Members) -> Fit<'r> {
         let transport = match (self.transport, visit.whence) {
             (Transport::Local, Whence::Local { .. })
             | (Transport::Tcp, Whence::Plain { .. } | Whence::Tls { .. })
@@ -289,12 +317,15 @@ impl Rule {
         let address =
             || visit.whence.address().is_none_or(|address| self.addresses.contains(address, interfaces));
         let database = || match visit.wants {
-            Wants::Session => self.databases.iter().any(|name| name.matches(visit.database, visit.user)),
+            Wants::Session => {
+                Fit::any(self.databases.iter().map(|name| name.fits(visit.database, visit.user, members)))
+            }
             Wants::PhysicalReplication => {
-                self.databases.iter().any(|name| matches!(name, DatabaseName::Replication))
+                self.databases.iter().any(|name| matches!(name, DatabaseName::Replication)).into()
             }
         };
-        transport && address() && database() && self.users.iter().any(|name| name.matches(visit.user))
+        let user = || Fit::any(self.users.iter().map(|name| name.fits(visit.user, members)));
+        Fit::from(transport && address()).and(database).and(user)
     }
 }
 

@@ -19,11 +19,11 @@ use crate::{
         AuthType, EndPoint, Failure, Step, Transport,
         gate::{Admission, Applicant, Gate, Opening},
         mock::Mock,
-        rules::{Method, Rule, Rules, failed},
+        rules::{Members, Method, Rule, Rules, Undecided, failed},
         scram::NONCE_BYTES,
         secrets::{Credential, Secrets},
         throttle::ThrottlePolicy,
-        visit::Visit,
+        visit::{Interface, Visit},
     },
     net::{FrameError, Inbox, Peer, Stream, interfaces},
     wire::{
@@ -51,6 +51,23 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
+    /// By which rule somebody may try. Rules that depend on memberships ask for each of them once.
+    async fn decide<'r>(&'r self, visit: &Visit<'r>, interfaces: &[Interface]) -> Result<&'r Rule, PgError> {
+        let mut members = Members::default();
+        loop {
+            let role = match self.rules.decide(visit, interfaces, &members) {
+                Ok(rule) => return Ok(rule),
+                Err(Undecided::Refused(error)) => return Err(error),
+                Err(Undecided::IfMember(role)) => role,
+            };
+            let is_member = match &self.lookup {
+                Some(lookup) => lookup.is_member(visit.user, role, visit.database).await?,
+                None => false,
+            };
+            members.learn(role, is_member);
+        }
+    }
+
     async fn find(&self, names: &Names, need: Need) -> Result<Found, PgError> {
         match (listed(&*self.secrets, &names.user), &self.lookup) {
             (Some(found), _) => Ok(found),
@@ -190,7 +207,7 @@ async fn admit(
     let whence = &whence(peer, transport, rules.need_system_user()).await;
     let visit = Visit { user, database, wants: names.wants, whence };
     let interfaces = if rules.need_interfaces() { interfaces()? } else { Vec::new() };
-    let rule = rules.decide(&visit, &interfaces).map_err(told_error)?;
+    let rule = authenticator.decide(&visit, &interfaces).await.map_err(told_error)?;
     let counted = authenticator.patience.as_ref().zip(whence.address());
     if let Some(((patience, policy), address)) = counted
         && rule.method != Method::Secret(AuthType::Trust)

@@ -39,10 +39,15 @@ pub enum Need {
 /// The answer to come, or what the client is told if there is none.
 pub type Finding<'a> = Pin<Box<dyn Future<Output = Result<Found, PgError>> + Send + 'a>>;
 
-/// Looks secrets up where that takes time.
+/// Whether a user is a member of a role: the answer to come, or what the client is told if there is none.
+pub type Belonging<'a> = Pin<Box<dyn Future<Output = Result<bool, PgError>> + Send + 'a>>;
+
+/// Looks secrets and memberships up where that takes time.
 pub trait Lookup: Send + Sync {
     /// What is known of this user, who wants to reach this database.
     fn find<'a>(&'a self, user: &'a str, database: &'a str, need: Need) -> Finding<'a>;
+    /// Whether this user, who wants to reach this database, is a member of a role.
+    fn is_member<'a>(&'a self, user: &'a str, role: &'a str, database: &'a str) -> Belonging<'a>;
 }
 
 /// Of a listed user, without asking anybody; `None` if he is not listed.

@@ -15,7 +15,7 @@ mod token;
 pub use caller::{Caller, Introduction, IntroductionError};
 pub use hello::{Arrival, Greeting, Hello, HelloError};
 pub use login::{Authenticator, LoggedIn, LoginError, login};
-pub use lookup::{Age, Finding, Found, Lookup, Need};
+pub use lookup::{Age, Belonging, Finding, Found, Lookup, Need};
 pub use outside::Outside;
 pub use patience::Patience;
 

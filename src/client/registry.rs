@@ -13,7 +13,12 @@ use parking_lot::Mutex;
 
 use crate::{
     clock::Moment,
-    pool::{account::Account, lease::CancelTarget, tether::Tether},
+    pool::{
+        account::Account,
+        commits::{Commit, Followed, Last, SessionId},
+        lease::CancelTarget,
+        tether::Tether,
+    },
     wire::startup::BackendKey,
 };
 
@@ -114,9 +119,22 @@ pub struct ClientEntry {
     activity: AtomicU8,
     since: AtomicU64,
     transaction_since: AtomicU64,
+    /// What is followed of its transactions, where that is wanted.
+    followed: Mutex<Option<Box<Followed>>>,
 }
 
 impl ClientEntry {
+    /// Its transactions are followed from now on; by what they can be asked about.
+    pub fn follow(&self, nonce: u64) -> SessionId {
+        *self.followed.lock() = Some(Box::new(Followed::new(nonce)));
+        SessionId { pid: self.key.pid, nonce }
+    }
+
+    /// What is followed of its transactions.
+    pub fn with_followed<T>(&self, with: impl FnOnce(&mut Followed) -> T) -> Option<T> {
+        self.followed.lock().as_deref_mut().map(with)
+    }
+
     /// What it was told to do last.
     #[inline]
     pub fn order(&self) -> Order {
@@ -218,6 +236,11 @@ impl std::ops::Deref for Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
+        let entry = &self.entry;
+        let parted = entry.with_followed(|followed| (followed.nonce(), followed.last().cloned()));
+        if let Some((nonce, Some(last))) = parted {
+            entry.account.parted.keep(SessionId { pid: entry.key.pid, nonce }, last);
+        }
         self.registry.clients.remove(&self.entry.key.pid);
         self.registry.count.fetch_sub(1, Ordering::Relaxed);
     }
@@ -248,6 +271,7 @@ impl Registry {
                 activity: AtomicU8::new(0),
                 since: AtomicU64::new(now.nanos()),
                 transaction_since: AtomicU64::new(0),
+                followed: Mutex::new(None),
             });
             vacant.insert(entry.clone());
             self.count.fetch_add(1, Ordering::Relaxed);
@@ -260,6 +284,32 @@ impl Registry {
         use subtle::ConstantTimeEq;
         let entry = self.clients.get(&key.pid)?;
         bool::from(entry.key.secret.ct_eq(&key.secret)).then(|| entry.clone())
+    }
+
+    /// The last transaction of a client of this user and database, here or gone. `None`: no such session is known; or it is
+    /// here and has none.
+    pub fn last_of(&self, session: SessionId, account: &Arc<Account>, now: Moment) -> Option<Last> {
+        let here = self.clients.get(&session.pid).filter(|entry| Arc::ptr_eq(&entry.account, account));
+        let here = here.and_then(|entry| {
+            entry.with_followed(|followed| {
+                (followed.nonce() == session.nonce).then(|| followed.last().cloned())
+            })
+        });
+        match here.flatten() {
+            Some(last) => last,
+            None => account.parted.of_session(session, now),
+        }
+    }
+
+    /// This transaction, if it is the last one of a client of this user and database, here or gone.
+    pub fn known(&self, commit: &Commit, account: &Arc<Account>, now: Moment) -> Option<Last> {
+        let of = |entry: &Arc<ClientEntry>| {
+            let last =
+                entry.with_followed(|followed| followed.last().filter(|last| last.is_of(commit)).cloned());
+            last.flatten()
+        };
+        let mut ours = self.clients.iter().filter(|entry| Arc::ptr_eq(&entry.account, account));
+        ours.find_map(|entry| of(entry.value())).or_else(|| account.parted.of_transaction(commit, now))
     }
 
     /// How many are logged in.

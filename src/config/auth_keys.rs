@@ -3,6 +3,7 @@
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use super::{
+    auth_options::AuthOptions,
     declare::{Entry, Fields, Key, Reload, Section, section},
     secret::Secret,
     value::{Delay, OrOff, Value},
@@ -24,10 +25,10 @@ section! {
         /// than every five seconds; for an hour they go on to serve if nobody answers. `cafile`: the authorities
         /// (PEM) that vouch for whoever is asked, if not the system's. For `pam`, in a pgsteer built with the cargo
         /// feature `pam`: `pamservice` (`pgsteer`).
-        NewConnections auth_options: Option<String>;
+        NewConnections auth_options: Option<AuthOptions>;
         /// With `auth_type = "hba"`: the rules, in the format of PostgreSQL's `pg_hba.conf` (16). Not known here: host
-        /// names, `samerole` and `+role`, and the methods ident, gss, sspi and radius. A file with an error changes
-        /// nothing. Read again at every reload.
+        /// names, and the methods ident, gss, sspi and radius. `samerole` and `+role` need `auth_user`, who asks the servers
+        /// about memberships. A file with an error changes nothing. Read again at every reload.
         NewConnections auth_hba_file: Option<PathBuf>;
         /// The maps that `map=` names, in the format of PostgreSQL's `pg_ident.conf` (16). Regular expressions, here and in
         /// `auth_hba_file`, are those of Rust's `regex`: without look-around and back-references.
@@ -36,8 +37,8 @@ section! {
         /// `"user" "password"`, one a line; `;` begins a comment. Needed where a secret is asked for, unless `auth_user` is set. Read again at
         /// every reload.
         NewConnections auth_file: Option<PathBuf>;
-        /// Role that looks up, on the servers, the secrets of users who are not in `auth_file`; without it nobody is
-        /// looked up. It must be able to run `auth_query` in `auth_dbname`. One connection of its own for each
+        /// Role that looks up, on the servers, the secrets of users who are not in `auth_file`, and memberships in roles where
+        /// rules depend on them; without it nobody is looked up. It must be able to run `auth_query` in `auth_dbname`. One connection of its own for each
         /// cluster is kept open while it is in use, beside the limits of the pools.
         NewConnections auth_user: Option<String>;
         /// Password of `auth_user` on the servers. Without one, its entry in `auth_file` serves if that is a password
@@ -52,11 +53,12 @@ section! {
         /// Database in which `auth_query` runs, as the servers know it. PgBouncer, where it is not set, takes the
         /// database that the client asks for.
         NewConnections auth_dbname: String = "postgres";
-        /// How long the answer to `auth_query` is used without asking again; 0: every login asks. A failed login asks
-        /// again in any case. While no server can be asked, users who were looked up before can log in however old
-        /// the answer is. That somebody does not exist is believed for a second at most.
+        /// How long the answer to `auth_query`, and that somebody is a member of a role, is used without asking again; 0:
+        /// every login asks. A failed login asks for the secret again in any case. While no server can be asked, users who were
+        /// looked up before can log in however old the answer is. That somebody does not exist, or is no member, is believed for a
+        /// second at most.
         AtOnce auth_cache_age: Delay = "1s";
-        /// Users whose secrets are remembered, for each cluster.
+        /// Users whose secrets are remembered, for each cluster; and again as many memberships.
         AtOnce auth_cache_users_max: NonZeroU32 = 10_000;
         /// How long one server may take to answer `auth_query`, connecting included, before another is asked.
         AtOnce auth_query_timeout: Duration = "2s";

@@ -10,6 +10,7 @@ use toml::{
 use super::{
     error::{Finding, Place, SourceText},
     nearest::nearest,
+    pgbouncer::instead,
     secret::Secret,
     value::{Context, Fault, UNSET, Value, quoted},
 };
@@ -256,6 +257,8 @@ impl<'c> Reading<'c> {
         let mut finding = Finding::error(place, format!("unknown key {} in {around}", shown_name(text)));
         if self.findings.len() >= ADVISED {
             // No advice: this is no configuration.
+        } else if let Some(instead) = instead(text) {
+            finding = finding.help(format!("this is PgBouncer's; {instead}"));
         } else if let Some(meant) = nearest(text, known.iter().copied()) {
             finding = finding.label(format!("did you mean `{meant}`?"));
             self.told.push(format!("{path}.{meant}").trim_start_matches('.').to_owned());
@@ -335,7 +338,7 @@ impl<'r, 'c, 't> Fields<'r, 'c, 't> {
         self.reading.mark(path.clone(), key.span(), value.span());
         match T::read(value.get_ref(), self.reading.context) {
             Ok(read) => {
-                if T::is_secret() && value.get_ref().is_str() {
+                if read.secret().is_some() && value.get_ref().is_str() {
                     self.reading.secret_in_text.get_or_insert(path);
                 }
                 Some(read)

@@ -119,8 +119,10 @@ section! {
         /// How long a read waits for a replica to replay what it must see.
         AtOnce consistency_wait: Delay = "200ms";
         /// Whether a client whose server is lost in a COMMIT hears what became of it instead of 08007. Ahead of the COMMIT of a
-        /// transaction block its number is asked for, in the same write (some 30 µs of the server's time, and often a record of some
-        /// 60 bytes in its log, a logical message `pgsteer`); the leader that goes on is then asked about that number.
+        /// transaction block, and of an INSERT, UPDATE, DELETE or MERGE without one by the extended protocol, its number is asked
+        /// for, in the same write (some 30 µs of the server's time, and often a record of some 60 bytes in its log, a logical
+        /// message `pgsteer`); the leader that goes on is then asked about that number. `SHOW pgsteer.last_commit` tells of the last
+        /// one, on another connection too.
         NewConnections commit_fate: bool = false;
         /// How long that may take, waiting for a leader included.
         NewConnections commit_fate_wait: Duration = "60s";
@@ -169,13 +171,13 @@ section! {
         AtOnce rotate_servers: bool = false;
         /// TCP keep-alive on client and server connections.
         NewConnections tcp_keepalive: bool = true;
-        /// Idle time before the first keep-alive probe, in whole seconds. 0: the system's own.
+        /// Idle time before the first keep-alive probe, in whole seconds, at most 32767. 0: the system's own.
         NewConnections tcp_keepidle: OrOff<Duration> = "30s";
-        /// Time between keep-alive probes, in whole seconds. 0: the system's own.
+        /// Time between keep-alive probes, in whole seconds, at most 32767. 0: the system's own.
         NewConnections tcp_keepintvl: OrOff<Duration> = "10s";
-        /// Unanswered keep-alive probes after which the connection is dead. 0: the system's own.
+        /// Unanswered keep-alive probes after which the connection is dead, at most 127. 0: the system's own.
         NewConnections tcp_keepcnt: OrOff<NonZeroU32> = 3;
-        /// How long sent data may stay unacknowledged. 0: the system's own.
+        /// How long sent data may stay unacknowledged, in whole milliseconds, at most 24 days. 0: the system's own.
         NewConnections tcp_user_timeout: OrOff<Duration> = "0";
     }
 }
@@ -297,7 +299,7 @@ section! {
 section! {
     /// The log, on standard error. It holds no statement text and no secret.
     Log "[log]" {
-        /// How much is said.
+        /// How much is said; of the libraries underneath only what is wrong.
         AtOnce level: LogLevel = "info";
         /// `text` for people, `json` for machines.
         Restart format: LogFormat = "text";
@@ -309,7 +311,7 @@ section! {
 section! {
     /// The process.
     Runtime "[runtime]" {
-        /// Threads that serve clients; 0: one for each core.
+        /// Threads that serve clients, at most 1024; 0: one for each core.
         Restart workers: u32 = 0;
     }
 }

@@ -39,9 +39,19 @@ impl ListenAddress {
         matches!(self, Self::Unix { folder, .. } if folder.starts_with('@'))
     }
 
-    /// Whether two listeners cannot both have it. Port 0 stands for any that is free.
+    /// Whether two listeners cannot both have it. Port 0 stands for any that is free; every address of a family takes each
+    /// of its addresses, and `[::]` takes those of IPv4 as well.
     pub(super) fn is_taken_by(&self, other: &Self) -> bool {
-        self == other && !matches!(self, Self::Tcp(address) if address.port() == 0)
+        match (self, other) {
+            (Self::Tcp(one), Self::Tcp(other)) => {
+                let takes = |all: &SocketAddr, one: &SocketAddr| {
+                    all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4())
+                };
+                let meet = one.ip() == other.ip() || takes(one, other) || takes(other, one);
+                one.port() != 0 && one.port() == other.port() && meet
+            }
+            _ => self == other,
+        }
     }
 }
 

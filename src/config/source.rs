@@ -12,7 +12,7 @@ use super::{
     error::{Finding, Place, SourceText},
     own_reads::Kept,
     secret_file::{Guarded, Readers, read_guarded},
-    tls,
+    sense, tls,
     value::{Context, Environment, quoted},
 };
 
@@ -150,6 +150,7 @@ impl Config {
         let clusters = clusters::clusters(&keys, &auth.users, reading);
         let listeners = checks::listeners(&keys, reading);
         checks::overrides(&keys, &auth.users, reading);
+        sense::check(&keys, reading);
         checks::unused_clusters(&keys, &listeners, reading);
         let tls = tls::tls(&keys, reading);
         let kept = Kept::all(&keys.databases);

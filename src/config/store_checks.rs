@@ -282,6 +282,8 @@ pub(super) fn limits(path: &str, duration: Duration, reading: &mut Reading<'_>) 
     if !(FEWEST..=LONGEST).contains(&duration) {
         let (low, high) = (show_duration(FEWEST), show_duration(LONGEST));
         let shown = show_duration(duration);
-        reading.error(path, format!("{shown} is out of range: it must lie between {low} and {high}"), "");
+        let key = path.rsplit('.').next().unwrap_or(path);
+        let what = format!("`{key}`: {shown} is out of range: it must lie between {low} and {high}");
+        reading.error(path, what, "");
     }
 }

@@ -64,6 +64,8 @@ pub struct WorkerCounters {
     pub lost_writes: Tally<1>,
     /// Commits whose answer was lost and that were asked about, by what was found out.
     pub commit_fates: Tally<1>,
+    /// Questions of clients for a last commit, by whose.
+    pub last_commits: Tally<1>,
     /// Positions of the log that were asked for behind what clients have committed, by when they were asked for.
     pub positions: Tally<1>,
     /// Waits for a server of a pool that had none free.

@@ -191,7 +191,7 @@ metrics! {
     LOGIN_FAILURES: Counter "pgsteer_login_failures_total" ["stage", "sqlstate"];
     /// Logins from an address with many failed ones, by what became of them: delayed, or refused because too many waited.
     DELAYS: Counter "pgsteer_logins_delayed_total" ["outcome"];
-    /// Lookups of users on the servers (auth_query), by outcome (found, unknown, unreachable, refused); remembered: uses of an old answer because nobody could be asked.
+    /// Lookups of users on the servers (auth_query, and memberships that rules depend on), by outcome (found, unknown or no member, unreachable, refused); remembered: uses of an old answer because nobody could be asked.
     LOOKUPS: Counter "pgsteer_auth_queries_total" ["outcome"];
 
     /// Queries answered: ReadyForQuery messages passed on.
@@ -229,8 +229,10 @@ metrics! {
     CONSISTENT_READS: Counter "pgsteer_consistent_reads_total" ["outcome"];
     /// Requests that were told that what they were to see is not there, by what is known of it: lost (a failover went on without it), unknown (whether it did), foreign (it is of another cluster) or unreadable (`pgsteer.wait_for` is no token).
     LOST_WRITES: Counter "pgsteer_lost_writes_total" ["known"];
-    /// Commits whose answer was lost with their server and that the next leader was asked about (`commit_fate`), by what was found out: committed, not_committed, unknown (the client got 08007) or unheard (it had left).
+    /// Commits whose answer was lost with their server and that the next leader was asked about (`commit_fate`), by what was found out: committed, not_committed, unknown (the client got 08007, or what its server had said last) or unheard (it had left).
     COMMIT_FATES: Counter "pgsteer_commit_fates_total" ["outcome"];
+    /// Questions of clients for a last commit (`SHOW pgsteer.last_commit`), by whose: own, session (another one) or transaction.
+    LAST_COMMITS: Counter "pgsteer_last_commit_questions_total" ["whose"];
     /// Questions for the position of the log behind what a client may have committed, by when they were asked: along (with the client's own messages) or after (its transaction was over).
     POSITIONS: Counter "pgsteer_commit_positions_total" ["asked"];
     /// Waits of requests that ended in a server or an error, by what was waited for: server (of a pool with none free), leader (or the right to write to it) or replica.

@@ -10,7 +10,7 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 
-use super::slots::SlotLimits;
+use super::{commits::Parted, slots::SlotLimits};
 use crate::{
     auth::secrets::Credential,
     route::{consistency::Expectation, leaning::Leaning},
@@ -163,6 +163,8 @@ pub struct Account {
     pub hides_xids: AtomicBool,
     /// The custom settings that its clients have used.
     pub custom_settings: CustomSettings,
+    /// The last transactions of its clients that are gone.
+    pub parted: Parted,
 }
 
 /// Custom settings (names with a dot that no module has claimed) that clients have used: a server does not list them, so

@@ -1,6 +1,6 @@
 //! A member that may not be used any more: what is open there ends.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{pool::Pool, slots::Event, tether::Revoked, trouble::Trouble};
 use crate::{clock::Moment, server::conn::End};
@@ -45,6 +45,17 @@ impl Pool {
         if !leads {
             self.state.lock().leads = 0;
         }
+    }
+
+    /// Its member is known to lead in a term, or (with 0) to serve as a replica.
+    pub(super) fn note_office(&self, term: u64) {
+        self.leads.store(term, Ordering::Release);
+    }
+
+    /// The term by whose right something may be sent there to what was a replica, when it was lent; 0: none is needed.
+    #[inline]
+    pub(super) fn office(&self) -> u64 {
+        self.leads.load(Ordering::Acquire)
     }
 
     /// Failed attempts may be repeated at once: the cluster has changed.

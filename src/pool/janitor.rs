@@ -16,6 +16,7 @@ use super::{
     pools::Pools,
     slots::Event,
 };
+use crate::clock::Moment;
 
 /// Woken when an idle server of one worker has something to say.
 #[derive(Debug, Default)]
@@ -54,6 +55,14 @@ impl Pools {
 }
 
 impl Pool {
+    /// Looks at the clock: expired servers go, waiting clients get the reserve.
+    pub(super) fn tick(self: &Arc<Self>, now: Moment) {
+        if *self.deposed.borrow() {
+            return;
+        }
+        self.handle(now, Event::Tick);
+    }
+
     fn listen_to_idle(self: &Arc<Self>, worker: usize, waker: &Waker) {
         let mut cx = Context::from_waker(waker);
         let now = self.shared.clock.now();

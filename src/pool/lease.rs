@@ -236,6 +236,13 @@ impl Lease {
         self.term
     }
 
+    /// The term by whose right something is sent there: its own; or its member's, where a replica was promoted under it; 0: none is
+    /// needed.
+    #[inline]
+    pub fn office(&self) -> u64 {
+        if self.term == 0 { self.pool.office() } else { self.term }
+    }
+
     /// Ends it.
     pub fn finish(mut self, how: Finish, now: Moment) {
         if let Some(server) = self.server.take() {

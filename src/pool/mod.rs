@@ -2,6 +2,7 @@
 
 pub mod account;
 mod backends;
+pub mod commits;
 mod deposed;
 pub mod flavours;
 pub mod janitor;

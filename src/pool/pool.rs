@@ -3,7 +3,10 @@
 //! Everything happens under one short lock; what may block or call elsewhere (closing, opening, recovering) is
 //! collected under it and done after it.
 
-use std::{sync::Arc, task::Context};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    task::Context,
+};
 
 use parking_lot::Mutex;
 use slab::Slab;
@@ -55,6 +58,8 @@ pub struct Pool {
     pub(super) pins: Pins,
     /// Whether its member is deposed.
     pub(super) deposed: watch::Sender<bool>,
+    /// The term in which its member led last, unless it has served as a replica since; 0: none.
+    pub(super) leads: AtomicU64,
 }
 
 pub(super) struct State {
@@ -143,6 +148,7 @@ impl Pool {
             state,
             pins: Pins::default(),
             deposed: watch::Sender::new(false),
+            leads: AtomicU64::new(0),
         }
     }
 
@@ -332,14 +338,6 @@ impl Pool {
         if closed {
             self.shared.room_was_made(now);
         }
-    }
-
-    /// Looks at the clock: expired servers go, waiting clients get the reserve.
-    pub(super) fn tick(self: &Arc<Self>, now: Moment) {
-        if *self.deposed.borrow() {
-            return;
-        }
-        self.handle(now, Event::Tick);
     }
 
     /// The limits have changed.

@@ -250,6 +250,12 @@ impl Pools {
                 continue;
             }
             let standing = table.members.get(&key.member).map(|member| member.standing);
+            let reads = table.read.iter().any(|target| target.member == key.member);
+            match &table.term {
+                Some(term) if term.member == key.member => pool.note_office(term.epoch),
+                _ if reads => pool.note_office(0),
+                _ => {}
+            }
             if standing == Some(MemberStanding::Deposed) {
                 cut += pool.depose(why, now);
                 continue;
@@ -260,7 +266,6 @@ impl Pools {
             pool.reinstate(standing == Some(MemberStanding::Leading));
             cut += pool.revoke(why, |term| term != 0 && term != in_force);
             let leads = matches!(&table.write, WriteRoute::Open(target) if target.member == key.member);
-            let reads = table.read.iter().any(|target| target.member == key.member);
             if leads || reads {
                 pool.forgive(now);
             } else {

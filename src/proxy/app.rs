@@ -145,6 +145,7 @@ impl App {
             reads_sequences: false.into(),
             hides_xids: false.into(),
             custom_settings: Default::default(),
+            parted: Default::default(),
         };
         let table = self.clusters.get(&key.cluster).map(|cluster| cluster.router.load());
         let members = table.iter().flat_map(|table| table.members.keys());
@@ -159,6 +160,8 @@ impl App {
     /// A client with this user and database could not be served. Unless others are, nothing is remembered of them: a
     /// database that does not exist costs no lasting memory, however many names are tried.
     pub(super) fn forget(&self, key: &TenantKey) {
-        self.tenants.remove_if(key, |_, tenant| Arc::strong_count(tenant) == 1);
+        let is_nothing =
+            |tenant: &Arc<Tenant>| tenant.account.parted.is_empty() && Arc::strong_count(tenant) == 1;
+        self.tenants.remove_if(key, |_, tenant| is_nothing(tenant));
     }
 }

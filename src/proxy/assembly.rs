@@ -8,10 +8,12 @@ use tokio::{runtime::Handle, sync::watch};
 use super::{
     app::App,
     clusters,
+    drain::{Haste, drain},
     liaison::Liaison,
     listen::{ACCEPTOR, Door},
     lookups::Lookups,
     reception::{authenticator, users},
+    reload::reload,
     run::Failure,
     serve::serve,
     settings::keepalive,
@@ -24,7 +26,7 @@ use crate::{
     client::{Outside, Patience, registry::Registry},
     clock::Clock,
     cluster::watcher::WatcherHandle,
-    config::{Cluster, Config},
+    config::{Cluster, Config, Source},
     metrics::Events,
     net::{Dial, NetDialer, Peer, Stream},
     notify::switchboard::Switchboard,
@@ -173,6 +175,16 @@ impl Embedded {
     /// The clients that are logged in.
     pub fn clients(&self) -> usize {
         self.app.registry.len()
+    }
+
+    /// Reads the configuration again, as SIGHUP has it done.
+    pub fn reload(&self, source: &Source) {
+        reload(&self.app, source);
+    }
+
+    /// Lets clients go, as SIGTERM has it done: over when all have left, or were told to.
+    pub async fn drain(&self) {
+        drain(&self.app, Haste::Patient).await;
     }
 
     /// The watcher of a cluster.

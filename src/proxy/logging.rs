@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use tracing_subscriber::{
     Registry,
-    filter::LevelFilter,
+    filter::{LevelFilter, Targets},
     fmt,
     layer::SubscriberExt,
     reload::{self, Handle},
@@ -14,7 +14,7 @@ use tracing_subscriber::{
 use crate::config::{Config, LogFormat, LogLevel};
 
 /// The running log.
-pub(super) struct Log(Option<Handle<LevelFilter, Registry>>);
+pub(super) struct Log(Option<Handle<Targets, Registry>>);
 
 const fn level(level: LogLevel) -> LevelFilter {
     match level {
@@ -26,10 +26,17 @@ const fn level(level: LogLevel) -> LevelFilter {
     }
 }
 
+/// What we say ourselves, from this level on; of libraries what is wrong alone. What they say in detail is about bytes on
+/// connections, and nobody has seen to it that no secret is among them.
+fn filter(chosen: LogLevel) -> Targets {
+    let others = if chosen == LogLevel::Error { LevelFilter::ERROR } else { LevelFilter::WARN };
+    Targets::new().with_default(others).with_target("pgsteer", level(chosen))
+}
+
 /// Starts the log as the configuration says.
 pub(super) fn start(config: &Config) -> Log {
     let log = &config.keys.log;
-    let (filter, handle) = reload::Layer::new(level(log.level));
+    let (filter, handle) = reload::Layer::new(filter(log.level));
     let output = fmt::layer().with_writer(|| OneLine(io::stderr())).with_target(false).with_ansi(false);
     let registry = tracing_subscriber::registry().with(filter);
     let started = match log.format {
@@ -44,7 +51,7 @@ impl Log {
     /// Takes over the level of a configuration that was read again.
     pub(super) fn follow(&self, config: &Config) {
         if let Some(handle) = &self.0
-            && let Err(error) = handle.reload(level(config.keys.log.level))
+            && let Err(error) = handle.reload(filter(config.keys.log.level))
         {
             tracing::warn!("the log's level stays as it was: {error}");
         }
@@ -81,6 +88,21 @@ impl<W: Write> Write for OneLine<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_say_only_what_is_wrong() {
+        use tracing::Level;
+        for (chosen, target, at, said) in [
+            (LogLevel::Trace, "pgsteer::proxy::run", Level::TRACE, true),
+            (LogLevel::Trace, "h2::codec::framed_write", Level::INFO, false),
+            (LogLevel::Trace, "h2", Level::WARN, true),
+            (LogLevel::Info, "pgsteer", Level::INFO, true),
+            (LogLevel::Info, "pgsteer", Level::DEBUG, false),
+            (LogLevel::Error, "h2", Level::WARN, false),
+        ] {
+            assert_eq!(filter(chosen).would_enable(target, &at), said, "{chosen:?} {target} {at}");
+        }
+    }
 
     #[test]
     fn an_event_is_one_line() {

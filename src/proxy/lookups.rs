@@ -1,4 +1,4 @@
-//! Users' secrets, asked of the servers (`auth_query`): remembered, asked for once by however many log in at the same
+//! Users' secrets (`auth_query`) and their memberships in roles, asked of the servers: remembered, asked for once by however many log in at the same
 //! time, and good for an outage.
 
 mod asking;
@@ -8,17 +8,17 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use self::asking::{Asked, Asking, Unanswered};
+use self::asking::{Asked, Asking, Member, Question, Unanswered, membership};
 use super::{
     app::App,
     settings::{approach, protocol},
 };
 use crate::{
     auth::{
-        cache::{CachePolicy, Recall, SecretCache},
+        cache::{Cache, CachePolicy, Recall},
         secrets::{Secrets as _, UserSecret},
     },
-    client::{Age, Finding, Found, Lookup, Need},
+    client::{Age, Belonging, Finding, Found, Lookup, Need},
     clock::Moment,
     config::{AuthQuery, Config, Listener},
     wire::error::{PgError, SqlState},
@@ -39,14 +39,25 @@ pub(super) struct Lookups {
 struct Source {
     how: AuthQuery,
     asking: Arc<Asking>,
-    state: Arc<Mutex<State>>,
+    secrets: Topic<UserSecret>,
+    members: Topic<Member>,
 }
 
-struct State {
-    cache: SecretCache,
-    /// Questions under way, by user; as many at most as clients are logging in.
-    under_way: BTreeMap<String, watch::Receiver<Option<Asked>>>,
+/// One kind of thing that is asked, and what is remembered of it.
+struct Topic<T>(Arc<Mutex<State<T>>>);
+
+struct State<T> {
+    cache: Cache<T>,
+    /// Questions under way, by whom they are about; as many at most as clients are logging in.
+    under_way: BTreeMap<String, watch::Receiver<Option<Asked<T>>>>,
     unreachable_until: Moment,
+}
+
+/// How long it may take to find something out: one question, and all of it.
+#[derive(Clone, Copy)]
+struct Limits {
+    question: Duration,
+    all: Option<Duration>,
 }
 
 impl Lookups {
@@ -62,12 +73,9 @@ impl Lookups {
         let login = asking::login(&how, newest, approach(&config, cluster, None));
         let asking = Asking::new(login, &how.query, router, app.pools.dial(), app.clock, app.events.clone());
         let asking = Arc::new(asking);
-        let state = State {
-            cache: SecretCache::new(policy(&config)),
-            under_way: BTreeMap::new(),
-            unreachable_until: Moment::ZERO,
-        };
-        let source = Arc::new(Source { how, asking, state: Arc::new(Mutex::new(state)) });
+        let policy = policy(&config);
+        let (secrets, members) = (Topic::new(policy), Topic::new(policy));
+        let source = Arc::new(Source { how, asking, secrets, members });
         of_cluster.push(source.clone());
         Some(source)
     }
@@ -81,7 +89,8 @@ impl Lookups {
         for (cluster, of_cluster) in self.sources.lock().iter_mut() {
             of_cluster.retain(|source| still.contains(&source.how));
             for source in of_cluster {
-                source.state.lock().cache.set_policy(policy(config));
+                source.secrets.0.lock().cache.set_policy(policy(config));
+                source.members.0.lock().cache.set_policy(policy(config));
                 source.asking.set_approach(&approach(config, cluster, None));
             }
         }
@@ -117,69 +126,94 @@ impl ListenerLookup {
         any.then(|| Arc::new(Self { app: app.clone(), listener: listener.clone() }) as Arc<dyn Lookup>)
     }
 
-    async fn ask(&self, user: &str, database: &str, need: Need) -> Result<Found, PgError> {
+    /// Who is asked about users of this database, if anybody is, and how long that may take.
+    fn source(&self, user: &str, database: &str) -> Option<(Arc<Source>, Limits)> {
         let app = &self.app;
         let config = app.config.load_full();
         let cluster = config.cluster_of(&self.listener, database);
-        let source = config.auth_query(database).and_then(|how| app.lookups.source(app, cluster, how));
-        let Some(source) = source else {
+        let source = config.auth_query(database).and_then(|how| app.lookups.source(app, cluster, how))?;
+        let question = config.keys.auth.auth_query_timeout;
+        // As long as a request of this client would wait for a leader; client_login_timeout bounds it anyway.
+        let all = config.pool_settings(database, user).leader_wait_timeout;
+        Some((source, Limits { question, all }))
+    }
+
+    async fn secret(&self, user: &str, database: &str, need: Need) -> Result<Found, PgError> {
+        let app = &self.app;
+        let Some((source, limits)) = self.source(user, database) else {
             let typical = app.users.load().typical();
             return Ok(Found { secret: None, typical, age: Age::Newest });
         };
-        let limit = config.keys.auth.auth_query_timeout;
-        // As long as a request of this client would wait for a leader; client_login_timeout bounds it anyway.
-        let patience = config.pool_settings(database, user).leader_wait_timeout;
-        source.find(app, user, need, limit, patience).await
+        let (secret, age) = source.secrets.find(app, &source.asking, user, need, limits).await?;
+        let typical = source.secrets.0.lock().cache.typical();
+        Ok(Found { secret, typical, age })
+    }
+
+    async fn belongs(&self, user: &str, role: &str, database: &str) -> Result<bool, PgError> {
+        let app = &self.app;
+        let Some((source, limits)) = self.source(user, database) else { return Ok(false) };
+        let subject = membership(user, role);
+        let (member, _) = source.members.find(app, &source.asking, &subject, Need::Recent, limits).await?;
+        Ok(member.is_some())
     }
 }
 
 impl Lookup for ListenerLookup {
     fn find<'a>(&'a self, user: &'a str, database: &'a str, need: Need) -> Finding<'a> {
-        Box::pin(self.ask(user, database, need))
+        Box::pin(self.secret(user, database, need))
+    }
+
+    fn is_member<'a>(&'a self, user: &'a str, role: &'a str, database: &'a str) -> Belonging<'a> {
+        Box::pin(self.belongs(user, role, database))
     }
 }
 
-impl Source {
+impl<T: Question> Topic<T> {
+    fn new(policy: CachePolicy) -> Self {
+        let (cache, under_way) = (Cache::new(policy), BTreeMap::new());
+        Self(Arc::new(Mutex::new(State { cache, under_way, unreachable_until: Moment::ZERO })))
+    }
+
     async fn find(
         &self,
         app: &App,
-        user: &str,
+        asking: &Arc<Asking>,
+        subject: &str,
         need: Need,
-        limit: Duration,
-        patience: Option<Duration>,
-    ) -> Result<Found, PgError> {
+        limits: Limits,
+    ) -> Result<(Option<Arc<T>>, Age), PgError> {
         let began = app.clock.now();
         loop {
             let now = app.clock.now();
             let (remembered, unreachable) = {
-                let state = self.state.lock();
-                (state.cache.recall(user, now), now < state.unreachable_until)
+                let state = self.0.lock();
+                (state.cache.recall(subject, now), now < state.unreachable_until)
             };
             let old = match (remembered, need) {
-                (Recall::Current(secret), Need::Recent) => return Ok(self.found(secret, Age::Remembered)),
-                (Recall::Current(secret) | Recall::Old(secret), _) => Some(secret),
+                (Recall::Current(told), Need::Recent) => return Ok((told, Age::Remembered)),
+                (Recall::Current(told) | Recall::Old(told), _) => Some(told),
                 (Recall::Nothing, _) => None,
             };
             let asked = match &old {
                 Some(_) if unreachable => {
                     Err(Unanswered::Unreachable("nobody could be asked just now".into()))
                 }
-                _ => self.ask_once(user, limit).await,
+                _ => self.ask_once(asking, subject, limits.question).await,
             };
             match (asked, old) {
-                (Ok(secret), _) => return Ok(self.found(secret, Age::Newest)),
-                (Err(_), Some(secret)) => {
+                (Ok(told), _) => return Ok((told, Age::Newest)),
+                (Err(_), Some(told)) => {
                     app.events.lookups.count(["remembered"]);
-                    return Ok(self.found(secret, Age::Remembered));
+                    return Ok((told, Age::Remembered));
                 }
                 (Err(Unanswered::Unreachable(why)), None) => {
-                    if patience.is_some_and(|patience| app.clock.now().since(began) >= patience) {
+                    if limits.all.is_some_and(|all| app.clock.now().since(began) >= all) {
                         let message = "no server can be asked who this user is";
                         return Err(
                             PgError::fatal(SqlState::UNABLE_TO_CONNECT, message).detail(why.to_string())
                         );
                     }
-                    self.asking.routes_change(RETRY).await;
+                    asking.routes_change(RETRY).await;
                 }
                 (Err(Unanswered::Refused), None) => {
                     let message = "users cannot be looked up on the servers";
@@ -190,27 +224,18 @@ impl Source {
         }
     }
 
-    fn found(&self, secret: Option<Arc<UserSecret>>, age: Age) -> Found {
-        Found { secret, typical: self.state.lock().cache.typical(), age }
-    }
-
     /// Asks the servers; those who want to know the same at the same time share one question, which goes on when the
     /// one who asked first leaves.
-    async fn ask_once(&self, user: &str, limit: Duration) -> Asked {
+    async fn ask_once(&self, asking: &Arc<Asking>, subject: &str, limit: Duration) -> Asked<T> {
         let mut answer = {
-            let mut state = self.state.lock();
-            match state.under_way.get(user) {
+            let mut state = self.0.lock();
+            match state.under_way.get(subject) {
                 Some(answer) => answer.clone(),
                 None => {
                     let (told, answer) = watch::channel(None);
-                    state.under_way.insert(user.to_owned(), answer.clone());
-                    tokio::spawn(question(
-                        self.asking.clone(),
-                        self.state.clone(),
-                        user.to_owned(),
-                        limit,
-                        told,
-                    ));
+                    state.under_way.insert(subject.to_owned(), answer.clone());
+                    let (asking, state) = (asking.clone(), self.0.clone());
+                    tokio::spawn(question(asking, state, subject.to_owned(), limit, told));
                     answer
                 }
             }
@@ -223,20 +248,20 @@ impl Source {
     }
 }
 
-async fn question(
+async fn question<T: Question>(
     asking: Arc<Asking>,
-    state: Arc<Mutex<State>>,
-    user: String,
+    state: Arc<Mutex<State<T>>>,
+    subject: String,
     limit: Duration,
-    told: watch::Sender<Option<Asked>>,
+    told: watch::Sender<Option<Asked<T>>>,
 ) {
     let asked_at = asking.now();
-    let answer = asking.ask(&user, limit).await;
+    let answer = asking.ask(&subject, limit).await;
     let asked = {
         let mut state = state.lock();
-        state.under_way.remove(&user);
+        state.under_way.remove(&subject);
         match answer {
-            Ok(secret) => Ok(state.cache.learn(&user, secret, asked_at)),
+            Ok(told) => Ok(state.cache.learn(&subject, told, asked_at)),
             Err(unanswered) => {
                 state.unreachable_until = asking.now() + UNREACHABLE_FOR;
                 Err(unanswered)

@@ -12,7 +12,7 @@ use crate::{
         throttle::ThrottlePolicy,
     },
     client::{Authenticator, Outside, Patience},
-    config::{AuthType, Config},
+    config::{AuthOptions, AuthType, Config},
 };
 
 /// No file of rules or maps is larger, in bytes.
@@ -64,7 +64,7 @@ pub struct WrongRules(pub Vec<LineError>);
 pub fn rules(config: &Config) -> Result<Rules, WrongRules> {
     let keys = &config.keys.auth;
     let ident = keys.auth_ident_file.as_deref();
-    let rules = match (&keys.auth_hba_file, keys.auth_options.as_deref()) {
+    let rules = match (&keys.auth_hba_file, keys.auth_options.as_ref().map(AuthOptions::expose)) {
         (Some(hba), _) => Rules::load(hba, ident, &Disk),
         (None, options) => match (simple_method(config.auth.kind), options) {
             (Some(auth_type), None) => Ok(Rules::simple(auth_type)),

@@ -24,7 +24,7 @@ fn reload_from(app: &App, source: &Source) -> bool {
         Ok(new) => new,
         Err(invalid) => {
             for finding in invalid.findings() {
-                tracing::error!("configuration not reloaded, nothing has changed: {}", finding.what());
+                tracing::error!("configuration not reloaded, nothing has changed: {finding}");
             }
             return false;
         }
@@ -48,6 +48,9 @@ fn reload_from(app: &App, source: &Source) -> bool {
             return false;
         }
     };
+    for warning in new.warnings() {
+        tracing::warn!("configuration: {warning}");
+    }
     for change in &changes {
         if change.applied == Reload::Restart {
             tracing::warn!("configuration: {change}");

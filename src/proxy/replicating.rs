@@ -223,6 +223,7 @@ fn account(app: &App, way: &ClusterDoor, login: &Applicant, kind: Replication) -
         reads_sequences: false.into(),
         hides_xids: false.into(),
         custom_settings: Default::default(),
+        parted: Default::default(),
     })
 }
 

@@ -10,7 +10,9 @@ use crate::{
 
 /// Rules that can let nobody in.
 pub(super) fn errors(config: &Config, rules: &Rules) -> Vec<LineError> {
-    found(rules, |rule| certificates(config, rule).or_else(|| secrets(config, rule)))
+    found(rules, |rule| {
+        certificates(config, rule).or_else(|| secrets(config, rule)).or_else(|| members(config, rule))
+    })
 }
 
 /// Rules that are for nobody, or let people in who may come no further.
@@ -71,6 +73,12 @@ fn secrets(config: &Config, rule: &Rule) -> Option<String> {
             file.display()
         ),
     })
+}
+
+fn members(config: &Config, rule: &Rule) -> Option<String> {
+    let what = "this rule depends on memberships in roles, which the servers must be asked for: add auth_user under \
+                [auth], or list users and databases";
+    (rule.needs_members() && !config.looks_users_up()).then(|| what.to_owned())
 }
 
 fn encryption(config: &Config, rule: &Rule) -> Option<String> {

@@ -26,7 +26,7 @@ pub fn run(source: Source) -> Result<(), Failure> {
     let config = source.load()?;
     let log = super::logging::start(&config);
     for warning in config.warnings() {
-        tracing::warn!("configuration: {}", warning.what());
+        tracing::warn!("configuration: {warning}");
     }
     let limits = config.limits();
     let clients = u64::from(limits.max_client_conn);

@@ -17,21 +17,24 @@ use super::{
 };
 use crate::{
     auth::secrets::Credential,
-    client::LoggedIn,
+    client::{LoggedIn, registry::Registered},
     clock::Moment,
     config::Listener,
     net::{Peer, Stream},
-    pool::quota::Permit,
+    pool::{account::CommitFate, commits::SessionId, quota::Permit},
     session::{
         outbox::Outbox,
         session::{Ended, Newcomer, Session},
     },
     wire::{
         error::{PgError, SqlState},
-        message::{encode_backend_key, encode_ready_for_query},
+        message::{encode_backend_key, encode_parameter_status, encode_ready_for_query},
         startup::{BackendKey, Protocol},
     },
 };
+
+/// What a client is told at its start by which it can ask on another connection what became of its last commit.
+const SESSION: &[u8] = b"pgsteer.session";
 
 /// How long a client that is told why it is cut off may take to read it.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
@@ -167,8 +170,12 @@ async fn admit(
     if *app.stopping.borrow() {
         return Err(shutting_down());
     }
+    let session = follow(&entry)?;
     let (pid, mut greeting) = (entry.key.pid, login.ok);
     welcome.encode(Footing::of(&context, selection), &mut greeting);
+    if let Some(session) = session {
+        encode_parameter_status(&mut greeting, SESSION, session.to_string().as_bytes());
+    }
     encode_backend_key(&mut greeting, &entry.key);
     encode_ready_for_query(&mut greeting, b'I');
     let Welcome { parameters, .. } = welcome;
@@ -188,6 +195,17 @@ async fn admit(
     Ok((Admitted { newcomer, greeting }, permit))
 }
 
+/// From here on the client's transactions are followed, if it may ask what became of them; by what it can do so later.
+fn follow(entry: &Registered) -> Result<Option<SessionId>, PgError> {
+    if entry.account.settings.load().commit_fate == CommitFate::Unknown {
+        return Ok(None);
+    }
+    let mut nonce = [0; 8];
+    getrandom::fill(&mut nonce)
+        .map_err(|_| PgError::fatal(SqlState::INTERNAL_ERROR, "no random number for a session"))?;
+    Ok(Some(entry.follow(u64::from_ne_bytes(nonce))))
+}
+
 async fn greet(mut login: LoggedIn, admitted: Admitted, permit: Permit) -> Option<Entered> {
     login.stream.write_all(&admitted.greeting).await.ok()?;
     let newcomer = (admitted.newcomer)(login.stream, login.unread);
@@ -203,6 +221,9 @@ fn log_end(app: &App, listener: &Listener, (peer, since): (Peer, Moment), sessio
             tracing::info!(client = %peer, user, database, pid, queries, seconds, "client disconnected");
         }
         Ended::ByClient => {}
+        Ended::WithWords(_) => tracing::info!(
+            client = %peer, user, database, pid, queries, seconds, "client cut off, as its server has said"
+        ),
         Ended::Garbled(why) => tracing::info!(
             client = %peer, user, database, pid, queries, seconds, "client cut off without an error: {why}"
         ),
@@ -224,6 +245,7 @@ async fn farewell(session: Session, ended: Ended) {
             error.encode(&mut message);
             message
         }
+        Ended::WithWords(words) => words.into(),
     };
     let say = async {
         say(&mut stream, outbox, &last_words).await?;

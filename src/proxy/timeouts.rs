@@ -6,7 +6,7 @@ use super::app::App;
 use crate::{
     client::registry::{Activity, ClientEntry, Order},
     clock::Moment,
-    pool::warming::Warmth,
+    pool::{account::Account, warming::Warmth},
     session::{cancel::cancel_client, session::WAIT_NOTICE_AFTER},
 };
 
@@ -86,6 +86,10 @@ fn look(app: &Arc<App>, entry: &Arc<ClientEntry>, now: Moment, cancelled: Option
                 tokio::spawn(async move {
                     let outcome = cancel_client(&entry, &*app.pools.dial()).await;
                     app.events.cancels.count(["query_timeout", outcome.word()]);
+                    // The server tells the client of a user's request, since that is how it is asked.
+                    let (pid, outcome) = (entry.key.pid, outcome.word());
+                    let Account { login, alias, .. } = &*entry.account;
+                    tracing::info!(user = %login, database = %alias, pid, outcome, "query_timeout: cancelling the query");
                 });
             }
             return Some(since);

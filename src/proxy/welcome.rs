@@ -11,7 +11,7 @@ use super::{app::App, footing::Footing};
 use crate::{
     client::LoggedIn,
     pool::{
-        account::Account,
+        account::{Account, PoolMode},
         flavours::FlavourHeld,
         lease::{Finish, Reported},
         slots::Flavour,
@@ -320,6 +320,7 @@ async fn learn(
         state: &Carried::NOTHING,
         flavour: key.flavour,
         goal: None,
+        mode: PoolMode::Transaction,
     };
     let request = needs.request();
     let mut granted = request

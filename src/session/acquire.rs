@@ -17,7 +17,7 @@ use crate::{
     cluster::ids::MemberName,
     metrics::WorkerCounters,
     pool::{
-        account::PoolSettings,
+        account::{PoolMode, PoolSettings},
         lease::{Finish, Lease, Refusal, Server},
         line::WaitGuard,
         pool::Acquired,
@@ -63,6 +63,8 @@ pub struct Request {
     pub flavour: Flavour,
     /// What a replica must show.
     pub goal: Option<Goal>,
+    /// For how long it is wanted.
+    pub mode: PoolMode,
 }
 
 /// A server for a request.
@@ -118,6 +120,8 @@ pub struct Needs<'a> {
     pub flavour: Flavour,
     /// What a replica must show.
     pub goal: Option<&'a Goal>,
+    /// For how long it is wanted.
+    pub mode: PoolMode,
 }
 
 impl Needs<'_> {
@@ -135,6 +139,7 @@ impl Needs<'_> {
             state: self.state.clone(),
             flavour: self.flavour,
             goal: self.goal.cloned(),
+            mode: self.mode,
         }
     }
 
@@ -171,7 +176,7 @@ impl Needs<'_> {
     ) -> Attempt {
         let check_delay = self.tenant.account.settings.load().check_delay;
         let Some(server) = lease.server() else { return Attempt::Slow(Start::Route) };
-        let draws = remembers_draws_of_others(server, self.tenant, self.pid);
+        let draws = remembers_draws_of_others(server, self.tenant, self.pid, self.mode);
         let conn = &mut server.conn;
         // First of all: what it has to say may be that its settings have changed.
         if conn.poll_idle(cx).is_err() {
@@ -189,10 +194,11 @@ impl Needs<'_> {
     }
 }
 
-/// Whether a server may know what others have drawn from sequences, and somebody with this user and database asks.
+/// Whether a server may know what others have drawn from sequences, and somebody with this user and database asks, or could
+/// ask for what it has drawn itself in an earlier transaction.
 #[inline]
-fn remembers_draws_of_others(server: &Server, tenant: &Tenant, pid: u32) -> bool {
-    let asks = tenant.account.reads_sequences.load(Ordering::Relaxed);
+fn remembers_draws_of_others(server: &Server, tenant: &Tenant, pid: u32, mode: PoolMode) -> bool {
+    let asks = mode == PoolMode::Session || tenant.account.reads_sequences.load(Ordering::Relaxed);
     asks && server.served != 0 && server.served != pid
 }
 
@@ -318,7 +324,7 @@ impl Request {
         }
         let number = lease.number();
         let Some(server) = lease.server() else { return Ok(None) };
-        let draws = remembers_draws_of_others(server, &self.tenant, self.pid);
+        let draws = remembers_draws_of_others(server, &self.tenant, self.pid, self.mode);
         let conn = &mut server.conn;
         let alive = std::future::poll_fn(|cx| Poll::Ready(conn.poll_idle(cx))).await;
         if alive.is_err() {

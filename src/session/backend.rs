@@ -37,6 +37,8 @@ pub enum LastWord {
     None,
     /// It has, by an error of severity FATAL or PANIC, which the client has got.
     Said,
+    /// It has, and what becomes of the client's commit is to be found out: it is not told so far.
+    Kept,
     /// It has, and the client, whose server it is only by the transaction, has nothing to do with it: nothing of
     /// its is open, so it is not told.
     Unheard,
@@ -174,8 +176,10 @@ impl Backend {
                 break;
             }
             let message = &left[..header.total.min(left.len())];
-            if header.tag == b'E' && client.mode != PoolMode::Session && pipeline.may_release() {
-                self.last_word = LastWord::Unheard;
+            if header.tag == b'E'
+                && let Some(unheard) = unheard(message, header, pipeline, client)
+            {
+                self.last_word = unheard;
                 splice.skip(message.len());
                 self.rest = Rest::of(header.total - message.len(), false);
                 continue;
@@ -233,6 +237,8 @@ impl Backend {
         }
         if is_fatal(message) {
             self.last_word = LastWord::Said;
+        } else {
+            client.tenancy.fate.fails();
         }
     }
 
@@ -281,6 +287,26 @@ fn received(
         _ => {}
     }
     Ok(passage)
+}
+
+/// Whether an error is not for the client, or not yet.
+#[cold]
+fn unheard(
+    message: &[u8],
+    header: Header,
+    pipeline: &Pipeline,
+    client: &mut ClientSide<'_>,
+) -> Option<LastWord> {
+    if client.mode != PoolMode::Session && pipeline.may_release() {
+        return Some(LastWord::Unheard);
+    }
+    let tenancy = &mut *client.tenancy;
+    let keeps = tenancy.fate.is_pending() && pipeline.awaits_commit().can_be_told();
+    let whole = message.len() == header.total;
+    (keeps && whole && is_fatal(message)).then(|| {
+        tenancy.farewell = Some(message.into());
+        LastWord::Kept
+    })
 }
 
 /// Puts what the client is told in the place of a message, if it is not told the message itself; whether that is so.

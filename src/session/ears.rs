@@ -149,7 +149,7 @@ pub(super) async fn part(
         }
     }
     let since = context.clock.now();
-    while lease.term() != 0 && !context.router.may_send(lease.term(), context.clock.now()) {
+    while lease.office() != 0 && !context.router.may_send(lease.office(), context.clock.now()) {
         if patience.is_some_and(|patience| context.clock.now().since(since) >= patience) {
             return (lease, Parted::NoRight);
         }

@@ -15,11 +15,15 @@ use crate::{
     clock::Moment,
     cluster::{
         headway::Held,
-        ids::{Lsn, MemberName, Timeline},
+        ids::{MemberName, Timeline},
     },
+    pool::commits::Commit,
 };
 
+pub use crate::pool::commits::Evidence;
+
 pub mod question;
+pub mod telling;
 
 /// What is known about the commit that a client's server is about to be sent, or has been.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,26 +34,26 @@ pub enum Testimony {
     /// Nothing was asked.
     Wanted,
     /// The transaction was asked, at this time.
-    Asked(Moment),
-    /// It has answered, and nothing of the commit's own answer has come.
-    Given(Box<Evidence>),
-    /// The client has the commit's own answer, but for ReadyForQuery.
-    Outdated,
+    Asked(Decision, Moment),
+    /// It has answered, and nothing is known of its end.
+    Given(Decision, Box<Evidence>),
+    /// The same, and something was sent behind it that may have ended it otherwise.
+    Muddled,
+    /// The client has the commit's own answer, but for ReadyForQuery: whether it is committed.
+    Answered(Option<Box<Evidence>>, bool),
+    /// And ReadyForQuery.
+    Over(Option<Box<Evidence>>, bool),
     /// Its role may not ask, or the server does not know the question: nobody is asked any more.
     Refused,
 }
 
-/// What a transaction has said of itself before its COMMIT.
+/// What decides about the transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Evidence {
-    /// Its number.
-    pub xid: u64,
-    /// The timeline it wrote on.
-    pub timeline: Timeline,
-    /// A record that bears its number, or a later one, ends here at the latest; its commit begins behind.
-    pub lsn: Lsn,
-    /// Before it was asked.
-    pub asked_at: Moment,
+pub enum Decision {
+    /// A COMMIT.
+    Command,
+    /// The end of what was sent without a block.
+    End,
 }
 
 /// Who is asked what became of a transaction.
@@ -86,10 +90,16 @@ pub enum Fate {
 }
 
 impl Testimony {
-    /// Whether a COMMIT that comes now is to be asked about.
+    /// Whether anything is to be known.
+    #[inline]
+    pub const fn is_on(&self) -> bool {
+        !matches!(self, Self::Off)
+    }
+
+    /// Whether what commits now is to be asked about.
     #[inline]
     pub const fn is_wanted(&self) -> bool {
-        matches!(self, Self::Wanted)
+        matches!(self, Self::Wanted | Self::Over(..))
     }
 
     /// Whether the question was refused in a way that will be the same the next time.
@@ -101,29 +111,39 @@ impl Testimony {
     /// Whether it has, and nothing was said of its commit.
     #[inline]
     pub const fn is_given(&self) -> bool {
-        matches!(self, Self::Given(_))
+        matches!(self, Self::Given(..))
+    }
+
+    /// Whether a transaction was asked, and nothing was said of its commit.
+    pub const fn is_pending(&self) -> bool {
+        matches!(self, Self::Asked(..) | Self::Given(..))
+    }
+
+    /// Whether what ends a sequence commits it.
+    pub const fn awaits_end(&self) -> bool {
+        matches!(self, Self::Asked(Decision::End, _) | Self::Given(Decision::End, _))
     }
 
     /// What the transaction has said, if nothing was said of its commit.
     pub fn evidence(&self) -> Option<Evidence> {
         match self {
-            Self::Given(evidence) => Some(**evidence),
+            Self::Given(_, evidence) => Some(**evidence),
             _ => None,
         }
     }
 
     /// The question is sent.
-    pub fn asks(&mut self, now: Moment) {
-        *self = Self::Asked(now);
+    pub fn asks(&mut self, decision: Decision, now: Moment) {
+        *self = Self::Asked(decision, now);
     }
 
     /// The row of the answer. Without one no number was assigned, and a commit may yet assign one (deferred triggers): nothing
     /// is known.
     pub fn hear(&mut self, row: &[u8]) {
-        if let Self::Asked(asked_at) = *self
+        if let Self::Asked(decision, asked_at) = *self
             && let Some(evidence) = question::read(row, asked_at)
         {
-            *self = Self::Given(Box::new(evidence));
+            *self = Self::Given(decision, Box::new(evidence));
         }
     }
 
@@ -134,32 +154,71 @@ impl Testimony {
         }
     }
 
+    /// Something is sent that may end the transaction otherwise than it was to be.
+    pub fn muddle(&mut self) {
+        if let Self::Asked(Decision::End, _) | Self::Given(Decision::End, _) = self {
+            *self = Self::Muddled;
+        }
+    }
+
     /// The client gets CommandComplete.
     #[inline]
     pub fn completes(&mut self) {
-        if let Self::Given(_) = self {
-            *self = Self::Outdated;
+        if let Self::Given(Decision::Command, _) = self {
+            self.is_answered(true);
         }
+    }
+
+    /// The client gets an error: with the transaction fails the commit, whether it was asked by then or not.
+    pub fn fails(&mut self) {
+        if self.is_pending() {
+            self.is_answered(false);
+        }
+    }
+
+    fn is_answered(&mut self, committed: bool) {
+        *self = match std::mem::take(self) {
+            Self::Given(_, evidence) => Self::Answered(Some(evidence), committed),
+            _ => Self::Answered(None, committed),
+        };
     }
 
     /// The client gets ReadyForQuery: what comes next is another transaction.
     #[inline]
     pub fn ends(&mut self) {
-        if matches!(self, Self::Asked(_) | Self::Given(_) | Self::Outdated) {
+        if let Self::Asked(..) | Self::Given(..) | Self::Answered(..) | Self::Muddled = self {
+            *self = match std::mem::take(self) {
+                Self::Given(Decision::End, evidence) => Self::Over(Some(evidence), true),
+                Self::Answered(evidence, committed) => Self::Over(evidence, committed),
+                _ => Self::Wanted,
+            };
+        }
+    }
+
+    /// What is known of its end, which is then known to whom it concerns.
+    pub fn take_over(&mut self) -> Option<(Option<Evidence>, bool)> {
+        let (Self::Over(evidence, committed) | Self::Answered(evidence, committed)) = self else {
+            return None;
+        };
+        let known = (evidence.as_deref().copied(), *committed);
+        if let Self::Over(..) = self {
             *self = Self::Wanted;
         }
+        Some(known)
     }
 }
 
-impl Evidence {
+impl Commit {
     /// How far the word of a leader goes whose history holds the position, or does not.
-    pub fn ground(&self, held: Held, writer: &MemberName, witness: Witness<'_>) -> Ground {
+    pub fn ground(&self, held: Held, witness: Witness<'_>) -> Ground {
+        let Evidence { timeline, asked_at, .. } = self.evidence;
+        let is_writer = self.writer.as_ref() == Some(witness.member);
         match held {
-            Held::Yes if witness.timeline > self.timeline => Ground::Firm,
+            Held::Yes if witness.timeline > timeline => Ground::Firm,
             // The same server. Had it crashed since, it might have lost the position, and given the number to another; but a
             // crash would have ended the connection.
-            Held::Yes if witness.member == writer && witness.opened_at <= self.asked_at => Ground::Firm,
-            Held::Yes if witness.member == writer => Ground::Denial,
+            Held::Yes if is_writer && witness.opened_at <= asked_at => Ground::Firm,
+            Held::Yes if is_writer => Ground::Denial,
             Held::Yes | Held::Lost(_) | Held::Foreign | Held::Unknown => Ground::None,
         }
     }

@@ -19,8 +19,8 @@ use crate::{
         held::{Client, Known, Prepare, Sent, Worth},
         named::{ClientStatements, Named, Parsed, Serial},
         pipeline::{
-            Block, Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline, Refusal,
-            Residue, Subject, Undo, Whose,
+            Acting, Block, Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline,
+            Refusal, Residue, Subject, Undo, Whose,
         },
         schema::{Schema, When},
         splice::Splice,
@@ -103,8 +103,8 @@ pub struct Terms<'a> {
     pub sequences: Sequences,
     /// Whether a client of this user and database has read what its session drew from a sequence.
     pub sequences_are_read: &'a AtomicBool,
-    /// What gives a server the client's token, for a client that may ask for it.
-    pub token: Option<&'a dyn Fn() -> Option<String>>,
+    /// What gives a server what a client is told by a setting, for one that may ask for it.
+    pub told: Option<&'a dyn Fn(Told) -> Option<String>>,
 }
 
 /// How far the client's bytes got.
@@ -270,6 +270,9 @@ impl Frontend {
                 Ok(())
             }
             b'S' => {
+                if passage.tenancy.fate.is_on() {
+                    passage.sync_decides();
+                }
                 passage.pipeline.sent(Owed::Sync);
                 passage.tenancy.sequence_ends();
                 self.pass(header, message, passage);
@@ -277,6 +280,7 @@ impl Frontend {
             }
             b'F' => {
                 passage.touch_by_call(message);
+                passage.tenancy.fate.muddle();
                 passage.pipeline.sent(Owed::FunctionCall);
                 passage.tenancy.sequence_ends();
                 self.pass(header, message, passage);
@@ -331,8 +335,8 @@ impl Frontend {
         if reading.conduct.copying == Copying::In && message.len() == header.total {
             passage.tenancy.await_copy();
         }
-        if reading.conduct.block == Block::Commits && passage.tenancy.fate.is_wanted() {
-            passage.ask_ahead();
+        if passage.tenancy.fate.is_on() {
+            passage.query_decides(reading.conduct);
         }
         // A simple query replaces the unnamed statement (documentation, "Extended Query").
         let before = std::mem::take(&mut self.unnamed);
@@ -363,6 +367,7 @@ mod unnamed;
 pub use super::tenancy::Sequences;
 use messages::{bytes_needed, cut_short, invalid_type, malformed, must_wait};
 use passage::{Passage, Prepared};
+pub use token::Told;
 pub use touching::Vigilance;
 use unnamed::Mapped;
 pub use unnamed::UnnamedPolicy;

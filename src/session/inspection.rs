@@ -35,7 +35,7 @@ pub(super) async fn inspect(
 ) -> (Lease, Inspected) {
     let since = context.clock.now();
     let is_over = |now: Moment| patience.is_some_and(|patience| now.since(since) >= patience);
-    let term = lease.term();
+    let term = lease.office();
     while term != 0 && !context.router.may_send(term, context.clock.now()) {
         if is_over(context.clock.now()) {
             return (lease, Inspected::NoRight);

@@ -101,7 +101,7 @@ impl Reading {
     #[inline]
     fn from_effects(effects: Effects, text: &[u8]) -> Self {
         if effects.is_plain() {
-            return Self::plain(if effects.acts() { Acting::Perhaps } else { Acting::No });
+            return Self::plain(acting(effects));
         }
         Self::of_effects(effects, text)
     }
@@ -130,8 +130,8 @@ impl Reading {
             (false, false) => Parsing::Kept,
         };
         let copying = if effects.copies_in() { Copying::In } else { Copying::No };
-        let acting = if effects.acts() { Acting::Perhaps } else { Acting::No };
-        let conduct = Conduct { block, residue, followed: followed(effects, text), parsing, copying, acting };
+        let followed = followed(effects, text);
+        let conduct = Conduct { block, residue, followed, parsing, copying, acting: acting(effects) };
         let form = if effects.is_planned() { Form::Planned } else { Form::Other };
         Self { conduct, sharing, form, unlocks_writes: effects.unlocks_writes() }
     }
@@ -159,6 +159,16 @@ impl Text<'_> {
             (Self::Whole(text), Lexicon::Unknown) => touches::touches_opaque(text, true, opaque),
             (Self::Prefix(text), _) => touches::touches_prefix(text, lexicon == Lexicon::Standard, opaque),
         }
+    }
+}
+
+/// Whether a text does more than look.
+#[inline]
+const fn acting(effects: Effects) -> Acting {
+    match (effects.acts(), effects.changes_data() && effects.is_plain()) {
+        (false, _) => Acting::No,
+        (true, false) => Acting::Perhaps,
+        (true, true) => Acting::Changes,
     }
 }
 
@@ -348,7 +358,27 @@ mod tests {
             ("what is this", true),
         ] {
             let acting = Reading::of(text.as_bytes(), Lexicon::Standard).conduct.acting;
-            assert_eq!(acting == Acting::Perhaps, acts, "{text}");
+            assert_eq!(acting != Acting::No, acts, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_changes_data_and_nothing_else() {
+        for (text, changes) in [
+            ("insert into t values (1)", true),
+            ("/* x */ UPDATE t SET a = 1 RETURNING a;", true),
+            ("merge into t using u on true when matched then delete", true),
+            ("select 1", false),
+            ("select nextval('s')", false),
+            ("with x as (insert into t values (1)) select 1", false),
+            ("explain analyze insert into t values (1)", false),
+            ("insert into t values (1); insert into t values (2)", false),
+            ("insert into t values (1); commit", false),
+            ("update pg_settings set setting = '1'", false),
+            ("truncate t", false),
+        ] {
+            let acting = Reading::of(text.as_bytes(), Lexicon::Standard).conduct.acting;
+            assert_eq!(acting == Acting::Changes, changes, "{text}");
         }
     }
 

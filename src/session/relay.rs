@@ -107,7 +107,7 @@ impl Session {
             if self.is_settled(x) {
                 return match x.backend.last_word() {
                     LastWord::Unheard => Relayed::Forsaken("it ended the session".to_owned()),
-                    LastWord::None | LastWord::Said => Relayed::Settled,
+                    LastWord::None | LastWord::Said | LastWord::Kept => Relayed::Settled,
                 };
             }
             if x.tenancy.must_equalize() && self.is_between_requests(x) {
@@ -291,6 +291,7 @@ impl Session {
             .backend
             .forward(received, output, &mut server.conn, &mut x.pipeline, &mut client)
             .map_err(|fault| Cut::ServerGone(fault.to_string()))?;
+        self.follow_heard(x, now);
         if x.tenancy.placing.is_on() {
             // Before the client is told: then everybody is to see it.
             self.note_position(x);

@@ -149,6 +149,8 @@ pub enum Ended {
     ByClient,
     /// It must be told this, if it can still be told.
     WithError(PgError),
+    /// The same, in its server's own words.
+    WithWords(Box<[u8]>),
     /// It cannot be told anything: a message has reached it in part.
     Garbled(&'static str),
 }
@@ -352,8 +354,10 @@ impl Session {
     }
 }
 
+mod asking;
 mod beginning;
 mod ending;
+mod following;
 mod inquiring;
 mod parting;
 mod promising;
@@ -362,6 +366,7 @@ mod settling;
 mod splitting;
 mod waiting;
 
+pub(super) use following::Teller;
 use inquiring::Inquiring;
 use parting::Parting;
 use settling::Settling;

@@ -65,6 +65,8 @@ pub struct Tenancy {
     pub(super) placing: Placing,
     /// What is known about the commit under way.
     pub(super) fate: Testimony,
+    /// What the server has said last, which the client is not told as long as the fate of its commit is open.
+    pub(super) farewell: Option<Box<[u8]>>,
     /// What had happened when that was asked last ([`Told::events`]).
     ///
     /// [`Told::events`]: crate::cluster::headway::told::Told::events
@@ -93,6 +95,8 @@ enum Ran {
     #[default]
     Nothing,
     Something,
+    /// The same, and nobody has asked since.
+    Just,
 }
 
 /// Whether what the server reports of a reset is kept from the client, which has a start of its own.
@@ -177,9 +181,18 @@ impl Tenancy {
     /// A statement runs.
     #[inline]
     pub(super) fn runs(&mut self, conduct: Conduct) {
-        if conduct.acting == Acting::Perhaps {
+        if conduct.acting != Acting::No {
+            self.ran = Ran::Just;
+        }
+    }
+
+    /// Whether a statement that does more than look was sent since this was asked last.
+    pub(super) fn has_acted(&mut self) -> bool {
+        let acted = self.ran == Ran::Just;
+        if acted {
             self.ran = Ran::Something;
         }
+        acted
     }
 
     /// Whether nothing has run that does more than look.

@@ -42,6 +42,8 @@ enum Command {
     Planned,
     /// The same, and changes data.
     Changes,
+    /// The same, perhaps.
+    MayChange,
     /// Leaves nothing behind by itself, but does more than look.
     Acts,
     /// The same, and may change what others' statements mean.
@@ -125,7 +127,7 @@ const COMMANDS: &Table<Command> = &Table::new(&[
     ("vacuum", Command::Plain),
     ("values", Command::Planned),
     ("wait", Command::Plain),
-    ("with", Command::Changes),
+    ("with", Command::MayChange),
 ]);
 
 /// Reads the beginning of a statement. `rest` stands behind `first` and is only looked ahead on.
@@ -140,7 +142,8 @@ pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
     match command {
         Command::Plain => Head::default(),
         Command::Planned => Head::flags(Flags::PLANNED),
-        Command::Changes => Head::flags(Flags::PLANNED | Flags::ACTS),
+        Command::Changes => Head::flags(Flags::PLANNED | Flags::ACTS | Flags::CHANGES),
+        Command::MayChange => Head::flags(Flags::PLANNED | Flags::ACTS),
         Command::Acts => Head::flags(Flags::ACTS),
         Command::Schema => Head::flags(Flags::SCHEMA | Flags::ACTS),
         Command::Dirty => Head::flags(Flags::DIRTY),
@@ -274,7 +277,7 @@ fn explain(mut rest: Lexer<'_>) -> Head {
     let inner = within_statement(rest.by_ref())
         .find(|token| token.is_word("execute") || STATEMENTS.iter().any(|word| token.is_word(word)));
     let inner = inner.map_or(Head::OPAQUE, |first| head(first, &rest));
-    Head { flags: inner.flags.without(Flags::PLANNED), ..inner }
+    Head { flags: inner.flags.without(Flags::PLANNED.and(Flags::CHANGES)), ..inner }
 }
 
 /// The tokens up to the end of the statement.

@@ -230,7 +230,13 @@ impl Effects {
 
     /// Is [planned](Self::is_planned), and nothing else holds of it than perhaps that it [acts](Self::acts).
     pub const fn is_plain(self) -> bool {
-        self.is_planned() && self.flags.without(Flags::ACTS).has_no_more_than(Flags::PLANNED)
+        const ACTS: Flags = Flags::ACTS.and(Flags::CHANGES);
+        self.is_planned() && self.flags.without(ACTS).has_no_more_than(Flags::PLANNED)
+    }
+
+    /// Is or holds an `INSERT`, `UPDATE`, `DELETE` or `MERGE` of its own, not inside another statement.
+    pub const fn changes_data(self) -> bool {
+        self.flags.has(Flags::CHANGES)
     }
 
     /// The text, or a part of it, was not understood or not seen.

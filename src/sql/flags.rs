@@ -33,6 +33,9 @@ impl Flags {
     /// Does more than look: changes data, notifies, draws from a sequence, runs code.
     pub(super) const ACTS: Self = Self(1 << 16);
 
+    /// Begins with `INSERT`, `UPDATE`, `DELETE` or `MERGE`.
+    pub(super) const CHANGES: Self = Self(1 << 17);
+
     /// Runs code that cannot be seen.
     pub(super) const UNSEEN_CODE: Self =
         Self::DIRTY.and(Self::UNLOCKS_WRITES).and(Self::READS_SESSION).and(Self::ACTS);

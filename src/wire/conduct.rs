@@ -84,6 +84,8 @@ pub enum Acting {
     No,
     /// It may change data, notify others, draw from a sequence, run code.
     Perhaps,
+    /// It is an `INSERT`, `UPDATE`, `DELETE` or `MERGE`, and nothing else is to be said of it.
+    Changes,
 }
 
 /// What a statement does to the parsing of others.

@@ -271,7 +271,7 @@ mod own;
 mod placing;
 mod refusal;
 
-pub use deciding::Commit;
+pub use deciding::{Behind, Commit, Unsaid};
 pub use owed::{Described, For, Subject, Undo, Whose};
 pub use own::OwnAnswer;
 pub use refusal::Refusal;

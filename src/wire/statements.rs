@@ -274,6 +274,9 @@ pub const TAKEN: u64 = 0;
 /// The number of the statement by which a transaction is asked for its number before it is committed.
 pub const FATE: u64 = u64::MAX;
 
+/// The number of the statement by which a transaction that begins is given a number and asked for it.
+pub const FATE_FIRST: u64 = u64::MAX - 1;
+
 /// Appends the Parse message for a statement of ours.
 pub fn put_parse(out: &mut Vec<u8>, id: u64, text: &[u8]) {
     put(out, b'P', |out| {

@@ -188,3 +188,57 @@ async fn another_password_of_the_one_who_asks_counts_after_a_reload() {
     pgsteer.reload("ok").await;
     is_let_in(&pgsteer, "trader", "first").await;
 }
+
+/// Rules ask the servers who is a member of what, as `pg_hba.conf` there would have it, and remember it as they do secrets.
+#[tokio::test]
+async fn memberships_are_looked_up() {
+    let server = server().await;
+    let roles = "
+        create role staff; create role dba role staff; create database staff; create database sales; create database dba;
+        create role ann login password 'x' in role dba; create role bob login password 'x';
+        create role eve login superuser password 'x'; create role eager login password 'x';";
+    for statement in roles.split(';').filter(|statement| !statement.trim().is_empty()) {
+        prepare(&server, "postgres", statement).await;
+    }
+    let config = "auth_type = \"hba\"\nauth_hba_file = \"pg_hba.conf\"\nauth_user = \"asker\"\n\
+                  auth_password = \"asking\"\nauth_cache_age = \"1h\"\n[pool]\nclient_login_timeout = \"2s\"\n";
+    let rules = "host postgres +staff all reject\nhost postgres +dba all scram-sha-256\n\
+                 host samerole all all scram-sha-256\nhost sales +bob,eager all scram-sha-256\n";
+    prepare(&server, "postgres", "grant staff to eager").await;
+    let pgsteer = Pgsteer::start(&server, config, &[("pg_hba.conf", rules)]).await;
+    let none = |user: &str, database: &str| {
+        format!(
+            "28000 no pg_hba.conf entry for host \"127.0.0.1\", user \"{user}\", database \"{database}\", no encryption"
+        )
+    };
+    let rejected = "28000 pg_hba.conf rejects connection for host \"127.0.0.1\", user \"eager\", database \"postgres\", no encryption";
+    for (user, database, expected) in [
+        ("ann", "postgres", "ann in postgres".to_owned()),
+        ("eager", "postgres", rejected.to_owned()),
+        ("eager", "staff", "eager in staff".to_owned()),
+        ("eager", "dba", "eager in dba".to_owned()),
+        ("eager", "sales", "eager in sales".to_owned()),
+        // Everybody is a member of himself. A superuser is no member of anything for being one.
+        ("bob", "sales", "bob in sales".to_owned()),
+        ("bob", "staff", none("bob", "staff")),
+        ("eve", "postgres", none("eve", "postgres")),
+        ("stranger", "postgres", none("stranger", "postgres")),
+    ] {
+        assert_eq!(pgsteer.who(user, "x", database).await, expected, "{user}@{database}: {}", pgsteer.log());
+    }
+    // That somebody is a member is remembered, that he is not for a second at most.
+    prepare(&server, "postgres", "revoke dba from ann").await;
+    assert_eq!(pgsteer.who("ann", "x", "postgres").await, "ann in postgres");
+    prepare(&server, "postgres", "grant dba to bob").await;
+    let noticed = eventually("the new member is let in", Duration::from_secs(10), async || {
+        (pgsteer.who("bob", "x", "postgres").await == "bob in postgres").then_some(())
+    });
+    noticed.await.unwrap();
+    // In an outage who is known to be a member is one.
+    server.stop();
+    pgsteer.readiness_becomes(503).await;
+    let waiting = pgsteer.connect("bob", "x", "postgres").await;
+    assert!(waiting.is_ok(), "{waiting:?} {}", pgsteer.log());
+    let unheard = pgsteer.who("unheard", "x", "postgres").await;
+    assert_eq!(unheard, "57014 canceling authentication due to timeout");
+}

@@ -90,3 +90,22 @@ async fn a_pool_follows_the_file_though_its_last_client_was_turned_away() {
     pgsteer.reload("ok").await;
     assert_eq!(size().await, 4.0);
 }
+
+/// Whoever reads the log finds the place in the file, and what is odd in a file that can be used.
+#[tokio::test]
+async fn the_log_says_where_a_file_is_wrong() {
+    let server = Postgres::start("host all all 127.0.0.1/32 trust\n");
+    let pgsteer = Pgsteer::start(&server, "auth_type = \"trust\"\n[pool]\npin_max = 5\n", &[]).await;
+    pgsteer.rewrite("pin_max = 5", "tcp_keepidle = \"500ms\"");
+    pgsteer.reload("failed").await;
+    pgsteer.rewrite("tcp_keepidle = \"500ms\"", "query_wait_timeout = 0");
+    pgsteer.reload("ok").await;
+    let log = pgsteer.log();
+    for said in [
+        "pgsteer.toml:16:16: `tcp_keepidle`: 500ms is not a whole number of seconds",
+        "pgsteer.toml:16:22: requests wait for a server without limit",
+    ] {
+        assert!(log.contains(said), "{said}\n{log}");
+    }
+    assert_eq!(pgsteer.who("postgres", "", "postgres").await, "postgres in postgres");
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use pgsteer_testkit::{
-    Client, Cluster, Login, Node, Options, Proxy, Result, Stage, connection_string, eventually, now, sqlstate,
+    Client, Cluster, Login, Node, Options, Proxy, Result, Stage, connection_string, eventually, now,
 };
 use serde_json::json;
 
@@ -39,6 +39,14 @@ const IN_ZONE: &str = r#"
     lag_time_max = "500ms"
 "#;
 
+/// And one that is gentle to replicas that come back.
+const GENTLE: &str = r#"
+    [http]
+    token = "an operator and nobody else"
+    [replicas]
+    slow_start = "5s"
+"#;
+
 /// Listeners, by what they want of replicas.
 const LISTENERS: [(&str, &str); 6] = [
     ("writes", r#"route = "write""#),
@@ -51,6 +59,7 @@ const LISTENERS: [(&str, &str); 6] = [
 
 struct Scene {
     _near: Proxy,
+    gentle: Proxy,
     stage: Stage,
     listeners: BTreeMap<&'static str, SocketAddr>,
     /// The names of the standbys, as they are at first: the synchronous one and the other one.
@@ -72,10 +81,12 @@ impl Scene {
         proxy.ready_for("/ready?route=write", SOON).await?; // there is nobody for reports yet
         let mut near = Proxy::launch(&cluster, "pgsteer-in-zone", IN_ZONE)?;
         near.ready(SOON).await?;
-        listeners.insert("near", near.read);
+        let mut gentle = Proxy::launch(&cluster, "pgsteer-gentle", GENTLE)?;
+        gentle.ready(SOON).await?;
+        listeners.extend([("near", near.read), ("gentle", gentle.read)]);
         let standbys =
             [cluster.sync_standby().await?.name.clone(), cluster.async_standby().await?.name.clone()];
-        Ok(Self { _near: near, stage: Stage { proxy, cluster }, listeners, standbys })
+        Ok(Self { _near: near, gentle, stage: Stage { proxy, cluster }, listeners, standbys })
     }
 
     /// A client of a listener, or of a database on the one that wants nothing.
@@ -92,20 +103,16 @@ impl Scene {
         self.stage.cluster.nodes.iter().find(|node| node.name == name).context("no such node")
     }
 
-    /// How many of so many reads each of the standbys serves, or the SQLSTATE that says that nobody does.
-    async fn counts(&self, listener: &str) -> std::result::Result<[usize; 2], String> {
-        let client = self.client(listener).await.map_err(|error| error.to_string())?;
+    /// How many of so many reads each of the standbys serves, or the words of who says that nobody does.
+    async fn counts(&self, listener: &str) -> Result<[usize; 2]> {
+        let client = self.client(listener).await?;
         let mut counts = [0; 2];
         for _ in 0..READS {
-            let sql = "SELECT host(inet_server_addr()), pg_is_in_recovery()";
-            let row = client.query_one(sql, &[]).await.map_err(|error| sqlstate(&error))?;
-            let address: String = row.get(0);
+            let address = client.text("SELECT host(inet_server_addr())").await?;
             let is =
                 |name: &String| self.node(name).is_ok_and(|node| node.address.ip().to_string() == address);
-            match self.standbys.iter().position(is) {
-                Some(place) if row.get(1) => counts[place] += 1,
-                _ => return Err(format!("{address} has answered")),
-            }
+            let place = self.standbys.iter().position(is);
+            counts[place.with_context(|| format!("{address} has answered"))?] += 1;
         }
         Ok(counts)
     }
@@ -134,16 +141,20 @@ impl Scene {
     /// Waits until nobody serves the reads of this listener.
     async fn nobody_serves(&self, listener: &str) -> Result {
         eventually(&format!("nobody serves {listener}"), SOON, async || {
-            (self.counts(listener).await.err()? == "57P03").then_some(())
+            self.counts(listener).await.err()?.to_string().contains("57P03").then_some(())
         })
         .await
     }
 
     async fn order(&self, path: &str) -> Result {
-        let answer = self.stage.proxy.order(path, "an operator and nobody else").await?;
-        ensure!(answer.status == 200, "{path}: {} {}", answer.status, answer.body);
-        Ok(())
+        order(&self.stage.proxy, path).await
     }
+}
+
+async fn order(proxy: &Proxy, path: &str) -> Result {
+    let answer = proxy.order(path, "an operator and nobody else").await?;
+    ensure!(answer.status == 200, "{path}: {} {}", answer.status, answer.body);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -153,6 +164,7 @@ async fn who_serves_whose_reads() -> Result {
         by_role_and_load(&scene).await.context("by role and load")?;
         as_an_operator_says(&scene).await.context("as an operator says")?;
         by_tags_and_lag(&scene).await.context("by tags and lag")?;
+        a_slow_start(&scene).await.context("slow start")?;
         by_tags_of_patroni(&scene).await.context("by tags of Patroni")?;
         a_pinned_leader(&mut scene).await.context("a pinned leader")
     };
@@ -228,6 +240,22 @@ async fn by_tags_and_lag(scene: &Scene) -> Result {
     scene.serve(&[("all", [5, 15]), ("near", [20, 0]), ("reports", [20, 0])]).await?;
     beating.abort();
     Ok(())
+}
+
+/// One that joins others has an eighth of its share of reads at first.
+async fn a_slow_start(scene: &Scene) -> Result {
+    let member = &scene.standbys[1];
+    scene.serve(&[("gentle", [5, 15])]).await?;
+    order(&scene.gentle, &format!("/mark?member={member}&as=drain")).await?;
+    scene.serve(&[("gentle", [20, 0])]).await?;
+    order(&scene.gentle, &format!("/mark?member={member}&as=up")).await?;
+    eventually("it serves reads again", SOON, async || {
+        (scene.counts("gentle").await.ok()?[1] > 0).then_some(())
+    })
+    .await?;
+    let [_, first] = scene.counts("gentle").await?;
+    ensure!(first <= 10, "it has {first} of {READS} reads at once");
+    scene.serve(&[("gentle", [5, 15])]).await
 }
 
 /// The synchronous standby must not be it any more, and the other one, which is it then, must not serve reads.

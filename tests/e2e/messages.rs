@@ -32,6 +32,9 @@ const NEIGHBOUR_PERCENT: usize = 15;
 const OVERRIDES: &str = "[pool]\ndefault_pool_size = 2\nmax_prepared_statements = 5\nrotate_servers = true\n\
     query_wait_timeout = \"30s\"\n[auth]\nauth_type = \"trust\"\n";
 
+/// What makes pgsteer ask.
+const QUESTIONS: &str = "[pool]\nconsistency = \"global\"\ncommit_fate = true";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_messages_are_answered_alike() -> Result {
     answered_alike(Release::System).await
@@ -47,8 +50,18 @@ async fn random_messages_are_answered_alike_by_postgresql_19() -> Result {
     answered_alike(Release::Nineteen).await
 }
 
+/// With questions of our own between the client's messages: where a commit ends, and which one it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_messages_are_answered_alike_among_questions() -> Result {
+    answered_alike_with(Release::System, &OVERRIDES.replace("[pool]", QUESTIONS)).await
+}
+
 async fn answered_alike(release: Release) -> Result {
-    let single = Single::start(release, Door::Open, "", OVERRIDES).await?;
+    answered_alike_with(release, OVERRIDES).await
+}
+
+async fn answered_alike_with(release: Release, overrides: &str) -> Result {
+    let single = Single::start(release, Door::Open, "", overrides).await?;
     let superuser = single.server.superuser().await?;
     for database in Side::ALL.map(|side| side.database) {
         superuser.batch_execute(&format!("CREATE DATABASE {database} OWNER trader")).await?;

@@ -6,6 +6,7 @@
 mod common;
 mod orders;
 mod proxy;
+mod sessions;
 mod slow;
 
 use common::postgres::Postgres;
@@ -16,19 +17,20 @@ use tokio_postgres::{Client, NoTls};
 
 use self::proxy::{MARKER, PASSWORD, Proxy, SOON, STRANGE, config, pgsteer};
 
-async fn prepare(server: &Postgres) {
+async fn prepare(server: &Postgres, more: &str) {
     let mut config = tokio_postgres::Config::new();
     config.host("127.0.0.1").port(server.port()).user("postgres").dbname("postgres");
     let (admin, connection) = config.connect(NoTls).await.unwrap();
     tokio::spawn(connection);
     admin.batch_execute("create role trader login").await.unwrap();
+    admin.batch_execute(more).await.unwrap();
     admin.batch_execute(&format!("create database \"{}\"", STRANGE.replace('"', "\"\""))).await.unwrap();
 }
 
 #[tokio::test]
 async fn http_shows_what_happens() {
     let server = Postgres::start("host all all 127.0.0.1/32 trust\n");
-    prepare(&server).await;
+    prepare(&server, "").await;
     let proxy = Proxy::start(&server);
     proxy.readiness_becomes(200).await;
     requests_are_answered_strictly(&proxy).await;

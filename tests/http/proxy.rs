@@ -135,6 +135,7 @@ pub(super) fn config(server: &Postgres, port: u16, http: &str) -> String {
         route = "read"
         [pool]
         server_connect_timeout = "1s"
+        hidden_state_sample = 1
         [auth]
         auth_file = "users.txt"
         [http]

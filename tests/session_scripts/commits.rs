@@ -14,12 +14,12 @@ use crate::{
     world::Setup,
 };
 
-fn inquisitive(setup: &mut Setup) {
+pub(crate) fn inquisitive(setup: &mut Setup) {
     setup.settings.commit_fate = CommitFate::AskedFor { within: Duration::from_secs(10) };
 }
 
 /// A transaction has written something.
-const BEGUN: &str = r#"
+pub(crate) const BEGUN: &str = r#"
     C> Query begin
     >a1 Query begin
     a1< CommandComplete BEGIN | ReadyForQuery T
@@ -31,28 +31,28 @@ const BEGUN: &str = r#"
 "#;
 
 /// Its COMMIT is on the way, and it has said what is to be known of it.
-const ASKED: &str = r#"
+pub(crate) const ASKED: &str = r#"
     C> Query commit
     >a1 Query "~pg_current_xact_id_if_assigned" | Query commit
 "#;
-const ANSWERED: &str = r#"
+pub(crate) const ANSWERED: &str = r#"
     a1< RowDescription x lsn file | DataRow 727 0/10 00000001 | CommandComplete "SELECT 1" | ReadyForQuery T
     <C nothing
 "#;
 
 /// What comes next finds a client as it was.
-const GOES_ON: &str = r#"
+pub(crate) const GOES_ON: &str = r#"
     C> Query "select 1"
     >b1 Query "select 1"
     b1< CommandComplete "SELECT 1" | ReadyForQuery I
     <C CommandComplete "SELECT 1" | ReadyForQuery I
 "#;
 
-fn asked(script: &str) {
+pub(crate) fn asked(script: &str) {
     check_with(inquisitive, &format!("{BEGUN}{ASKED}{ANSWERED}{script}"));
 }
 
-fn status(answer: &str) -> String {
+pub(crate) fn status(answer: &str) -> String {
     format!(
         r#"
         >b1 Query "SELECT pg_catalog.pg_xact_status('727'::pg_catalog.xid8)"
@@ -61,16 +61,16 @@ fn status(answer: &str) -> String {
     )
 }
 
-fn committed() -> String {
+pub(crate) fn committed() -> String {
     status(r#"DataRow committed | CommandComplete "SELECT 1""#)
 }
 
-fn aborted() -> String {
+pub(crate) fn aborted() -> String {
     status(r#"DataRow aborted | CommandComplete "SELECT 1""#)
 }
 
-const NOT_COMMITTED: &str = r#"<C Error 40001 "~was not committed" | ReadyForQuery I"#;
-const COMMITTED: &str = "<C CommandComplete COMMIT | ReadyForQuery I";
+pub(crate) const NOT_COMMITTED: &str = r#"<C Error 40001 "~was not committed" | ReadyForQuery I"#;
+pub(crate) const COMMITTED: &str = "<C CommandComplete COMMIT | ReadyForQuery I";
 
 #[test]
 fn a_commit_that_is_answered_is_passed_on_as_it_is() {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use pgsteer::pool::account::CommitFate;
+use pgsteer::{
+    pool::account::{CommitFate, PoolMode},
+    session::routes::Purpose,
+};
 
 use crate::{
     play::{check, check_whole, check_with},
@@ -184,6 +187,27 @@ fn without_the_right_to_write_bytes_wait_and_then_go_on() {
     );
 }
 
+/// Between the moment when another term is in force and the one when the leases of the term before are revoked, another thread may
+/// send: the fence goes by terms.
+#[test]
+fn a_term_that_is_over_sends_nothing_before_its_leases_are_revoked() {
+    check(
+        r#"
+        C> Query "begin"
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        fence next
+        C> Query "insert"
+        wait 100ms
+        >a1 nothing
+        route write=b deposed=a
+        >a1 end
+        <C Fatal 57P01 "~was not committed" | end
+        "#,
+    );
+}
+
 /// Nothing of it was sent, so it is nobody's guess what has become of it.
 #[test]
 fn what_the_fence_has_held_back_was_not_committed() {
@@ -228,7 +252,7 @@ fn what_the_fence_has_held_back_was_not_committed() {
     }
     // The client's session is lost with its server, but no work is.
     check_with(
-        |setup| setup.settings.mode = pgsteer::pool::account::PoolMode::Session,
+        |setup| setup.settings.mode = PoolMode::Session,
         r#"
         C> Query "select 1"
         >a1 Query "select 1"
@@ -247,7 +271,7 @@ fn what_the_fence_has_held_back_was_not_committed() {
 #[test]
 fn reads_go_round_and_fall_back_as_told() {
     let reading = |setup: &mut Setup| {
-        setup.purpose = pgsteer::session::routes::Purpose::Read;
+        setup.purpose = Purpose::Read;
     };
     check_with(
         reading,
@@ -355,7 +379,7 @@ fn a_server_that_says_it_is_in_recovery_gets_no_writer() {
 #[test]
 fn connections_to_a_replica_become_write_connections_and_not_the_other_way() {
     let reading = |setup: &mut Setup| {
-        setup.purpose = pgsteer::session::routes::Purpose::Read;
+        setup.purpose = Purpose::Read;
     };
     check_with(
         reading,
@@ -416,7 +440,7 @@ fn what_is_lost_with_a_replica() {
             );
         }
         check_with(
-            |setup| setup.purpose = pgsteer::session::routes::Purpose::Read,
+            |setup| setup.purpose = Purpose::Read,
             &format!(
                 r#"
                 report in_hot_standby={recovery}
@@ -435,7 +459,7 @@ fn what_is_lost_with_a_replica() {
 #[test]
 fn reads_on_a_lost_replica_are_cut_off_and_on_a_lagging_one_go_on() {
     check_with(
-        |setup| setup.purpose = pgsteer::session::routes::Purpose::Read,
+        |setup| setup.purpose = Purpose::Read,
         r#"
         report in_hot_standby=on
         route write=a read=b,c
@@ -545,6 +569,47 @@ fn what_a_leader_says_to_us_waits_until_somebody_watches_again() {
         b1< DataRow committed | CommandComplete "SELECT 1" | ReadyForQuery I
         <C CommandComplete COMMIT | ReadyForQuery I
         >a2 end
+        "#,
+    );
+}
+
+/// Whoever keeps a replica's server keeps it when that is promoted. What is sent there from then on may write, and needs the
+/// right to.
+#[test]
+fn a_replica_that_was_promoted_under_its_client_is_fenced() {
+    let keeps_it = |setup: &mut Setup| {
+        setup.purpose = Purpose::Read;
+        setup.settings.mode = PoolMode::Session;
+    };
+    check_with(
+        keeps_it,
+        r#"
+        C> Query "select 1"
+        >b1 Query "select 1"
+        b1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        route write=b
+        C> Query "insert into t values (1)"
+        >b1 Query "insert into t values (1)"
+        b1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        fence closed
+        C> Query "insert into t values (2)"
+        wait 50ms
+        >b1 nothing
+        fence open
+        wait 10ms
+        >b1 Query "insert into t values (2)"
+        b1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        # Without a leader in office there is no right either.
+        route write=none
+        C> Query "insert into t values (3)"
+        wait 50ms
+        >b1 nothing
+        route write=c deposed=b
+        >b1 end
+        <C Fatal 57P01 _ | end
         "#,
     );
 }

@@ -249,7 +249,7 @@ impl Stage {
             vigilance: Vigilance::Suspects,
             sequences: Sequences::Own,
             sequences_are_read: &std::sync::atomic::AtomicBool::new(false),
-            token: None,
+            told: None,
         };
         let mut out = Vec::new();
         let forwarded =

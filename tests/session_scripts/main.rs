@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod autocommits;
 mod cancelling;
 mod carried;
 mod commits;
@@ -9,6 +10,8 @@ mod conversations;
 mod described;
 mod failover;
 mod held_back;
+mod last_commit;
+mod last_words;
 mod leaving;
 mod machines;
 mod mapped;

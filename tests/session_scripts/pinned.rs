@@ -404,3 +404,46 @@ fn the_mode_is_the_users_or_the_listeners() {
         );
     }
 }
+
+/// One pool, and clients of a listener in session mode beside others: what those keep a server for is what they have drawn
+/// themselves, at any time, and nobody else's.
+#[test]
+fn a_session_knows_what_it_has_drawn() {
+    check_with(
+        |setup| setup.settings.limits.size = 1,
+        r#"
+        C> Query "select nextval('s')"
+        >a1 Query "select nextval('s')"
+        a1< RowDescription n | DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C RowDescription n | DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
+        # Nobody has ever asked. The server is to be this client's for long.
+        session S
+        S> Query "select nextval('t')"
+        >a1 Query "DISCARD SEQUENCES"
+        a1< CommandComplete "DISCARD SEQUENCES" | ReadyForQuery I
+        >a1 Query "select nextval('t')"
+        a1< RowDescription n | DataRow 7 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <S RowDescription n | DataRow 7 | CommandComplete "SELECT 1" | ReadyForQuery I
+        S> Query "select currval('t'), lastval()"
+        >a1 Query "select currval('t'), lastval()"
+        a1< RowDescription n m | DataRow 7 7 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <S RowDescription n m | DataRow 7 7 | CommandComplete "SELECT 1" | ReadyForQuery I
+        S> Terminate
+        # What it has drawn goes with it.
+        >a1 Query "DISCARD ALL"
+        a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
+        <S end
+        C> Query "select lastval()"
+        >a1 Query "select lastval()"
+        a1< Error 55000 "lastval is not yet defined in this session" | ReadyForQuery I
+        <C Error 55000 "lastval is not yet defined in this session" | ReadyForQuery I
+        # A session on a server that has forgotten everything has nothing to forget.
+        C> Query "discard all"
+        >a1 Query "discard all"
+        a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
+        <C CommandComplete "DISCARD ALL" | ReadyForQuery I
+        C> Terminate
+        <C end
+        "#,
+    );
+}

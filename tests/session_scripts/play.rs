@@ -14,7 +14,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use pgsteer::client::registry::Order;
+use pgsteer::{client::registry::Order, pool::account::PoolMode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use crate::{
@@ -115,13 +115,15 @@ impl Play {
                     if unit == "s" { Duration::from_secs(count) } else { Duration::from_millis(count) };
                 tokio::time::sleep(time).await;
             }
+            // A client comes by a listener in session mode.
+            "session" => self.enter(rest, &[], &[], Some(PoolMode::Session)),
             // A client comes, with settings of its start-up: followed ones, and (behind `options`) others.
             "client" => {
                 let (name, settings) = rest.split_once(' ').unwrap_or((rest, ""));
                 let (followed, others) = settings.split_once("options").unwrap_or((settings, ""));
                 let followed: Vec<_> = followed.split(' ').filter_map(|pair| pair.split_once('=')).collect();
                 let others: Vec<_> = others.split(' ').filter_map(|pair| pair.split_once('=')).collect();
-                self.enter(name, &followed, &others);
+                self.enter(name, &followed, &others, None);
             }
             // What servers report at logins from now on.
             "report" => pairs().into_iter().for_each(|(name, value)| self.world.servers.report(name, value)),
@@ -144,8 +146,7 @@ impl Play {
                 tokio::time::sleep(SILENCE).await;
                 return expect(self.world.servers.take_cancel().unwrap_or_default());
             }
-            "hold" => self.world.servers.hold_cancels(true),
-            "release" => self.world.servers.hold_cancels(false),
+            "hold" | "release" => self.world.servers.hold_cancels(word == "hold"),
             "drain" | "terminate" => self.world.tell(rest, order(word)),
             // What must be true now.
             "login" => {
@@ -180,8 +181,14 @@ impl Play {
         Ok(())
     }
 
-    fn enter(&mut self, name: &str, followed: &[(&str, &str)], others: &[(&str, &str)]) {
-        let stream = self.world.client(name, followed, others);
+    fn enter(
+        &mut self,
+        name: &str,
+        followed: &[(&str, &str)],
+        others: &[(&str, &str)],
+        mode: Option<PoolMode>,
+    ) {
+        let stream = self.world.client(name, followed, others, mode);
         self.peers
             .insert(name.to_owned(), Peer { stream: Some(stream), side: Side::Server, heard: Vec::new() });
     }
@@ -190,7 +197,7 @@ impl Play {
     async fn claim(&mut self, name: &str) -> Result<&mut Peer, String> {
         if !self.peers.contains_key(name) {
             if name.starts_with(char::is_uppercase) {
-                self.enter(name, &[], &[]);
+                self.enter(name, &[], &[], None);
             } else {
                 tokio::time::sleep(SILENCE).await;
                 let stream =

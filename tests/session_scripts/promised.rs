@@ -558,3 +558,47 @@ fn who_waits_for_a_replica_that_is_lost_goes_to_another() {
         ),
     );
 }
+
+/// Nor where what was to replace that statement fails: it is parsed again, and not taken to be with the server.
+#[test]
+fn a_question_behind_what_fails_costs_nobody_the_statement_without_a_name() {
+    let write = |setup: &mut Setup| {
+        session(setup);
+        setup.purpose = Purpose::Write;
+        setup.settings.mode = PoolMode::Session;
+        setup.settings.map_unnamed = false;
+    };
+    check_whole(
+        write,
+        &format!(
+            r#"
+            C> Parse "" "delete from t" | Bind "" "" | Execute "" | Sync | Parse x "select" | Parse "" "select 3" | Sync
+            >a1 Parse "" "delete from t" | Bind "" "" | Describe S "" | Execute "" | Sync
+            >a1 Parse pgsteer_1 "select" | Describe S pgsteer_1 | Parse "" "select 3" | Describe S "" | Sync | Query "~insert_lsn"
+            a1< ParseComplete | BindComplete | ParameterDescription | NoData | CommandComplete "DELETE 0" | ReadyForQuery I
+            a1< Error 42601 "syntax" | ReadyForQuery I | {PLACED}
+            <C ParseComplete | BindComplete | CommandComplete "DELETE 0" | ReadyForQuery I | Error 42601 _ | ReadyForQuery I
+            C> Bind "" "" | Execute "" | Sync
+            >a1 Parse "" "delete from t" | Describe S "" | Bind "" "" | Execute "" | Sync | Query "~insert_lsn"
+            "#
+        ),
+    );
+    // So is a statement of ours that comes as a query.
+    check_whole(
+        write,
+        r#"
+            C> Parse "" "delete from t" | Sync
+            >a1 Parse "" "delete from t" | Describe S "" | Sync
+            a1< ParseComplete | ParameterDescription | NoData | ReadyForQuery I
+            <C ParseComplete | ReadyForQuery I
+            C> Parse s "show pgsteer.token" | Sync
+            >a1 Query "~pgsteer.token" | Parse pgsteer_1 "show pgsteer.token" | Sync
+            a1< CommandComplete DO | ReadyForQuery I | ParseComplete | ReadyForQuery I
+            <C ParseComplete | ReadyForQuery I
+            C> Bind "" "" | Execute "" | Sync
+            >a1 Parse "" "delete from t" | Describe S "" | Sync
+            a1< ParseComplete | ParameterDescription | NoData | ReadyForQuery I
+            >a1 Bind "" "" | Execute "" | Sync | Query "~insert_lsn"
+        "#,
+    );
+}

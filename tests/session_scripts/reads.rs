@@ -230,3 +230,28 @@ fn what_may_do_more_is_not_run_again() {
         );
     }
 }
+
+/// A replica may have been promoted before anybody knows: what is not proven to read only may have written there.
+#[test]
+fn what_is_only_called_a_read_is_not_given_to_the_leader_once_it_may_have_run() {
+    check_at_once(
+        r#"
+        C> Query "/* pgsteer: read */ select roll()"
+        >b1 Query "/* pgsteer: read */ select roll()"
+        b1< close
+        <C Fatal 08007 _ | end
+        >a1 nothing
+        "#,
+    );
+    // What says that it cannot has not.
+    check_at_once(&format!(
+        r#"
+        C> Query "/* pgsteer: read */ select roll()"
+        >b1 Query "/* pgsteer: read */ select roll()"
+        b1< Error 25006 "read only" | ReadyForQuery I
+        >a1 Query "/* pgsteer: read */ select roll()"
+        a1< {ANSWER}
+        <C {ANSWER}
+        "#
+    ));
+}

@@ -148,6 +148,7 @@ impl World {
             reads_sequences: false.into(),
             hides_xids: false.into(),
             custom_settings: Default::default(),
+            parted: Default::default(),
         });
         let context = Context {
             worker: Arc::new(Worker::new(0)),
@@ -300,10 +301,30 @@ impl World {
         let fence = self.context.router.fence();
         match how {
             "open" => fence.set(self.epoch, Moment::NEVER),
+            "next" => fence.set(self.epoch + 1, Moment::NEVER),
             "unattended" => fence.attend(Moment::ZERO),
             "attended" => fence.attend(Moment::NEVER),
             _ => fence.set(self.epoch, Moment::ZERO),
         }
+    }
+
+    /// Of the listener, or of another in this mode.
+    fn context_of(&self, mode: Option<PoolMode>) -> Arc<Context> {
+        let Some(mode) = mode else { return self.context.clone() };
+        let Context { purpose, consistency, clock, .. } = *self.context;
+        Arc::new(Context {
+            worker: self.context.worker.clone(),
+            purpose,
+            mode: Some(mode),
+            consistency,
+            router: self.context.router.clone(),
+            pools: self.context.pools.clone(),
+            switchboard: self.context.switchboard.clone(),
+            catalog: self.context.catalog.clone(),
+            atlas: self.context.atlas.clone(),
+            registry: self.context.registry.clone(),
+            clock,
+        })
     }
 
     /// A client that has just been told that it is in; `settings` are those of its start-up that are followed.
@@ -312,6 +333,7 @@ impl World {
         name: &str,
         settings: &[(&str, &str)],
         flavour: &[(&str, &str)],
+        mode: Option<PoolMode>,
     ) -> Client {
         let reported = self.servers.reported();
         let mut parameters =
@@ -324,10 +346,14 @@ impl World {
         let (ours, theirs) = tokio::io::duplex(self.servers.capacity());
         let entry =
             self.registry.register(self.tenant.account.clone(), None, self.clock.now(), b"mine").unwrap();
+        if self.tenant.account.settings.load().commit_fate != CommitFate::Unknown {
+            // As `pgsteer.session` its number in order, and this.
+            entry.follow(0xC0_FFEE);
+        }
         self.keys.insert(name.to_owned(), entry.key.clone());
         let session = Session::new(Newcomer {
             stream: Stream::Boxed(Box::new(theirs)),
-            context: self.context.clone(),
+            context: self.context_of(mode),
             tenant: self.tenant.clone(),
             entry,
             parameters: Arc::new(parameters),
@@ -409,9 +435,16 @@ pub(crate) type Client = DuplexStream;
 async fn serve(mut session: Session) {
     let ended = (&mut session).await;
     let (mut stream, mut outbox) = session.into_stream();
-    if let Ended::WithError(error) = ended {
-        let mut last_word = Vec::new();
-        error.encode(&mut last_word);
+    let last_word = match ended {
+        Ended::WithError(error) => {
+            let mut message = Vec::new();
+            error.encode(&mut message);
+            Some(message)
+        }
+        Ended::WithWords(words) => Some(words.into()),
+        Ended::ByClient | Ended::Garbled(_) => None,
+    };
+    if let Some(last_word) = last_word {
         let flushed = std::future::poll_fn(|cx| outbox.poll_flush(&mut stream, cx)).await;
         if flushed.is_ok() && stream.write_all(&last_word).await.is_ok() && stream.shutdown().await.is_ok() {
             let mut ignored = [0; 1024];

@@ -10,6 +10,7 @@ use pgsteer::{
 
 use crate::{
     conn::{Life, Role},
+    extras::Asked,
     ledger::Told,
     node::Pg,
     shape::{FALLBACK_SERVERS, FRESH_FOR, PROBE_INTERVAL, Replication},
@@ -28,6 +29,7 @@ impl World {
     /// A message of the program's has arrived: may it have been sent?
     pub(crate) fn arrived(&mut self, conn: usize, tag: u8, body: &[u8]) {
         self.note("in", conn, u64::from(tag) << 32 | body.len() as u64);
+        self.in_office();
         let now = self.now();
         let own = tag == b'Q' && matches!(body, b"ROLLBACK\0" | b"DISCARD ALL\0");
         if matches!(tag, b'Q' | b'S' | b'F' | 0) && self.conns[conn].asked_at.is_none() && !own {
@@ -120,12 +122,30 @@ impl World {
             .filter(|other| *other != node)
             .filter_map(|other| self.nodes[other].primary_since)
             .min();
+        if self.shape.extras.authority == Asked::Hosts {
+            return self.has_claim(conn, text);
+        }
         let by_probes = self.known().is_some_and(|known| known.right.source == RightSource::Probes);
         // What a probe said may be as old as it counts.
         if by_probes && since.is_none_or(|since| now - since <= FRESH_FOR) {
             return;
         }
         self.violated(format!("\"{text}\" sent to n{node} without the right to write"));
+    }
+
+    /// Without a store there is no fencing. But nothing goes to a server while another one takes writes too that answers
+    /// questions.
+    fn has_claim(&mut self, conn: usize, text: std::slice::EscapeAscii<'_>) {
+        let (node, now) = (self.conns[conn].node, self.now());
+        // Nobody was asked while the program was suspended.
+        let enough = |since: Ms| now - since.max(self.resumed_at) > 2 * FRESH_FOR;
+        let rival = (0..self.nodes.len()).filter(|other| *other != node).find(|other| {
+            let other = &self.nodes[*other];
+            other.is_askable() && enough(other.probed_well_since) && other.primary_since.is_some_and(enough)
+        });
+        if let Some(rival) = rival {
+            self.violated(format!("\"{text}\" sent to n{node}, though n{rival} takes writes too"));
+        }
     }
 
     /// Whether a replica may serve a read, by what only we know.
@@ -172,7 +192,8 @@ impl World {
     pub(crate) fn count(&mut self, pools: &Pools) {
         for (key, pool) in pools.all() {
             let size = match key.kind {
-                PoolKind::Normal => self.shape.servers(),
+                // One more where the configuration may change.
+                PoolKind::Normal => self.shape.servers() + usize::from(self.shape.extras.is_any()),
                 PoolKind::Fallback => FALLBACK_SERVERS,
             };
             let Gauges { opening, idle, leased, recovering, .. } = pool.gauges();
@@ -190,6 +211,9 @@ impl World {
     pub(crate) fn cut(&mut self, client: u32, code: SqlState, message: &str) {
         self.note("Cut off", client as usize, 0);
         self.ledger.count.cut += 1;
+        if self.is_stopping {
+            return;
+        }
         let Some(conn) = self.ledger.at_server.get(&client).copied() else { return };
         let (node, life) = (self.conns[conn].node, self.conns[conn].life);
         let Some(known) = self.known() else { return };

@@ -152,7 +152,7 @@ impl Client {
             () = sleep(Duration::from_millis(pause)) => {}
             said = session.wire.next() => match said {
                 Said::Setting(..) => {}
-                Said::Error(error) if self.keeps_server => {
+                Said::Error(error) if self.keeps_server || self.world.lock().is_stopping => {
                     self.cut(&error);
                     return Err(Over);
                 }

@@ -18,13 +18,29 @@ pub(crate) struct Extras {
     pub(crate) consistency: &'static str,
     /// Whether a commit that was cut off is asked about.
     pub(crate) commit_fate: bool,
+    /// Who says which member leads.
+    pub(crate) authority: Asked,
     /// A replica replays what it has received so much later, at most.
     pub(crate) replay_delay: Ms,
 }
 
+/// Who says which member leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Store,
+    /// The servers themselves (`store = "none"`).
+    Hosts,
+}
+
 impl Default for Extras {
     fn default() -> Self {
-        Self { splitters: 0, consistency: "eventual", commit_fate: false, replay_delay: 0 }
+        Self {
+            splitters: 0,
+            consistency: "eventual",
+            commit_fate: false,
+            authority: Asked::Store,
+            replay_delay: 0,
+        }
     }
 }
 
@@ -41,6 +57,7 @@ impl Extras {
                 _ => "global",
             },
             commit_fate: rng.chance(60),
+            authority: Asked::Store,
             replay_delay: if rng.chance(75) { rng.within(20, 400) } else { 0 },
         }
     }
@@ -71,6 +88,10 @@ impl World {
         }
         if self.shape.replication == Replication::Asynchronous && rng.chance(60) {
             self.leave_behind(from, rng);
+        }
+        if rng.chance(30) {
+            let at = from + rng.within(0, self.shape.trouble * 7 / 10);
+            self.after(at, Event::Begin { strike: Strike::Flicker, lasts: 0 });
         }
         for _ in 0..rng.within(0, 4) {
             let at = from + rng.within(0, self.shape.trouble * 8 / 10);

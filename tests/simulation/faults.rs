@@ -17,6 +17,8 @@ pub(crate) enum Strike {
     Crash(usize),
     /// A server dies, and is back at once.
     Restart(usize),
+    /// Another leader is named for a moment.
+    Flicker,
     /// A server dies in the next commit.
     Ambush(Ambush),
     /// One backend dies.
@@ -225,6 +227,7 @@ impl World {
                 self.store.trouble.push(strike);
             }
             Strike::Restart(node) => self.restart(node),
+            Strike::Flicker => self.flicker(),
             Strike::Ambush(ambush) => self.ambush = Some(ambush),
             Strike::SetUpAnew => self.set_up_anew(),
             Strike::WatchSilent | Strike::WatchLate => {
@@ -270,6 +273,7 @@ impl World {
             Strike::Ambush(_) => self.ambush = None,
             Strike::Crash(_)
             | Strike::Restart(_)
+            | Strike::Flicker
             | Strike::Backend
             | Strike::Switchover
             | Strike::SetUpAnew

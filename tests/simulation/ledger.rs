@@ -38,6 +38,8 @@ pub(crate) struct Ledger {
     pub(crate) promises: Promises,
     /// When each client was last served.
     pub(crate) served: BTreeMap<u32, Ms>,
+    /// The newest term of the program's that was looked at.
+    pub(crate) epoch: u64,
     pub(crate) count: Count,
 }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use pgsteer::{cluster::ids::MemberName, net::Address};
 
 use crate::{
+    extras::Asked,
     ledger::Row,
     shape::Replication,
     transactions::Xids,
@@ -60,6 +61,8 @@ pub(crate) struct Record {
     pub(crate) rows: Arc<[Row]>,
     /// The transaction it tells of.
     pub(crate) xid: Option<u64>,
+    /// Whether that is committed by it.
+    pub(crate) commits: bool,
 }
 
 #[derive(Debug)]
@@ -96,11 +99,16 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(place: usize) -> Self {
-        let name = format!("n{place}");
+    pub(crate) fn new(place: usize, authority: Asked) -> Self {
+        let address = Address::tcp(&format!("n{place}"), 5432);
+        let name = match authority {
+            Asked::Store => format!("n{place}"),
+            // Hosts have no other name.
+            Asked::Hosts => address.to_string(),
+        };
         Self {
             name: name.as_str().into(),
-            address: Address::tcp(&name, 5432),
+            address,
             pg: Pg::Standby,
             life: 0,
             timeline: 1,
@@ -190,7 +198,7 @@ impl World {
         let primary = &mut self.nodes[node];
         let end = primary.received_to() + bytes;
         let commits = !rows.is_empty();
-        primary.log.push(Record { serial, at, end, rows, xid });
+        primary.log.push(Record { serial, at, end, rows, xid, commits });
         primary.replayed = primary.log.len();
         let (length, life) = (primary.log.len(), primary.life);
         if self.shape.extras.is_any() && !commits {
@@ -213,13 +221,24 @@ impl World {
         }
     }
 
+    /// Somebody commits who does not come by us, and does not wait for that to be flushed.
+    pub(crate) fn others_commit(&mut self, node: usize, bytes: u64) {
+        let primary = &mut self.nodes[node];
+        let number = primary.xids.assign();
+        primary.xids.end(number);
+        self.append_of(node, Arc::default(), bytes, Some(number));
+        if let Some(record) = self.nodes[node].log.last_mut() {
+            record.commits = true;
+        }
+    }
+
     /// Vacuum, checkpoints, other people's writes.
     pub(crate) fn noise(&mut self) {
         let (pause, bytes) = (self.rng.within(60, 140), self.rng.within(2000, 30_000));
         self.after(pause, Event::Noise);
         for node in 0..self.nodes.len() {
             if self.nodes[node].pg == Pg::Primary && self.nodes[node].runs() {
-                self.append(node, Arc::default(), bytes);
+                self.others_commit(node, bytes);
             }
         }
         self.measure_lag();

@@ -178,7 +178,7 @@ impl World {
         }
     }
 
-    fn promote(&mut self, node: usize) {
+    pub(crate) fn promote(&mut self, node: usize) {
         let life = self.nodes[node].life;
         self.nodes[node].pg = Pg::Promoting;
         self.nodes[node].upstream = None;
@@ -279,6 +279,8 @@ impl World {
         leader.replayed = leader.log.len();
         leader.xids = Xids::after(&leader.log);
         self.append(node, [].into(), 4096);
+        // Whoever has waited for it.
+        self.others_commit(node, 500);
     }
 
     /// The server dies on the spot.
@@ -299,7 +301,7 @@ impl World {
         self.start_within(node, 300, 1200);
     }
 
-    fn start_within(&mut self, node: usize, least: Ms, most: Ms) {
+    pub(crate) fn start_within(&mut self, node: usize, least: Ms, most: Ms) {
         let delay = self.rng.within(least, most);
         let starting = &mut self.nodes[node];
         starting.pg = Pg::Starting;

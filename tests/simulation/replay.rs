@@ -49,11 +49,15 @@ impl World {
     /// A standby that was restarted shows less than it had shown, until it has replayed that again.
     pub(crate) fn begin_replay(&mut self, node: usize) {
         let all = self.nodes[node].log.len();
-        let again = match self.shape.extras.replay_delay {
-            0 => 0,
-            _ => self.rng.below(REPLAYED_AGAIN_MAX).min(all - 1),
-        };
+        if self.shape.extras.replay_delay == 0 {
+            self.nodes[node].replayed = all;
+            return;
+        }
+        let again = self.rng.below(REPLAYED_AGAIN_MAX).min(all - 1);
         self.nodes[node].replayed = all - again;
-        self.replay(node);
+        // Recovery has to begin further back.
+        let (life, length) = (self.nodes[node].life, all);
+        let delay = self.rng.within(0, 3 * self.shape.extras.replay_delay);
+        self.after(delay, Event::Replayed { node, life, length });
     }
 }

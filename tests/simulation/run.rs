@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use pgsteer::{
     cluster::policy::Authority,
-    config::{Config, Source},
+    config::Config,
     pool::slots::Gauges,
     proxy::{Embedded, Surroundings},
 };
@@ -13,8 +13,10 @@ use tokio::{runtime::Handle, sync::watch, time::sleep};
 
 use crate::{
     client::{Client, Phase},
+    extras::Asked,
     ledger::Count,
     network::Network,
+    operator::{self, Desk},
     random::Rng,
     shape::Shape,
     store::FakeStore,
@@ -55,24 +57,24 @@ pub(crate) fn run(seed: u64, wanted: bool) -> Report {
     }
 }
 
-fn configuration(shape: &Shape) -> Config {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("pgsteer.toml");
-    std::fs::write(&path, shape.configuration()).unwrap();
-    Source::File(path).load().unwrap()
-}
-
-fn start(world: &Shared, shape: &Shape) -> Embedded {
+fn start(world: &Shared, shape: &Shape, configuration: Config) -> Embedded {
     let clock = world.lock().clock();
     let store = world.clone();
+    let authority = shape.extras.authority;
     let surroundings = Surroundings {
         clock,
         dial: Arc::new(Network(world.clone())),
         control: Handle::current(),
         workers: vec![Handle::current(); shape.workers],
-        open_store: Box::new(move |_, _| Ok((Authority::Store, Some(Box::new(FakeStore(store.clone())))))),
+        open_store: Box::new(move |_, _| {
+            let hosts = store.lock().nodes.iter().map(|node| node.address.clone()).collect();
+            Ok(match authority {
+                Asked::Store => (Authority::Store, Some(Box::new(FakeStore(store.clone())))),
+                Asked::Hosts => (Authority::Hosts(hosts), None),
+            })
+        }),
     };
-    Embedded::start(configuration(shape), surroundings).unwrap()
+    Embedded::start(configuration, surroundings).unwrap()
 }
 
 async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
@@ -84,7 +86,8 @@ async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
     let world: Shared = Arc::new(Mutex::new(World::new(shape.clone(), rng.fork(), wanted)));
     world.lock().bootstrap();
     tokio::spawn(drive(world.clone()));
-    let proxy = start(&world, &shape);
+    let desk = Desk::new(&shape);
+    let proxy = start(&world, &shape, desk.write(0).load().unwrap());
     world.lock().eyes = proxy.watcher("sim").cloned();
 
     let (phase, seen) = watch::channel(Phase::Trouble);
@@ -104,6 +107,9 @@ async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
         clients.push(tokio::spawn(client.live()));
     }
     let counting = tokio::spawn(count(world.clone(), proxy.clone()));
+    let mut operator = Rng::new(seed.rotate_left(17));
+    let busy = shape.extras.is_any() && operator.chance(40);
+    let reloading = busy.then(|| tokio::spawn(desk.reload(proxy.clone(), operator.fork())));
     {
         let mut world = world.lock();
         world.draw_faults(1000);
@@ -117,6 +123,10 @@ async fn play(seed: u64, wanted: bool) -> (Shared, Option<String>) {
     sleep(Duration::from_millis(if shape.extras.commit_fate { TOLD_WITHIN } else { SERVED_WITHIN })).await;
     everybody_served(&world, settled_at, clients.len());
     phase.send_replace(Phase::Over);
+    if let Some(reloading) = reloading {
+        reloading.abort();
+        operator::stop(&world, &proxy, &mut operator).await;
+    }
     let mut clients = clients.into_iter();
     let all_left = async {
         for client in clients.by_ref() {
@@ -210,6 +220,7 @@ fn nothing_left(world: &Shared, proxy: &Embedded, shape: &Shape) -> Option<Strin
     let tracked =
         known.map_or(0, |known| known.members.values().filter(|member| member.reads.serves()).count());
     let alive = Handle::current().metrics().num_alive_tasks();
-    let expected = 5 + shape.workers + shape.nodes + tracked;
+    let watchers = if shape.extras.authority == Asked::Store { 5 } else { 4 };
+    let expected = watchers + shape.workers + shape.nodes + tracked;
     (alive != expected).then(|| format!("{alive} tasks are alive, {expected} should be"))
 }

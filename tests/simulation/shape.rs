@@ -1,6 +1,12 @@
 //! What kind of run a seed makes: the cluster, the program's configuration, the clients.
 
-use crate::{client::Purpose, extras::Extras, random::Rng, world::Ms};
+use crate::{
+    client::Purpose,
+    extras::{Asked, Extras},
+    operator::DRAIN_MAX,
+    random::Rng,
+    world::Ms,
+};
 
 /// What kind of run it is.
 #[derive(Clone, Debug)]
@@ -81,6 +87,9 @@ impl Shape {
                 // Otherwise no failover loses what anybody has been told of.
                 self.replication = Replication::Asynchronous;
             }
+            if rng.chance(15) {
+                self.extras.authority = Asked::Hosts;
+            }
         }
         self
     }
@@ -131,21 +140,29 @@ impl Shape {
     }
 
     /// The program's configuration.
-    pub(crate) fn configuration(&self) -> String {
-        let (pool_size, pool_mode, fallback) = (self.servers(), self.pool_mode, self.fallback);
+    /// With so many more servers for each pool than [`Self::servers`].
+    pub(crate) fn configuration(&self, more: usize) -> String {
+        let (pool_size, pool_mode, fallback) = (self.servers() + more, self.pool_mode, self.fallback);
         let Extras { consistency, commit_fate, .. } = self.extras;
         let (bytes_max, time_max) = self.lag_max();
+        let watched = match self.extras.authority {
+            Asked::Store => "scope = \"sim\"\nstore = \"etcd3\"\nendpoints = [\"127.0.0.1:1\"]\nswitchover_hold_max = \"3s\"".to_owned(),
+            Asked::Hosts => {
+                let hosts: Vec<String> = (0..self.nodes).map(|node| format!("\"n{node}:5432\"")).collect();
+                format!("store = \"none\"\nhosts = [{}]", hosts.join(", "))
+            }
+        };
+        // One that was restarted is not spared.
+        let slow_start = if self.extras.is_any() { "slow_start = 0" } else { "" };
         format!(
             r#"
 [clusters.sim]
-scope = "sim"
-store = "etcd3"
-endpoints = ["127.0.0.1:1"]
+{watched}
 probe_user = "monitoring"
-switchover_hold_max = "3s"
 [replicas]
 lag_bytes_max = {bytes_max}
 lag_time_max = "{time_max}ms"
+{slow_start}
 replica_wait_timeout = "3s"
 fallback = "{fallback}"
 fallback_connections_max = {FALLBACK_SERVERS}
@@ -163,6 +180,7 @@ consistency = "{consistency}"
 commit_fate = {commit_fate}
 default_pool_size = {pool_size}
 pool_mode = "{pool_mode}"
+drain_timeout = "{DRAIN_MAX}ms"
 [auth]
 auth_type = "trust"
 [server_tls]

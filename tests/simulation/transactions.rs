@@ -66,7 +66,7 @@ impl World {
         let mut conns = self.conns.iter();
         if conns.any(|conn| conn.node == place && conn.life == Life::Open && conn.xid == Some(number)) {
             Status::InProgress
-        } else if node.log.iter().any(|record| record.xid == Some(number) && !record.rows.is_empty()) {
+        } else if node.log.iter().any(|record| record.xid == Some(number) && record.commits) {
             Status::Committed
         } else if number < node.xids.next {
             Status::Aborted

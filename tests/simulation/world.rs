@@ -75,6 +75,8 @@ pub(crate) enum Event {
     Overdue { node: usize, named_at: Ms },
     /// The kernel gives up a connection to a host that is gone.
     Keepalive(usize),
+    /// The leader that was deposed for a moment is named again.
+    NamedAgain { node: usize, elected_at: u64 },
     /// Whoever was ambushed dies.
     Spring { conn: usize, who: Who },
 }
@@ -87,6 +89,8 @@ pub(crate) struct World {
     pub(crate) store: StoreModel,
     pub(crate) ledger: Ledger,
     pub(crate) trace: Trace,
+    /// The program has been told to stop.
+    pub(crate) is_stopping: bool,
     /// What is to happen in the next commit.
     pub(crate) ambush: Option<Ambush>,
     /// The cluster's system identifier.
@@ -109,7 +113,7 @@ impl World {
     pub(crate) fn new(shape: Shape, rng: Rng, wanted: bool) -> Self {
         // Eight bytes for each run: the clock is copied everywhere and cannot own them.
         let slept: &'static AtomicU64 = Box::leak(Box::default());
-        let nodes = (0..shape.nodes).map(Node::new).collect();
+        let nodes = (0..shape.nodes).map(|place| Node::new(place, shape.extras.authority)).collect();
         Self {
             nodes,
             rng,
@@ -117,6 +121,7 @@ impl World {
             store: StoreModel::default(),
             ledger: Ledger::default(),
             trace: Trace::new(wanted),
+            is_stopping: false,
             ambush: None,
             timeline: 1,
             system_id: 7,
@@ -223,6 +228,7 @@ impl World {
             Event::End(strike) => self.end(strike),
             Event::Overdue { node, named_at } => self.overdue(node, named_at),
             Event::Keepalive(conn) => self.reset(conn),
+            Event::NamedAgain { node, elected_at } => self.named_again(node, elected_at),
             Event::Spring { conn, who } => self.spring(conn, who),
         }
     }

@@ -41,6 +41,7 @@ pub struct Client {
     notifications: Arc<Mutex<Vec<Notification>>>,
     farewell: Arc<Mutex<Option<(String, String)>>>,
     driving: JoinHandle<()>,
+    session: Option<String>,
 }
 
 impl Client {
@@ -67,6 +68,7 @@ impl Client {
             }
             Err(_) => return Err("timeout".to_owned()),
         };
+        let session = connection.parameter("pgsteer.session").map(str::to_owned);
         let notices = Arc::new(Mutex::new(Vec::new()));
         let farewell = Arc::new(Mutex::new(None));
         let notifications = Arc::new(Mutex::new(Vec::new()));
@@ -92,7 +94,17 @@ impl Client {
                 }
             }
         });
-        Ok(Self { client, notices, notifications, farewell, driving })
+        Ok(Self { client, notices, notifications, farewell, driving, session })
+    }
+
+    /// By what its last commit can be asked about on another connection, as it was told at its start.
+    pub fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
+    /// Its connection breaks, without a word.
+    pub fn vanish(&self) {
+        self.driving.abort();
     }
 
     /// The notices since the last call, as `SEVERITY: message`.

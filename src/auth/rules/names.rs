@@ -2,7 +2,10 @@
 
 use regex::{Regex, RegexBuilder};
 
-use super::lines::{Quoting, Word};
+use super::{
+    lines::{Quoting, Word},
+    members::{Fit, Members},
+};
 
 /// A compiled regular expression is at most so large, in bytes.
 const REGEX_MAX: usize = 1 << 20;
@@ -24,6 +27,8 @@ pub(in crate::auth) fn regex(word: &Word) -> Option<Result<Regex, String>> {
 pub(super) enum DatabaseName {
     All,
     SameUser,
+    /// The one that is called as a role of which the user is a member.
+    SameRole,
     Replication,
     Exactly(Box<str>),
     Like(Regex),
@@ -35,12 +40,7 @@ impl DatabaseName {
             ("all", Quoting::Bare) => Self::All,
             ("sameuser", Quoting::Bare) => Self::SameUser,
             ("replication", Quoting::Bare) => Self::Replication,
-            (keyword @ ("samerole" | "samegroup"), Quoting::Bare) => {
-                return Err(format!(
-                    "\"{keyword}\" depends on memberships in roles, which only the servers know: list databases, or \
-                     use \"sameuser\""
-                ));
-            }
+            ("samerole" | "samegroup", Quoting::Bare) => Self::SameRole,
             (text, _) => match regex(word) {
                 Some(regex) => Self::Like(regex?),
                 None => Self::Exactly(text.into()),
@@ -48,13 +48,14 @@ impl DatabaseName {
         })
     }
 
-    pub(super) fn matches(&self, database: &str, user: &str) -> bool {
+    pub(super) fn fits<'n>(&'n self, database: &'n str, user: &str, members: &Members) -> Fit<'n> {
         match self {
-            Self::All => true,
-            Self::SameUser => database == user,
-            Self::Replication => false,
-            Self::Exactly(name) => **name == *database,
-            Self::Like(regex) => regex.is_match(database),
+            Self::All => Fit::Yes,
+            Self::SameUser => (database == user).into(),
+            Self::SameRole => members.fit(database),
+            Self::Replication => Fit::No,
+            Self::Exactly(name) => (**name == *database).into(),
+            Self::Like(regex) => regex.is_match(database).into(),
         }
     }
 }
@@ -63,6 +64,8 @@ impl DatabaseName {
 #[derive(Clone, Debug)]
 pub(in crate::auth) enum UserName {
     All,
+    /// Whoever is a member of this role, directly or not (`+role`).
+    MemberOf(Box<str>),
     Exactly(Box<str>),
     Like(Regex),
 }
@@ -71,11 +74,7 @@ impl UserName {
     pub(in crate::auth) fn of(word: &Word) -> Result<Self, String> {
         Ok(match (&*word.text, word.quoting) {
             ("all", Quoting::Bare) => Self::All,
-            (text, Quoting::Bare) if text.starts_with('+') => {
-                return Err(format!(
-                    "\"{text}\" depends on memberships in roles, which only the servers know: list the users"
-                ));
-            }
+            (text, Quoting::Bare) if text.starts_with('+') => Self::MemberOf(text[1..].into()),
             (text, _) => match regex(word) {
                 Some(regex) => Self::Like(regex?),
                 None => Self::Exactly(text.into()),
@@ -83,11 +82,12 @@ impl UserName {
         })
     }
 
-    pub(in crate::auth) fn matches(&self, user: &str) -> bool {
+    pub(in crate::auth) fn fits(&self, user: &str, members: &Members) -> Fit<'_> {
         match self {
-            Self::All => true,
-            Self::Exactly(name) => **name == *user,
-            Self::Like(regex) => regex.is_match(user),
+            Self::All => Fit::Yes,
+            Self::MemberOf(role) => members.fit(role),
+            Self::Exactly(name) => (**name == *user).into(),
+            Self::Like(regex) => regex.is_match(user).into(),
         }
     }
 }

@@ -11,7 +11,8 @@ other  \"Bob B\"          bob
 ";
 
 fn load(hba: &str) -> Result<Rules, Vec<String>> {
-    let files = Shelf::of(&[("hba", hba), ("ident", IDENT), ("users", "u1\nu2, u3\n")]);
+    let files =
+        Shelf::of(&[("hba", hba), ("ident", IDENT), ("users", "u1\nu2, u3\n"), ("asking", "+asked\n")]);
     let rules = Rules::load(Path::new("hba"), Some(Path::new("ident")), &files);
     rules.map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
@@ -35,6 +36,9 @@ fn whence(text: &str) -> Whence {
     }
 }
 
+/// Who is a member of what, directly or not.
+const MEMBERS: [(&str, &str); 4] = [("ann", "staff"), ("ann", "dba"), ("bob", "staff"), ("bob", "sales")];
+
 /// By which line somebody may try, or what it hears.
 fn decide(rules: &Rules, from: &str, user: &str, database: &str) -> String {
     let whence = whence(from);
@@ -44,7 +48,16 @@ fn decide(rules: &Rules, from: &str, user: &str, database: &str) -> String {
         Interface { address: "10.0.0.5".parse().unwrap(), mask: "255.255.255.0".parse().unwrap() },
         Interface { address: "fe80::1".parse().unwrap(), mask: "ffff:ffff:ffff:ffff::".parse().unwrap() },
     ];
-    let decided = rules.decide(&visit, &interfaces).and_then(|rule| {
+    let mut members = Members::default();
+    let decided = loop {
+        match rules.decide(&visit, &interfaces, &members) {
+            Ok(rule) => break Ok(rule),
+            Err(Undecided::Refused(error)) => break Err(error),
+            Err(Undecided::IfMember("asked")) => panic!("it is decided without that"),
+            Err(Undecided::IfMember(role)) => members.learn(role, MEMBERS.contains(&(user, role))),
+        }
+    };
+    let decided = decided.and_then(|rule| {
         rules
             .connection_proves(rule, &visit)
             .map_err(|unproved| unproved.error)
@@ -106,6 +119,45 @@ fn encryption_tells_rules_apart() {
             ("tls ::1", "u", "d", "line 1".to_owned()),
             ("::1", "u", "d", "line 2".to_owned()),
             ("local", "u", "d", plain("[local]", "u", "d")),
+        ],
+    );
+}
+
+#[test]
+fn memberships_are_asked_for_where_they_decide() {
+    let hba = "\
+        local all \"+literally\" trust\n\
+        local all ann,+staff trust\n\
+        host samerole +dba 10.0.0.0/8 trust\n\
+        host all +dba 10.0.0.0/8 reject\n\
+        host samegroup all all trust\n\
+        host all +staff,root all trust\n";
+    check(
+        hba,
+        vec![
+            ("local", "+literally", "d", "line 1".to_owned()),
+            ("local", "ann", "d", "line 2".to_owned()),
+            ("10.0.0.1", "ann", "staff", "line 3".to_owned()),
+            (
+                "10.0.0.1",
+                "ann",
+                "sales",
+                "pg_hba.conf rejects connection for host \"10.0.0.1\", user \"ann\", database \"sales\", no encryption"
+                    .to_owned(),
+            ),
+            ("10.0.0.1", "bob", "sales", "line 5".to_owned()),
+            ("10.0.0.1", "bob", "d", "line 6".to_owned()),
+            ("10.0.0.1", "root", "d", "line 6".to_owned()),
+            ("10.0.0.1", "eve", "sales", plain("10.0.0.1", "eve", "sales")),
+        ],
+    );
+    // What is certain needs no asking, whatever comes first in a line; nor what does not fit for another reason.
+    check(
+        "local all,samerole @asking,all trust\nhost \"d\" @asking 10.0.0.0/8 trust\nhost all all all trust",
+        vec![
+            ("local", "eve", "asked", "line 1".to_owned()),
+            ("10.0.0.1", "eve", "e", "line 3".to_owned()),
+            ("11.0.0.1", "eve", "d", "line 3".to_owned()),
         ],
     );
 }
@@ -261,15 +313,6 @@ fn what_makes_no_sense_is_refused() {
         ("host all all all cert", "1: cert authentication is only supported on hostssl connections"),
         #[cfg(not(feature = "pam"))]
         ("local all all pam", "1: this pgsteer was built without PAM; it needs the cargo feature \"pam\""),
-        (
-            "local samerole all trust",
-            "1: \"samerole\" depends on memberships in roles, which only the servers know: list databases, or use \
-             \"sameuser\"",
-        ),
-        (
-            "local all +staff trust",
-            "1: \"+staff\" depends on memberships in roles, which only the servers know: list the users",
-        ),
         ("local all /( trust", "1: invalid regular expression \"(\": unclosed group"),
         ("local all all trust x", "1: authentication option not in name=value format: x"),
         ("local all all trust x=y", "1: authentication option \"x\" is not known for the method trust"),

@@ -2,6 +2,7 @@
 
 mod refused;
 mod reloads;
+mod sense;
 mod sources;
 mod tls;
 mod understood;

@@ -284,7 +284,7 @@ fn clusters_are_refused() {
             &format!("{ETCD}\nprobe_timeout='2m'\nstore_cert_file='/nonexistent'"),
             &[
                 "1:11: `store_cert_file` is set without `store_key_file`; add the certificate's key",
-                "6:15: 2m is out of range: it must lie between 10ms and 1m",
+                "6:15: `probe_timeout`: 2m is out of range: it must lie between 10ms and 1m",
                 "7:17: `store_cert_file`: cannot read /nonexistent: no such file or directory",
             ],
         ),

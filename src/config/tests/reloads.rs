@@ -42,3 +42,19 @@ fn a_database_that_is_taken_out_moves_nothing() {
     assert_eq!(back.wanted("a"), config.wanted("a"));
     assert_eq!(back.keys.databases["reports"], config.keys.databases["reports"]);
 }
+
+/// Among the options of a method may be a password.
+#[test]
+fn the_password_of_a_directory_is_not_shown() {
+    let options = |password: &str| {
+        format!(
+            "[auth]\nauth_type='ldap'\nauth_options='ldapserver=a ldapbasedn=b ldapbinddn=c ldapbindpasswd={password}'"
+        )
+    };
+    let (old, new) = (good(&with(&options("hunter2"))), good(&with(&options("hunter3"))));
+    let told: Vec<_> = old.reload_report(&new).iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["auth.auth_options: changed, applied for new connections"]);
+    for shown in [old.describe(), format!("{old:?}")] {
+        assert!(shown.contains("secret>") && !shown.contains("hunter"), "{shown}");
+    }
+}

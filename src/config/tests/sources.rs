@@ -57,6 +57,14 @@ fn a_file_of_secrets_that_everybody_may_read_is_a_warning() {
             "everybody may read this file of secrets"
         ]
     );
+
+    let options =
+        "[auth]\nauth_type='ldap'\nauth_options='ldapserver=a ldapbasedn=b ldapbinddn=c ldapbindpasswd=x'";
+    let folder = folder_with(&[("p.toml", &with(options))]);
+    fs::set_permissions(folder.path().join("p.toml"), fs::Permissions::from_mode(0o644)).unwrap();
+    let config = Source::File(folder.path().join("p.toml")).load().unwrap();
+    let said = "everybody may read this file, and `auth.auth_options` is in it";
+    assert!(config.warnings().iter().any(|warning| warning.what() == said), "{:?}", config.warnings());
 }
 
 #[test]

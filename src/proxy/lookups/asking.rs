@@ -7,7 +7,10 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::{
-    auth::secrets::{Credential, Password, UserSecret},
+    auth::{
+        cache::Told,
+        secrets::{Credential, Password, UserSecret},
+    },
     clock::{Clock, Moment},
     config::{AuthQuery, Secret},
     metrics::Events,
@@ -25,8 +28,64 @@ const AT_ONCE: usize = 4;
 /// A connection that nobody asked anything over for as long is closed.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
-/// What a question came to; no secret means that there is no such user.
-pub(super) type Asked = Result<Option<Arc<UserSecret>>, Unanswered>;
+/// What a question came to; `None`: there is no such user, or what was asked is not true of him.
+pub(super) type Asked<T> = Result<Option<Arc<T>>, Unanswered>;
+
+/// Something that servers are asked of users.
+pub(super) trait Question: Told + Sized + Send + Sync + 'static {
+    /// The statement, where `auth_query` is this one.
+    fn sql(auth_query: &str) -> &str;
+    /// Its parameters.
+    fn parameters(subject: &str) -> Vec<&str>;
+    /// What its answer says; or what is wrong with that.
+    fn answered(subject: &str, rows: Rows) -> Result<Option<Self>, &'static str>;
+}
+
+impl Question for UserSecret {
+    fn sql(auth_query: &str) -> &str {
+        auth_query
+    }
+
+    fn parameters(user: &str) -> Vec<&str> {
+        vec![user]
+    }
+
+    fn answered(user: &str, rows: Rows) -> Result<Option<Self>, &'static str> {
+        secret_of(user, rows)
+    }
+}
+
+/// That somebody is a member of a role. Its subject is both names, with a zero between them, which no name has.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Member;
+
+/// The subject for a user and a role.
+pub(super) fn membership(user: &str, role: &str) -> String {
+    format!("{user}\0{role}")
+}
+
+impl Told for Member {}
+
+impl Question for Member {
+    /// As `is_member_of_role_nosuper` has it: whoever is a member of a member is one, whoever is a superuser need not be. Anybody may
+    /// ask that.
+    fn sql(_: &str) -> &str {
+        "WITH RECURSIVE mine(oid) AS (\
+         SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) $1 \
+         UNION SELECT m.roleid FROM pg_catalog.pg_auth_members AS m \
+         JOIN mine ON m.member OPERATOR(pg_catalog.=) mine.oid) \
+         SELECT r.rolname FROM mine JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) mine.oid \
+         WHERE r.rolname OPERATOR(pg_catalog.=) $2"
+    }
+
+    fn parameters(subject: &str) -> Vec<&str> {
+        subject.split('\0').collect()
+    }
+
+    fn answered(_: &str, rows: Rows) -> Result<Option<Self>, &'static str> {
+        Ok((!rows.is_empty()).then_some(Self))
+    }
+}
 
 /// Why a question was not answered. The log has been told.
 #[derive(Clone, Debug)]
@@ -99,7 +158,11 @@ impl Asking {
 
     /// Asks the leader, since a changed password has reached it for certain; else a replica. Each has as long as
     /// `limit`.
-    pub(super) async fn ask(&self, user: &str, limit: Duration) -> Result<Option<UserSecret>, Unanswered> {
+    pub(super) async fn ask<T: Question>(
+        &self,
+        subject: &str,
+        limit: Duration,
+    ) -> Result<Option<T>, Unanswered> {
         let Ok(_place) = self.places.acquire().await else {
             return Err(Unanswered::Unreachable("pgsteer is about to end".into()));
         };
@@ -107,11 +170,12 @@ impl Asking {
             Unanswered::Unreachable("there is neither a leader nor a replica that serves reads".into());
         for target in self.targets() {
             let member = &target.member;
-            let failed = match tokio::time::timeout(limit, self.ask_member(&target, user)).await {
-                Ok(Ok(rows)) => match secret_of(user, rows) {
-                    Ok(secret) => {
-                        self.events.lookups.count([if secret.is_some() { "found" } else { "unknown" }]);
-                        return Ok(secret);
+            let question = (T::sql(&self.query), &*T::parameters(subject));
+            let failed = match tokio::time::timeout(limit, self.ask_member(&target, question)).await {
+                Ok(Ok(rows)) => match T::answered(subject, rows) {
+                    Ok(told) => {
+                        self.events.lookups.count([if told.is_some() { "found" } else { "unknown" }]);
+                        return Ok(told);
                     }
                     Err(what) => Failed::Refused(what.to_owned()),
                 },
@@ -143,9 +207,9 @@ impl Asking {
         leader.into_iter().chain(table.read.iter().cloned()).collect()
     }
 
-    async fn ask_member(&self, target: &Target, user: &str) -> Result<Rows, Failed> {
+    async fn ask_member(&self, target: &Target, (sql, values): (&str, &[&str])) -> Result<Rows, Failed> {
         if let Some(mut kept) = self.take_idle(&target.address) {
-            match query_with(&mut kept.stream, &self.query, &[user]).await {
+            match query_with(&mut kept.stream, sql, values).await {
                 // It broke while nobody looked: that says nothing of the server as it is now.
                 Err(QueryError::Broken(_)) => {}
                 answered => return self.answered(kept, answered.map(|answer| answer.rows)),
@@ -161,7 +225,7 @@ impl Asking {
                 }
             })?;
         let mut link = Link { target: target.clone(), stream: connected.stream, used_at: self.now() };
-        let answered = query_with(&mut link.stream, &self.query, &[user]).await.map(|answer| answer.rows);
+        let answered = query_with(&mut link.stream, sql, values).await.map(|answer| answer.rows);
         self.answered(link, answered)
     }
 
@@ -211,7 +275,7 @@ impl Asking {
     }
 }
 
-type Rows = Vec<Vec<Option<String>>>;
+pub(super) type Rows = Vec<Vec<Option<String>>>;
 
 enum Failed {
     Unreachable(String),

@@ -1,4 +1,4 @@
-//! What a transaction is asked before its COMMIT, and what the next leader is asked about it.
+//! What a transaction is asked before it is committed, and what the next leader is asked about it.
 
 use super::{Evidence, Moment};
 use crate::server::Told;
@@ -6,7 +6,7 @@ use crate::wire::{
     error::{ServerError, SqlState},
     frame::{HEADER_BYTES, put, put_cstr},
     message::decode_data_row,
-    statements::{FATE, put_parse, put_server_name},
+    statements::{FATE_FIRST, put_parse, put_server_name},
 };
 
 /// Its number, the position, and the first eight digits of a WAL file's name, the timeline in hexadecimal. No row: it has no
@@ -17,6 +17,13 @@ pub const QUESTION: &[u8] =
     ELSE pg_catalog.pg_logical_emit_message(true, 'pgsteer', ''::pg_catalog.text) END, \
     pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) \
     FROM pg_catalog.pg_current_xact_id_if_assigned() AS x WHERE x IS NOT NULL";
+
+/// The same of a transaction that begins with it, without a block. It gets its number here, and no later one can have ended
+/// in the snapshot of this, so that the record is always written.
+pub const FIRST: &[u8] =
+    b"SELECT x, pg_catalog.pg_logical_emit_message(true, 'pgsteer', ''::pg_catalog.text), \
+    pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) \
+    FROM pg_catalog.pg_current_xact_id() AS x";
 
 /// The portal in which it is asked where the client's messages make up a sequence.
 const PORTAL: &[u8] = b"pgsteer_fate";
@@ -29,17 +36,17 @@ pub fn put_query(out: &mut Vec<u8>) {
     put(out, b'Q', |out| put_cstr(out, QUESTION));
 }
 
-/// Appends the Parse of the question.
-pub fn put_prepare(out: &mut Vec<u8>) {
-    put_parse(out, FATE, QUESTION);
+/// Appends the Parse of the question with this number.
+pub fn put_prepare(id: u64, out: &mut Vec<u8>) {
+    put_parse(out, id, if id == FATE_FIRST { FIRST } else { QUESTION });
 }
 
 /// Appends the question where it is prepared, in a portal of its own: Bind, Execute, Close, and Flush, so that it is answered
 /// before anything behind it is looked at.
-pub fn put_execute(out: &mut Vec<u8>) {
+pub fn put_execute(id: u64, out: &mut Vec<u8>) {
     put(out, b'B', |out| {
         put_cstr(out, PORTAL);
-        put_server_name(out, FATE);
+        put_server_name(out, id);
         out.extend_from_slice(&[0; 6]);
     });
     put(out, b'E', |out| {

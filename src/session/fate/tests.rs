@@ -1,9 +1,12 @@
 //! What is known of a commit, and how far a leader's word about it goes, as tables.
 
 use super::*;
-use crate::wire::{
-    error::{PgError, SqlState},
-    message::encode_data_row,
+use crate::{
+    cluster::ids::Lsn,
+    wire::{
+        error::{PgError, SqlState},
+        message::encode_data_row,
+    },
 };
 
 fn at(nanos: u64) -> Moment {
@@ -12,6 +15,10 @@ fn at(nanos: u64) -> Moment {
 
 fn evidence() -> Evidence {
     Evidence { xid: 727, timeline: 3, lsn: Lsn(0x151_74F0), asked_at: at(50) }
+}
+
+fn commit() -> Commit {
+    Commit { evidence: evidence(), writer: Some("a".into()), system_id: 7 }
 }
 
 fn row(values: &[&str]) -> Vec<u8> {
@@ -26,18 +33,21 @@ fn error(code: SqlState) -> Vec<u8> {
     out
 }
 
-/// Plays a transaction's end: `?` it is asked, `D` answers, `d` oddly, `E` refuses for good, `e` for now, `C` the commit is
-/// complete, `Z` and over.
+/// Plays a transaction's end: `?` it is asked (`!` without a block), `D` answers, `d` oddly, `E` refuses for good, `e` for
+/// now, `C` a command is complete, `F` one fails, `m` something may end it otherwise, `Z` and over.
 fn check(story: &str, expected: &Testimony) {
     let mut testimony = Testimony::Wanted;
     for step in story.bytes() {
         match step {
-            b'?' => testimony.asks(at(50)),
+            b'?' => testimony.asks(Decision::Command, at(50)),
+            b'!' => testimony.asks(Decision::End, at(50)),
             b'D' => testimony.hear(&row(&["727", "0/15174F0", "00000003"])),
             b'd' => testimony.hear(&row(&["727", "0/15174F0"])),
             b'E' => testimony.refused(&error(SqlState::INSUFFICIENT_PRIVILEGE)),
             b'e' => testimony.refused(&error(SqlState::QUERY_CANCELED)),
             b'C' => testimony.completes(),
+            b'F' => testimony.fails(),
+            b'm' => testimony.muddle(),
             _ => testimony.ends(),
         }
     }
@@ -46,37 +56,65 @@ fn check(story: &str, expected: &Testimony) {
 
 #[test]
 fn what_a_transaction_has_said() {
-    let given = Testimony::Given(Box::new(evidence()));
+    use Decision::{Command, End};
+    let asked = |decision| Testimony::Asked(decision, at(50));
+    let given = |decision| Testimony::Given(decision, Box::new(evidence()));
+    let answered = |committed| Testimony::Answered(Some(Box::new(evidence())), committed);
+    let over = |committed| Testimony::Over(Some(Box::new(evidence())), committed);
     for (story, expected) in [
         ("", Testimony::Wanted),
-        ("?", Testimony::Asked(at(50))),
-        ("?D", given.clone()),
-        ("?d", Testimony::Asked(at(50))),
+        ("?", asked(Command)),
+        ("?D", given(Command)),
+        ("?d", asked(Command)),
         // An answer to nothing.
         ("D", Testimony::Wanted),
         // What came before the question was answered is not the commit's.
-        ("?CD", given),
-        ("?DC", Testimony::Outdated),
+        ("?CD", given(Command)),
+        ("?DC", answered(true)),
+        ("?DF", answered(false)),
         // The commit may also fail.
+        ("?DFZ", over(false)),
+        ("?DCZ", over(true)),
+        ("?DCZ?", asked(Command)),
+        // That says nothing.
         ("?DZ", Testimony::Wanted),
-        ("?DCZ", Testimony::Wanted),
-        ("?DCZ?", Testimony::Asked(at(50))),
         ("?Z", Testimony::Wanted),
         ("?eZ", Testimony::Wanted),
         ("?EZ", Testimony::Refused),
+        // Without a block it is not the command that commits, but what ends all that was sent.
+        ("!D", given(End)),
+        ("!DC", given(End)),
+        ("!DCZ", over(true)),
+        ("!DCF", answered(false)),
+        ("!DCFZ", over(false)),
+        // Whatever fails before it has answered fails with it.
+        ("!F", Testimony::Answered(None, false)),
+        ("?FZ", Testimony::Over(None, false)),
+        ("?FZ?", asked(Command)),
+        ("!mF", Testimony::Muddled),
+        ("!DmCZ", Testimony::Wanted),
+        ("!mDCZ", Testimony::Wanted),
+        ("?DmC", answered(true)),
     ] {
         check(story, &expected);
     }
     let mut off = Testimony::Off;
     off.completes();
+    off.fails();
     off.ends();
     off.hear(&row(&["727", "0/15174F0", "00000003"]));
-    assert_eq!((off.is_wanted(), off.evidence()), (false, None));
+    assert_eq!((off.is_wanted(), off.evidence(), off.take_over()), (false, None, None));
+    let mut done = over(true);
+    assert_eq!((done.take_over(), done), (Some((Some(evidence()), true)), Testimony::Wanted));
 }
 
 #[test]
 fn how_far_a_leaders_word_goes() {
     let (a, b) = (MemberName::from("a"), MemberName::from("b"));
+    let nobodys = Commit { writer: None, ..commit() };
+    let witness = |timeline| Witness { member: &a, timeline, opened_at: at(50) };
+    assert_eq!(nobodys.ground(Held::Yes, witness(3)), Ground::None);
+    assert_eq!(nobodys.ground(Held::Yes, witness(4)), Ground::Firm);
     for (held, member, timeline, opened_at, expected) in [
         (Held::Yes, &b, 4, 99, Ground::Firm),
         // The old leader may lead again, too.
@@ -92,7 +130,7 @@ fn how_far_a_leaders_word_goes() {
     ] {
         let witness = Witness { member, timeline, opened_at: at(opened_at) };
         let shown = format!("{held:?} {witness:?}");
-        assert_eq!(evidence().ground(held, &a, witness), expected, "{shown}");
+        assert_eq!(commit().ground(held, witness), expected, "{shown}");
     }
 }
 

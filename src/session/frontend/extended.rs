@@ -1,7 +1,7 @@
 //! The extended query protocol: statements and portals by name.
 
 use super::{
-    Awaited, Block, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
+    Awaited, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
     OwnAnswer, Parsed, Passage, PgError, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX,
     STATEMENT_BYTES_MAX, Sharing, Source, SqlState, Statement, Subject, TAKEN, Text, Undo, Unnamed,
     UnnamedAt, UnnamedText, Whose, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
@@ -97,7 +97,7 @@ impl Frontend {
         }
         let reading = passage.read(query);
         passage.may_run(reading)?;
-        passage.provide_token(query);
+        passage.provide_told(query);
         let terms = passage.terms;
         let source =
             Source { scope: terms.scope, query, types, conduct: reading.conduct, form: reading.form };
@@ -229,8 +229,8 @@ impl Frontend {
     pub(super) fn execute(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
         let named = message.get(HEADER_BYTES) != Some(&0);
         let conduct = passage.tenancy.portal(named);
-        if conduct.block == Block::Commits && passage.tenancy.fate.is_wanted() {
-            passage.ask_within();
+        if passage.tenancy.fate.is_on() {
+            passage.execute_decides(conduct);
         }
         passage.tenancy.runs(conduct);
         passage.pipeline.sent(Owed::Execute(conduct.block));
@@ -281,7 +281,7 @@ impl Frontend {
             }
         } else if *kind == b'S' {
             if let Some(Named { statement, serial, parsed }) = self.known(name, passage) {
-                passage.provide_token(statement.query());
+                passage.provide_told(statement.query());
                 let prepared = passage.prepare(&statement);
                 if prepared == Prepared::Checking {
                     return Ok(());

@@ -1,33 +1,56 @@
-//! The token of a client that asks for it: the server is given it as a setting first, so that it answers itself, by whatever
-//! protocol and driver the client asks.
+//! What a client can ask pgsteer by a setting (`SHOW pgsteer.token`): the server is given it as that setting first, so that
+//! it answers itself, by whatever protocol and driver the client asks.
 
 use super::Passage;
 
-/// The setting's name.
-const NAME: (&[u8], &[u8]) = (b"pgsteer", b"token");
+/// A setting by which a client asks pgsteer something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// `pgsteer.token`: where the client stands in the cluster's history.
+    Token,
+    /// `pgsteer.last_commit`: what became of its last transaction.
+    LastCommit,
+    /// `pgsteer.session`: by what it can ask for that on another connection.
+    Session,
+}
+
+const ROOM: &[u8] = b"pgsteer";
+const NAMES: [(&[u8], Told); 3] =
+    [(b"token", Told::Token), (b"last_commit", Told::LastCommit), (b"session", Told::Session)];
 
 impl Passage<'_, '_> {
-    /// Gives the server the client's token, if it is about to be asked for it.
+    /// Gives the server what the client is about to ask it for.
     #[inline]
-    pub(super) fn provide_token(&mut self, text: &[u8]) {
-        if let Some(sql) = self.terms.token
-            && mentions(text)
-            && let Some(sql) = sql()
-        {
-            self.run_aside(sql.as_bytes(), None);
+    pub(super) fn provide_told(&mut self, text: &[u8]) {
+        if let Some(sql) = self.terms.told {
+            for sql in mentioned(text).into_iter().flatten().filter_map(sql) {
+                self.run_aside(sql.as_bytes(), None);
+            }
         }
     }
 }
 
-/// Whether a text names the setting.
+/// Which of the settings a text names.
 #[cold]
-fn mentions(text: &[u8]) -> bool {
-    memchr::memchr_iter(b'.', text).any(|dot| {
+fn mentioned(text: &[u8]) -> [Option<Told>; NAMES.len()] {
+    let mut found = [None; NAMES.len()];
+    for dot in memchr::memchr_iter(b'.', text) {
         let (before, after) = (&text[..dot], &text[dot + 1..]);
-        let before = before.get(before.len().saturating_sub(NAME.0.len())..).unwrap_or_default();
-        let after = after.get(..NAME.1.len()).unwrap_or_default();
-        before.eq_ignore_ascii_case(NAME.0) && after.eq_ignore_ascii_case(NAME.1)
-    })
+        let room = before.get(before.len().saturating_sub(ROOM.len())..).unwrap_or_default();
+        if !room.eq_ignore_ascii_case(ROOM) {
+            continue;
+        }
+        let length = after.iter().position(|byte| !is_of_name(*byte)).unwrap_or(after.len());
+        let place = NAMES.iter().position(|(name, _)| after[..length].eq_ignore_ascii_case(name));
+        if let Some(place) = place {
+            found[place] = Some(NAMES[place].1);
+        }
+    }
+    found
+}
+
+const fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || !byte.is_ascii()
 }
 
 #[cfg(test)]
@@ -35,19 +58,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_asks_for_it() {
+    fn who_asks_for_what() {
+        let (token, last, session) = (&[Told::Token][..], &[Told::LastCommit][..], &[Told::Session][..]);
+        let none = &[][..];
         for (text, expected) in [
-            ("show pgsteer.token", true),
-            ("SHOW PgSteer.TOKEN;", true),
-            ("select current_setting('pgsteer.token')", true),
-            ("select a.b, pgsteer.route, pgsteer.token", true),
-            ("pgsteer.token", true),
-            ("show pgsteer.tok", false),
-            ("show steer.token", false),
-            (".token", false),
-            ("", false),
+            ("show pgsteer.token", token),
+            ("SHOW PgSteer.TOKEN;", token),
+            ("select current_setting('pgsteer.token')", token),
+            ("select a.b, pgsteer.route, pgsteer.token", token),
+            ("pgsteer.token", token),
+            ("pgsteer.token, pgsteer.session, pgsteer.token", &[Told::Token, Told::Session]),
+            ("show pgsteer.last_commit", last),
+            ("show pgsteer.session", session),
+            ("set pgsteer.last_commit_of = 'x'", none),
+            ("show pgsteer.tok", none),
+            ("show pgsteer.tokens", none),
+            ("show steer.token", none),
+            (".token", none),
+            ("", none),
         ] {
-            assert_eq!(mentions(text.as_bytes()), expected, "{text}");
+            let found: Vec<_> = mentioned(text.as_bytes()).into_iter().flatten().collect();
+            assert_eq!(found, expected, "{text}");
         }
     }
 }

@@ -13,8 +13,8 @@ impl Session {
     /// Whether what the server has said may be passed on, at this very moment. A replica is in no office.
     #[inline]
     pub(super) fn proves(&self, x: &Exchange) -> bool {
-        let term = x.lease.as_ref().map_or(0, Lease::term);
-        term == 0 || self.context.router.fence().is_attended(self.context.clock.now())
+        let office = x.lease.as_ref().map_or(0, Lease::office);
+        office == 0 || self.context.router.fence().is_attended(self.context.clock.now())
     }
 
     /// What waited is heard, if the leader is watched again.

@@ -105,7 +105,7 @@ impl Session {
 
     /// Makes the server's transaction fail, if something may be sent there; whether it was.
     fn fail_transaction(&mut self, x: &mut Exchange, cx: &mut Context<'_>) -> Result<bool, Cut> {
-        let Some(lease) = x.lease.as_mut().filter(|lease| self.may_send(lease.term())) else {
+        let Some(lease) = x.lease.as_mut().filter(|lease| self.may_send(lease.office())) else {
             return Ok(false);
         };
         let Some(server) = lease.server() else { return Ok(false) };

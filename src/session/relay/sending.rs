@@ -7,10 +7,13 @@ use std::{
 };
 
 use super::{Activity, ClientEnd, Cut, Exchange, Moment, PoolMode, Session};
-use crate::session::{
-    exchange::ReadOnly,
-    frontend::{Stop, Terms, Vigilance},
-    promise::telling::token_sql,
+use crate::{
+    pool::lease::Lease,
+    session::{
+        exchange::ReadOnly,
+        frontend::{Forwarded, Stop, Terms, Vigilance},
+        session::Teller,
+    },
 };
 
 impl Session {
@@ -28,17 +31,32 @@ impl Session {
         let Some(lease) = x.lease.as_mut() else {
             return Err(Cut::ServerGone("it was given back".to_owned()));
         };
-        if lease.term() != 0 && !self.context.router.may_send(lease.term(), now) {
+        let office = lease.office();
+        if office != 0 && !self.context.router.may_send(office, now) {
             self.hold_back(x, now);
             return Ok(0);
         }
         x.fenced_since = None;
         let term = lease.term();
+        let tells = self.promise.is_some() || self.is_inquisitive();
+        let member = tells.then(|| lease.pool().member().clone());
         let Some(server) = lease.server() else {
             return Err(Cut::ServerGone("it was given back".to_owned()));
         };
         let conn = &mut server.conn;
-        let token = || token_sql(self.promise.as_deref(), &self.context.router, term);
+        let teller = member.map(|member| Teller {
+            context: &self.context,
+            account: &self.tenant.account,
+            entry: &self.entry,
+            promise: self.promise.as_deref(),
+            state: &self.state,
+            inquisitive: self.inquisitive,
+            term,
+            member,
+            opened_at: conn.opened_at,
+            now,
+        });
+        let told = |told| teller.as_ref().and_then(|teller| teller.sql(told));
         let opaque = self.opaque.as_deref();
         let sequences = self.tenant.account.reads_sequences.load(Ordering::Relaxed);
         let all = x.pin.is_some() || opaque.is_some() || sequences;
@@ -57,7 +75,7 @@ impl Session {
             opaque,
             sequences: x.sequences,
             sequences_are_read: &self.tenant.account.reads_sequences,
-            token: self.promise.is_some().then_some(&token),
+            told: tells.then_some(&told),
             vigilance: if all { Vigilance::All } else { Vigilance::Suspects },
         };
         // What may be looked at by itself: what is bound or open before it may run with it.
@@ -66,6 +84,26 @@ impl Session {
             .frontend
             .forward(bytes, output, conn, &mut x.pipeline, &mut x.tenancy, &terms)
             .map_err(Cut::ClientFault)?;
+        let taken = self.pass_forwarded(x, &forwarded, bytes, now, cx)?;
+        if x.pipeline.only_own_answers() {
+            output.clear();
+            x.backend.own_answers(&mut x.pipeline, output);
+            x.untried.answered();
+            self.outbox_send(output, cx).map_err(|_| Cut::ClientGone)?;
+        }
+        Ok(taken)
+    }
+
+    /// Sends what the client's bytes have become.
+    #[inline]
+    fn pass_forwarded(
+        &mut self,
+        x: &mut Exchange,
+        forwarded: &Forwarded<'_>,
+        bytes: &[u8],
+        now: Moment,
+        cx: &mut Context<'_>,
+    ) -> Result<usize, Cut> {
         let taken = forwarded.taken;
         x.trial.sent(taken);
         match forwarded.stop {
@@ -74,8 +112,13 @@ impl Session {
             Stop::Unanswered => self.resume = taken < bytes.len(),
             Stop::Terminated => x.client = ClientEnd::Terminated,
         }
-        if !x.tenancy.has_only_looked() {
+        if !x.tenancy.has_only_looked()
+            && let Some(server) = x.lease.as_mut().and_then(Lease::server)
+        {
             server.cancel.used_by(self.entry.key.pid);
+        }
+        if self.is_inquisitive() {
+            self.follow_sent(x, now);
         }
         if !forwarded.bytes.is_empty() {
             x.pipeline.sent_bytes(forwarded.bytes);
@@ -87,12 +130,6 @@ impl Session {
             }
         }
         x.untried.sent(&bytes[..taken], x.mode(self.mode), &x.pipeline);
-        if x.pipeline.only_own_answers() {
-            output.clear();
-            x.backend.own_answers(&mut x.pipeline, output);
-            x.untried.answered();
-            self.outbox_send(output, cx).map_err(|_| Cut::ClientGone)?;
-        }
         Ok(taken)
     }
 
@@ -123,7 +160,7 @@ impl Session {
             self.entry.in_transaction(Some(now));
         }
         let Some(lease) = x.lease.as_mut() else { return Ok(()) };
-        if !self.may_send(lease.term()) {
+        if !self.may_send(lease.office()) {
             x.to_server.push(bytes);
             x.fenced_since = Some(now);
             x.alarm = None;
@@ -156,7 +193,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Result<bool, Cut> {
         let Some(lease) = x.lease.as_mut() else { return Ok(false) };
-        if !self.may_send(lease.term()) {
+        if !self.may_send(lease.office()) {
             x.fenced_since.get_or_insert(now);
             return Ok(false);
         }

@@ -102,12 +102,20 @@ impl Session {
         let member =
             exchange.lease.as_ref().map(|lease| lease.pool().member().to_string()).unwrap_or_default();
         let how = self.leaves(&exchange, &cut);
-        let open = if said { None } else { self.open_commit(&exchange, &cut, left) };
+        let open = if said { None } else { self.open_commit(&mut exchange, &cut, left) };
+        let untold = exchange.tenancy.farewell.take();
         if let (Cut::ServerGone(why), Some(lease)) = (&cut, &exchange.lease) {
             lease.pool().suspect(&format!("a connection in use broke: {why}"));
         }
         self.give_back(exchange, how, now);
         let counters = &self.context.worker.counters;
+        if open.is_none()
+            && let Some(words) = untold
+        {
+            counters.cutoffs.count([cause, "relayed"]);
+            counters.aborted.count([cause, "relayed"]);
+            return Flow::End(Ended::WithWords(words));
+        }
         let error = match cut {
             // The client has it from the server.
             Cut::ServerGone(_) if said => {

@@ -2,68 +2,73 @@
 
 use std::{future::Future, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
-use tokio::time::{sleep, timeout};
-
 use super::{
-    Activity, CommitFate, Cut, Ended, Exchange, Finish, Flow, Moment, PgError, Phase, Scratch, Session,
-    SqlState, Start, TaskContext,
+    Activity, CommitFate, Cut, Ended, Exchange, Flow, Moment, PgError, Phase, Scratch, Session, SqlState,
+    TaskContext,
+    asking::{Found, find_out},
     ending::{Left, lost},
 };
 use crate::{
-    cluster::{headway::Held, ids::MemberName, token::Token},
-    pool::tether::Tether,
+    pool::{commits::Commit, tether::Tether},
     route::consistency::Consistency,
     server::conn::Recovery,
     session::{
-        acquire::{Needs, Request},
+        acquire::Needs,
         exchange::{ClientEnd, ReadOnly},
-        fate::{Evidence, Fate, Ground, Testimony, Witness, question},
-        inspection::{Inspected, inspect},
-        promise::Office,
+        fate::{Fate, Testimony, telling::OF},
         routes::Purpose,
     },
     wire::{
+        error::ServerError,
+        frame::HEADER_BYTES,
         message::{encode_command_complete, encode_ready_for_query},
-        pipeline::Commit,
+        pipeline::{Behind, Commit as Awaited, Unsaid},
         state::Carried,
     },
 };
 
-/// Between two questions, while there is no answer yet.
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// A leader is in office, and it is not known how far its word goes: that is waited for as long as this.
-const LEARN_MAX: Duration = Duration::from_secs(5);
-
 /// A commit whose answer is lost, and what is known about it.
 pub(super) struct OpenCommit {
-    evidence: Evidence,
-    /// The leader it was sent to.
-    writer: MemberName,
-    /// The cluster's identifier, as it was then.
-    system_id: u64,
+    clue: Clue,
     within: Duration,
-    after: After,
-    /// What the client hears where it is certain that nothing was committed, and it cannot go on.
+    plan: Plan,
+    /// What the server has said last, which the client has not heard.
+    farewell: Option<Box<[u8]>>,
+}
+
+/// What is known of it.
+enum Clue {
+    /// What the transaction has said.
+    Evidence(Commit),
+    /// The server has ended it before it came to the commit.
+    NotBegun,
+}
+
+/// How the client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Plan {
+    awaited: Awaited,
+    stay: Stay,
+    /// What it hears where it is certain that nothing was committed, and it cannot go on.
     otherwise: SqlState,
 }
 
-/// What becomes of the client when the fate of its commit is known.
+/// Whether the client can go on without its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
-    /// It goes on: with its server it has lost nothing.
-    GoesOn,
-    /// It hears that its connection is lost, and what became of the commit.
-    Ends,
+enum Stay {
+    /// With its server it has lost nothing.
+    Possible,
+    /// What its session held there is gone.
+    Impossible,
 }
 
 /// The leader is asked.
 pub(super) struct Inquiring {
     found: Pin<Box<dyn Future<Output = Found> + Send>>,
-    after: After,
-    otherwise: SqlState,
+    plan: Plan,
     /// What the client hears where nothing is found out.
-    unknown: PgError,
+    unknown: Ended,
+    why: String,
     cause: &'static str,
 }
 
@@ -94,28 +99,33 @@ impl Session {
     }
 
     /// What is known about the commit that a cut leaves open, if that is all that it leaves open.
-    pub(super) fn open_commit(&self, x: &Exchange, cut: &Cut, left: Left) -> Option<OpenCommit> {
+    pub(super) fn open_commit(&self, x: &mut Exchange, cut: &Cut, left: Left) -> Option<OpenCommit> {
         let CommitFate::AskedFor { within } = self.inquisitive else { return None };
-        let evidence = x.tenancy.fate.evidence()?;
         let otherwise = match cut {
             Cut::ServerGone(_) => SqlState::CONNECTION_FAILURE,
             Cut::Revoked(_) | Cut::NoRight => SqlState::ADMIN_SHUTDOWN,
             Cut::ClientGone | Cut::ClientFault(_) | Cut::Ordered(..) => return None,
         };
-        let alone = x.pipeline.awaits_commit() == Commit::Alone && x.refused.is_none();
+        let awaited = x.pipeline.awaits_commit();
+        let tellable = awaited.can_be_told() && x.refused.is_none();
         let midway = x.backend.is_inside_message() || self.frontend.is_inside_message();
-        if left != Left::Work || !alone || midway || x.client != ClientEnd::Open {
+        if left != Left::Work || !tellable || midway || x.client != ClientEnd::Open {
             return None;
         }
+        let clue = match x.tenancy.fate.evidence() {
+            Some(evidence) => Clue::Evidence(Commit {
+                evidence,
+                writer: Some(x.lease.as_ref()?.pool().member().clone()),
+                system_id: self.context.router.headway().system_id()?,
+            }),
+            // Its answers come in order, and that to the question would have come before anything is done about the commit.
+            None if x.tenancy.farewell.is_some() && x.tenancy.fate.is_pending() => Clue::NotBegun,
+            None => return None,
+        };
         let stays = self.may_be_forsaken(x) && !x.tenancy.awaits_answer() && !x.tenancy.must_equalize();
-        Some(OpenCommit {
-            evidence,
-            writer: x.lease.as_ref()?.pool().member().clone(),
-            system_id: self.context.router.headway().system_id()?,
-            within,
-            after: if stays { After::GoesOn } else { After::Ends },
-            otherwise,
-        })
+        let stay = if stays { Stay::Possible } else { Stay::Impossible };
+        let farewell = x.tenancy.farewell.take();
+        Some(OpenCommit { clue, within, plan: Plan { awaited, stay, otherwise }, farewell })
     }
 
     /// Asks, while the client waits.
@@ -127,13 +137,36 @@ impl Session {
         now: Moment,
     ) -> Flow {
         self.entry.enter(Activity::Waiting, now);
-        let (after, otherwise) = (open.after, open.otherwise);
+        let OpenCommit { clue, within, plan, farewell } = open;
+        let mut why = unknown.detail.as_deref().unwrap_or_default().to_owned();
+        let unknown = match farewell {
+            Some(words) => {
+                if let Some(said) = words.get(HEADER_BYTES..).and_then(ServerError::decode) {
+                    why = format!("{why}, having said {}: {}", said.code.as_str(), said.message);
+                }
+                Ended::WithWords(words)
+            }
+            None => Ended::WithError(self.hinting(unknown, &clue)),
+        };
         let tether = Arc::new(Tether::default());
         let purpose = Purpose::Write;
         let needs = Needs { tether: &tether, state: &Carried::NOTHING, goal: None, purpose, ..self.needs() };
-        let found = Box::pin(find_out(needs.request(), open));
-        self.phase = Phase::Inquiring(Box::new(Inquiring { found, after, otherwise, unknown, cause }));
+        let found: Pin<Box<dyn Future<Output = Found> + Send>> = match clue {
+            Clue::Evidence(commit) => Box::pin(find_out(needs.request(), commit, within)),
+            Clue::NotBegun => Box::pin(std::future::ready(Found { fate: Fate::NotCommitted, epoch: 0 })),
+        };
+        self.phase = Phase::Inquiring(Box::new(Inquiring { found, plan, unknown, why, cause }));
         Flow::Again
+    }
+
+    /// What the client may still do about it.
+    fn hinting(&self, unknown: PgError, clue: &Clue) -> PgError {
+        match clue {
+            Clue::Evidence(commit) => unknown.hint(format!(
+                "Reconnect and find out before repeating it: SET {OF} = '{commit}', then SHOW pgsteer.last_commit."
+            )),
+            Clue::NotBegun => unknown,
+        }
     }
 
     pub(super) fn inquiring(
@@ -157,165 +190,109 @@ impl Session {
     /// The client hears what became of its commit.
     fn tell_fate(&mut self, found: Found, inquiring: Inquiring, now: Moment) -> Flow {
         let Found { fate, epoch } = found;
-        let Inquiring { after, otherwise, unknown, cause, .. } = inquiring;
+        let Inquiring { plan, unknown, why, cause, .. } = inquiring;
         let account = &self.tenant.account;
         self.context.worker.counters.commit_fates.count([fate.word()]);
         tracing::info!(
             user = %account.user, database = %account.database, fate = fate.word(),
-            "a commit whose answer was lost: {}", unknown.detail.as_deref().unwrap_or_default()
+            "a commit whose answer was lost: {why}"
         );
-        let why = unknown.detail.as_deref().unwrap_or_default().to_owned();
-        let mut answer = Vec::new();
-        match (fate, after) {
-            (Fate::Committed, After::GoesOn) => {
-                // Where it ends is not known; but it is there on this leader.
-                if let Some(promise) = &mut self.promise {
-                    promise.unplaced(epoch);
-                    if promise.consistency == Consistency::Global {
-                        self.context.router.headway().told().unplace();
-                    }
-                }
-                encode_command_complete(&mut answer, "COMMIT");
-                encode_ready_for_query(&mut answer, b'I');
+        let committed = match fate {
+            Fate::Committed => true,
+            Fate::NotCommitted => false,
+            Fate::Unknown => return self.end_untold(cause, unknown),
+        };
+        self.follow_decided(committed);
+        if committed && let Some(promise) = &mut self.promise {
+            // Where it ends is not known; but it is there on this leader.
+            promise.unplaced(epoch);
+            if promise.consistency == Consistency::Global {
+                self.context.router.headway().told().unplace();
             }
-            (Fate::NotCommitted, After::GoesOn) => {
-                not_committed(why).encode(&mut answer);
-                encode_ready_for_query(&mut answer, b'I');
-            }
-            (Fate::Committed, After::Ends) => return self.end_told(cause, committed(why)),
-            (Fate::NotCommitted, After::Ends) => {
-                return self.end_told(cause, lost(Left::Nothing, otherwise, &why));
-            }
-            (Fate::Unknown, _) => return self.end_told(cause, unknown),
         }
-        self.outbox.push(&answer);
+        let behind = match plan.awaited {
+            Awaited::Block(behind) => behind,
+            Awaited::Implicit(_) | Awaited::Other => Behind::Nothing,
+        };
+        let untellable = committed && plan.awaited == Awaited::Implicit(Unsaid::Results);
+        if behind == Behind::Nothing && (plan.stay == Stay::Impossible || untellable) {
+            let error =
+                if committed { is_committed(&why) } else { lost(Left::Nothing, plan.otherwise, &why) };
+            return self.end_told(cause, error);
+        }
+        self.answer_commit(committed, plan.awaited, &why);
+        match behind {
+            Behind::Nothing => {}
+            Behind::Harmless => return self.end_behind(cause, lost(Left::Nothing, plan.otherwise, &why)),
+            Behind::Open => return self.end_behind(cause, lost(Left::Work, plan.otherwise, &why)),
+        }
         self.entry.enter(Activity::Idle, now);
         self.resume = !self.inbox.is_empty();
         self.queries += 1;
         Flow::Again
     }
 
+    /// The answer to what was to be committed.
+    fn answer_commit(&mut self, committed: bool, awaited: Awaited, why: &str) {
+        let mut answer = Vec::new();
+        match (committed, awaited) {
+            (true, Awaited::Block(_)) => encode_command_complete(&mut answer, "COMMIT"),
+            // It has the answers to its statements.
+            (true, _) => {}
+            (false, _) => not_committed(why).encode(&mut answer),
+        }
+        encode_ready_for_query(&mut answer, b'I');
+        self.outbox.push(&answer);
+    }
+
     /// The session is told to end before anything was found out.
     pub(super) fn forsake_inquiry(&self, inquiring: Inquiring, cause: &'static str) -> Flow {
         self.context.worker.counters.commit_fates.count(["unknown"]);
-        self.end_told(cause, inquiring.unknown)
+        self.end_untold(cause, inquiring.unknown)
+    }
+
+    fn end_untold(&self, cause: &'static str, unknown: Ended) -> Flow {
+        match unknown {
+            Ended::WithError(error) => self.end_told(cause, error),
+            ended => {
+                self.context.worker.counters.aborted.count([cause, "relayed"]);
+                self.context.worker.counters.cutoffs.count([cause, "relayed"]);
+                Flow::End(ended)
+            }
+        }
     }
 
     fn end_told(&self, cause: &'static str, error: PgError) -> Flow {
-        self.context.worker.counters.aborted.count([cause, error.code.as_str()]);
         if self.outbox.is_empty() {
-            return self.end(cause, error);
+            return self.end_behind(cause, error);
         }
+        self.context.worker.counters.aborted.count([cause, error.code.as_str()]);
         self.context.worker.counters.cutoffs.count([cause, error.code.as_str()]);
         Flow::End(Ended::Garbled("it has not taken what came before"))
+    }
+
+    /// The client's connection ends behind what it is told before.
+    fn end_behind(&self, cause: &'static str, error: PgError) -> Flow {
+        self.context.worker.counters.aborted.count([cause, error.code.as_str()]);
+        self.end(cause, error)
     }
 }
 
 /// The client goes on: as PostgreSQL says it where a transaction is to be run again.
-fn not_committed(why: String) -> PgError {
+fn not_committed(why: &str) -> PgError {
     PgError::error(
         SqlState::SERIALIZATION_FAILURE,
         "the transaction was not committed: its server was lost before it was",
     )
-    .detail(why)
+    .detail(why.to_owned())
     .hint("The transaction may be run again.")
 }
 
-fn committed(why: String) -> PgError {
+fn is_committed(why: &str) -> PgError {
     PgError::fatal(
         SqlState::TRANSACTION_RESOLUTION_UNKNOWN,
         "the connection was lost; the transaction was committed",
     )
     .detail(format!("{why}. The leader that goes on has the transaction."))
     .hint("Reconnect, and do not repeat the transaction.")
-}
-
-/// What was found out, and in which term.
-#[derive(Clone, Copy)]
-struct Found {
-    fate: Fate,
-    epoch: u64,
-}
-
-/// What asking a leader has come to.
-enum Asked {
-    /// This.
-    Told(Found),
-    /// Its word says nothing, as far as is known of how its timeline came to be.
-    Puzzled,
-}
-
-/// Waits for a leader that can tell, and asks it.
-async fn find_out(request: Request, open: OpenCommit) -> Found {
-    const UNKNOWN: Found = Found { fate: Fate::Unknown, epoch: 0 };
-    let clock = request.context.clock;
-    let asked = timeout(open.within, async {
-        let mut puzzled_since = None;
-        loop {
-            match ask_once(&request, &open).await {
-                Some(Asked::Told(found)) => return found,
-                Some(Asked::Puzzled) => {
-                    let since = *puzzled_since.get_or_insert_with(|| clock.now());
-                    if clock.now().since(since) >= LEARN_MAX {
-                        return UNKNOWN;
-                    }
-                }
-                None => puzzled_since = None,
-            }
-            sleep(PAUSE).await;
-        }
-    });
-    asked.await.unwrap_or(UNKNOWN)
-}
-
-/// A leader has told this.
-#[expect(clippy::unnecessary_wraps, reason = "it is what asking comes to")]
-const fn told_by(epoch: u64, fate: Fate) -> Option<Asked> {
-    Some(Asked::Told(Found { fate, epoch }))
-}
-
-/// `None`: nobody could be asked, or it is still open.
-async fn ask_once(request: &Request, open: &OpenCommit) -> Option<Asked> {
-    let OpenCommit { evidence, writer, system_id, .. } = open;
-    let (router, headway) = (&request.context.router, request.context.router.headway());
-    let token = Token { system_id: *system_id, timeline: evidence.timeline, lsn: evidence.lsn };
-    let in_office = Office::of(router)?;
-    match headway.holds(&token, in_office.timeline) {
-        Held::Lost(_) => return told_by(in_office.epoch, Fate::NotCommitted),
-        Held::Foreign => return told_by(in_office.epoch, Fate::Unknown),
-        // Word of where it has left the other timeline may be under way.
-        Held::Unknown => return Some(Asked::Puzzled),
-        Held::Yes => {}
-    }
-    let mut granted = request.clone().acquire(Start::Route, Duration::ZERO).await.ok()?;
-    let (epoch, number) = (granted.lease.term(), granted.lease.number());
-    let clock = request.context.clock;
-    let opened_at = granted.lease.server().map(|server| server.conn.opened_at)?;
-    let member = granted.lease.pool().member().clone();
-    let in_office = Office::of(router).filter(|office| office.epoch == epoch);
-    let ground = in_office.map(|office| {
-        let witness = Witness { member: &member, timeline: office.timeline, opened_at };
-        evidence.ground(headway.holds(&token, office.timeline), writer, witness)
-    });
-    let Some(ground) = ground.filter(|ground| *ground != Ground::None) else {
-        granted.lease.finish(Finish::Settled, clock.now());
-        return Some(Asked::Puzzled);
-    };
-    let questions = vec![question::about(evidence)];
-    let (mut lease, inspected) =
-        inspect(request.context.clone(), granted.lease, questions, Some(open.within)).await;
-    let Inspected::Told(told) = inspected else {
-        lease.finish(Finish::Broken, clock.now());
-        return None;
-    };
-    if let Some(server) = lease.server() {
-        server.conn.note(&told.parameters);
-    }
-    // What a leader says that is not in office any more is nobody's.
-    let revoked = request.tether.is_revoked(number) || !router.may_send(epoch, clock.now());
-    lease.finish(if revoked { Finish::Broken } else { Finish::Settled }, clock.now());
-    if revoked {
-        return None;
-    }
-    ground.judge(question::status(&told)).and_then(|fate| told_by(epoch, fate))
 }

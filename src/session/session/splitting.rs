@@ -212,7 +212,9 @@ impl Session {
             Cut::Revoked(_) => "deposed",
             _ => return false,
         };
-        if exchange.client != ClientEnd::Open {
+        // What is only called a read may have written, where the replica was promoted a moment ago.
+        let reads = self.split.as_ref().is_some_and(|split| split.reading_bytes > 0);
+        if exchange.client != ClientEnd::Open || !reads {
             return false;
         }
         let Some(request) = exchange.trial.take_back() else { return false };

@@ -31,6 +31,7 @@ impl Session {
             parameters: &self.parameters,
             state: &self.state,
             flavour: self.flavour.number(),
+            mode: self.mode,
             goal: self.promise.as_ref().map(|promise| &promise.goal).filter(|goal| !goal.is_empty()),
         }
     }

@@ -9,7 +9,7 @@ use crate::wire::{
     conduct::Outlook,
     frame::{HEADER_BYTES, Header, cstr, put},
     pipeline::For,
-    statements::{Statement, put_close},
+    statements::{FATE_FIRST, Statement, put_close},
 };
 
 /// Bytes of a sequence that are kept so that it can be sent once more.
@@ -95,6 +95,9 @@ impl Pipeline {
         let before_end = self.owed.len() - self.positions_asked() - usize::from(self.is_whole());
         let simple = |owed: &Owed| {
             matches!(owed, Owed::Bind(_) | Owed::Describe(_) | Owed::Tell(..) | Owed::Execute(_))
+                // A question of ours, and what makes room for it.
+                || matches!(owed, Owed::Ours(_) | Owed::EvidenceRow | Owed::Close(For::Us, _))
+                || matches!(owed, Owed::Parse(For::Us, Undo::ServerForgets(FATE_FIRST), None))
         };
         let may = self.again.state == State::Kept
             && refused == self.again.serial

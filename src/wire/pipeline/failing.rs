@@ -148,14 +148,17 @@ impl Pipeline {
         passage
     }
 
-    /// The unnamed statement is what it was before; or was so, when what was sent meanwhile replaced it.
-    fn give_back_unnamed(&mut self, unnamed: Before, undo: &mut dyn FnMut(Undo)) {
+    /// The unnamed statement is what it was before; or was so, when what was sent meanwhile replaced it. A query of ours that was
+    /// sent meanwhile drops it on the server.
+    fn give_back_unnamed(&mut self, mut unnamed: Before, undo: &mut dyn FnMut(Undo)) {
         if matches!(unnamed, Before::Untouched) {
             return;
         }
         for owed in &mut self.owed {
-            if matches!(owed, Owed::Query(_)) {
-                return;
+            match (&*owed, &mut unnamed) {
+                (Owed::Query(_), _) => return,
+                (Owed::Position | Owed::Aside(_), Before::Was(_, at)) => *at = UnnamedAt::Unknown,
+                _ => {}
             }
             if let Some((before, before_at)) = owed.unnamed_mut() {
                 match unnamed {
