@@ -111,8 +111,8 @@ section! {
         /// A server connection that was idle for longer is checked before it is used. 0: always.
         AtOnce server_check_delay: Delay = "30s";
         /// What a read that goes to a replica must see. `eventual`: what any replica that qualifies has; `session`: whatever
-        /// its own client has committed; `global`: whatever any client of this pgsteer was told to be committed before. Where no
-        /// replica has replayed it within `consistency_wait` the leader serves the read, or, with `route = "read"`, what
+        /// its own client has committed; `global`: whatever any client with `global` was told by this pgsteer to be committed before.
+        /// Where no replica has replayed it within `consistency_wait` the leader serves the read, or, with `route = "read"`, what
         /// `fallback` says. A client can take its position along: `SHOW pgsteer.token`, and `SET pgsteer.wait_for` on
         /// another connection, or another pgsteer.
         NewConnections consistency: Consistency = "eventual";

@@ -16,6 +16,7 @@ pub mod verdict;
 use std::sync::Arc;
 
 use atlas::Place;
+use verdict::Reason;
 
 use super::routes::Purpose;
 use crate::route::leaning::Leaning;
@@ -26,8 +27,9 @@ pub struct Split {
     pub(super) place: Arc<Place>,
     /// What the configuration says of its user and database, or its start-up settings.
     pub(super) leaning: Leaning,
-    /// Where its request goes.
+    /// Where its request goes, and why.
     pub(super) purpose: Purpose,
+    pub(super) reason: Reason,
     /// Its next request is the leader's: a replica has had it.
     pub(super) returned: Returned,
     /// Bytes of its next request, if a replica is to have it alone.

@@ -149,6 +149,11 @@ impl Tenancy {
         self.answered(in_sequence);
     }
 
+    /// A query of ours is sent: it drops the statement without a name.
+    pub(super) const fn loses_unnamed(&mut self) {
+        self.unnamed = UnnamedAt::Unknown;
+    }
+
     /// A portal was bound; what it may do counts when it is run.
     pub(super) fn bind(&mut self, conduct: Conduct, named: bool, unlearnt: Option<u32>) {
         self.bound = conduct;

@@ -567,6 +567,7 @@ fn a_question_behind_what_fails_costs_nobody_the_statement_without_a_name() {
         setup.purpose = Purpose::Write;
         setup.settings.mode = PoolMode::Session;
         setup.settings.map_unnamed = false;
+        setup.settings.limits.size = 1;
     };
     check_whole(
         write,
@@ -600,5 +601,32 @@ fn a_question_behind_what_fails_costs_nobody_the_statement_without_a_name() {
             a1< ParseComplete | ParameterDescription | NoData | ReadyForQuery I
             >a1 Bind "" "" | Execute "" | Sync | Query "~insert_lsn"
         "#,
+    );
+}
+
+/// Nor where the question comes once all is over.
+#[test]
+fn a_question_afterwards_costs_nobody_the_statement_without_a_name() {
+    let write = |setup: &mut Setup| {
+        session(setup);
+        setup.purpose = Purpose::Write;
+        setup.settings.mode = PoolMode::Session;
+        setup.settings.map_unnamed = false;
+        setup.settings.limits.size = 1;
+    };
+    check_with(
+        write,
+        &format!(
+            r#"
+            C> Parse "" "call p()" | Bind "" "" | Execute "" | Sync
+            >a1 Parse "" "call p()" | Bind "" "" | Execute "" | Sync
+            a1< ParseComplete | BindComplete | CommandComplete CALL | ReadyForQuery I
+            <C ParseComplete | BindComplete | CommandComplete CALL | ReadyForQuery I
+            >a1 Query "~insert_lsn"
+            a1< {PLACED}
+            C> Bind "" "" | Execute "" | Sync
+            >a1 Parse "" "call p()" | Bind "" "" | Execute "" | Sync
+            "#
+        ),
     );
 }

@@ -1,8 +1,6 @@
 //! What must be with the server before a text of the client's, because SQL depends on it.
 
-use super::{
-    Conduct, For, Frontend, Owed, Passage, Residue, Sequences, Text, Undo, UnnamedAt, put, put_cstr,
-};
+use super::{Conduct, For, Frontend, Owed, Passage, Residue, Sequences, Text, Undo, put, put_cstr};
 use crate::sql::touches::Kinds;
 
 impl Frontend {
@@ -61,8 +59,7 @@ impl Passage<'_, '_> {
         if !self.pipeline.is_in_sequence() {
             put(out, b'Q', |out| put_cstr(out, sql));
             self.pipeline.sent(Owed::Aside(undo));
-            // A query drops the statement without a name.
-            self.tenancy.unnamed = UnnamedAt::Unknown;
+            self.tenancy.loses_unnamed();
             return;
         }
         put(out, b'P', |out| {

@@ -84,7 +84,7 @@ impl Session {
             .frontend
             .forward(bytes, output, conn, &mut x.pipeline, &mut x.tenancy, &terms)
             .map_err(Cut::ClientFault)?;
-        let taken = self.pass_forwarded(x, &forwarded, bytes, now, cx)?;
+        let taken = self.pass_forwarded(x, &forwarded, (bytes, begins), now, cx)?;
         if x.pipeline.only_own_answers() {
             output.clear();
             x.backend.own_answers(&mut x.pipeline, output);
@@ -94,13 +94,13 @@ impl Session {
         Ok(taken)
     }
 
-    /// Sends what the client's bytes have become.
+    /// Sends what the client's bytes have become, and whether they begin a request.
     #[inline]
     fn pass_forwarded(
         &mut self,
         x: &mut Exchange,
         forwarded: &Forwarded<'_>,
-        bytes: &[u8],
+        (bytes, begins): (&[u8], bool),
         now: Moment,
         cx: &mut Context<'_>,
     ) -> Result<usize, Cut> {

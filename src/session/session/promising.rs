@@ -17,7 +17,7 @@ use super::{
 use crate::{
     cluster::headway::told::Shown,
     route::{consistency::Consistency, leaning::Leaning},
-    wire::{pipeline::Owed, statements::UnnamedAt},
+    wire::pipeline::Owed,
 };
 
 /// Bytes that are held back from a client, at most, until it is known where what they tell of ends.
@@ -255,8 +255,7 @@ impl Session {
         both.extend_from_slice(bytes);
         put_question(&mut both);
         x.pipeline.sent(Owed::Position);
-        // A query drops the statement without a name, which this client has not asked for.
-        x.tenancy.unnamed = UnnamedAt::Unknown;
+        x.tenancy.loses_unnamed();
         x.tenancy.placing.asks();
         x.tenancy.asked_when = self.context.router.headway().told().events();
         self.context.worker.counters.positions.count(["along"]);

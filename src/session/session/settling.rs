@@ -157,6 +157,7 @@ impl Session {
         now: Moment,
     ) -> Flow {
         self.entry.released();
+        exchange.tenancy.loses_unnamed();
         let Some(lease) = exchange.lease.take() else { return self.release(exchange, now) };
         let number = lease.number();
         let patience = self.tenant.account.settings.load().leader_wait_timeout;

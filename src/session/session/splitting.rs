@@ -45,6 +45,7 @@ impl Session {
             leaning: wished(&at_start).unwrap_or(account.settings.load().leaning),
             returned: Returned::No,
             purpose: Purpose::Write,
+            reason: Reason::Writes,
             request_bytes: 0,
         }));
     }
@@ -76,6 +77,7 @@ impl Session {
         drop(lore);
         split.returned = Returned::No;
         split.request_bytes = request_bytes;
+        split.reason = reason;
         split.purpose = if reason.is_read() { Purpose::Split } else { Purpose::Write };
         split
     }
@@ -213,7 +215,7 @@ impl Session {
             _ => return false,
         };
         // What is only called a read may have written, where the replica was promoted a moment ago.
-        let reads = self.split.as_ref().is_some_and(|split| split.reading_bytes > 0);
+        let reads = self.split.as_ref().is_some_and(|split| split.reason.is_proven());
         if exchange.client != ClientEnd::Open || !reads {
             return false;
         }
