@@ -42,14 +42,17 @@ const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// Serves one connection, from its first byte to its last.
 pub(super) async fn serve(app: Arc<App>, door: Arc<Door>, stream: Stream, peer: Peer) {
     door.context.worker.clients.fetch_add(1, Ordering::Relaxed);
-    // The login is boxed, so that its memory is gone when the client is in. Replication happens inside it.
-    if let Some(Entered { mut session, peer, permit }) = Box::pin(enter(&app, &door, stream, peer)).await {
-        let since = app.clock.now();
-        let ended = (&mut session).await;
-        log_end(&app, &door.listener, (peer, since), &session, &ended);
-        Box::pin(farewell(session, ended)).await;
-        drop(permit);
-    }
+    // The login is boxed, so that its memory is gone when the client is in. Replication happens inside it. (`if let` would keep
+    // room for a second session as long as there is one.)
+    let Some(Entered { mut session, peer, permit }) = Box::pin(enter(&app, &door, stream, peer)).await else {
+        door.context.worker.clients.fetch_sub(1, Ordering::Relaxed);
+        return;
+    };
+    let since = app.clock.now();
+    let ended = (&mut session).await;
+    log_end(&app, &door.listener, (peer, since), &session, &ended);
+    Box::pin(farewell(session, ended)).await;
+    drop(permit);
     door.context.worker.clients.fetch_sub(1, Ordering::Relaxed);
 }
 
@@ -271,4 +274,20 @@ async fn say(stream: &mut Stream, mut outbox: Outbox, last_words: &[u8]) -> std:
     std::future::poll_fn(|cx| outbox.poll_flush(stream, cx)).await?;
     stream.write_all(last_words).await?;
     stream.shutdown().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of what such a function returns.
+    const fn bytes_of<F>(_: fn(Arc<App>, Arc<Door>, Stream, Peer) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_client_is_little_more_than_its_session() {
+        let (served, session) = (bytes_of(serve), size_of::<Session>());
+        assert!(served < session + 320, "{served} bytes for a session of {session}");
+    }
 }
