@@ -22,6 +22,8 @@ pub(crate) enum Question {
     Lore,
     /// What a transaction says of itself before it commits.
     Testimony,
+    /// The same of one that begins with this question.
+    FirstTestimony,
     /// What became of a transaction.
     Fate(u64),
 }
@@ -38,6 +40,7 @@ impl Question {
         match text {
             _ if text.as_bytes() == placing::QUESTION => Some(Self::Position),
             _ if text.as_bytes() == fate::question::QUESTION => Some(Self::Testimony),
+            _ if text.as_bytes() == fate::question::FIRST => Some(Self::FirstTestimony),
             _ if text == lore::QUESTION => Some(Self::Lore),
             "SELECT pg_catalog.pg_last_wal_replay_lsn()" => Some(Self::Replayed),
             "SELECT received_tli FROM pg_catalog.pg_stat_wal_receiver" => Some(Self::Received),
@@ -69,9 +72,14 @@ impl World {
             Question::Replayed => vec![vec![lsn(self.nodes[place].replayed_to())]],
             Question::Received if self.streams_from(place).is_none() => Vec::new(),
             Question::Received => vec![vec![self.nodes[place].timeline.to_string()]],
+            Question::FirstTestimony if !leads => return Err(SqlState::READ_ONLY_SQL_TRANSACTION),
             _ if !leads => return Err(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE),
             Question::Position => vec![vec![lsn(self.nodes[place].received_to())]],
             Question::Testimony => self.testify(conn).into_iter().collect(),
+            Question::FirstTestimony => {
+                self.give_number(conn);
+                self.testify(conn).into_iter().collect()
+            }
             Question::Fate(number) => {
                 let status = match self.status(place, number) {
                     Status::Future => return Err(SqlState::INVALID_PARAMETER_VALUE),

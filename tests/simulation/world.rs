@@ -34,6 +34,9 @@ pub(crate) type Ms = u64;
 /// The world, for everybody in it.
 pub(crate) type Shared = Arc<Mutex<World>>;
 
+/// The cluster's system identifier, until it is set up anew.
+pub(crate) const SYSTEM_ID: u64 = 7;
+
 /// What happens at a certain time.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -124,7 +127,7 @@ impl World {
             is_stopping: false,
             ambush: None,
             timeline: 1,
-            system_id: 7,
+            system_id: SYSTEM_ID,
             eyes: None,
             resumed_at: 0,
             clock: Clock::suspendable(slept),
