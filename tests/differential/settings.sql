@@ -172,9 +172,9 @@ RESET ALL
 
 SELECT current_setting('work_mem'), current_setting('DateStyle'), current_setting('application_name'), current_setting('TimeZone')
 
--- Where a setting that is reported comes from reads differently on a pooled server: it may have been put back there.
-SELECT name, setting FROM pg_settings WHERE source = 'session'
-    AND name NOT IN ('application_name', 'DateStyle', 'client_encoding', 'default_transaction_read_only')
+-- Where a setting comes from reads differently on a pooled server, where it may have been put back; not what it is.
+SELECT name, setting FROM pg_settings WHERE source = 'session' AND setting <> reset_val
+    AND name NOT IN ('application_name', 'DateStyle', 'client_encoding')
 
 SET seed TO 0.25
 

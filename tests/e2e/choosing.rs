@@ -39,12 +39,13 @@ const IN_ZONE: &str = r#"
     lag_time_max = "500ms"
 "#;
 
-/// And one that is gentle to replicas that come back.
+/// And one that is gentle to replicas that come back. No lag takes one out here, so that others have served for long.
 const GENTLE: &str = r#"
     [http]
     token = "an operator and nobody else"
     [replicas]
     slow_start = "5s"
+    lag_time_max = 0
 "#;
 
 /// Listeners, by what they want of replicas.
