@@ -1,6 +1,9 @@
 //! What a server is given before a text of the client's, because SQL depends on it.
 
-use crate::play::{check, check_whole};
+use crate::{
+    play::{check, check_whole, check_with},
+    world::Setup,
+};
 
 /// `C` prepares `s` by the protocol.
 const BEGIN: &str = r#"
@@ -249,4 +252,32 @@ fn a_server_forgets_what_was_drawn_before_it_changes_hands() {
         <C Error 55000 "lastval is not yet defined in this session" | ReadyForQuery E
         "#,
     );
+}
+
+/// A server keeps what it was told for another client: whoever is told nothing finds nothing there.
+#[test]
+fn nobody_finds_what_another_client_was_told() {
+    let told = |setup: &mut Setup| setup.others_were_told = true;
+    for name in ["token", "last_commit", "session"] {
+        let asks = format!("show pgsteer.{name}");
+        check_with(
+            told,
+            &format!(
+                r#"
+                C> Query "{asks}"
+                >a1 Query "SET pgsteer.{name} = ''" | Query "{asks}"
+                a1< CommandComplete SET | ReadyForQuery I | DataRow "" | CommandComplete SHOW | ReadyForQuery I
+                <C DataRow "" | CommandComplete SHOW | ReadyForQuery I
+                "#
+            ),
+        );
+        check(&format!(
+            r#"
+            C> Query "{asks}"
+            >a1 Query "{asks}"
+            a1< Error 42704 "unrecognized" | ReadyForQuery I
+            <C Error 42704 _ | ReadyForQuery I
+            "#
+        ));
+    }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Setup {
     pub(crate) purpose: Purpose,
     /// What the listener says of the pool mode.
     pub(crate) listener_mode: Option<PoolMode>,
+    /// Whether other clients were told something by a setting, as their token.
+    pub(crate) others_were_told: bool,
     /// Bytes that a connection holds before its sender must wait.
     pub(crate) capacity: usize,
 }
@@ -100,7 +102,13 @@ impl Default for Setup {
             transaction_timeout: None,
             approach: pgsteer::server::Approach::default(),
         };
-        Self { settings, purpose: Purpose::Write, listener_mode: None, capacity: 256 * 1024 }
+        Self {
+            settings,
+            purpose: Purpose::Write,
+            listener_mode: None,
+            capacity: 256 * 1024,
+            others_were_told: false,
+        }
     }
 }
 
@@ -146,6 +154,7 @@ impl World {
             settings: Arc::new(setup.settings.clone()).into(),
             credential: None.into(),
             reads_sequences: false.into(),
+            tells: setup.others_were_told.into(),
             hides_xids: false.into(),
             custom_settings: Default::default(),
             parted: Default::default(),

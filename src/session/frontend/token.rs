@@ -14,6 +14,17 @@ pub enum Told {
     Session,
 }
 
+impl Told {
+    /// The setting's name.
+    pub const fn setting(self) -> &'static str {
+        match self {
+            Self::Token => "pgsteer.token",
+            Self::LastCommit => "pgsteer.last_commit",
+            Self::Session => "pgsteer.session",
+        }
+    }
+}
+
 const ROOM: &[u8] = b"pgsteer";
 const NAMES: [(&[u8], Told); 3] =
     [(b"token", Told::Token), (b"last_commit", Told::LastCommit), (b"session", Told::Session)];

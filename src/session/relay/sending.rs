@@ -38,7 +38,8 @@ impl Session {
         }
         x.fenced_since = None;
         let term = lease.term();
-        let tells = self.promise.is_some() || self.is_inquisitive();
+        let account = &self.tenant.account;
+        let tells = self.promise.is_some() || self.is_inquisitive() || account.tells.load(Ordering::Relaxed);
         let member = tells.then(|| lease.pool().member().clone());
         let Some(server) = lease.server() else {
             return Err(Cut::ServerGone("it was given back".to_owned()));

@@ -2,7 +2,7 @@
 
 //! A client's last transaction, followed for those who ask what became of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{Account, CommitFate, Context, Exchange, Moment, Promise, Session};
 use crate::{
@@ -87,8 +87,18 @@ impl Session {
 }
 
 impl Teller<'_> {
-    /// What gives the server what the client is told by a setting.
+    /// What gives the server what the client is told by a setting. Who is told nothing must not find what another client was told.
     pub(in crate::session) fn sql(&self, told: Told) -> Option<String> {
+        let sql = self.own(told);
+        if sql.is_some() {
+            self.account.tells.store(true, Ordering::Relaxed);
+        } else if self.account.tells.load(Ordering::Relaxed) {
+            return Some(format!("SET {} = ''", told.setting()));
+        }
+        sql
+    }
+
+    fn own(&self, told: Told) -> Option<String> {
         let is_inquisitive = self.inquisitive != CommitFate::Unknown;
         match told {
             Told::Token => {
