@@ -469,6 +469,43 @@ fn an_unnamed_one_is_asked_for_before_it_is_run() {
     );
 }
 
+/// A portal's description tells nothing of the types that the server has found for the parameters: they stay what they were.
+#[test]
+fn an_unnamed_one_keeps_the_types_that_were_inferred() {
+    let again = |types: &str| {
+        format!(
+            r#"
+            C on t
+            C> Bind "" "" 3 | Execute "" | Sync
+            >t Parse "" "insert into t values ($1)"{types} | Describe S "" | Sync
+            t< ParseComplete | ParameterDescription 20 | NoData | ReadyForQuery I
+            >t Bind "" "" 3 | Execute "" | Sync
+            "#
+        )
+    };
+    check(&format!(
+        r#"
+        C> Parse "" "insert into t values ($1)" | Bind "" "" 3 | Describe P "" | Execute "" | Sync
+        >s Parse "" "insert into t values ($1)" | Bind "" "" 3 | Describe P "" | Describe S "" | Execute "" | Sync
+        s< ParseComplete | BindComplete | NoData | ParameterDescription 20 | NoData | CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C ParseComplete | BindComplete | NoData | CommandComplete "INSERT 0 1" | ReadyForQuery I
+        {}
+        "#,
+        again(" 20")
+    ));
+    // Those that the client has chosen need not be asked for.
+    check(&format!(
+        r#"
+        C> Parse "" "insert into t values ($1)" 20 | Bind "" "" 3 | Describe P "" | Execute "" | Sync
+        >s Parse "" "insert into t values ($1)" 20 | Bind "" "" 3 | Describe P "" | Execute "" | Sync
+        s< ParseComplete | BindComplete | NoData | CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C ParseComplete | BindComplete | NoData | CommandComplete "INSERT 0 1" | ReadyForQuery I
+        {}
+        "#,
+        again(" 20")
+    ));
+}
+
 #[test]
 fn what_a_failed_sequence_has_left_is_not_asked_for() {
     check(

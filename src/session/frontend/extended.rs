@@ -318,8 +318,8 @@ impl Frontend {
         } else if !close
             && name.is_empty()
             && passage.tenancy.unlearnt_portal.is_some()
-            && passage.tenancy.unlearnt_portal.take() == self.unlearnt_unnamed()
-            && let Some(subject) = self.asks_of_unnamed()
+            && let bound = passage.tenancy.unlearnt_portal.take()
+            && let Some(subject) = self.asks_of_portal(bound)
         {
             passage.pipeline.sent(Owed::Tell(0, subject));
             self.pass(header, message, passage);

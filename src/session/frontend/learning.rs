@@ -101,6 +101,13 @@ impl Frontend {
         let Unnamed::Text(text) = &mut self.unnamed else { return None };
         text.is_unasked().then(|| asked(text))
     }
+
+    /// The same, if it is the one that is `bound` to the portal that is described now: what it yields is told, but not what it
+    /// takes. Where the server has to find that out, it is asked otherwise.
+    pub(super) fn asks_of_portal(&mut self, bound: Option<u32>) -> Option<Subject> {
+        let is_it = |text: &UnnamedText| bound == Some(text.number) && !text.infers_types();
+        matches!(&self.unnamed, Unnamed::Text(text) if is_it(text)).then(|| self.asks_of_unnamed())?
+    }
 }
 
 /// The client has not asked, and may not before it runs the statement.

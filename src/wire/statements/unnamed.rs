@@ -85,11 +85,28 @@ impl UnnamedText {
         }
     }
 
+    /// Whether the server has to find out of what type a parameter is, as far as the text shows.
+    #[cold]
+    pub fn infers_types(&self) -> bool {
+        let Some((query, types)) = self.parts() else { return true };
+        let (declared, _) = types.get(2..).unwrap_or_default().as_chunks::<4>();
+        highest_parameter(query) > declared.len() || declared.contains(&[0; 4])
+    }
+
     /// The text and the parameter types.
     pub fn parts(&self) -> Option<(&[u8], &[u8])> {
         let (_, rest) = cstr(self.message.get(HEADER_BYTES..)?)?;
         cstr(rest)
     }
+}
+
+/// The highest number behind a dollar sign; 0: there is none. In a literal or a comment it is none of a parameter.
+fn highest_parameter(query: &[u8]) -> usize {
+    let number = |dollar: usize| {
+        let digits = query[dollar + 1..].iter().map_while(|byte| char::from(*byte).to_digit(10));
+        digits.fold(0, |number: usize, digit| number.saturating_mul(10).saturating_add(digit as usize))
+    };
+    memchr::memchr_iter(b'$', query).map(number).max().unwrap_or_default()
 }
 
 /// Whose the server's own unnamed statement is.
@@ -100,4 +117,38 @@ pub enum UnnamedAt {
     Unknown,
     /// The client's.
     Ours,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_that_the_server_must_infer() {
+        for (query, types, expected) in [
+            ("select 1", &[][..], false),
+            ("select $1", &[], true),
+            ("select $1", &[23], false),
+            ("select $1", &[0], true),
+            ("select $1, $2", &[23], true),
+            ("select $1, $12", &[23, 23], true),
+            ("select $2, $1", &[23, 25], false),
+            ("select $$a$$", &[], false),
+            ("select $", &[], false),
+            ("select $99999999999999999999999", &[23], true),
+        ] {
+            let mut message = b"P\0\0\0\0\0".to_vec();
+            message.extend_from_slice(query.as_bytes());
+            message.extend_from_slice(&[0, 0, types.len() as u8]);
+            types.iter().for_each(|oid: &i32| message.extend_from_slice(&oid.to_be_bytes()));
+            let text = UnnamedText {
+                message: message.into(),
+                conduct: Conduct::default(),
+                form: Form::Planned,
+                number: 0,
+                description: Description::Unasked,
+            };
+            assert_eq!(text.infers_types(), expected, "{query} {types:?}");
+        }
+    }
 }

@@ -134,7 +134,10 @@ impl Peer {
             let mut words =
                 body.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
             if let (Some(name), Some(value)) = (words.next(), words.next()) {
-                self.settings.insert(name, value);
+                // What pgsteer tells of itself.
+                if !name.starts_with("pgsteer.") {
+                    self.settings.insert(name, value);
+                }
             }
         }
         tag == b'S'
