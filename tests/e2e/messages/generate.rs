@@ -239,6 +239,25 @@ impl Step {
         step
     }
 
+    /// With a Sync in front of each Query that comes behind an Execute. PostgreSQL from 18 on loses its way where the latter has copied
+    /// ("unexpected state STARTED"), and tells whoever has that server next.
+    pub(super) fn with_syncs(mut self) -> Self {
+        let mut runs = false;
+        for (words, bytes) in std::mem::take(&mut self.messages) {
+            runs = match bytes.first() {
+                Some(b'E') => true,
+                Some(b'S') => false,
+                Some(b'Q') if runs => {
+                    self.say(b'S', "Sync".to_owned(), b"");
+                    false
+                }
+                _ => runs,
+            };
+            self.messages.push((words, bytes));
+        }
+        self
+    }
+
     pub(super) fn bytes(&self) -> Vec<u8> {
         self.messages.iter().flat_map(|(_, bytes)| bytes).copied().collect()
     }

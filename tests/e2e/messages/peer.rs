@@ -201,11 +201,6 @@ impl Message {
         directly.tag == b't' && self.is_of_lacking()
     }
 
-    /// Whether PostgreSQL 18 stumbles over itself, as it does over a Query behind an Execute that copies, without a Sync between.
-    pub(super) fn is_odd(&self) -> bool {
-        self.is_error(b"\0MStartTransactionCommand: unexpected state")
-    }
-
     /// Whether an isolation level is chosen too late, because something has taken a snapshot before.
     pub(super) fn is_of_snapshot(&self) -> bool {
         self.is_error(b"\0C25001\0MSET TRANSACTION ISOLATION LEVEL must be called before any query\0")
