@@ -137,22 +137,28 @@ install_pg18() {
     echo "$POSTGRESQL_18_VERSION" >"$folder/complete"
 }
 
+# Has apt know these suites of Debian and no others, in the folder that is current: $apt is what it is to be called with.
+know_suites() {
+    mkdir -p lists/partial from
+    echo 'Types: deb' >from/debian.sources
+    sed -n '/^URIs:.*debian$/{p;q}' /etc/apt/sources.list.d/debian.sources >>from/debian.sources
+    printf 'Suites: %s\nComponents: main\nSigned-By: %s\n' "$*" \
+        /usr/share/keyrings/debian-archive-keyring.gpg >>from/debian.sources
+    apt="-qq -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=$PWD/from
+        -o Dir::State::lists=$PWD/lists -o APT::Sandbox::User=root"
+    apt-get $apt update >&2
+}
+
 # It is built for a newer system: its programs get that one's libraries, C's included, and look for no others.
 install_pg19() {
     folder=$tools/postgresql-19
     is_made "$folder" 1 && return 0
     have patchelf || debian_packages patchelf
     say "unpacking PostgreSQL 19 into $folder"
-    rm -rf "$folder" && mkdir -p "$folder/unpack/lists/partial" "$folder/unpack/from"
+    rm -rf "$folder" && mkdir -p "$folder/unpack"
     (
         cd "$folder/unpack"
-        echo 'Types: deb' >from/debian.sources
-        sed -n '/^URIs:.*debian$/{p;q}' /etc/apt/sources.list.d/debian.sources >>from/debian.sources
-        printf 'Suites: experimental sid\nComponents: main\nSigned-By: %s\n' \
-            /usr/share/keyrings/debian-archive-keyring.gpg >>from/debian.sources
-        apt="-qq -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=$folder/unpack/from
-            -o Dir::State::lists=$folder/unpack/lists -o APT::Sandbox::User=root"
-        apt-get $apt update >&2
+        know_suites experimental sid
         needs='--recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances'
         libraries=$(apt-cache $apt depends $needs postgresql-19 |
             grep -E '^(lib|zlib1g)' | grep -vE '^libpq5$|-perl$|:' | sort -u)
@@ -195,16 +201,10 @@ install_stores() {
     folder=$tools/consul
     is_made "$folder" 1 && return 0
     say "unpacking Consul into $folder"
-    rm -rf "$folder" && mkdir -p "$folder/unpack/lists/partial" "$folder/unpack/from"
+    rm -rf "$folder" && mkdir -p "$folder/unpack"
     (
         cd "$folder/unpack"
-        echo 'Types: deb' >from/debian.sources
-        sed -n '/^URIs:.*debian$/{p;q}' /etc/apt/sources.list.d/debian.sources >>from/debian.sources
-        printf 'Suites: bullseye\nComponents: main\nSigned-By: %s\n' \
-            /usr/share/keyrings/debian-archive-keyring.gpg >>from/debian.sources
-        apt="-qq -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=$folder/unpack/from
-            -o Dir::State::lists=$folder/unpack/lists -o APT::Sandbox::User=root"
-        apt-get $apt update >&2
+        know_suites bullseye
         apt-get $apt download consul >/dev/null
         dpkg -x consul_*.deb files
         cp files/usr/bin/consul "$folder/consul"
