@@ -3,7 +3,7 @@
 //! It holds as many as it may (`max_prepared_statements`), whoever's they are, and the places are shared fairly. What is in
 //! use there is the client's that has used it last. Where there is no room a newcomer takes the place that was not used
 //! for longest, of the client that has most places, the newcomer among its own; or, whoever's it is, one that
-//! was not used for very long ([`TURNS`]). So a client with thousands of statements takes places from itself, and from
+//! was not used for very long (`TURNS`). So a client with thousands of statements takes places from itself, and from
 //! those who have more than it, and never those that another has few of and uses.
 
 use std::{cmp::Reverse, sync::Arc};
