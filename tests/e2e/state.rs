@@ -327,10 +327,8 @@ async fn statements_prepared_by_sql_yield_what_they_did() -> Result {
     let config = connection_string(single.proxy.write, Login::TRADER, Cluster::DATABASE);
     let (one, other) = (Client::connect(&config).await?, Client::connect(&config).await?);
     other.batch_execute("CREATE TABLE held AS SELECT 1 AS n").await?;
-    // Both at once need two.
-    other.batch_execute("BEGIN").await?;
     one.batch_execute("PREPARE p AS SELECT * FROM held").await?;
-    other.batch_execute("COMMIT").await?;
+    let holders = [Client::connect(&config).await?, Client::connect(&config).await?];
     const CHANGED: &str = "cached plan must not change result type";
     for (whose, change, yields) in [
         (&other, "SELECT 1", "1"),
@@ -345,17 +343,19 @@ async fn statements_prepared_by_sql_yield_what_they_did() -> Result {
             whose.batch_execute(change).await?;
         }
         let mut servers = std::collections::BTreeSet::new();
+        holders[0].batch_execute("BEGIN").await?;
         for turn in 0..4 {
+            // One server is held, so what follows runs on the other.
             let heard = told(&one, "EXECUTE p").await;
             ensure!(heard[0].contains(yields), "after {change}: {heard:?} instead of {yields}");
             // Nothing else is refused.
             let pid = told(&one, "SELECT pg_backend_pid()").await;
             ensure!(pid.len() == 2, "{pid:?}");
             servers.insert(pid);
-            for _ in 0..turn {
-                other.batch_execute("SELECT 1").await?;
-            }
+            holders[(turn + 1) % 2].batch_execute("BEGIN").await?;
+            holders[turn % 2].batch_execute("COMMIT").await?;
         }
+        holders[0].batch_execute("COMMIT").await?;
         ensure!(servers.len() == 2, "after {change}: on {servers:?} only");
     }
     Ok(())
