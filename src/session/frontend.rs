@@ -9,6 +9,7 @@ use crate::{
     pool::account::OpaquePolicy,
     server::conn::{Hygiene, ServerConn},
     session::{
+        copies::Copy,
         reading::{Lexicon, Reading, Text},
         readings::Readings,
         tenancy::{Awaited, Settings, Tenancy},
@@ -20,7 +21,7 @@ use crate::{
         named::{ClientStatements, Named, Parsed, Serial},
         pipeline::{
             Acting, Block, Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline,
-            Refusal, Residue, Subject, Undo, Whose,
+            Refusal, Residue, Subject, TransactionStatus, Undo, Whose,
         },
         schema::{Schema, When},
         splice::Splice,
@@ -175,7 +176,10 @@ impl Frontend {
                 conn.statements.remember(id);
                 conn.statements.spoil(id);
             }
-            Undo::UnderOurName(name) => tenancy.names_no_more(&name),
+            Undo::UnderOurName(name) => {
+                tenancy.copies_mut().remove(&name);
+            }
+            Undo::UnderTrueName(name) => tenancy.copies_mut().put(&name, Copy::Unasked),
             Undo::Unnamed(mut unnamed, at) => {
                 if let Unnamed::Text(text) = &mut unnamed {
                     text.ends_unasked();
@@ -332,7 +336,9 @@ impl Frontend {
             (Text::Prefix(body), Reading::of_prefix(body, passage.lexicon()))
         };
         passage.heed(reading, text)?;
-        self.provide(reading.conduct, text, passage);
+        if self.provide(reading.conduct, text, By::Query, passage) == Prepared::Checking {
+            return Ok(());
+        }
         passage.tenancy.sequence_ends();
         if let Some(followed) = passage.tenancy.must_await(reading.conduct) {
             passage.tenancy.awaited = Awaited::Answer(followed);
@@ -374,6 +380,7 @@ use messages::{begins_anew, bytes_needed, cut_short, invalid_type, malformed, mu
 use passage::{Passage, Prepared};
 pub use token::Told;
 pub use touching::Vigilance;
+use true_names::By;
 use unnamed::Mapped;
 pub use unnamed::UnnamedPolicy;
 

@@ -4,6 +4,7 @@ pub mod acquire;
 pub mod backend;
 pub mod cancel;
 pub mod context;
+pub mod copies;
 mod ears;
 pub mod exchange;
 pub mod fate;

@@ -35,6 +35,10 @@ pub enum Owed {
     Learn(Subject),
     /// Describe of ours of a statement, by which it is seen whether it yields what it did: the same, for us.
     Check(Arc<Statement>),
+    /// Describe of ours of a statement of the client's under this name, which is its true one: the same, for us.
+    Copy(Box<[u8]>, Arc<Statement>),
+    /// Parse of such a one, Describe and Sync: anything up to ReadyForQuery, for us.
+    Provide(Box<[u8]>, Arc<Statement>),
     /// Describe of a statement for its parameters alone: ParameterDescription, and the rest for us.
     Parameters,
     /// Bind or Describe of what the client calls so, which nobody has: the server's error, with that name in it.
@@ -216,9 +220,12 @@ impl Pipeline {
         match message {
             Owed::Sync => self.sequence = Sequence::Closed,
             _ if self.sequence == Sequence::Skipping => return,
-            Owed::Query(_) | Owed::FunctionCall | Owed::Aside(_) | Owed::Position | Owed::Evidence => {
-                self.sequence = Sequence::Closed
-            }
+            Owed::Query(_)
+            | Owed::FunctionCall
+            | Owed::Aside(_)
+            | Owed::Provide(..)
+            | Owed::Position
+            | Owed::Evidence => self.sequence = Sequence::Closed,
             // Nothing is being copied: the server ignores it.
             Owed::CopyEnd | Owed::Note(_) if self.owed.is_empty() => return,
             Owed::CopyEnd => {}
@@ -231,6 +238,11 @@ impl Pipeline {
     /// the client has a sequence open.
     pub fn sent_ahead(&mut self) {
         self.sent(Owed::Aside(None));
+        self.holds_on();
+    }
+
+    /// A message of the client's waits for what is said of what was sent last.
+    pub const fn holds_on(&mut self) {
         self.sequence = Sequence::Open;
     }
 

@@ -55,7 +55,15 @@ pub(super) fn note(
                 pipeline.describes_instead(&next);
             }
         }
-        Some(Described::Again(_)) if header.tag == b't' => {}
+        Some(Described::Again(_) | Described::Copy(..)) if header.tag == b't' => {}
+        Some(Described::Copy(name, statement)) => {
+            let agrees = agrees(statement, header.tag, body);
+            if !agrees {
+                client.catalog.retire(statement);
+            }
+            let alike = agrees || parses_anew(statement, client);
+            client.tenancy.copy_described(name, alike);
+        }
         Some(Described::Again(statement)) => {
             let agrees = agrees(statement, header.tag, body);
             if !agrees {
