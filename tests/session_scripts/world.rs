@@ -387,7 +387,8 @@ impl World {
         self.keys.insert(name.to_owned(), entry.key.clone());
         let term = if as_leader { self.epoch } else { 0 };
         let target = Target { member: "a".into(), address: Address::tcp("a", 5432), term };
-        let post = Post::new(self.context.router.clone(), &target);
+        let patience = self.tenant.account.settings.load().leader_wait_timeout;
+        let post = Post::new(self.context.router.clone(), &target, patience);
         let [ours, theirs] = [ours, theirs].map(|end| Stream::Boxed(Box::new(end)));
         let relay = Replication::new(ours, theirs, entry, post, self.clock, b"");
         let ended = tokio::spawn(async move { relay.run().await.1 });
