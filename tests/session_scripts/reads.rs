@@ -68,6 +68,36 @@ fn what_a_replica_cannot_do_the_leader_does() {
     ));
 }
 
+/// A replica that is asked something of ours ahead of the request is lost: the leader gets the request, whatever it may do.
+#[test]
+fn what_was_not_sent_goes_to_the_leader() {
+    for lost in [
+        "b1< close",
+        "b1< ParseComplete | ParameterDescription | Fatal 57P01 x\nb1< close",
+        "route write=a lost=b\n>b1 end",
+    ] {
+        for text in ["select count(*) from t", "/* pgsteer: read */ select roll()"] {
+            let answer = r#"BindComplete | DataRow 7 | CommandComplete "SELECT 1" | ReadyForQuery I"#;
+            check_at_once(&format!(
+                r#"
+                route write=a
+                C> Parse s "{text}" | Describe S s | Sync
+                >a1 Parse pgsteer_1 "{text}" | Describe S pgsteer_1 | Sync
+                a1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+                <C ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+                route write=a read=b
+                C> Bind "" s | Execute "" | Sync | Query "select 2"
+                >b1 Parse pgsteer_1 "{text}" | Describe S pgsteer_1 | Sync
+                {lost}
+                >a1 Bind "" pgsteer_1 | Execute "" | Sync | Query "select 2"
+                a1< {answer} | CommandComplete "SELECT 1" | ReadyForQuery I
+                <C {answer} | CommandComplete "SELECT 1" | ReadyForQuery I
+                "#
+            ));
+        }
+    }
+}
+
 /// What is sent behind a request follows its answer, whoever gives that.
 #[test]
 fn what_is_sent_behind_it_waits() {
