@@ -285,3 +285,62 @@ fn what_is_only_called_a_read_is_not_given_to_the_leader_once_it_may_have_run() 
         "#
     ));
 }
+
+/// Whoever waits for a replica does not get it once it is beyond the bounds that its listener goes by, though others read there.
+#[test]
+fn a_replica_that_does_not_qualify_any_more_is_not_taken_for_having_been_waited_for() {
+    let busy = r#"
+        route write=a read=b
+        C> Query "select 1"
+        >b1 Query "select 1"
+        D> Query "select 2"
+        >b1 nothing
+    "#;
+    let answered = r#"CommandComplete "SELECT 1" | ReadyForQuery I"#;
+    let one = |setup: &mut Setup| setup.purpose = Purpose::Read;
+    for (first, then) in [
+        // Another serves it.
+        ("route write=a read=c beyond=b", ""),
+        // Nobody does: it waits for one.
+        ("route write=a beyond=b", "wait 500ms\nroute write=a read=c beyond=b"),
+    ] {
+        check_with(
+            one,
+            &format!(
+                r#"
+                {busy}
+                {first}
+                b1< {answered}
+                <C {answered}
+                >b1 nothing
+                pool b leased=0
+                {then}
+                >c1 Query "select 2"
+                c1< {answered}
+                <D {answered}
+                "#
+            ),
+        );
+    }
+    // The server must be made ready for it first.
+    check_with(
+        one,
+        &format!(
+            r#"
+            client D DateStyle=German
+            {busy}
+            b1< {answered}
+            <C {answered}
+            >b1 Query "~DateStyle"
+            route write=a read=c beyond=b
+            b1< ParameterStatus DateStyle German | CommandComplete SET | ReadyForQuery I
+            >b1 nothing
+            >c1 Query "~DateStyle"
+            c1< ParameterStatus DateStyle German | CommandComplete SET | ReadyForQuery I
+            >c1 Query "select 2"
+            c1< {answered}
+            <D {answered}
+            "#
+        ),
+    );
+}
