@@ -278,6 +278,9 @@ impl Frontend {
                 if passage.tenancy.fate.is_on() {
                     passage.sync_decides();
                 }
+                if passage.pipeline.sync_must_commit() {
+                    passage.begin_command();
+                }
                 passage.pipeline.sent(Owed::Sync);
                 passage.tenancy.sequence_ends();
                 self.pass(header, message, passage);

@@ -11,6 +11,7 @@ mod described;
 mod failover;
 mod held;
 mod held_back;
+mod implied;
 mod last_commit;
 mod last_words;
 mod leaving;

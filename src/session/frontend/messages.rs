@@ -45,7 +45,7 @@ pub(super) fn begins_anew(pipeline: &Pipeline, tag: u8) -> bool {
     !pipeline.is_empty() && !pipeline.is_in_sequence() && is_request(tag) && tag != b'S'
 }
 
-/// Whether a message that uses statements must wait until it is known which there are.
+/// Whether a message must wait: until it is known which statements there are, or which transaction it is part of.
 pub(super) fn must_wait(pipeline: &Pipeline, tag: u8, message: &[u8]) -> bool {
     let uses_unnamed = || {
         let body = message.get(HEADER_BYTES..).unwrap_or_default();
@@ -57,4 +57,5 @@ pub(super) fn must_wait(pipeline: &Pipeline, tag: u8, message: &[u8]) -> bool {
     };
     (pipeline.statements_are_unsettled() && matches!(tag, b'P' | b'B' | b'D' | b'C'))
         || (pipeline.unnamed_is_unsettled() && uses_unnamed())
+        || (pipeline.block_is_unclear() && is_request(tag))
 }

@@ -223,6 +223,16 @@ impl Step {
         step
     }
 
+    /// The same without its end, and a query behind it.
+    pub(super) fn unnamed_before_query(text: &str) -> Self {
+        let mut step = Self::unnamed(text);
+        step.messages.pop();
+        step.query("select 1");
+        step.say(b'S', "Sync".to_owned(), b"");
+        step.end();
+        step
+    }
+
     /// What comes into the dice's head.
     pub(super) fn random(dice: &mut Dice, client: u64, life: Life) -> Self {
         let mut step = Self { life, ..Self::of(client) };
@@ -237,25 +247,6 @@ impl Step {
         }
         step.end();
         step
-    }
-
-    /// With a Sync in front of each Query that comes behind an Execute. PostgreSQL from 18 on loses its way where the latter has copied
-    /// ("unexpected state STARTED"), and tells whoever has that server next.
-    pub(super) fn with_syncs(mut self) -> Self {
-        let mut runs = false;
-        for (words, bytes) in std::mem::take(&mut self.messages) {
-            runs = match bytes.first() {
-                Some(b'E') => true,
-                Some(b'S') => false,
-                Some(b'Q') if runs => {
-                    self.say(b'S', "Sync".to_owned(), b"");
-                    false
-                }
-                _ => runs,
-            };
-            self.messages.push((words, bytes));
-        }
-        self
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {
