@@ -29,5 +29,6 @@ mod rereading;
 mod servers;
 mod servers_end;
 mod state;
+mod taken;
 mod unasked;
 mod world;

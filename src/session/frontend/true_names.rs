@@ -101,27 +101,8 @@ impl Passage<'_, '_> {
     }
 }
 
-/// What must be with the server before a Sync of the client's.
-impl Passage<'_, '_> {
-    /// Has the server begin a command that does nothing, and is allowed in a failed transaction, too.
-    #[cold]
-    pub(super) fn begin_command(&mut self) {
-        let out = self.splice.insert();
-        put(out, b'P', |out| {
-            put_cstr(out, OURS);
-            put_cstr(out, b"");
-            out.extend_from_slice(&[0; 2]);
-        });
-        put(out, b'C', |out| {
-            out.push(b'S');
-            put_cstr(out, OURS);
-        });
-        b"13".iter().for_each(|tag| self.pipeline.sent(Owed::Ours(*tag)));
-    }
-}
-
 /// The name of a statement and a portal of ours, for a moment.
-const OURS: &[u8] = b"pgsteer_aside";
+pub(super) const OURS: &[u8] = b"pgsteer_aside";
 
 const FORGET: &[u8] = b"DISCARD SEQUENCES";
 

@@ -192,7 +192,7 @@ impl Heard {
 
     /// Whether it is told so.
     pub(super) fn is_told_of_lost_way(&self) -> bool {
-        self.messages.iter().any(|message| message.is_error(b"unexpected state STARTED"))
+        self.messages.iter().any(|message| message.is_error(b"StartTransactionCommand: unexpected state"))
     }
 
     /// How many columns each description and each row has.
