@@ -88,10 +88,14 @@ impl Scene {
         waited.await.with_context(|| format!("{listener}: expected {expected:?}, it is {last:?}"))
     }
 
-    /// Whether a replica is said to lag too much for who has no bounds of their own.
-    async fn is_lagging(&self, node: &Node) -> Result<bool> {
+    /// Waits until a replica is said to lag too much for who has no bounds of their own.
+    async fn lags(&self, node: &Node) -> Result {
         let label = format!("member=\"{}\",reason=\"lagging\"", node.name);
-        Ok(self.proxy.metric("pgsteer_member_excluded", &label).await? == 1.0)
+        eventually(&format!("{} is said to lag", node.name), SOON, async || {
+            let said = self.proxy.metric("pgsteer_member_excluded", &label).await.ok()?;
+            (said == 1.0).then_some(())
+        })
+        .await
     }
 }
 
@@ -142,7 +146,7 @@ async fn cascading(scene: &Scene, leader: &Node, upstream: &Node, replica: &Node
     scene.serve("any", &[upstream, replica]).await?;
     beating.abort();
     for node in [upstream, replica] {
-        ensure!(scene.is_lagging(node).await?, "{} is not said to lag", node.name);
+        scene.lags(node).await?;
     }
     let replayed = "SELECT pg_last_wal_replay_lsn() - '0/0'";
     eventually("its lag is what it is behind the leader, not behind its upstream", SOON, async || {
@@ -169,7 +173,7 @@ async fn archived(scene: &Scene, leader: &Node, other: &Node, replica: &Node) ->
     scene.serve("in time", &[other]).await?;
     scene.serve("in bytes", &[other]).await?;
     scene.serve("any", &[other, replica]).await?;
-    ensure!(scene.is_lagging(replica).await?, "{} is not said to lag", replica.name);
+    scene.lags(replica).await?;
     leader.thaw_process("archiver").await?;
     scene.serve("in time", &[other, replica]).await?;
     scene.serve("in bytes", &[other, replica]).await?;
@@ -216,7 +220,7 @@ async fn a_standby_cluster_by_an_archive() -> Result {
         }
         others[0].freeze_replay().await?;
         scene.serve("as usual", &others[1..]).await?;
-        ensure!(scene.is_lagging(others[0]).await?, "{} is not said to lag", others[0].name);
+        scene.lags(others[0]).await?;
         others[1].freeze_replay().await?;
         scene.serve("as usual", &[leader]).await?;
         others[0].thaw_replay().await?;
