@@ -76,6 +76,11 @@ impl Touched {
         &self.prepared
     }
 
+    /// Whether one of this name may be among them, or have been.
+    pub(super) fn may_have_prepared(&self, name: &[u8]) -> bool {
+        self.prepared.len() == PREPARED_MAX || self.prepared.iter().any(|known| **known == *name)
+    }
+
     /// Adds what was touched before.
     pub(super) fn join(&mut self, before: Self) {
         if before.order == Order::Mixed || before.what.kinds.has(Kinds::PREPARED) {

@@ -11,6 +11,7 @@ pub use super::conduct::{
 };
 use again::Again;
 use failing::Unsettled;
+use implied::Implied;
 
 use super::{named::Serial, statements::Statement};
 
@@ -111,6 +112,8 @@ enum Sequence {
     Closed,
     /// Extended messages without their Sync.
     Open,
+    /// Nothing of the client's so far: a message of its waits for what is said to one of ours.
+    Held,
     /// An error: the server skips everything up to Sync.
     Skipping,
 }
@@ -147,6 +150,7 @@ pub struct Pipeline {
     /// What was answered since the last ReadyForQuery has come to.
     ran: Outlook,
     copy: CopyIn,
+    implied: Implied,
     /// What was sent, where it can be sent once more.
     again: Again,
 }
@@ -203,14 +207,14 @@ impl Pipeline {
 
     /// Ready for the next lease, keeping its memory if that is little.
     pub fn reset(&mut self) {
-        let Self { owed, unsettled, unnamed_unsettled, status, sequence, ran, copy, again } = self;
+        let Self { owed, unsettled, unnamed_unsettled, status, sequence, ran, copy, implied, again } = self;
         if !owed.is_empty() {
             owed.clear();
         }
         if owed.capacity() > OWED_KEPT {
             owed.shrink_to(OWED_KEPT);
         }
-        (*unsettled, *unnamed_unsettled, *status, *sequence, *ran, *copy) = Default::default();
+        (*unsettled, *unnamed_unsettled, *status, *sequence, *ran, *copy, *implied) = Default::default();
         again.reset();
     }
 
@@ -218,8 +222,15 @@ impl Pipeline {
     #[inline(always)]
     pub fn sent(&mut self, message: Owed) {
         match message {
-            Owed::Sync => self.sequence = Sequence::Closed,
+            Owed::Sync => {
+                self.sequence = Sequence::Closed;
+                self.implied = Implied::No;
+            }
             _ if self.sequence == Sequence::Skipping => return,
+            Owed::Query(_) | Owed::FunctionCall if self.sequence == Sequence::Open => {
+                self.sequence = Sequence::Closed;
+                self.implied = Implied::Asked;
+            }
             Owed::Query(_)
             | Owed::FunctionCall
             | Owed::Aside(_)
@@ -238,12 +249,12 @@ impl Pipeline {
     /// the client has a sequence open.
     pub fn sent_ahead(&mut self) {
         self.sent(Owed::Aside(None));
-        self.holds_on();
+        self.sequence = Sequence::Open;
     }
 
-    /// A message of the client's waits for what is said of what was sent last.
+    /// A query of the client's waits for what is said of what was sent last.
     pub const fn holds_on(&mut self) {
-        self.sequence = Sequence::Open;
+        self.sequence = Sequence::Held;
     }
 
     /// Whether a Sync that comes now is one, and ends nothing of the client's.
@@ -280,6 +291,7 @@ mod answers;
 mod copying;
 mod deciding;
 mod failing;
+mod implied;
 mod owed;
 mod own;
 mod placing;

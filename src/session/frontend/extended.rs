@@ -109,6 +109,9 @@ impl Frontend {
         if provided == Prepared::Checking {
             return Ok(());
         }
+        if passage.may_be_taken(name) {
+            passage.try_name(name, query, types);
+        }
         let terms = passage.terms;
         let source =
             Source { scope: terms.scope, query, types, conduct: reading.conduct, form: reading.form };

@@ -303,7 +303,7 @@ impl Passage<'_, '_> {
 }
 
 /// The name of a statement and a portal of ours, for a moment.
-const OURS: &[u8] = b"pgsteer_aside";
+pub(super) const OURS: &[u8] = b"pgsteer_aside";
 
 const SAVEPOINT: &[u8] = b"SAVEPOINT pgsteer_aside";
 const BACK: &[u8] = b"ROLLBACK TO SAVEPOINT pgsteer_aside; RELEASE SAVEPOINT pgsteer_aside";
