@@ -325,11 +325,12 @@ impl Tenancy {
 
     /// What the client leaves on the server if it is given up now.
     pub(super) fn leaves(&self) -> Option<Hygiene> {
-        let touched = self.touched.iter().chain(&self.unread);
-        let kinds = touched.fold(self.pins, |kinds, touched| kinds | touched.kinds());
+        let touched = || self.touched.iter().chain(&self.unread);
+        let kinds = touched().fold(self.pins, |kinds, touched| kinds | touched.kinds());
+        let has_copies = touched().any(|touched| touched.copies.names().next().is_some());
         match () {
             () if kinds.has_any(INDELIBLE) => Some(Hygiene::Spoilt),
-            () if kinds.is_empty() => None,
+            () if kinds.is_empty() && !has_copies => None,
             () => Some(Hygiene::Dirty),
         }
     }
