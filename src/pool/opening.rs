@@ -164,6 +164,9 @@ impl Pool {
             let retry_at = now + state.trouble.fails(refusal);
             self.handle_locked(state, now, Event::OpenFailed(id, retry_at));
             self.retry_at(retry_at, now);
+        } else if state.slots.is_vacant(now) {
+            // Nobody waits for it, and its database was dropped or renamed while it logged in: the next may be another.
+            self.handle_locked(state, now, Event::OpenFailed(id, now));
         } else {
             let retry_at = now + settings.login_retry;
             state.trouble.is_refused(flavour, refusal.clone(), retry_at, now);

@@ -1,6 +1,7 @@
 //! One client's requests, each on the server it is given.
 
 pub mod acquire;
+mod alone;
 pub mod backend;
 pub mod cancel;
 pub mod context;

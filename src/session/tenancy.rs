@@ -11,7 +11,10 @@ use super::{
 use crate::{
     pool::account::OpaquePolicy,
     server::conn::Hygiene,
-    sql::touches::{Kinds, Touches},
+    sql::{
+        alone::Alone,
+        touches::{Kinds, Touches},
+    },
     wire::{
         named::Serial,
         parameters::Parameters,
@@ -67,6 +70,8 @@ pub struct Tenancy {
     pub(super) fate: Testimony,
     /// What the server has said last, which the client is not told as long as the fate of its commit is open.
     pub(super) farewell: Option<Box<[u8]>>,
+    /// A database that what is sent now needs to itself.
+    pub(super) needs_alone: Option<Box<Alone>>,
     /// What had happened when that was asked last ([`Told::events`]).
     ///
     /// [`Told::events`]: crate::cluster::headway::told::Told::events
@@ -113,15 +118,6 @@ enum StartValues {
     #[default]
     Unused,
     OfServer,
-}
-
-/// Whether a statement is under way that may take data from the client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum CopyAwaited {
-    #[default]
-    No,
-    /// It is: nothing is read from the client before it is known whether it does.
-    Yes,
 }
 
 impl Tenancy {
@@ -388,4 +384,5 @@ mod states;
 use check::Check;
 use evidence::Evidence;
 pub use evidence::Sequences;
+use states::CopyAwaited;
 pub use states::{Awaited, Settings};

@@ -7,6 +7,7 @@ mod choosing;
 mod commits;
 mod consistency;
 mod crash;
+mod databases;
 mod drivers;
 mod endurance;
 mod freeze;

@@ -54,7 +54,7 @@ impl Passage<'_, '_> {
             self.touch(text);
         }
         if conduct.parsing != Parsing::Kept {
-            self.parse_otherwise(conduct.parsing);
+            self.parse_otherwise(conduct.parsing, text);
         }
         if conduct.followed != Followed::Kept && !self.conn.parameters.all_are_reported() {
             // An older server: what it does not report cannot follow the client.
@@ -64,8 +64,11 @@ impl Passage<'_, '_> {
 
     /// What is parsed behind this may mean something else: up to the end of the transaction it is the client's own.
     #[cold]
-    fn parse_otherwise(&mut self, parsing: Parsing) {
+    fn parse_otherwise(&mut self, parsing: Parsing, text: Text<'_>) {
         self.tenancy.settings = Settings::Changed;
+        if parsing == Parsing::ChangedForAll {
+            self.tenancy.needs_alone = text.alone(self.lexicon()).map(Box::new);
+        }
         if parsing == Parsing::ChangedForAll && self.conn.schema_change.is_none() {
             self.conn.schema_change = Some(self.terms.schema.change());
         }

@@ -117,6 +117,9 @@ impl Session {
             && let Some(server) = x.lease.as_mut().and_then(Lease::server)
         {
             server.cancel.used_by(self.entry.key.pid);
+            if let Some(alone) = x.tenancy.needs_alone.take() {
+                self.make_room_in(x, *alone);
+            }
         }
         if self.is_inquisitive() {
             self.follow_sent(x, now);
