@@ -11,6 +11,7 @@ use super::{
     context::Context,
     promise::Goal,
     routes::{NoWay, Patience, Purpose, Tenant, Way},
+    way_out::Given,
 };
 use crate::{
     clock::Moment,
@@ -65,6 +66,8 @@ pub struct Request {
     pub goal: Option<Goal>,
     /// For how long it is wanted.
     pub mode: PoolMode,
+    /// Whether this state is all that its client's session holds.
+    pub given: Given,
 }
 
 /// A server for a request.
@@ -73,6 +76,8 @@ pub struct Granted {
     pub lease: Lease,
     /// Whether writing must be kept impossible.
     pub read_only: bool,
+    /// Whether it has the client's whole state.
+    pub given: Given,
 }
 
 /// How far a request got without waiting.
@@ -140,6 +145,7 @@ impl Needs<'_> {
             flavour: self.flavour,
             goal: self.goal.cloned(),
             mode: self.mode,
+            given: Given::All,
         }
     }
 
@@ -187,23 +193,11 @@ impl Needs<'_> {
         let rested = now.since(conn.idle_since) < check_delay;
         let shows = self.goal.is_none_or(|goal| shows(goal, self.context, &way, conn.opened_at));
         if alike && rested && !draws && shows && may_use(self.context, self.tether, &lease, &way, now) {
-            Attempt::Ready(Granted { lease, read_only: way.read_only })
+            Attempt::Ready(Granted { lease, read_only: way.read_only, given: Given::All })
         } else {
             Attempt::Slow(Start::Unready(lease, way))
         }
     }
-}
-
-/// Whether a server may know what others have drawn from sequences, and somebody with this user and database asks, or could
-/// ask for what it has drawn itself in an earlier transaction.
-#[inline]
-fn remembers_draws_of_others(server: &Server, tenant: &Tenant, pid: u32, mode: PoolMode) -> bool {
-    let asks = mode == PoolMode::Session || tenant.account.reads_sequences.load(Ordering::Relaxed);
-    asks && server.served != 0 && server.served != pid
-}
-
-fn may_use(context: &Context, tether: &Tether, lease: &Lease, way: &Way, now: Moment) -> bool {
-    !tether.is_revoked(lease.number()) && (way.term == 0 || context.router.may_send(way.term, now))
 }
 
 impl Request {
@@ -236,7 +230,7 @@ impl Request {
                 Start::Route => self.route(purpose, patience).await?,
                 Start::Line(guard, way) => self.wait_in_line(guard, way, patience).await?,
                 Start::Unready(lease, way) => match self.make_ready(lease, &way, settings, patience).await? {
-                    Some(lease) => return Ok(Granted { lease, read_only: way.read_only }),
+                    Some(lease) => return Ok(Granted { lease, read_only: way.read_only, given: self.given }),
                     None => Start::Route,
                 },
                 Start::Refused(error) => return Err((*error).clone()),
@@ -390,8 +384,10 @@ impl Request {
 mod budget;
 mod catching_up;
 mod refusals;
+mod usable;
 
 use budget::{Budget, CatchUp};
 use catching_up::{shows, way_to};
 use refusals::no_route;
 pub(super) use refusals::query_wait_timeout;
+use usable::{may_use, remembers_draws_of_others};

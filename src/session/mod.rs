@@ -27,3 +27,4 @@ pub mod split;
 pub mod tenancy;
 pub mod touched;
 mod untried;
+mod way_out;

@@ -26,6 +26,7 @@ use super::{
     routes::{Tenant, Way},
     split::Split,
     tenancy::Sequences,
+    way_out::Given,
 };
 use crate::{
     client::registry::{Activity, Order, Registered},
@@ -131,6 +132,7 @@ struct Line {
 
 struct Waiting {
     granted: Pin<Box<dyn Future<Output = Result<Granted, PgError>> + Send>>,
+    given: Given,
     since: Moment,
     notice: Notice,
 }

@@ -7,6 +7,7 @@ use super::{
     inquiry::{INDELIBLE, LASTING},
     promise::placing::Placing,
     touched::Touched,
+    way_out::WayOut,
 };
 use crate::{
     pool::account::OpaquePolicy,
@@ -70,6 +71,8 @@ pub struct Tenancy {
     pub(super) fate: Testimony,
     /// What the server has said last, which the client is not told as long as the fate of its commit is open.
     pub(super) farewell: Option<Box<[u8]>>,
+    /// Whether what runs takes away what the server could not be given.
+    pub(super) way_out: WayOut,
     /// A database that what is sent now needs to itself.
     pub(super) needs_alone: Option<Box<Alone>>,
     /// What had happened when that was asked last ([`Told::events`]).
@@ -236,6 +239,7 @@ impl Tenancy {
     /// A statement has failed, and with it what the same transaction has reset.
     pub(super) fn failed(&mut self) {
         self.reset = None;
+        self.way_out.fails();
         if self.check.is_awaited() {
             self.check = Check::None;
         }
@@ -355,6 +359,7 @@ impl Tenancy {
 
     /// ReadyForQuery: which settings must go back to what they were at the client's start; `None`: the client knows all.
     pub(super) fn ready(&mut self, in_transaction: bool) -> Option<u8> {
+        self.way_out.succeeds();
         if !in_transaction {
             self.moved = Moved::No;
         }

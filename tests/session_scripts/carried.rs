@@ -151,6 +151,117 @@ fn a_state_that_cannot_be_given_back_refuses_the_request() {
     );
 }
 
+/// What takes away what cannot be given back does not need it: before that a server refuses it, as it does here.
+const LOST_ROLE: &str = r#"
+    C> Query "set role x; set work_mem = '4MB'"
+    >a1 Query "set role x; set work_mem = '4MB'"
+    a1< CommandComplete SET | CommandComplete SET | ReadyForQuery I
+    <C CommandComplete SET | CommandComplete SET | ReadyForQuery I
+    >a1 Query ~'role'
+    a1< DataRow v role x | DataRow v work_mem 4MB | DataRow d work_mem 4MB 8MB t | ReadyForQuery I
+    D> Query "drop role x"
+    >a1 Query "RESET ROLE;RESET \"work_mem\";"
+    a1< CommandComplete RESET | CommandComplete RESET | ReadyForQuery I
+    >a1 Query "drop role x"
+    a1< CommandComplete "DROP ROLE" | ReadyForQuery I
+    <D CommandComplete "DROP ROLE" | ReadyForQuery I
+"#;
+
+/// The server refuses the role.
+const REFUSED: &str = r#"
+    >a1 Query "SELECT pg_catalog.set_config('work_mem','4MB',false)"
+    a1< CommandComplete "SELECT 1" | ReadyForQuery I
+    >a1 Query "SELECT pg_catalog.set_config('role','x',false)"
+    a1< Error 22023 "role \"x\" does not exist" | ReadyForQuery I
+    >a1 Query "DISCARD ALL"
+    a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
+"#;
+
+#[test]
+fn what_resets_a_state_does_not_need_it() {
+    for (request, sent) in [
+        (r#"Query "reset role""#, r#"Query "reset role""#),
+        (
+            r#"Parse "" "set role none" | Bind "" "" | Execute "" | Sync"#,
+            "Parse _ | Bind _ | Execute _ | Sync",
+        ),
+    ] {
+        let answers = if sent.starts_with('P') { "ParseComplete | BindComplete | " } else { "" };
+        check(&format!(
+            r#"
+            {LOST_ROLE}
+            C> {request}
+            {REFUSED}
+            # The rest of the state is there.
+            >a1 Query "SELECT pg_catalog.set_config('work_mem','4MB',false)"
+            a1< CommandComplete "SELECT 1" | ReadyForQuery I
+            >a1 {sent}
+            a1< {answers}CommandComplete SET | ReadyForQuery I
+            <C {answers}CommandComplete SET | ReadyForQuery I
+            >a1 Query ~'role'
+            a1< DataRow v role none | ReadyForQuery I
+            C> Query "select 1"
+            >a1 Query "select 1"
+            a1< CommandComplete "SELECT 1" | ReadyForQuery I
+            <C CommandComplete "SELECT 1" | ReadyForQuery I
+            "#
+        ));
+    }
+    check(&format!(
+        r#"
+        {LOST_ROLE}
+        C> Query "discard all"
+        {REFUSED}
+        >a1 Query "discard all"
+        a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
+        <C CommandComplete "DISCARD ALL" | ReadyForQuery I
+        C> Query "select 1"
+        >a1 Query "select 1"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        "#
+    ));
+}
+
+#[test]
+fn what_fails_to_reset_a_state_leaves_it() {
+    check(&format!(
+        r#"
+        {LOST_ROLE}
+        C> Query "reset role"
+        {REFUSED}
+        >a1 Query "SELECT pg_catalog.set_config('work_mem','4MB',false)"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        >a1 Query "reset role"
+        a1< Error 57014 "canceling statement" | ReadyForQuery I
+        <C Error 57014 "canceling statement" | ReadyForQuery I
+        >a1 Query ~'role'
+        a1< DataRow v role none | ReadyForQuery I
+        C> Query "delete from t"
+        >a1 Query "SELECT pg_catalog.set_config('role','x',false)"
+        a1< Error 22023 "role \"x\" does not exist" | ReadyForQuery I
+        >a1 Query "DISCARD ALL"
+        a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
+        >a1 Query "SELECT pg_catalog.set_config('work_mem','4MB',false)"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        >a1 Query "SELECT pg_catalog.set_config('role','x',false)"
+        a1< Error 22023 "role \"x\" does not exist" | ReadyForQuery I
+        <C Error 22023 "role \"x\" does not exist" | ReadyForQuery I
+        >a1 Query "DISCARD ALL"
+        a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
+        "#
+    ));
+    // Nor does one role go for another that may be refused.
+    check(&format!(
+        r#"
+        {LOST_ROLE}
+        C> Query "set role y"
+        {REFUSED}
+        <C Error 22023 "role \"x\" does not exist" | ReadyForQuery I
+        "#
+    ));
+}
+
 #[test]
 fn what_another_client_left_is_not_this_ones_fault() {
     check(&format!(

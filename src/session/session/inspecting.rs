@@ -7,6 +7,7 @@ use crate::{
     session::{
         inquiry::{Circumstances, Findings, Inquiry, UNREADABLE, put_description},
         touched::Touched,
+        way_out::WayOut,
     },
     sql::touches::Kinds,
     wire::state::{Definition, SessionState},
@@ -129,7 +130,7 @@ impl Session {
             ears.heard.retain(|channel| state.get().is_some_and(|state| state.channels().contains(channel)));
         }
         exchange.tenancy.inspected(pins);
-        if !self.state.is_like(&state) {
+        if exchange.tenancy.way_out != WayOut::Failed && !self.state.is_like(&state) {
             let custom = state.get().into_iter().flat_map(SessionState::settings);
             custom
                 .filter(|(_, setting)| setting.definition == Definition::Placeholder)
