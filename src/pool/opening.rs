@@ -190,8 +190,10 @@ impl Pool {
         });
     }
 
-    /// What kept the last attempt from succeeding, for the detail of a time-out.
-    pub fn last_trouble(&self) -> Option<Arc<PgError>> {
-        self.state.lock().trouble.last()
+    /// What kept the last attempt from succeeding to open a server for these start-up settings, for the detail of a time-out.
+    /// `None` too where there are as many servers as there may be, so that none is opened.
+    pub fn last_trouble(&self, flavour: Flavour) -> Option<Arc<PgError>> {
+        let state = self.state.lock();
+        if state.slots.is_full() { None } else { state.trouble.last(flavour) }
     }
 }

@@ -297,7 +297,7 @@ impl Request {
             Ok(Ok(lease)) => Start::Unready(lease, way),
             Ok(Err(Refusal::Rerouted)) => Start::Route,
             Ok(Err(Refusal::Error(error))) => Start::Refused(error),
-            Err(_) => Start::Refused(Arc::new(query_wait_timeout(&way))),
+            Err(_) => Start::Refused(Arc::new(query_wait_timeout(&way, self.flavour))),
         })
     }
 

@@ -31,6 +31,11 @@ impl Slots {
         now < self.vacant_until
     }
 
+    /// Whether as many servers are logged in as the pool may have without its reserve.
+    pub fn is_full(&self) -> bool {
+        self.seats.len() - self.gauges.opening >= self.limits.size
+    }
+
     /// Nobody takes a server that is ready.
     #[inline]
     pub(super) fn rest(&mut self, now: Moment, server: ServerId, actions: &mut Actions) {

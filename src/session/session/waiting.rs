@@ -73,7 +73,7 @@ impl Session {
                 let settings = self.tenant.account.settings.load();
                 if settings.query_wait_timeout.is_some_and(|limit| now.since(line.since) >= limit) {
                     self.context.worker.counters.server_waits.record(now.since(line.since));
-                    let error = query_wait_timeout(&line.way);
+                    let error = query_wait_timeout(&line.way, self.flavour.number());
                     drop(line);
                     return self.reject(&error, now);
                 }
