@@ -173,13 +173,7 @@ impl Needs<'_> {
     }
 
     /// Whether a server can be used as it is: it has the client's settings, was used lately, and has nothing to say.
-    pub fn ready_at_once(
-        &self,
-        mut lease: Lease,
-        way: Way,
-        now: Moment,
-        cx: &mut TaskContext<'_>,
-    ) -> Attempt {
+    fn ready_at_once(&self, mut lease: Lease, way: Way, now: Moment, cx: &mut TaskContext<'_>) -> Attempt {
         let check_delay = self.tenant.account.settings.load().check_delay;
         let Some(server) = lease.server() else { return Attempt::Slow(Start::Route) };
         let draws = remembers_draws_of_others(server, self.tenant, self.pid, self.mode);
@@ -311,7 +305,8 @@ impl Request {
         patience: &mut Budget,
     ) -> Result<Option<Lease>, PgError> {
         let now = self.context.clock.now();
-        if !may_use(&self.context, &self.tether, &lease, way, now) {
+        let is_wanted = || is_wanted(&self.context, way, self.selection);
+        if !may_use(&self.context, &self.tether, &lease, way, now) || !is_wanted() {
             let revoked = self.tether.is_revoked(lease.number());
             lease.finish(if revoked { Finish::Broken } else { Finish::Settled }, now);
             return Ok(None);
@@ -341,7 +336,12 @@ impl Request {
                 if draws && let Some(server) = lease.server() {
                     server.served = self.pid;
                 }
-                let usable = may_use(&self.context, &self.tether, &lease, way, self.context.clock.now());
+                let now = self.context.clock.now();
+                let usable = may_use(&self.context, &self.tether, &lease, way, now);
+                if usable && !is_wanted() {
+                    lease.finish(Finish::Settled, now);
+                    return Ok(None);
+                }
                 Ok(if usable { Some(lease) } else { None })
             }
             Some(Ok(Ok(Some(error)))) => {
@@ -390,4 +390,4 @@ use budget::{Budget, CatchUp};
 use catching_up::{shows, way_to};
 use refusals::no_route;
 pub(super) use refusals::query_wait_timeout;
-use usable::{may_use, remembers_draws_of_others};
+use usable::{is_wanted, may_use, remembers_draws_of_others};

@@ -242,6 +242,9 @@ impl Session {
         now: Moment,
         cx: &mut Context<'_>,
     ) -> Result<bool, Cut> {
+        if x.untried.is_unsent() && self.ends_before_it(x, received) {
+            return Err(Cut::ServerGone("it ended the session".to_owned()));
+        }
         match x.trial.hear(received) {
             Beginning::Answer => {}
             other => return self.not_answered(x, &other, received, output),
@@ -382,13 +385,6 @@ impl Session {
             self.keep(inbox, taken);
         }
         Ok(true)
-    }
-
-    fn keep(&mut self, mut inbox: Vec<u8>, taken: usize) {
-        if taken < inbox.len() {
-            inbox.drain(..taken);
-            self.inbox = inbox;
-        }
     }
 }
 

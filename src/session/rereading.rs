@@ -97,8 +97,11 @@ impl Session {
             && x.pipeline.status() == TransactionStatus::Idle;
         let wished = loss != Loss::Conflict || rereads.conflicts;
         let reads = |verdict: Verdict| verdict.reason(Leaning::Auto).is_read();
-        let reads =
-            x.untried.read().is_some_and(|request| self.proves_to_read(&rereads.place, request, now, reads));
+        // What the replica has got nothing of can have done nothing there.
+        let reads = x.untried.is_unsent_read()
+            || x.untried
+                .read()
+                .is_some_and(|request| self.proves_to_read(&rereads.place, request, now, reads));
         let again = whole && wished && reads;
         if again {
             x.untried.lost(loss);

@@ -1,6 +1,20 @@
-//! Whether a server may be used as it is.
+//! Whether a server that was handed over may still be used for what it was wanted.
 
-use super::{Context, Lease, Moment, Ordering, PoolMode, Server, Tenant, Tether, Way};
+use super::{
+    Attempt, Context, Finish, Lease, Moment, Needs, Ordering, PoolMode, Server, Start, TaskContext, Tenant,
+    Tether, Way,
+};
+
+/// Whether it may be used as what it is: its lease was not revoked, and where it leads there is the right to write.
+pub(super) fn may_use(context: &Context, tether: &Tether, lease: &Lease, way: &Way, now: Moment) -> bool {
+    !tether.is_revoked(lease.number()) && (way.term == 0 || context.router.may_send(way.term, now))
+}
+
+/// Whether reads that want this of replicas still go there. The replica may be beyond their own lag bound by now, while others, who
+/// go by another, read there as before: so nobody has revoked anything.
+pub(super) fn is_wanted(context: &Context, way: &Way, selection: usize) -> bool {
+    way.term != 0 || context.router.load().serves(selection, way.pool.member())
+}
 
 /// Whether a server may know what others have drawn from sequences, and somebody with this user and database asks, or could
 /// ask for what it has drawn itself in an earlier transaction.
@@ -10,7 +24,13 @@ pub(super) fn remembers_draws_of_others(server: &Server, tenant: &Tenant, pid: u
     asks && server.served != 0 && server.served != pid
 }
 
-/// Whether a lease still holds, and there is the right to use it.
-pub(super) fn may_use(context: &Context, tether: &Tether, lease: &Lease, way: &Way, now: Moment) -> bool {
-    !tether.is_revoked(lease.number()) && (way.term == 0 || context.router.may_send(way.term, now))
+impl Needs<'_> {
+    /// What comes of a server that was waited for in line.
+    pub fn handed_over(&self, lease: Lease, way: Way, now: Moment, cx: &mut TaskContext<'_>) -> Attempt {
+        if is_wanted(self.context, &way, self.selection) {
+            return self.ready_at_once(lease, way, now, cx);
+        }
+        lease.finish(Finish::Settled, now);
+        Attempt::Slow(Start::Route)
+    }
 }

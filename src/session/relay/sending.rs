@@ -209,4 +209,12 @@ impl Session {
             Poll::Pending => Ok(false),
         }
     }
+
+    /// What was not taken of the inbox is there again.
+    pub(super) fn keep(&mut self, mut inbox: Vec<u8>, taken: usize) {
+        if taken < inbox.len() {
+            inbox.drain(..taken);
+            self.inbox = inbox;
+        }
+    }
 }

@@ -107,13 +107,13 @@ impl Trial {
         self.is_on() && self.left == 0
     }
 
-    /// The request, if all of it was sent and nothing of the answer has been passed on.
-    pub fn take_back(&mut self) -> Option<Vec<u8>> {
-        if self.stage != Stage::Held || self.left > 0 {
+    /// The request, if nothing of the answer has been passed on, and how many bytes at its end were not sent.
+    pub fn take_back(&mut self) -> Option<(Vec<u8>, usize)> {
+        if self.stage != Stage::Held {
             return None;
         }
         self.stage = Stage::None;
-        Some(std::mem::take(&mut self.request))
+        Some((std::mem::take(&mut self.request), std::mem::take(&mut self.left)))
     }
 }
 
@@ -226,11 +226,14 @@ mod tests {
         assert_eq!(trial.bound(b"abc"), b"ab");
         trial.sent(1);
         assert_eq!(trial.hear(b"1\0\0\0\x04"), Beginning::Answer);
-        assert_eq!((trial.bound(b"bc"), trial.take_back()), (&b"b"[..], None));
+        assert_eq!((trial.bound(b"bc"), trial.is_sent()), (&b"b"[..], false));
         trial.sent(1);
-        assert_eq!(trial.bound(b"c"), b"");
-        assert_eq!(trial.take_back().as_deref(), Some(&b"ab"[..]));
+        assert_eq!((trial.bound(b"c"), trial.is_sent()), (&b""[..], true));
+        assert_eq!(trial.take_back(), Some((b"ab".to_vec(), 0)));
         assert!(!trial.is_on());
+        trial.begin(b"abc");
+        trial.sent(1);
+        assert_eq!((trial.take_back(), trial.bound(b"bcd")), (Some((b"abc".to_vec(), 2)), &b"bcd"[..]));
         trial.begin(b"ab");
         trial.sent(2);
         assert_eq!(trial.hear(b"D\0\0\0\x04"), Beginning::Answer);
