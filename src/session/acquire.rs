@@ -11,6 +11,7 @@ use super::{
     context::Context,
     promise::Goal,
     routes::{NoWay, Patience, Purpose, Tenant, Way},
+    temp_buffers,
     way_out::Given,
 };
 use crate::{
@@ -171,27 +172,6 @@ impl Needs<'_> {
             Acquired::Refused(Refusal::Rerouted) => Attempt::Slow(Start::Route),
         }
     }
-
-    /// Whether a server can be used as it is: it has the client's settings, was used lately, and has nothing to say.
-    fn ready_at_once(&self, mut lease: Lease, way: Way, now: Moment, cx: &mut TaskContext<'_>) -> Attempt {
-        let check_delay = self.tenant.account.settings.load().check_delay;
-        let Some(server) = lease.server() else { return Attempt::Slow(Start::Route) };
-        let draws = remembers_draws_of_others(server, self.tenant, self.pid, self.mode);
-        let conn = &mut server.conn;
-        // First of all: what it has to say may be that its settings have changed.
-        if conn.poll_idle(cx).is_err() {
-            lease.finish(Finish::Broken, now);
-            return Attempt::Slow(Start::Route);
-        }
-        let alike = conn.state.is_like(self.state) && conn.has_settings(self.parameters);
-        let rested = now.since(conn.idle_since) < check_delay;
-        let shows = self.goal.is_none_or(|goal| shows(goal, self.context, &way, conn.opened_at));
-        if alike && rested && !draws && shows && may_use(self.context, self.tether, &lease, &way, now) {
-            Attempt::Ready(Granted { lease, read_only: way.read_only, given: Given::All })
-        } else {
-            Attempt::Slow(Start::Unready(lease, way))
-        }
-    }
 }
 
 impl Request {
@@ -318,6 +298,10 @@ impl Request {
         let alive = std::future::poll_fn(|cx| Poll::Ready(conn.poll_idle(cx))).await;
         if alive.is_err() {
             lease.finish(Finish::Broken, self.context.clock.now());
+            return Ok(None);
+        }
+        if temp_buffers::are_fixed(conn, &self.tenant) {
+            temp_buffers::retire(lease, self.context.clock.now());
             return Ok(None);
         }
         let opened_at = conn.opened_at;

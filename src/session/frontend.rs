@@ -103,6 +103,8 @@ pub struct Terms<'a> {
     pub sequences: Sequences,
     /// Whether a client of this user and database has read what its session drew from a sequence.
     pub sequences_are_read: &'a AtomicBool,
+    /// Whether a client has ever set `temp_buffers`.
+    pub temp_buffers_are_set: &'a AtomicBool,
     /// What gives a server what a client is told by a setting, for one that may ask for it.
     pub told: Option<&'a dyn Fn(Told) -> Option<String>>,
 }

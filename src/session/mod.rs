@@ -24,6 +24,7 @@ pub mod routes;
 #[expect(clippy::module_inception, reason = "a session, in the room of sessions")]
 pub mod session;
 pub mod split;
+mod temp_buffers;
 pub mod tenancy;
 pub mod touched;
 mod untried;

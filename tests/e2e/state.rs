@@ -11,7 +11,23 @@ const ROTATING: &str =
     "[auth]\nauth_type = \"trust\"\n[pool]\nrotate_servers = true\ndefault_pool_size = 12\n";
 
 /// Statement by statement, each in one message.
-const SCRIPTS: [(&str, &[&str]); 13] = [
+const SCRIPTS: [(&str, &[&str]); 14] = [
+    (
+        "buffers for temporary tables",
+        &[
+            "SET temp_buffers = 200",
+            "SHOW temp_buffers",
+            "BEGIN",
+            "SET LOCAL temp_buffers = 300",
+            "SHOW temp_buffers",
+            "COMMIT",
+            "SHOW temp_buffers",
+            "CREATE TEMP TABLE mine (n int); INSERT INTO mine VALUES (1)",
+            "SET temp_buffers = 400",
+            "SHOW temp_buffers",
+            "DROP TABLE mine",
+        ],
+    ),
     (
         "settings",
         &[
@@ -235,6 +251,7 @@ const OTHERS: [&[&str]; 3] = [
         "SELECT 1",
         "SHOW lock_timeout",
         "BEGIN; SET LOCAL lock_timeout = 5; COMMIT",
+        "BEGIN; CREATE TEMP TABLE theirs (n int) ON COMMIT DROP; INSERT INTO theirs VALUES (1); COMMIT",
         "SET statement_timeout = '9s'",
     ],
 ];

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     held::{TOLD, asked_of},
-    play::{check, check_with},
+    play::{check, check_whole, check_with},
 };
 
 /// A client sets a setting, and the server tells what it is.
@@ -547,4 +547,72 @@ fn a_client_that_leaves_leaves_a_server_in_order() {
         pool a idle=1
         "#,
     );
+}
+
+/// `temp_buffers` cannot be changed on a server that has had temporary tables, whosever they were.
+#[test]
+fn a_server_that_has_had_temporary_tables_is_not_for_those_who_size_their_buffers() {
+    let leaves_temporary = |server: &str| {
+        format!(
+            r#"
+            C> Query "create temp table t () on commit drop"
+            >{server} Query "create temp table t () on commit drop"
+            {server}< CommandComplete "CREATE TABLE" | ReadyForQuery I
+            <C CommandComplete "CREATE TABLE" | ReadyForQuery I
+            >{server} Query ~pg_my_temp_schema
+            {server}< CommandComplete "SELECT 0" | ReadyForQuery I
+            "#
+        )
+    };
+    let sets = r#"
+        D> Query "SET Temp_Buffers = 200"
+        >a1 Terminate | end
+        >a2 Query "SET Temp_Buffers = 200"
+        a2< CommandComplete SET | ReadyForQuery I
+        <D CommandComplete SET | ReadyForQuery I
+        >a2 Query ~'temp_buffers'
+        a2< DataRow v temp_buffers 1600kB | DataRow d temp_buffers 200 1024 t | ReadyForQuery I
+    "#;
+    let leaves = r#"
+        C> Query "select c"
+        >a2 Query "RESET \"temp_buffers\";"
+        a2< CommandComplete RESET | ReadyForQuery I
+        >a2 Query "select c"
+        a2< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+    "#;
+    let comes_back = r#"
+        D> Query "select d"
+        >a2 Terminate | end
+        >a3 Query "SELECT pg_catalog.set_config('temp_buffers','200',false)"
+        a3< CommandComplete "SELECT 1" | ReadyForQuery I
+        >a3 Query "select d"
+        a3< CommandComplete "SELECT 1" | ReadyForQuery I
+        <D CommandComplete "SELECT 1" | ReadyForQuery I
+    "#;
+    let (first, second) = (leaves_temporary("a1"), leaves_temporary("a2"));
+    check_whole(|_| {}, &format!("{first}{sets}{leaves}{second}{comes_back}"));
+    // In a transaction of its own PostgreSQL refuses it once; from then on it knows better.
+    check(&format!(
+        r#"
+        {first}
+        D> Query begin
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <D CommandComplete BEGIN | ReadyForQuery T
+        D> Query "set local temp_buffers = 200"
+        >a1 Query "set local temp_buffers = 200"
+        a1< Error 22023 "cannot be changed" | ReadyForQuery E
+        <D Error 22023 "cannot be changed" | ReadyForQuery E
+        D> Query rollback
+        >a1 Query rollback
+        a1< CommandComplete ROLLBACK | ReadyForQuery I
+        <D CommandComplete ROLLBACK | ReadyForQuery I
+        D> Query begin
+        >a1 Terminate | end
+        >a2 Query begin
+        a2< CommandComplete BEGIN | ReadyForQuery T
+        <D CommandComplete BEGIN | ReadyForQuery T
+        "#
+    ));
 }

@@ -5,6 +5,8 @@ use super::{
     Reading, Refusal, Residue, SERVER_PREFIX, ServerConn, Settings, Sharing, Splice, SqlState, Statement,
     Tenancy, Terms, Text, Undo, Vigilance, When, Whose, Worth, put, put_close, put_cstr,
 };
+use crate::session::temp_buffers;
+use std::sync::atomic::Ordering;
 
 /// Whether a server has what a message of the client's is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +68,15 @@ impl Passage<'_, '_> {
     #[cold]
     fn parse_otherwise(&mut self, parsing: Parsing, text: Text<'_>) {
         self.tenancy.settings = Settings::Changed;
-        if parsing == Parsing::ChangedForAll {
-            self.tenancy.needs_alone = text.alone(self.lexicon()).map(Box::new);
+        match (parsing, text) {
+            (Parsing::ChangedForAll, _) => {
+                self.tenancy.needs_alone = text.alone(self.lexicon()).map(Box::new);
+            }
+            // SET LOCAL leaves nothing behind, but needs a server that takes it.
+            (_, Text::Whole(text) | Text::Prefix(text)) if temp_buffers::are_in(text) => {
+                self.terms.temp_buffers_are_set.store(true, Ordering::Relaxed);
+            }
+            _ => {}
         }
         if parsing == Parsing::ChangedForAll && self.conn.schema_change.is_none() {
             self.conn.schema_change = Some(self.terms.schema.change());

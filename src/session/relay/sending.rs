@@ -76,6 +76,7 @@ impl Session {
             opaque,
             sequences: x.sequences,
             sequences_are_read: &self.tenant.account.reads_sequences,
+            temp_buffers_are_set: &self.tenant.account.sets_temp_buffers,
             told: tells.then_some(&told),
             vigilance: if all { Vigilance::All } else { Vigilance::Suspects },
         };

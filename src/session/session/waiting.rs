@@ -1,13 +1,36 @@
 //! A client that waits for a server: in a pool's line, or for whatever must come before it.
 
-use std::task::Poll;
+use std::{future::Future, pin::Pin, task::Poll};
 
-use super::super::{acquire::Request, way_out::Given};
+use super::super::{acquire::Request, routes::Way, way_out::Given};
 use super::{
-    Attempt, Ended, Flow, Granted, INBOX_BYTES_MAX, Line, Moment, Needs, Notice, PgError, Phase, Refusal,
-    Scratch, Session, SqlState, Start, TaskContext, WAIT_NOTICE_AFTER, Waiting, query_wait_timeout,
+    Attempt, Ended, Flow, Granted, INBOX_BYTES_MAX, Moment, Needs, PgError, Phase, Refusal, Scratch, Session,
+    SqlState, Start, TaskContext, WAIT_NOTICE_AFTER, query_wait_timeout,
 };
-use crate::{client::registry::Activity, wire::state::Carried};
+use crate::{client::registry::Activity, pool::line::WaitGuard, wire::state::Carried};
+
+/// A client that stands in a pool's line.
+pub(super) struct Line {
+    guard: WaitGuard,
+    way: Way,
+    since: Moment,
+    notice: Notice,
+}
+
+/// A client that waits for whatever must come before its server.
+pub(super) struct Waiting {
+    granted: Pin<Box<dyn Future<Output = Result<Granted, PgError>> + Send>>,
+    given: Given,
+    since: Moment,
+    notice: Notice,
+}
+
+/// Whether a waiting client was told that it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Notice {
+    Due,
+    Given,
+}
 
 impl Session {
     pub(super) fn wait(&mut self, start: Start, now: Moment) {
