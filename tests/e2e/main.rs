@@ -11,6 +11,7 @@ mod crash;
 mod databases;
 mod drivers;
 mod endurance;
+mod feeds;
 mod freeze;
 mod graded;
 mod listen;
