@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
-use pgsteer_testkit::{Client, Cluster, Door, Login, Release, Result, Single, cause, connection_string};
+use anyhow::{Context, ensure};
+use pgsteer_testkit::{
+    Client, Cluster, Door, Login, Release, Result, Single, cause, connection_string, sqlstate,
+};
 use tokio_postgres::SimpleQueryMessage;
 
 const ROTATING: &str =
@@ -304,6 +306,32 @@ async fn a_session_is_as_on_a_connection_of_its_own() -> Result {
             }
             turn += 1;
         }
+    }
+    Ok(())
+}
+
+/// What resets a role that no server takes any more does not need it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_was_dropped_can_be_left() -> Result {
+    let single = Single::start(Release::System, Door::Open, "", ROTATING).await?;
+    let superuser = single.server.superuser().await?;
+    let login = Login::TRADER.user;
+    let client =
+        Client::connect(&connection_string(single.proxy.write, Login::TRADER, Cluster::DATABASE)).await?;
+    for out in ["RESET ROLE", "SET ROLE NONE", "RESET SESSION AUTHORIZATION", "DISCARD ALL"] {
+        superuser.batch_execute(&format!("CREATE ROLE doomed; GRANT doomed TO {login}")).await?;
+        client.batch_execute("SET ROLE doomed; SET work_mem = '7MB'").await?;
+        superuser.batch_execute("DROP ROLE doomed").await?;
+        let refused = client.batch_execute("SELECT 1").await.err().context("a statement without its role")?;
+        ensure!(sqlstate(&refused) == "22023", "{refused}");
+        if out == "SET ROLE NONE" {
+            client.execute(out, &[]).await?;
+        } else {
+            client.batch_execute(out).await?;
+        }
+        ensure!(client.text("SELECT current_user").await? == login, "after {out}");
+        let kept = if out == "DISCARD ALL" { "4MB" } else { "7MB" };
+        ensure!(client.text("SHOW work_mem").await? == kept, "after {out}");
     }
     Ok(())
 }
