@@ -3,6 +3,7 @@
 //! Each test has a cluster of its own (8 s) and the machine to itself (`.config/nextest.toml`), because what is
 //! asserted are times.
 
+mod balance;
 mod choosing;
 mod commits;
 mod consistency;
