@@ -157,8 +157,10 @@ impl Frontend {
     pub fn replace(&mut self, serial: Serial, statement: &Statement, next: &Arc<Statement>) {
         if serial != 0 {
             self.statements.replace(serial, next);
-        } else if matches!(&self.unnamed, Unnamed::Shared(known) if known.id() == statement.id()) {
-            self.unnamed = Unnamed::Shared(next.clone());
+        } else if let Unnamed::Shared(known, _) = &mut self.unnamed
+            && known.id() == statement.id()
+        {
+            *known = next.clone();
         }
     }
 
@@ -218,12 +220,12 @@ impl Frontend {
             {
                 break Stop::Incomplete;
             }
-            if must_wait(passage.pipeline, header.tag, left)
+            let message = &left[..header.total.min(left.len())];
+            if must_wait(passage.pipeline, header.tag, message)
                 || stands_in && begins_anew(passage.pipeline, header.tag)
             {
                 break Stop::Unanswered;
             }
-            let message = &left[..header.total.min(left.len())];
             self.message(header, message, &mut passage)?;
         };
         let taken = passage.splice.taken();
@@ -277,6 +279,9 @@ impl Frontend {
             b'S' => {
                 if passage.tenancy.fate.is_on() {
                     passage.sync_decides();
+                }
+                if passage.pipeline.sync_must_commit() {
+                    passage.begin_command();
                 }
                 passage.pipeline.sent(Owed::Sync);
                 passage.tenancy.sequence_ends();
@@ -357,6 +362,7 @@ impl Frontend {
     }
 }
 
+mod ahead;
 mod deciding;
 mod extended;
 mod known;
