@@ -243,15 +243,9 @@ impl Pipeline {
         self.sequence = Sequence::Open;
     }
 
-    /// Whether something of ours that comes now, up to an end of its own, is neither part of a sequence of the client's nor skipped with
-    /// one that fails, so that nothing would answer it.
-    pub fn may_stand_alone(&self) -> bool {
-        self.sequence == Sequence::Closed && !self.may_skip_queries()
-    }
-
     /// Whether a Sync that comes now is one, and ends nothing of the client's.
     pub fn may_sync(&self) -> bool {
-        self.copy == CopyIn::No && self.may_stand_alone()
+        self.sequence == Sequence::Closed && self.copy == CopyIn::No
     }
 
     #[inline(always)]

@@ -1,7 +1,6 @@
 //! What a server is given before a text of the client's, because SQL depends on it.
 
 use crate::{
-    held::TOLD,
     play::{check, check_whole, check_with},
     world::Setup,
 };
@@ -283,13 +282,13 @@ fn nobody_finds_what_another_client_was_told() {
     }
 }
 
-/// Queries behind a sequence without its Sync are skipped with it, should it fail. What is ours before one of them is skipped, too, and
-/// ends nothing.
+/// Queries behind a sequence without its Sync are skipped with it, should it fail. What is ours in front of one of them would be, too,
+/// or end the skipping before the client does: it waits until that is known.
 #[test]
-fn what_is_provided_in_front_of_what_is_skipped_is_skipped() {
+fn what_is_provided_in_front_of_what_may_be_skipped_waits() {
     let sent = r#"
-        C> Parse "" "select 0" | Bind "" "" | Describe P "" | Execute "" | Query "select 1" | Query "deallocate s"
-        >a1 Parse "" "select 0" | Bind "" "" | Describe P "" | Execute "" | Query "select 1" | Parse s "select $1" 23 | Query "deallocate s"
+        C> Parse "" "select 0" | Bind "" "" | Query "select 1" | Query "deallocate s"
+        >a1 Parse "" "select 0" | Bind "" "" | Query "select 1" | nothing
     "#;
     check_whole(
         |_| {},
@@ -304,10 +303,7 @@ fn what_is_provided_in_front_of_what_is_skipped_is_skipped() {
             >a1 Sync
             a1< ReadyForQuery I
             <C ReadyForQuery I
-            >a1 Query "~WHERE from_sql" | Parse pgsteer_local ~lock_timeout
-            >a1 Bind "" pgsteer_local | Execute "" | Close S pgsteer_local | Describe S s | Sync
-            a1< ReadyForQuery I | {TOLD} | Error 26000 "no s" | ReadyForQuery I
-            # It is the client's as before, and not the server's under its true name.
+            # It is the client's as before.
             C> Query "execute s(1)"
             >a1 Parse s "select $1" 23 | Sync | Query "execute s(1)"
             a1< ParseComplete | ReadyForQuery I | CommandComplete "SELECT 1" | ReadyForQuery I
@@ -322,9 +318,10 @@ fn what_is_provided_in_front_of_what_is_skipped_is_skipped() {
             r#"
             {BEGIN}
             {sent}
-            a1< ParseComplete | BindComplete | RowDescription n | CommandComplete "SELECT 1" | CommandComplete "SELECT 1" | ReadyForQuery I
-            <C ParseComplete | BindComplete | RowDescription n | CommandComplete "SELECT 1" | CommandComplete "SELECT 1" | ReadyForQuery I
-            a1< ParseComplete | CommandComplete DEALLOCATE | ReadyForQuery I
+            a1< ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+            <C ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+            >a1 Parse s "select $1" 23 | Sync | Query "deallocate s"
+            a1< ParseComplete | ReadyForQuery I | CommandComplete DEALLOCATE | ReadyForQuery I
             <C CommandComplete DEALLOCATE | ReadyForQuery I
             >a1 Query "~NOT from_sql" | Query "DEALLOCATE \"s\""
             "#
@@ -335,26 +332,23 @@ fn what_is_provided_in_front_of_what_is_skipped_is_skipped() {
 /// The same of a setting, and of what a statement is asked in front of its use.
 #[test]
 fn nothing_of_ours_ends_what_is_skipped() {
-    let begun = r#"
-        C> Parse "" "select 0" | Bind "" "" | Describe P "" | Execute "" | Query "select 1" | {}
+    let failed = r#"
+        >a1 Parse "" "select 0" | Bind "" "" | Query "select 1" | nothing
+        a1< Error 42601 "syntax error"
+        <C Error 42601 "syntax error"
+        C> Sync
+        >a1 Sync
+        a1< ReadyForQuery I
+        <C ReadyForQuery I
     "#;
     check_whole(
         |setup| setup.settings.consistency.otherwise = pgsteer::route::consistency::Consistency::Session,
         &format!(
             r#"
-            {}
-            >a1 Parse "" "select 0" | Bind "" "" | Describe P "" | Execute "" | Query "select 1"
-            >a1 Parse pgsteer_aside "~pgsteer.token" | Bind pgsteer_aside pgsteer_aside | Execute pgsteer_aside
-            >a1 Close P pgsteer_aside | Close S pgsteer_aside | Query "show pgsteer.token"
-            a1< Error 42601 "syntax error"
-            <C Error 42601 "syntax error"
-            C> Sync
-            >a1 Sync
-            a1< ReadyForQuery I
-            <C ReadyForQuery I
+            C> Parse "" "select 0" | Bind "" "" | Query "select 1" | Query "show pgsteer.token"
+            {failed}
             >a1 Query "~insert_lsn"
-            "#,
-            begun.replace("{}", r#"Query "show pgsteer.token""#)
+            "#
         ),
     );
     check_whole(
@@ -367,16 +361,10 @@ fn nothing_of_ours_ends_what_is_skipped() {
             <C ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
             D> Query "select 3"
             >a1 Query "select 3"
+            C> Parse "" "select 0" | Bind "" "" | Query "select 1" | Bind "" s 1
             {}
-            >a2 Parse "" "select 0" | Bind "" "" | Describe P "" | Execute "" | Query "select 1"
-            >a2 Parse pgsteer_1 "select $1" 23 | Describe S pgsteer_1 | Flush
-            a2< Error 42601 "syntax error"
-            <C Error 42601 "syntax error"
-            >a2 Sync
-            a2< ReadyForQuery I
-            <C ReadyForQuery I
             "#,
-            begun.replace("{}", r#"Bind "" s 1 | Sync"#)
+            failed.replace("a1", "a2")
         ),
     );
 }

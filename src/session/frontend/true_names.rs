@@ -42,12 +42,12 @@ impl Frontend {
             let out = passage.splice.insert();
             statement.put_parse_as(name, out);
             let undo = Undo::UnderOurName(name.clone());
-            if passage.pipeline.may_stand_alone() {
+            if passage.pipeline.is_in_sequence() {
+                passage.pipeline.sent(Owed::Parse(For::Us, undo, None));
+            } else {
                 // Should it fail, what follows is not skipped.
                 put(out, b'S', |_| {});
                 passage.pipeline.sent(Owed::Aside(Some(undo)));
-            } else {
-                passage.pipeline.sent(Owed::Parse(For::Us, undo, None));
             }
         }
     }
@@ -68,7 +68,7 @@ impl Passage<'_, '_> {
     /// Has the server run a statement of ours that yields no rows, in front of what comes next of the client's.
     pub(super) fn run_aside(&mut self, sql: &[u8], undo: Option<Undo>) {
         let out = self.splice.insert();
-        if self.pipeline.may_stand_alone() {
+        if !self.pipeline.is_in_sequence() {
             put(out, b'Q', |out| put_cstr(out, sql));
             self.pipeline.sent(Owed::Aside(undo));
             self.tenancy.loses_unnamed();

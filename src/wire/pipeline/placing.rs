@@ -51,7 +51,7 @@ impl Pipeline {
 
     /// Whether a query that comes next may be skipped: something was sent before another one without a Sync behind it, and should
     /// that fail, the server reads nothing before the next Sync.
-    pub(super) fn may_skip_queries(&self) -> bool {
+    fn may_skip_queries(&self) -> bool {
         let unended = self.owed.iter().rev().take_while(|owed| !matches!(owed, Owed::Sync));
         let cannot_fail = |owed: &Owed| matches!(owed, Owed::Own(..) | Owed::Note(_) | Owed::CopyEnd);
         unended.into_iter().any(|owed| !(owed.ends_sequence() || cannot_fail(owed)))
