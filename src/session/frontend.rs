@@ -20,7 +20,7 @@ use crate::{
         named::{ClientStatements, Named, Parsed, Serial},
         pipeline::{
             Acting, Block, Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline,
-            Refusal, Residue, Subject, Undo, Whose,
+            Refusal, Residue, Subject, TransactionStatus, Undo, Whose,
         },
         schema::{Schema, When},
         splice::Splice,
@@ -219,7 +219,8 @@ impl Frontend {
                 break Stop::Incomplete;
             }
             if must_wait(passage.pipeline, header.tag, left)
-                || stands_in && begins_anew(passage.pipeline, header.tag)
+                || (stands_in || passage.tenancy.ends_its_stint())
+                    && begins_anew(passage.pipeline, header.tag)
             {
                 break Stop::Unanswered;
             }
@@ -332,6 +333,11 @@ impl Frontend {
             (Text::Prefix(body), Reading::of_prefix(body, passage.lexicon()))
         };
         passage.heed(reading, text)?;
+        if let Some(refusal) = passage.tenancy.sight.refuses(reading.conduct.block) {
+            passage.refuse_query(refusal);
+            self.leave_out(header, message, passage);
+            return Ok(());
+        }
         self.provide(reading.conduct, text, passage);
         passage.tenancy.sequence_ends();
         if let Some(followed) = passage.tenancy.must_await(reading.conduct) {

@@ -18,6 +18,7 @@ mod machines;
 mod mapped;
 mod notation;
 mod pinned;
+mod pipelined;
 mod play;
 mod pooling;
 mod promised;

@@ -3,9 +3,12 @@
 use super::{HEADER_BYTES, Hygiene, Passage, Statement, Text};
 use std::sync::atomic::Ordering;
 
-use crate::sql::{
-    self,
-    touches::{FunctionNames, Kinds, Touches},
+use crate::{
+    session::tenancy::WAIT_FOR,
+    sql::{
+        self,
+        touches::{FunctionNames, Kinds, Touches},
+    },
 };
 
 /// Which texts are looked at closely for what they touch of the session.
@@ -88,6 +91,12 @@ impl<'p> Passage<'_, 'p> {
         }
         if !touches.kinds.is_empty() {
             self.tenancy.evidence.add(touches.kinds, sql::fingerprint(text, true));
+        }
+        if self.tenancy.sight.is_on()
+            && touches.settings.iter().any(|name| **name == *WAIT_FOR)
+            && !self.pipeline.stays_in_block()
+        {
+            self.tenancy.sight.bind();
         }
         let readers = self.terms.sequences_are_read;
         if touches.kinds.has(Kinds::SEQUENCES) {

@@ -29,6 +29,9 @@ impl Session {
         exchange.read_only = if read_only { ReadOnly::Enforced } else { ReadOnly::ByServer };
         exchange.lease = Some(lease);
         self.keep_read(&mut exchange, now);
+        if self.split.is_some() || self.promise.is_some() {
+            self.limit_stint(&mut exchange);
+        }
         self.begin_placing(&mut exchange);
         if self.inquisitive != CommitFate::Unknown {
             self.begin_inquisitive(&mut exchange);
