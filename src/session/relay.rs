@@ -153,6 +153,11 @@ impl Session {
         if x.transaction_must_fail() {
             look_again = Some(FENCE_RECHECK);
         }
+        match self.left_for_position(x, now) {
+            None => {}
+            Some(Duration::ZERO) => return Relayed::Forsaken("it tells no position".to_owned()),
+            left => look_again = left,
+        }
         match look_again {
             None => x.alarm = None,
             Some(pause) => {

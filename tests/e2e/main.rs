@@ -10,6 +10,7 @@ mod consistency;
 mod crash;
 mod drivers;
 mod endurance;
+mod feeds;
 mod freeze;
 mod graded;
 mod listen;

@@ -181,6 +181,8 @@ fn what_is_not_known_to_only_read_is_its_clients_to_repeat() {
     for request in [
         r#"Query "select pg_sleep(1)""#,
         r#"Query "select nobody_knows()""#,
+        // That it is one is only its client's word.
+        r#"Query "/* pgsteer: read */ select pg_sleep(1)""#,
         r#"Query "select count(*) from t for update""#,
         r#"Query "select count(*) from t; select pg_sleep(1)""#,
         r#"Query "begin read only; select count(*) from t""#,

@@ -157,7 +157,8 @@ impl Session {
         if self.entry.activity().0 != Activity::Running {
             self.entry.enter(Activity::Running, now);
         }
-        if x.mode(self.mode) == PoolMode::Session && self.entry.transaction_since().is_none() {
+        let begins = x.mode(self.mode) == PoolMode::Session || x.tenancy.placing.is_on();
+        if begins && self.entry.transaction_since().is_none() {
             self.entry.in_transaction(Some(now));
         }
         let Some(lease) = x.lease.as_mut() else { return Ok(()) };

@@ -163,6 +163,8 @@ fn refused(mut fields: &[u8]) -> Option<([u8; 5], Lasting)> {
         b"25006" => Lasting::Yes,
         // "cached plan must not change result type" is what a replica says that has replayed a change.
         b"0A000" if routine == b"RevalidateCachedQuery" => Lasting::No,
+        // "cannot use serializable mode in a hot standby" is said of its client's setting, not of its text.
+        b"0A000" if routine == b"GetSerializableTransactionSnapshot" => Lasting::No,
         b"0A000" => Lasting::Yes,
         // A conflict with replay; shutting down.
         b"40001" | b"40P01" | b"57P01" | b"57P02" | b"57P03" => Lasting::No,
@@ -200,6 +202,10 @@ mod tests {
             ([error("0A000", "x"), ready.clone()].concat(), refusal(b"0A000", Lasting::Yes)),
             (
                 [error("0A000", "RevalidateCachedQuery"), ready.clone()].concat(),
+                refusal(b"0A000", Lasting::No),
+            ),
+            (
+                [error("0A000", "GetSerializableTransactionSnapshot"), ready.clone()].concat(),
                 refusal(b"0A000", Lasting::No),
             ),
             ([error("42P01", "x"), ready.clone()].concat(), refusal(b"42P01", Lasting::No)),
