@@ -304,7 +304,7 @@ fn nothing_comes_in_one_request_with_a_token() {
     for text in [
         format!("{WAIT_FOR}; select count(*) from t"),
         format!("begin; {WAIT_FOR}; select count(*) from t; commit"),
-        format!("select count(*) from t; select set_config('PgSteer.wait_for', '7/1/0/30', false)"),
+        "select count(*) from t; select set_config('PgSteer.wait_for', '7/1/0/30', false)".to_owned(),
     ] {
         check_with(
             reading(Consistency::Session),
