@@ -157,8 +157,10 @@ impl Frontend {
     pub fn replace(&mut self, serial: Serial, statement: &Statement, next: &Arc<Statement>) {
         if serial != 0 {
             self.statements.replace(serial, next);
-        } else if matches!(&self.unnamed, Unnamed::Shared(known) if known.id() == statement.id()) {
-            self.unnamed = Unnamed::Shared(next.clone());
+        } else if let Unnamed::Shared(known, _) = &mut self.unnamed
+            && known.id() == statement.id()
+        {
+            *known = next.clone();
         }
     }
 
