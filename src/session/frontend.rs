@@ -20,7 +20,7 @@ use crate::{
         named::{ClientStatements, Named, Parsed, Serial},
         pipeline::{
             Acting, Block, Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline,
-            Refusal, Residue, Subject, Undo, Whose,
+            Refusal, Residue, Subject, TransactionStatus, Undo, Whose,
         },
         schema::{Schema, When},
         splice::Splice,
@@ -224,7 +224,8 @@ impl Frontend {
             }
             let message = &left[..header.total.min(left.len())];
             if must_wait(passage.pipeline, header.tag, message)
-                || stands_in && begins_anew(passage.pipeline, header.tag)
+                || (stands_in || passage.tenancy.ends_its_stint())
+                    && begins_anew(passage.pipeline, header.tag)
             {
                 break Stop::Unanswered;
             }
@@ -339,6 +340,11 @@ impl Frontend {
             (Text::Prefix(body), Reading::of_prefix(body, passage.lexicon()))
         };
         passage.heed(reading, text)?;
+        if let Some(refusal) = passage.tenancy.sight.refuses(reading.conduct.block) {
+            passage.refuse_query(refusal);
+            self.leave_out(header, message, passage);
+            return Ok(());
+        }
         self.provide(reading.conduct, text, passage);
         passage.tenancy.sequence_ends();
         if let Some(followed) = passage.tenancy.must_await(reading.conduct) {

@@ -79,6 +79,9 @@ pub struct Tenancy {
     ///
     /// [`Told::events`]: crate::cluster::headway::told::Told::events
     pub(super) asked_when: u64,
+    /// What of the client's this lease serves.
+    pub(super) stint: Stint,
+    pub(super) sight: Sight,
 }
 
 /// Whether a named portal may hold a statement that must be awaited.
@@ -208,6 +211,7 @@ impl Tenancy {
     /// What ends a sequence is sent: where a report is awaited, ReadyForQuery brings it.
     pub(super) fn sequence_ends(&mut self) {
         self.check = Check::None;
+        self.sight.end();
         if self.awaited == Awaited::Report {
             self.awaited = Awaited::Answer(Followed::Changed);
         }
@@ -385,9 +389,11 @@ impl Tenancy {
 mod check;
 mod evidence;
 mod states;
+mod stint;
 
 use check::Check;
 use evidence::Evidence;
 pub use evidence::Sequences;
 use states::CopyAwaited;
 pub use states::{Awaited, Settings};
+pub use stint::{Sight, Stint, WAIT_FOR};

@@ -20,6 +20,7 @@ mod machines;
 mod mapped;
 mod notation;
 mod pinned;
+mod pipelined;
 mod play;
 mod pooling;
 mod promised;

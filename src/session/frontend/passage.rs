@@ -157,6 +157,18 @@ impl Passage<'_, '_> {
         self.pipeline.sent(Owed::Refuse(refusal));
     }
 
+    /// The same in the place of a query, which ends what was sent before it.
+    #[cold]
+    pub(super) fn refuse_query(&mut self, refusal: Refusal) {
+        self.refuse(refusal);
+        if self.tenancy.fate.is_on() {
+            self.sync_decides();
+        }
+        put(self.splice.insert(), b'S', |_| {});
+        self.pipeline.sent(Owed::Sync);
+        self.tenancy.sequence_ends();
+    }
+
     /// When something that is parsed now is parsed; `None` while the schema changes.
     pub(super) fn when(&self) -> Option<When> {
         let generation = self.terms.schema.generation()?;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::{
     server::conn::Temporary,
-    session::temp_buffers::TEMP_BUFFERS,
+    session::{temp_buffers::TEMP_BUFFERS, tenancy::WAIT_FOR},
     sql::{
         self,
         touches::{FunctionNames, Kinds, Touches},
@@ -98,6 +98,12 @@ impl<'p> Passage<'_, 'p> {
         }
         if touches.settings.iter().any(|name| **name == *TEMP_BUFFERS) {
             self.terms.temp_buffers_are_set.store(true, Ordering::Relaxed);
+        }
+        if self.tenancy.sight.is_on()
+            && touches.settings.iter().any(|name| **name == *WAIT_FOR)
+            && !self.pipeline.stays_in_block()
+        {
+            self.tenancy.sight.bind();
         }
         let readers = self.terms.sequences_are_read;
         if touches.kinds.has(Kinds::SEQUENCES) {

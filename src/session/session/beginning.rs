@@ -32,6 +32,9 @@ impl Session {
         exchange.tenancy.way_out = WayOut::of(given);
         exchange.lease = Some(lease);
         self.keep_read(&mut exchange, now);
+        if self.split.is_some() || self.promise.is_some() {
+            self.limit_stint(&mut exchange);
+        }
         self.begin_placing(&mut exchange);
         if self.inquisitive != CommitFate::Unknown {
             self.begin_inquisitive(&mut exchange);
