@@ -9,6 +9,7 @@ use crate::{
     pool::account::OpaquePolicy,
     server::conn::{Hygiene, ServerConn},
     session::{
+        copies::Copy,
         reading::{Lexicon, Reading, Text},
         readings::Readings,
         tenancy::{Awaited, Settings, Tenancy},
@@ -179,7 +180,10 @@ impl Frontend {
                 conn.statements.remember(id);
                 conn.statements.spoil(id);
             }
-            Undo::UnderOurName(name) => tenancy.names_no_more(&name),
+            Undo::UnderOurName(name) => {
+                tenancy.copies_mut().remove(&name);
+            }
+            Undo::UnderTrueName(name) => tenancy.copies_mut().put(&name, Copy::Unasked),
             Undo::Unnamed(mut unnamed, at) => {
                 if let Unnamed::Text(text) = &mut unnamed {
                     text.ends_unasked();
@@ -345,7 +349,9 @@ impl Frontend {
             self.leave_out(header, message, passage);
             return Ok(());
         }
-        self.provide(reading.conduct, text, passage);
+        if self.provide(reading.conduct, text, By::Query, passage) == Prepared::Checking {
+            return Ok(());
+        }
         passage.tenancy.sequence_ends();
         if let Some(followed) = passage.tenancy.must_await(reading.conduct) {
             passage.tenancy.awaited = Awaited::Answer(followed);
@@ -388,6 +394,7 @@ use messages::{begins_anew, bytes_needed, cut_short, invalid_type, malformed, mu
 use passage::{Passage, Prepared};
 pub use token::Told;
 pub use touching::Vigilance;
+use true_names::By;
 use unnamed::Mapped;
 pub use unnamed::UnnamedPolicy;
 

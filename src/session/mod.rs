@@ -5,6 +5,7 @@ mod alone;
 pub mod backend;
 pub mod cancel;
 pub mod context;
+pub mod copies;
 mod ears;
 pub mod exchange;
 pub mod fate;

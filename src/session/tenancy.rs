@@ -244,9 +244,6 @@ impl Tenancy {
     pub(super) fn failed(&mut self) {
         self.reset = None;
         self.way_out.fails();
-        if self.check.is_awaited() {
-            self.check = Check::None;
-        }
     }
 
     /// A statement that is about to run, or may be, touches state of the session.
@@ -278,18 +275,6 @@ impl Tenancy {
     pub(super) fn settles(&mut self) {
         if self.touched.is_none() && self.pins.is_empty() {
             self.settings = Settings::Followed;
-        }
-    }
-
-    /// The server is to have a statement of the client's under its true name; false: it has.
-    pub(super) fn name_truly(&mut self, name: &[u8]) -> bool {
-        self.touched.get_or_insert_default().name_truly(name)
-    }
-
-    /// The server has not got it.
-    pub(super) fn names_no_more(&mut self, name: &[u8]) {
-        if let Some(touched) = &mut self.touched {
-            touched.names_no_more(name);
         }
     }
 
@@ -356,6 +341,9 @@ impl Tenancy {
     /// Everything sent is answered.
     pub(super) fn answered(&mut self, sequence_is_open: bool) {
         self.copy = CopyAwaited::No;
+        if self.check == Check::AwaitedAnswers {
+            self.check = Check::None;
+        }
         if self.awaited != Awaited::Nothing {
             self.awaited = if sequence_is_open { Awaited::Report } else { Awaited::Nothing };
         }
@@ -387,6 +375,7 @@ impl Tenancy {
 }
 
 mod check;
+mod copied;
 mod evidence;
 mod states;
 mod stint;

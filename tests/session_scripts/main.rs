@@ -9,6 +9,7 @@ mod carried;
 mod commits;
 mod conversations;
 mod described;
+mod executed;
 mod failover;
 mod held;
 mod held_back;

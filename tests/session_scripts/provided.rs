@@ -43,8 +43,10 @@ fn sql_finds_the_statements_of_the_protocol() {
         r#"
         {begin}
         C> Parse "" "execute s(1)" | Bind "" "" | Execute "" | Sync
-        >a1 Parse s "select $1" 23 | Sync | Parse "" "execute s(1)" | Bind "" "" | Execute "" | Sync
-        a1< ParseComplete | ReadyForQuery I | ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        >a1 Parse "" "execute s(1)" | Parse s "select $1" 23 | Describe S s | Flush
+        a1< ParseComplete | ParseComplete | ParameterDescription 23 | RowDescription n
+        >a1 Parse "" "execute s(1)" | Bind "" "" | Execute "" | Sync
+        a1< ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         <C ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         >a1 Query "~NOT from_sql" | Query "DEALLOCATE \"s\""
         a1< DataRow n s | ReadyForQuery I | CommandComplete DEALLOCATE | ReadyForQuery I
@@ -69,12 +71,12 @@ fn what_cannot_be_provided_is_not_lost() {
         a1< CommandComplete BEGIN | Error 22012 "division by zero" | ReadyForQuery E
         <C CommandComplete BEGIN | Error 22012 "division by zero" | ReadyForQuery E
         C> Query "execute s(1)"
-        >a1 Parse s "select $1" 23 | Sync | Query "execute s(1)"
-        a1< Error 25P02 "aborted" | ReadyForQuery E | Error 25P02 "aborted" | ReadyForQuery E
+        >a1 Query "execute s(1)"
+        a1< Error 25P02 "aborted" | ReadyForQuery E
         <C Error 25P02 "aborted" | ReadyForQuery E
         C> Query "execute s(2)"
-        >a1 Parse s "select $1" 23 | Sync | Query "execute s(2)"
-        a1< Error 25P02 "aborted" | ReadyForQuery E | Error 25P02 "aborted" | ReadyForQuery E
+        >a1 Query "execute s(2)"
+        a1< Error 25P02 "aborted" | ReadyForQuery E
         <C Error 25P02 "aborted" | ReadyForQuery E
         C> Query "rollback"
         >a1 Query rollback
@@ -96,14 +98,14 @@ fn what_is_bound_later_is_provided_for_again() {
         r#"
             {begin}
             C> Parse "" "execute s(1)" | Sync
-            >a1 Parse s "select $1" 23 | Sync | Parse "" "execute s(1)" | Sync
-            a1< ParseComplete | ReadyForQuery I | ParseComplete | ReadyForQuery I
+            >a1 Parse "" "execute s(1)" | Sync
+            a1< ParseComplete | ReadyForQuery I
             <C ParseComplete | ReadyForQuery I
-            >a1 Query "~NOT from_sql" | Query "DEALLOCATE \"s\""
-            a1< DataRow n s | ReadyForQuery I | CommandComplete DEALLOCATE | ReadyForQuery I
             C> Bind "" "" | Sync
-            >a1 Parse s "select $1" 23 | Sync | Parse "" "execute s(1)" | Bind "" "" | Sync
-            a1< ParseComplete | ReadyForQuery I | ParseComplete | BindComplete | ReadyForQuery I
+            >a1 Parse s "select $1" 23 | Describe S s | Sync
+            a1< ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
+            >a1 Parse "" "execute s(1)" | Bind "" "" | Sync
+            a1< ParseComplete | BindComplete | ReadyForQuery I
             <C BindComplete | ReadyForQuery I
             >a1 Query "~NOT from_sql" | Query "DEALLOCATE \"s\""
             a1< DataRow n s | ReadyForQuery I | CommandComplete DEALLOCATE | ReadyForQuery I

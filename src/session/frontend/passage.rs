@@ -19,6 +19,18 @@ pub(super) enum Prepared {
     Refused,
 }
 
+impl Prepared {
+    /// The same of what there must be besides: that is seen to where nothing is awaited.
+    pub(super) fn and(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::Ready => other(),
+            Self::Checking => Self::Checking,
+            Self::Refused if other() == Self::Checking => Self::Checking,
+            Self::Refused => Self::Refused,
+        }
+    }
+}
+
 /// One stretch of the client's bytes on its way.
 pub(super) struct Passage<'a, 'p> {
     pub(super) splice: Splice<'a>,
