@@ -3,8 +3,8 @@
 use super::{
     Awaited, By, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
     OwnAnswer, Parsed, Passage, PgError, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX,
-    STATEMENT_BYTES_MAX, Sharing, Source, SqlState, Statement, Subject, TAKEN, Text, Undo, Unnamed,
-    UnnamedAt, UnnamedText, Whose, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
+    STATEMENT_BYTES_MAX, Sharing, Source, SqlState, Statement, Subject, TAKEN, Text, TransactionStatus, Undo,
+    Unnamed, UnnamedAt, UnnamedText, Whose, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
     taken_for_ours,
 };
 use crate::wire::named::looked_at;
@@ -247,10 +247,16 @@ impl Frontend {
     pub(super) fn execute(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
         let named = message.get(HEADER_BYTES) != Some(&0);
         let conduct = passage.tenancy.portal(named);
+        if let Some(refusal) = passage.tenancy.sight.run() {
+            passage.refuse(refusal);
+            self.leave_out(header, message, passage);
+            return;
+        }
         if passage.tenancy.fate.is_on() {
             passage.execute_decides(conduct);
         }
         passage.tenancy.runs(conduct);
+        passage.tenancy.may_end_block(conduct.block, passage.pipeline.status() != TransactionStatus::Idle);
         passage.pipeline.sent(Owed::Execute(conduct.block));
         self.pass(header, message, passage);
         let followed = passage.tenancy.must_await(conduct);
