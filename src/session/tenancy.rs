@@ -134,6 +134,7 @@ impl Tenancy {
         matches!(self.awaited, Awaited::Answer(_))
             || matches!(self.copy, CopyAwaited::Yes)
             || self.check.is_awaited()
+            || self.stint.holds_client()
     }
 
     /// Whether nothing may be read from the client before a statement is answered.
@@ -213,6 +214,7 @@ impl Tenancy {
     pub(super) fn sequence_ends(&mut self) {
         self.check = Check::None;
         self.sight.end();
+        self.stint.sequence_ends();
         if self.awaited == Awaited::Report {
             self.awaited = Awaited::Answer(Followed::Changed);
         }
@@ -356,6 +358,7 @@ impl Tenancy {
     /// Everything sent is answered.
     pub(super) fn answered(&mut self, sequence_is_open: bool) {
         self.copy = CopyAwaited::No;
+        self.stint.answered();
         if self.awaited != Awaited::Nothing {
             self.awaited = if sequence_is_open { Awaited::Report } else { Awaited::Nothing };
         }
