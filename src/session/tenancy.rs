@@ -7,11 +7,15 @@ use super::{
     inquiry::{INDELIBLE, LASTING},
     promise::placing::Placing,
     touched::Touched,
+    way_out::WayOut,
 };
 use crate::{
     pool::account::OpaquePolicy,
     server::conn::Hygiene,
-    sql::touches::{Kinds, Touches},
+    sql::{
+        alone::Alone,
+        touches::{Kinds, Touches},
+    },
     wire::{
         named::Serial,
         parameters::Parameters,
@@ -67,6 +71,10 @@ pub struct Tenancy {
     pub(super) fate: Testimony,
     /// What the server has said last, which the client is not told as long as the fate of its commit is open.
     pub(super) farewell: Option<Box<[u8]>>,
+    /// Whether what runs takes away what the server could not be given.
+    pub(super) way_out: WayOut,
+    /// A database that what is sent now needs to itself.
+    pub(super) needs_alone: Option<Box<Alone>>,
     /// What had happened when that was asked last ([`Told::events`]).
     ///
     /// [`Told::events`]: crate::cluster::headway::told::Told::events
@@ -116,15 +124,6 @@ enum StartValues {
     #[default]
     Unused,
     OfServer,
-}
-
-/// Whether a statement is under way that may take data from the client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum CopyAwaited {
-    #[default]
-    No,
-    /// It is: nothing is read from the client before it is known whether it does.
-    Yes,
 }
 
 impl Tenancy {
@@ -246,9 +245,7 @@ impl Tenancy {
     /// A statement has failed, and with it what the same transaction has reset.
     pub(super) fn failed(&mut self) {
         self.reset = None;
-        if self.check.is_awaited() {
-            self.check = Check::None;
-        }
+        self.way_out.fails();
     }
 
     /// A statement that is about to run, or may be, touches state of the session.
@@ -280,18 +277,6 @@ impl Tenancy {
     pub(super) fn settles(&mut self) {
         if self.touched.is_none() && self.pins.is_empty() {
             self.settings = Settings::Followed;
-        }
-    }
-
-    /// The server is to have a statement of the client's under its true name; false: it has.
-    pub(super) fn name_truly(&mut self, name: &[u8]) -> bool {
-        self.touched.get_or_insert_default().name_truly(name)
-    }
-
-    /// The server has not got it.
-    pub(super) fn names_no_more(&mut self, name: &[u8]) {
-        if let Some(touched) = &mut self.touched {
-            touched.names_no_more(name);
         }
     }
 
@@ -359,6 +344,9 @@ impl Tenancy {
     pub(super) fn answered(&mut self, sequence_is_open: bool) {
         self.copy = CopyAwaited::No;
         self.stint.answered();
+        if self.check == Check::AwaitedAnswers {
+            self.check = Check::None;
+        }
         if self.awaited != Awaited::Nothing {
             self.awaited = if sequence_is_open { Awaited::Report } else { Awaited::Nothing };
         }
@@ -366,6 +354,7 @@ impl Tenancy {
 
     /// ReadyForQuery: which settings must go back to what they were at the client's start; `None`: the client knows all.
     pub(super) fn ready(&mut self, in_transaction: bool) -> Option<u8> {
+        self.way_out.succeeds();
         if !in_transaction {
             self.moved = Moved::No;
         }
@@ -389,6 +378,7 @@ impl Tenancy {
 }
 
 mod check;
+mod copied;
 mod evidence;
 mod states;
 mod stint;
@@ -396,5 +386,6 @@ mod stint;
 use check::Check;
 use evidence::Evidence;
 pub use evidence::Sequences;
+use states::CopyAwaited;
 pub use states::{Awaited, Settings};
 pub use stint::{Sight, Stint, WAIT_FOR};

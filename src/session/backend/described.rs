@@ -55,7 +55,16 @@ pub(super) fn note(
                 pipeline.describes_instead(&next);
             }
         }
-        Some(Described::Again(_)) if header.tag == b't' => {}
+        Some(Described::Again(_) | Described::Copy(..)) if header.tag == b't' => {}
+        Some(Described::Copy(name, statement)) => {
+            let agrees = agrees(statement, header.tag, body);
+            if !agrees {
+                client.catalog.retire(statement);
+            }
+            let renew = || client.catalog.renewed(statement);
+            let alike = agrees || client.frontend.replace_unused(statement.id(), renew);
+            client.tenancy.copy_described(name, alike);
+        }
         Some(Described::Again(statement)) => {
             let agrees = agrees(statement, header.tag, body);
             if !agrees {

@@ -175,6 +175,16 @@ impl Frontend {
         passage.await_check(ahead)
     }
 
+    /// The same, with what it names. Without that it is not what it is to be, and parsed again when it is used next.
+    pub(super) fn provide_and_prepare_unnamed(&mut self, passage: &mut Passage<'_, '_>) -> Prepared {
+        let provided = self.provide_for_unnamed(passage);
+        let prepared = provided.and(|| self.prepare_unnamed(passage));
+        if provided == Prepared::Refused {
+            passage.tenancy.loses_unnamed();
+        }
+        prepared
+    }
+
     /// The unnamed statement is bound: what running it may do.
     pub(super) fn heed_unnamed(&self, passage: &mut Passage<'_, '_>) -> Conduct {
         let Unnamed::Text(unnamed) = &self.unnamed else { return Conduct::UNSEEN };
@@ -192,7 +202,8 @@ impl Frontend {
         message: &[u8],
         passage: &mut Passage<'_, '_>,
     ) -> Result<(), PgError> {
-        match self.prepare_unnamed(passage) {
+        let runs = matches!(&self.unnamed, Unnamed::Text(text) if text.form == Form::Runs);
+        match if runs { self.provide_and_prepare_unnamed(passage) } else { self.prepare_unnamed(passage) } {
             Prepared::Ready => {}
             Prepared::Checking => return Ok(()),
             Prepared::Refused => {
