@@ -323,7 +323,7 @@ impl Session {
             x.server_in = left.to_vec();
         }
         if let Some(again) = x.pipeline.take_again() {
-            x.tenancy.placing.may_commit();
+            x.tenancy.placing.may_commit_more();
             self.write_server(x, &again, now, cx)?;
         }
         self.note(progress, x, now)?;

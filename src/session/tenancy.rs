@@ -133,6 +133,7 @@ impl Tenancy {
         matches!(self.awaited, Awaited::Answer(_))
             || matches!(self.copy, CopyAwaited::Yes)
             || self.check.is_awaited()
+            || self.stint.holds_client()
     }
 
     /// Whether nothing may be read from the client before a statement is answered.
@@ -212,6 +213,7 @@ impl Tenancy {
     pub(super) fn sequence_ends(&mut self) {
         self.check = Check::None;
         self.sight.end();
+        self.stint.sequence_ends();
         if self.awaited == Awaited::Report {
             self.awaited = Awaited::Answer(Followed::Changed);
         }
@@ -342,6 +344,7 @@ impl Tenancy {
     /// Everything sent is answered.
     pub(super) fn answered(&mut self, sequence_is_open: bool) {
         self.copy = CopyAwaited::No;
+        self.stint.answered();
         if self.check == Check::AwaitedAnswers {
             self.check = Check::None;
         }
