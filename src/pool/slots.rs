@@ -13,6 +13,7 @@ use crate::clock::Moment;
 
 mod ahead;
 mod events;
+mod renew;
 mod room;
 mod rotate;
 
@@ -32,6 +33,8 @@ struct Seat {
     worker: usize,
     flavour: Flavour,
     opened_at: Moment,
+    /// Which generation it is of.
+    generation: u32,
     state: State,
 }
 
@@ -69,6 +72,10 @@ pub struct Slots {
     ahead: Census,
     /// Start-up settings with which logins were refused, and until when none is tried.
     refused: SmallVec<[(Flavour, Moment); 1]>,
+    /// Grows when servers that were opened before are not to be used again.
+    generation: u32,
+    /// The server that is opened for what it says of itself, and takes the place of another.
+    renewing: Option<ServerId>,
 }
 
 impl Slots {
@@ -86,6 +93,8 @@ impl Slots {
             room: Room::Some,
             ahead: Census::new(),
             refused: SmallVec::new(),
+            generation: 0,
+            renewing: None,
         }
     }
 
@@ -119,6 +128,11 @@ impl Slots {
         self.seats.iter().any(|(_, seat)| seat.flavour == flavour && seat.state != State::Opening)
     }
 
+    /// Whether any server is logged in.
+    pub const fn has_any(&self) -> bool {
+        self.gauges.idle + self.gauges.leased + self.gauges.recovering > 0
+    }
+
     /// Whether nobody waits and no server exists.
     pub fn is_empty(&self) -> bool {
         self.seats.is_empty() && self.gauges.waiting == 0
@@ -139,6 +153,7 @@ impl Slots {
                     seat.opened_at = now;
                     let flavour = seat.flavour;
                     self.refused.retain(|(refused, _)| *refused != flavour);
+                    self.take_place(server, &mut actions);
                     self.free(now, server, &mut actions);
                     self.open_for_waiting(now, &mut actions);
                 }
@@ -176,6 +191,8 @@ impl Slots {
                     self.close(server, &mut actions);
                 }
             }
+            Event::Retire => self.retire(&mut actions),
+            Event::Renew { worker, flavour } => self.renew(now, worker, flavour, &mut actions),
             Event::Evict => {
                 if let Some(server) = self.longest_idle() {
                     self.close(server, &mut actions);
@@ -242,7 +259,7 @@ impl Slots {
     fn free(&mut self, now: Moment, server: ServerId, actions: &mut Actions) {
         let Some(seat) = self.seats.get(server) else { return };
         let expired = self.limits.lifetime.is_some_and(|lifetime| now.since(seat.opened_at) >= lifetime);
-        if expired || self.seats.len() > self.cap(now) {
+        if expired || seat.generation != self.generation || self.seats.len() > self.cap(now) {
             self.close(server, actions);
             self.open_for_waiting(now, actions);
             return;
@@ -352,6 +369,9 @@ impl Slots {
 
     fn vacate(&mut self, server: ServerId) -> bool {
         let Some(seat) = self.seats.try_remove(server) else { return false };
+        if self.renewing == Some(server) {
+            self.renewing = None;
+        }
         self.leave(server, seat.worker, seat.state);
         true
     }

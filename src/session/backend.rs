@@ -82,7 +82,7 @@ pub struct Progress {
     pub transactions: u32,
     /// Statements whose end the client is told.
     pub statements: u32,
-    /// The server's settings are not what they were.
+    /// The server's settings are not what they were, or those of others will not be.
     pub settings_changed: bool,
 }
 
@@ -229,6 +229,7 @@ impl Backend {
         client: &mut ClientSide<'_>,
     ) -> Passage {
         client.tenancy.failed();
+        conn.unsettled = None;
         if let Passage::Name(serial) = passage {
             let frontend = &client.frontend;
             let statement = if serial == 0 { frontend.stand_in() } else { frontend.statements.of(serial) };

@@ -116,9 +116,10 @@ struct Quiet;
 
 impl Report for Quiet {
     fn suspect(&self, _: &str, _: &MemberName, _: &str) {}
-    fn learn(&self, _: &Account, _: (Flavour, PoolKind), reported: Reported) -> Reported {
+    fn learn(&self, _: &Account, _: (Flavour, PoolKind), reported: Reported, _: Moment) -> Reported {
         reported
     }
+    fn doubt(&self, _: &str, _: &dyn Fn(&str, &str) -> bool, _: Moment) {}
     fn shared_limits(&self, _: &Account) -> SharedLimits {
         SharedLimits::default()
     }

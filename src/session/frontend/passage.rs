@@ -1,5 +1,7 @@
 //! What the messages of one stretch bring about: in the server's session, in its statements, in what is owed.
 
+use crate::sql::unsettling::Unsettled;
+
 use super::{
     Arc, Awaited, Conduct, Followed, For, Hygiene, Lexicon, Owed, Parsing, PgError, Pipeline, Prepare,
     Reading, Refusal, Residue, SERVER_PREFIX, ServerConn, Settings, Sharing, Splice, SqlState, Statement,
@@ -54,7 +56,7 @@ impl Passage<'_, '_> {
             self.touch(text);
         }
         if conduct.parsing != Parsing::Kept {
-            self.parse_otherwise(conduct.parsing);
+            self.parse_otherwise(conduct.parsing, text);
         }
         if conduct.followed != Followed::Kept && !self.conn.parameters.all_are_reported() {
             // An older server: what it does not report cannot follow the client.
@@ -64,10 +66,20 @@ impl Passage<'_, '_> {
 
     /// What is parsed behind this may mean something else: up to the end of the transaction it is the client's own.
     #[cold]
-    fn parse_otherwise(&mut self, parsing: Parsing) {
+    fn parse_otherwise(&mut self, parsing: Parsing, text: Text<'_>) {
+        let (Text::Whole(text) | Text::Prefix(text)) = text;
         self.tenancy.settings = Settings::Changed;
-        if parsing == Parsing::ChangedForAll && self.conn.schema_change.is_none() {
-            self.conn.schema_change = Some(self.terms.schema.change());
+        if parsing != Parsing::ChangedForAll {
+            return;
+        }
+        self.conn.schema_change.get_or_insert_with(|| self.terms.schema.change());
+        if let Some(more) = Unsettled::by(text) {
+            let before = self.conn.unsettled.take();
+            let all = match before {
+                Some(before) => before.and(more),
+                None => more,
+            };
+            self.conn.unsettled = Some(Box::new(all));
         }
     }
 

@@ -16,6 +16,15 @@ impl Session {
         ready.iter().find_map(|ready| answers.strip_suffix(*ready)).unwrap_or(answers)
     }
 
+    /// What others are to know of it before the client does.
+    #[inline]
+    pub(super) fn follow(&self, progress: Progress, x: &mut Exchange, now: Moment) {
+        self.follow_heard(x, now);
+        if progress.settings_changed {
+            unsettle(x, now);
+        }
+    }
+
     pub(super) fn note(&mut self, progress: Progress, x: &Exchange, now: Moment) -> Result<(), Cut> {
         if x.tenancy.fate.is_refused() {
             self.is_refused_xids();
@@ -52,5 +61,15 @@ impl Session {
             ));
         }
         Ok(())
+    }
+}
+
+/// A statement that has ended may have changed what new sessions find.
+#[cold]
+fn unsettle(x: &mut Exchange, now: Moment) {
+    let Some(lease) = x.lease.as_mut().filter(|_| x.pipeline.may_release()) else { return };
+    let unsettled = lease.server().and_then(|server| server.conn.unsettled.take());
+    if let Some(unsettled) = unsettled {
+        lease.pool().unsettle(&unsettled, now);
     }
 }
