@@ -13,10 +13,14 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinError,
+};
 
 use super::{
     gather, leader, orders,
+    pages::Pages,
     ready::readiness,
     seats::{Evicted, Seat, Seats},
     view::View,
@@ -49,11 +53,12 @@ type Answer = Response<Full<Bytes>>;
 /// Answers requests until the program ends.
 pub async fn serve(listener: TcpListener, view: Arc<View>) {
     let seats = Seats::new(CONNECTIONS_MAX);
+    let pages = Arc::new(Pages::default());
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let (seat, evicted) = seats.take();
-                tokio::spawn(serve_connection(stream, view.clone(), seat, evicted));
+                tokio::spawn(serve_connection(stream, view.clone(), pages.clone(), (seat, evicted)));
                 // Whoever is here has a look at what its client has sent, before others can take its seat.
                 tokio::task::yield_now().await;
             }
@@ -65,13 +70,18 @@ pub async fn serve(listener: TcpListener, view: Arc<View>) {
     }
 }
 
-async fn serve_connection(stream: TcpStream, view: Arc<View>, seat: Seat, evicted: Evicted) {
+async fn serve_connection(
+    stream: TcpStream,
+    view: Arc<View>,
+    pages: Arc<Pages>,
+    (seat, evicted): (Seat, Evicted),
+) {
     let peer = stream.peer_addr().ok();
-    let seat = &seat;
+    let (seat, pages) = (&seat, &*pages);
     let service = service_fn(move |request| {
         seat.heard();
         let view = view.clone();
-        async move { Ok::<_, Infallible>(answer(view, &request, peer).await) }
+        async move { Ok::<_, Infallible>(answer(view, pages, &request, peer).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -90,7 +100,12 @@ async fn serve_connection(stream: TcpStream, view: Arc<View>, seat: Seat, evicte
     }
 }
 
-async fn answer<B: Body>(view: Arc<View>, request: &Request<B>, peer: Option<SocketAddr>) -> Answer {
+async fn answer<B: Body>(
+    view: Arc<View>,
+    pages: &Pages,
+    request: &Request<B>,
+    peer: Option<SocketAddr>,
+) -> Answer {
     if let Some(kind) = orders::kind(request.method(), request.uri().path()) {
         let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let query = request.uri().query().unwrap_or_default();
@@ -113,8 +128,11 @@ async fn answer<B: Body>(view: Arc<View>, request: &Request<B>, peer: Option<Soc
     match request.uri().path() {
         "/health" => text(StatusCode::OK, "alive\n"),
         "/ready" => ready(&view, &query),
-        "/leader" => elsewhere(move || leaders(&view, &query)).await,
-        "/metrics" => elsewhere(move || page(StatusCode::OK, MEDIA_TYPE, gather::page(&view))).await,
+        "/leader" => pages.own(move || leaders(&view, &query)).await.unwrap_or_else(|error| failed(&error)),
+        "/metrics" => match pages.shared(move || gather::page(&view)).await {
+            Ok(figures) => page(StatusCode::OK, MEDIA_TYPE, figures),
+            Err(error) => failed(&error),
+        },
         _ => text(
             StatusCode::NOT_FOUND,
             "nothing here; there are /metrics /health /ready /leader, and orders by POST\n",
@@ -122,13 +140,9 @@ async fn answer<B: Body>(view: Arc<View>, request: &Request<B>, peer: Option<Soc
     }
 }
 
-/// What takes a while is not done where the clusters are watched.
-async fn elsewhere(work: impl FnOnce() -> Answer + Send + 'static) -> Answer {
-    let failed = |error| {
-        tracing::error!("http: {error}");
-        text(StatusCode::INTERNAL_SERVER_ERROR, "that failed; the log says more\n")
-    };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(failed)
+fn failed(error: &JoinError) -> Answer {
+    tracing::error!("http: {error}");
+    text(StatusCode::INTERNAL_SERVER_ERROR, "that failed; the log says more\n")
 }
 
 const WRONG: &str = "the query may have cluster=NAME and route=write, route=read or route=split\n";

@@ -5,6 +5,7 @@ pub mod http;
 mod leader;
 pub mod operator;
 mod orders;
+mod pages;
 mod ready;
 mod seats;
 mod switchover;

@@ -133,9 +133,10 @@ section! {
         /// replica as with `route = "split"`; what is not known to read only is never run again.
         NewConnections retry_reads: RetryReads = "lost";
         /// How reads are spread over the replicas that qualify. `round_robin`: one after the other; `least_connections`:
-        /// to the one with the fewest requests of this pgsteer under way; `latency`: of two that chance picks, to the one
-        /// whose probes are answered sooner, its requests under way considered. All of them heed a member's tag
-        /// `weight` (1 to 1000, without it 1).
+        /// to the one with the fewest requests of this pgsteer under way, one after the other while none has fewer;
+        /// `latency`: of two that chance picks, to the one whose probes are answered sooner, its requests under way
+        /// considered (so while there are none, a little sooner is enough). All of them heed a member's tag `weight`
+        /// (1 to 1000, without it 1).
         AtOnce balance: Balance = "round_robin";
         /// How long it takes until a replica that joins others has its full share of reads: it begins with an eighth.
         /// 0: at once. `balance` applies to what it has so far.

@@ -154,7 +154,7 @@ async fn admit(
         _ = stopping.wait_for(|stopping| *stopping) => return Err(shutting_down()),
         target = target(way, way.wanted.of(&login.database), &settings) => target?,
     };
-    let post = Post::new(way.context.router.clone(), &target);
+    let post = Post::new(way.context.router.clone(), &target, settings.leader_wait_timeout);
     let server = server_login(&account, &settings, login)?;
     let approach = server.approach.clone();
     let connected = open(app, &target, &post, &server, settings.connect_timeout).await?;

@@ -12,7 +12,8 @@ pub enum Balance {
     /// One after the other, each as often as its share says.
     #[default]
     RoundRobin,
-    /// The one with the fewest requests under way for its share; among equals one after the other.
+    /// The one with the fewest requests under way for its share. While that does not tell them apart, one after the other,
+    /// each as often as its share says.
     LeastConnections,
     /// Of two that chance picks, the one whose answers come sooner, its requests under way and its share considered.
     Latency,
@@ -106,12 +107,17 @@ fn by_turn<T: Candidate>(candidates: &[T], turn: u64) -> Option<&T> {
 /// 2^64 divided by the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// Whose turn it is, unless it already has at least as many for its share as another would have with one more. So the
+/// fewest win among equal shares, and of those who have nothing to do a small share has its turns, too.
 fn by_fewest<T: Candidate>(candidates: &[T], turn: u64) -> Option<&T> {
-    let start = place(turn, candidates.len());
-    let (before, from) = candidates.split_at(start);
-    // Of several equals `min_by` takes the first: the one whose turn it is.
-    let filled = |candidate: &T| candidate.load().busy() as u64 + 1;
-    from.iter().chain(before).min_by(|&a, &b| compare(filled(a), share(a), filled(b), share(b)))
+    let next = by_turn(candidates, turn)?;
+    let (before, from) = candidates.split_at(place(turn, candidates.len()));
+    let busy = |candidate: &T| candidate.load().busy() as u64;
+    // Of several equals `min_by` takes the first: the one whose turn is nearest.
+    let least =
+        from.iter().chain(before).min_by(|&a, &b| compare(busy(a) + 1, share(a), busy(b) + 1, share(b)))?;
+    let fits = compare(busy(next), share(next), busy(least) + 1, share(least)).is_lt();
+    Some(if fits { next } else { least })
 }
 
 fn by_latency<T: Candidate>(candidates: &[T], turn: u64) -> Option<&T> {
@@ -234,9 +240,47 @@ mod tests {
             assert_eq!(served(Balance::LeastConnections, of, 0, expected.len() as u64), expected);
         };
         check(&[(1, 3, 0), (1, 1, 0), (1, 2, 0)], &[1, 1, 2]);
-        // Equals in turn; twice the share, twice as many.
+        // Equals in turn.
         check(&[(1, 0, 0), (1, 0, 0), (1, 0, 0)], &[0, 1, 2, 0, 1, 2]);
-        check(&[(2, 0, 0), (5, 0, 0)], &[1, 1, 0, 1, 1, 1, 0]);
+        // Of so many that run at once, each has its share.
+        assert_eq!(counts(Balance::LeastConnections, &[(2, 0, 0), (5, 0, 0)], 70), [20, 50]);
+        assert_eq!(counts(Balance::LeastConnections, &[(2, 40, 0), (5, 0, 0)], 100), [0, 100]);
+        assert_eq!(counts(Balance::LeastConnections, &[(1, 0, 0), (1000, 0, 0)], 1001), [1, 1000]);
+    }
+
+    /// How many of `requests` each serves, of which so many run at once; the oldest ends first.
+    fn counts_of_a_few(of: &[(u32, usize, u64)], at_once: usize, requests: u64) -> Vec<u32> {
+        let replicas = replicas(of);
+        let mut running = std::collections::VecDeque::new();
+        let mut counts = vec![0; of.len()];
+        for turn in 0..requests {
+            let chosen = choose(Balance::LeastConnections, &replicas, turn).unwrap();
+            counts[replicas.iter().position(|replica| std::ptr::eq(replica, chosen)).unwrap()] += 1;
+            chosen.1.begin();
+            running.push_back(chosen);
+            if running.len() == at_once {
+                running.pop_front().unwrap().1.end();
+            }
+        }
+        counts
+    }
+
+    #[test]
+    fn the_heavier_does_not_serve_everything_while_there_is_little_to_do() {
+        let check = |of: &[(u32, usize, u64)], at_once, expected: &[u32], off: u32| {
+            let counts = counts_of_a_few(of, at_once, 8000);
+            let near = counts.iter().zip(expected).all(|(count, expected)| count.abs_diff(*expected) <= off);
+            assert!(near, "{counts:?} of 8000, {at_once} at once, instead of {expected:?}");
+        };
+        // One after the other, and a few at once.
+        check(&[(5, 0, 0), (1, 0, 0), (2, 0, 0)], 1, &[5000, 1000, 2000], 5);
+        check(&[(1, 0, 0), (1, 0, 0)], 1, &[4000, 4000], 0);
+        check(&[(1, 0, 0), (3, 0, 0)], 1, &[2000, 6000], 5);
+        for at_once in [2, 3, 5, 9] {
+            check(&[(1, 0, 0), (3, 0, 0)], at_once, &[2000, 6000], 200);
+        }
+        check(&[(1, 0, 0), (99, 0, 0)], 2, &[80, 7920], 5);
+        check(&[(8, 0, 0), (1, 0, 0), (8, 0, 0)], 3, &[3765, 470, 3765], 5);
     }
 
     #[test]

@@ -233,6 +233,12 @@ impl RoutingTable {
         self.choices.get(selection).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether a member serves the reads of a selection.
+    pub fn serves(&self, selection: usize, member: &MemberName) -> bool {
+        let mut places = self.choice(selection).iter().map(|serving| serving.place);
+        places.any(|place| self.read.get(place).is_some_and(|target| target.member == *member))
+    }
+
     /// Whether both tables send everything the same way, whatever topology each comes from.
     pub fn routes_like(&self, other: &Self) -> bool {
         self.write == other.write

@@ -167,13 +167,7 @@ impl Needs<'_> {
     }
 
     /// Whether a server can be used as it is: it has the client's settings, was used lately, and has nothing to say.
-    pub fn ready_at_once(
-        &self,
-        mut lease: Lease,
-        way: Way,
-        now: Moment,
-        cx: &mut TaskContext<'_>,
-    ) -> Attempt {
+    fn ready_at_once(&self, mut lease: Lease, way: Way, now: Moment, cx: &mut TaskContext<'_>) -> Attempt {
         let check_delay = self.tenant.account.settings.load().check_delay;
         let Some(server) = lease.server() else { return Attempt::Slow(Start::Route) };
         let draws = remembers_draws_of_others(server, self.tenant, self.pid, self.mode);
@@ -200,10 +194,6 @@ impl Needs<'_> {
 fn remembers_draws_of_others(server: &Server, tenant: &Tenant, pid: u32, mode: PoolMode) -> bool {
     let asks = mode == PoolMode::Session || tenant.account.reads_sequences.load(Ordering::Relaxed);
     asks && server.served != 0 && server.served != pid
-}
-
-fn may_use(context: &Context, tether: &Tether, lease: &Lease, way: &Way, now: Moment) -> bool {
-    !tether.is_revoked(lease.number()) && (way.term == 0 || context.router.may_send(way.term, now))
 }
 
 impl Request {
@@ -317,7 +307,8 @@ impl Request {
         patience: &mut Budget,
     ) -> Result<Option<Lease>, PgError> {
         let now = self.context.clock.now();
-        if !may_use(&self.context, &self.tether, &lease, way, now) {
+        let is_wanted = || is_wanted(&self.context, way, self.selection);
+        if !may_use(&self.context, &self.tether, &lease, way, now) || !is_wanted() {
             let revoked = self.tether.is_revoked(lease.number());
             lease.finish(if revoked { Finish::Broken } else { Finish::Settled }, now);
             return Ok(None);
@@ -347,7 +338,12 @@ impl Request {
                 if draws && let Some(server) = lease.server() {
                     server.served = self.pid;
                 }
-                let usable = may_use(&self.context, &self.tether, &lease, way, self.context.clock.now());
+                let now = self.context.clock.now();
+                let usable = may_use(&self.context, &self.tether, &lease, way, now);
+                if usable && !is_wanted() {
+                    lease.finish(Finish::Settled, now);
+                    return Ok(None);
+                }
                 Ok(if usable { Some(lease) } else { None })
             }
             Some(Ok(Ok(Some(error)))) => {
@@ -390,8 +386,10 @@ impl Request {
 mod budget;
 mod catching_up;
 mod refusals;
+mod usable;
 
 use budget::{Budget, CatchUp};
 use catching_up::{shows, way_to};
 use refusals::no_route;
 pub(super) use refusals::query_wait_timeout;
+use usable::{is_wanted, may_use};

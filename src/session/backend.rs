@@ -128,6 +128,11 @@ impl Backend {
         matches!(self.rest, Rest::Pass(_))
     }
 
+    /// Whether what comes next begins with a message.
+    pub fn is_between_messages(&self) -> bool {
+        self.rest == Rest::None
+    }
+
     /// Whether the server itself has told the client that it ends the session.
     pub fn last_word(&self) -> LastWord {
         self.last_word

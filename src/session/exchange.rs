@@ -172,11 +172,17 @@ impl Exchange {
 
     /// What a client does: a query runs; or something waits for the right to write; or else `otherwise`.
     pub(super) fn activity(&self, otherwise: Activity) -> Activity {
-        match (self.pipeline.is_empty(), self.fenced_since) {
-            (false, _) => Activity::Running,
-            (true, Some(_)) => Activity::Waiting,
-            (true, None) => otherwise,
+        match (self.runs(), self.fenced_since) {
+            (true, _) => Activity::Running,
+            (false, Some(_)) => Activity::Waiting,
+            (false, None) => otherwise,
         }
+    }
+
+    /// Whether something of the client's runs. Of a question of ours that is all that is owed it knows nothing, and the time that
+    /// this takes is not its own.
+    pub(super) fn runs(&self) -> bool {
+        !self.pipeline.is_empty() && !self.pipeline.only_awaits_position()
     }
 
     /// Whether the client has sent something that waits for the right to write, and nothing of it was understood so far.

@@ -153,6 +153,11 @@ impl Session {
         if x.transaction_must_fail() {
             look_again = Some(FENCE_RECHECK);
         }
+        match self.left_for_position(x, now) {
+            None => {}
+            Some(Duration::ZERO) => return Relayed::Forsaken("it tells no position".to_owned()),
+            left => look_again = left,
+        }
         match look_again {
             None => x.alarm = None,
             Some(pause) => {
@@ -242,6 +247,9 @@ impl Session {
         now: Moment,
         cx: &mut Context<'_>,
     ) -> Result<bool, Cut> {
+        if x.untried.is_unsent() && self.ends_before_it(x, received) {
+            return Err(Cut::ServerGone("it ended the session".to_owned()));
+        }
         match x.trial.hear(received) {
             Beginning::Answer => {}
             other => return self.not_answered(x, &other, received, output),
@@ -382,13 +390,6 @@ impl Session {
             self.keep(inbox, taken);
         }
         Ok(true)
-    }
-
-    fn keep(&mut self, mut inbox: Vec<u8>, taken: usize) {
-        if taken < inbox.len() {
-            inbox.drain(..taken);
-            self.inbox = inbox;
-        }
     }
 }
 

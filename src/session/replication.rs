@@ -2,7 +2,8 @@
 //!
 //! What a standby, a backup or a subscription says to its walsender cannot be shared with anybody, so there is
 //! nothing to pool. What holds for every session holds here, too: not a byte to a leader without the right to write
-//! (`replication=database` takes any SQL), and not a byte from one that is deposed.
+//! (`replication=database` takes any SQL), not a byte from one that is deposed, and none from one that nobody watches:
+//! it may have been deposed while this process stood still.
 
 use std::{
     io,
@@ -25,7 +26,7 @@ use crate::{
     wire::error::{PgError, SqlState},
 };
 
-/// How often it is looked again while the right to write is being renewed.
+/// How often it is looked again while the right to write is being renewed, or nobody watches the leader.
 const FENCE_RECHECK: Duration = Duration::from_millis(5);
 
 /// Slices passed on in one poll, before it is others' turn.
@@ -38,12 +39,13 @@ pub struct Post {
     member: MemberName,
     /// 0: as a replica, or as a leader that is only read from.
     term: u64,
+    patience: Option<Duration>,
 }
 
 impl Post {
-    /// A target of the routing table.
-    pub fn new(router: Arc<Router>, target: &Target) -> Self {
-        Self { router, member: target.member.clone(), term: target.term }
+    /// A target of the routing table. What it says waits for `patience` at most (`None`: for ever) until somebody watches it.
+    pub fn new(router: Arc<Router>, target: &Target, patience: Option<Duration>) -> Self {
+        Self { router, member: target.member.clone(), term: target.term, patience }
     }
 
     /// Which member it is.
@@ -76,6 +78,12 @@ impl Post {
     fn may_send(&self, now: Moment) -> bool {
         self.term == 0 || self.router.may_send(self.term, now)
     }
+
+    /// Whether what the server has said may be passed on. A replica is in no office. Somebody who watches says first what has
+    /// become of the leader, so that is asked last.
+    fn is_believed(&self, now: Moment) -> bool {
+        self.term == 0 || (self.router.fence().is_attended(now) && self.is_over().is_none())
+    }
 }
 
 /// How a replication connection ended.
@@ -102,7 +110,41 @@ pub struct Replication {
     down: Pump,
     frames: Frames,
     changed: Pin<Box<dyn Future<Output = String> + Send>>,
+    /// What waits for the right to write.
+    fenced: Vigil,
+    /// What the server has said waits until somebody watches it.
+    unproven: Vigil,
+}
+
+/// Looks again and again, as long as something may not be passed on.
+#[derive(Default)]
+struct Vigil {
+    since: Option<Moment>,
     alarm: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Vigil {
+    /// Looks whether it may be by now; otherwise the task is woken to look again. Since when it is waited for.
+    fn look(
+        &mut self,
+        may: impl Fn(Moment) -> bool,
+        clock: Clock,
+        cx: &mut TaskContext<'_>,
+    ) -> Option<Moment> {
+        loop {
+            let now = clock.now();
+            if may(now) {
+                *self = Self::default();
+                return None;
+            }
+            let since = *self.since.get_or_insert(now);
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(FENCE_RECHECK)));
+            if alarm.as_mut().poll(cx).is_pending() {
+                return Some(since);
+            }
+            self.alarm = None;
+        }
+    }
 }
 
 /// Bytes on their way from one side to the other.
@@ -153,6 +195,8 @@ enum Moved {
     Some,
     /// There is nothing to do for now.
     Nothing,
+    /// It may not be passed on for now, and waits since then.
+    Held(Moment),
     /// Its source has ended, and everything was passed on.
     Over,
     /// Its destination takes nothing any more.
@@ -180,7 +224,8 @@ impl Replication {
             down: Pump::new(&[]),
             frames: Frames::default(),
             changed: Box::pin(async move { watched.over().await }),
-            alarm: None,
+            fenced: Vigil::default(),
+            unproven: Vigil::default(),
         }
     }
 
@@ -207,6 +252,12 @@ impl Replication {
             }
             let up = self.up(cx);
             let down = self.down(cx);
+            if let Moved::Held(since) = down
+                && self.post.patience.is_some_and(|patience| self.clock.now().since(since) >= patience)
+            {
+                let why = format!("{} was not seen to lead the cluster again in time", self.post.member);
+                return Poll::Ready(self.cut(PgError::fatal(SqlState::ADMIN_SHUTDOWN, LOST).detail(why)));
+            }
             match (up, down) {
                 (_, Moved::Over) => return Poll::Ready(Ended::ByServer),
                 (_, Moved::Broken(_)) | (Moved::Over, _) => return Poll::Ready(Ended::ByClient),
@@ -215,7 +266,8 @@ impl Replication {
                     let error = PgError::fatal(SqlState::CONNECTION_FAILURE, LOST).detail(error.to_string());
                     return Poll::Ready(self.cut(error));
                 }
-                (Moved::Nothing, Moved::Nothing) => return Poll::Pending,
+                (Moved::Nothing | Moved::Held(_), Moved::Nothing | Moved::Held(_))
+                | (Moved::Broken(_), Moved::Held(_)) => return Poll::Pending,
                 (Moved::Some | Moved::Broken(_), _) | (_, Moved::Some) => {}
             }
         }
@@ -230,10 +282,9 @@ impl Replication {
             Poll::Ready(false) => return Moved::Over,
             Poll::Ready(true) => {}
         }
-        if !self.post.may_send(self.clock.now()) {
-            return self.wait_for_right(cx);
+        if let Some(since) = self.fenced.look(|now| self.post.may_send(now), self.clock, cx) {
+            return Moved::Held(since);
         }
-        self.alarm = None;
         match self.server.poll_send(cx, self.up.waiting()) {
             Poll::Pending => Moved::Nothing,
             Poll::Ready(Ok(0)) => Moved::Broken(io::ErrorKind::WriteZero.into()),
@@ -246,24 +297,15 @@ impl Replication {
         }
     }
 
-    fn wait_for_right(&mut self, cx: &mut TaskContext<'_>) -> Moved {
-        loop {
-            let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(FENCE_RECHECK)));
-            if alarm.as_mut().poll(cx).is_pending() {
-                return Moved::Nothing;
-            }
-            self.alarm = None;
-            if self.post.may_send(self.clock.now()) {
-                return Moved::Some;
-            }
-        }
-    }
-
+    /// From the server to the client: a leader's word only while somebody watches it, at this very moment.
     fn down(&mut self, cx: &mut TaskContext<'_>) -> Moved {
         match self.down.poll_fill(&mut self.server, cx) {
             Poll::Pending => return Moved::Nothing,
             Poll::Ready(false) => return Moved::Over,
             Poll::Ready(true) => {}
+        }
+        if let Some(since) = self.unproven.look(|now| self.post.is_believed(now), self.clock, cx) {
+            return Moved::Held(since);
         }
         match self.client.poll_send(cx, self.down.waiting()) {
             Poll::Pending => Moved::Nothing,
@@ -307,3 +349,35 @@ impl Replication {
 
 /// What a client is told whose server is lost.
 const LOST: &str = "the connection to the server was lost";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cluster::{fence::Fence, topology::Term},
+        net::Address,
+        route::table::RoutingTable,
+    };
+
+    #[test]
+    fn a_leader_is_believed_while_it_is_watched_and_leads() {
+        let router = Arc::new(Router::new(Arc::new(Fence::closed())));
+        let lead = |epoch| {
+            let term = Some(Term { epoch, member: "a".into(), timeline: 1 });
+            router.publish(RoutingTable { term, ..RoutingTable::unknown() })
+        };
+        assert!(lead(3));
+        let [leader, replica] = [3, 0].map(|term| {
+            let target = Target { member: "a".into(), address: Address::tcp("a", 5432), term };
+            Post::new(router.clone(), &target, None)
+        });
+        let believed = || [&leader, &replica].map(|post| post.is_believed(Moment::ZERO));
+        assert_eq!(believed(), [true, true]);
+        router.fence().attend(Moment::ZERO);
+        assert_eq!(believed(), [false, true]);
+        router.fence().attend(Moment::NEVER);
+        assert_eq!(believed(), [true, true]);
+        assert!(lead(4));
+        assert_eq!(believed(), [false, true], "watched, and seen to lead no more");
+    }
+}

@@ -96,9 +96,13 @@ impl Session {
             && !self.frontend.is_inside_message()
             && x.pipeline.status() == TransactionStatus::Idle;
         let wished = loss != Loss::Conflict || rereads.conflicts;
-        let reads = |verdict: Verdict| verdict.reason(Leaning::Auto).is_read();
-        let reads =
-            x.untried.read().is_some_and(|request| self.proves_to_read(&rereads.place, request, now, reads));
+        // Not what its client has only called a read: it may have written, where the replica was promoted a moment ago.
+        let reads = |verdict: Verdict| verdict.reason(Leaning::Auto).is_proven();
+        // What the replica has got nothing of can have done nothing there.
+        let reads = x.untried.is_unsent_read()
+            || x.untried
+                .read()
+                .is_some_and(|request| self.proves_to_read(&rereads.place, request, now, reads));
         let again = whole && wished && reads;
         if again {
             x.untried.lost(loss);

@@ -73,6 +73,11 @@ impl Touched {
         &self.prepared
     }
 
+    /// Whether one of this name may be among them, or have been.
+    pub(super) fn may_have_prepared(&self, name: &[u8]) -> bool {
+        self.prepared.len() == PREPARED_MAX || self.prepared.iter().any(|known| **known == *name)
+    }
+
     /// The server is to have a statement under its true name; false: it has.
     pub(super) fn name_truly(&mut self, name: &[u8]) -> bool {
         let new = !self.true_names.iter().any(|known| **known == *name);

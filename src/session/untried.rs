@@ -11,23 +11,13 @@
 //! On a read route more can be done for what proves to read only ([`super::rereading`]): another replica may run it again,
 //! whatever the first one has done of it, as long as nothing of an answer has reached the client.
 
-use crate::{
-    pool::account::PoolMode,
-    wire::{
-        error::{ServerError, Severity, SqlState},
-        frame::{HEADER_BYTES, Header},
-        pipeline::Pipeline,
-    },
-};
+use crate::{pool::account::PoolMode, wire::pipeline::Pipeline};
 
 /// Bytes of a request that are kept until the server says something.
 const KEPT_BYTES_MAX: usize = 8 * 1024;
 
 /// The end of a sequence.
 const SYNC: &[u8] = b"S\0\0\0\x04";
-
-/// The longest last words that are waited for, in bytes.
-const WORDS_MAX: usize = 8 * 1024;
 
 /// What the client has sent since it got its server, as it sent it, as long as the server has said nothing.
 #[derive(Debug, Default)]
@@ -150,6 +140,17 @@ impl Untried {
         }
     }
 
+    /// Whether nothing of the client's was passed on to this server, or answered: what it is asked so far is ours.
+    #[inline]
+    pub(super) fn is_unsent(&self) -> bool {
+        self.state == State::Unsent
+    }
+
+    /// The same of what is a replica's to read, and another's if this one is lost.
+    pub(super) fn is_unsent_read(&self) -> bool {
+        self.is_unsent() && self.kind == Kind::Read
+    }
+
     /// Whether what the server says first must be looked at.
     #[inline]
     pub(super) fn is_kept(&self) -> bool {
@@ -213,114 +214,20 @@ impl Untried {
     }
 }
 
-/// What the first words of a replica are that reads something: nothing of an answer is the client's before there is a row,
-/// or an end.
-fn first_words(words: &[u8]) -> Words {
-    let mut at = 0;
-    let mut conflict = false;
-    loop {
-        let left = &words[at..];
-        // What cannot be read is for those to judge who pass it on.
-        let Ok(header) = Header::read(left) else { return Words::Answer };
-        let Some(header) = header.filter(|header| header.total <= left.len()) else {
-            return if words.len() > WORDS_MAX { Words::Answer } else { Words::Unclear };
-        };
-        let message = &left[..header.total];
-        at += header.total;
-        match header.tag {
-            b'Z' if conflict && at == words.len() => return Words::Lost(Loss::Conflict),
-            _ if conflict => return Words::Answer,
-            b'1' | b'2' | b'3' | b'n' | b't' | b'T' | b'N' | b'S' | b'A' => {}
-            b'E' => match ServerError::decode(&message[HEADER_BYTES..]) {
-                Some(error) if error.severity != Severity::Error => return lost_by(&error),
-                Some(error) if error.code == SqlState::SERIALIZATION_FAILURE => conflict = true,
-                _ => return Words::Answer,
-            },
-            _ => return Words::Answer,
-        }
-    }
-}
+mod words;
 
-/// What a server's last words mean for what it was to read: whatever ends it, but for what the client itself has brought about.
-fn lost_by(error: &ServerError) -> Words {
-    match error.code.as_str() {
-        "40001" => Words::Lost(Loss::Conflict),
-        code if code.starts_with("57P") => Words::Lost(Loss::Gone),
-        _ => Words::Answer,
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Farewell {
-    Unclear,
-    Said,
-    SomethingElse,
-}
-
-/// Whether a server's first words are that somebody has told it to end.
-fn farewell(words: &[u8]) -> Farewell {
-    match words.first() {
-        None => return Farewell::Unclear,
-        Some(b'E') => {}
-        Some(_) => return Farewell::SomethingElse,
-    }
-    let message = match Header::read(words) {
-        Ok(None) => return Farewell::Unclear,
-        Ok(Some(header)) if header.total <= WORDS_MAX => words.get(HEADER_BYTES..header.total),
-        Ok(Some(_)) | Err(_) => return Farewell::SomethingElse,
-    };
-    let Some(body) = message else { return Farewell::Unclear };
-    match ServerError::decode(body) {
-        Some(error) if error.severity == Severity::Fatal && error.code == SqlState::ADMIN_SHUTDOWN => {
-            Farewell::Said
-        }
-        _ => Farewell::SomethingElse,
-    }
-}
+pub(super) use words::ends;
+use words::{Farewell, farewell, first_words};
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{error::PgError, frame::put};
+    use crate::wire::frame::put;
 
     fn message(tag: u8, body: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         put(&mut out, tag, |out| out.extend_from_slice(body));
         out
-    }
-
-    fn encoded(error: &PgError) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        error.encode(&mut bytes);
-        bytes
-    }
-
-    #[test]
-    fn a_replicas_first_words_at_every_byte() {
-        let fatal = |code| encoded(&PgError::fatal(code, "terminating connection"));
-        let conflict = encoded(&PgError::error(SqlState::SERIALIZATION_FAILURE, "conflict with recovery"));
-        let (parsed, bound, described) = (message(b'1', b""), message(b'2', b""), message(b'T', b"\0\0"));
-        let (row, ready) = (message(b'D', b"\0\0"), message(b'Z', b"I"));
-        for (words, expected) in [
-            (vec![&parsed, &bound, &described, &fatal(SqlState::ADMIN_SHUTDOWN)], Words::Lost(Loss::Gone)),
-            (vec![&fatal(SqlState::CRASH_SHUTDOWN)], Words::Lost(Loss::Gone)),
-            (vec![&parsed, &fatal(SqlState::SERIALIZATION_FAILURE)], Words::Lost(Loss::Conflict)),
-            (vec![&described, &conflict, &ready], Words::Lost(Loss::Conflict)),
-            // There was an answer; or it is the client's own doing; or more than one error is owed.
-            (vec![&described, &row, &fatal(SqlState::ADMIN_SHUTDOWN)], Words::Answer),
-            (vec![&fatal(SqlState::PROTOCOL_VIOLATION)], Words::Answer),
-            (vec![&encoded(&PgError::error(SqlState::QUERY_CANCELED, "x")), &ready], Words::Answer),
-            (vec![&conflict, &ready, &ready], Words::Answer),
-            (vec![&parsed, &ready], Words::Answer),
-        ] {
-            let words: Vec<u8> = words.into_iter().flatten().copied().collect();
-            assert_eq!(first_words(&words), expected, "{}", words.escape_ascii());
-            for end in 0..words.len() {
-                let so_far = first_words(&words[..end]);
-                let ends_early = so_far == Words::Lost(Loss::Conflict) && expected == Words::Answer;
-                assert!(so_far == Words::Unclear || so_far == expected || ends_early, "{so_far:?} at {end}");
-            }
-        }
     }
 
     #[test]
@@ -360,28 +267,5 @@ mod tests {
         assert_eq!((untried.heard(&parsed, &pipeline, true), untried.is_kept()), (Words::Unclear, true));
         untried.answered();
         assert!(!untried.is_kept());
-    }
-
-    #[test]
-    fn only_an_order_to_end_is_a_farewell() {
-        let said = |error: PgError| {
-            let mut bytes = Vec::new();
-            error.encode(&mut bytes);
-            bytes
-        };
-        let shutdown = said(PgError::fatal(SqlState::ADMIN_SHUTDOWN, "terminating connection"));
-        assert_eq!(farewell(&shutdown), Farewell::Said);
-        for length in 0..shutdown.len() {
-            assert_eq!(farewell(&shutdown[..length]), Farewell::Unclear, "{length} bytes");
-        }
-        for other in [
-            said(PgError::error(SqlState::ADMIN_SHUTDOWN, "not the end")),
-            said(PgError::fatal(SqlState::PROTOCOL_VIOLATION, "what the client sent is to blame")),
-            b"1\0\0\0\x04".to_vec(),
-            b"N\0\0".to_vec(),
-            b"E\0\0\0\x01".to_vec(),
-        ] {
-            assert_eq!(farewell(&other), Farewell::SomethingElse, "{}", other.escape_ascii());
-        }
     }
 }

@@ -11,6 +11,7 @@ pub use super::conduct::{
 };
 use again::Again;
 use failing::Unsettled;
+use implied::Implied;
 
 use super::{named::Serial, statements::Statement};
 
@@ -143,6 +144,7 @@ pub struct Pipeline {
     /// What was answered since the last ReadyForQuery has come to.
     ran: Outlook,
     copy: CopyIn,
+    implied: Implied,
     /// What was sent, where it can be sent once more.
     again: Again,
 }
@@ -199,14 +201,14 @@ impl Pipeline {
 
     /// Ready for the next lease, keeping its memory if that is little.
     pub fn reset(&mut self) {
-        let Self { owed, unsettled, unnamed_unsettled, status, sequence, ran, copy, again } = self;
+        let Self { owed, unsettled, unnamed_unsettled, status, sequence, ran, copy, implied, again } = self;
         if !owed.is_empty() {
             owed.clear();
         }
         if owed.capacity() > OWED_KEPT {
             owed.shrink_to(OWED_KEPT);
         }
-        (*unsettled, *unnamed_unsettled, *status, *sequence, *ran, *copy) = Default::default();
+        (*unsettled, *unnamed_unsettled, *status, *sequence, *ran, *copy, *implied) = Default::default();
         again.reset();
     }
 
@@ -214,8 +216,15 @@ impl Pipeline {
     #[inline(always)]
     pub fn sent(&mut self, message: Owed) {
         match message {
-            Owed::Sync => self.sequence = Sequence::Closed,
+            Owed::Sync => {
+                self.sequence = Sequence::Closed;
+                self.implied = Implied::No;
+            }
             _ if self.sequence == Sequence::Skipping => return,
+            Owed::Query(_) | Owed::FunctionCall if self.sequence == Sequence::Open => {
+                self.sequence = Sequence::Closed;
+                self.implied = Implied::Asked;
+            }
             Owed::Query(_) | Owed::FunctionCall | Owed::Aside(_) | Owed::Position | Owed::Evidence => {
                 self.sequence = Sequence::Closed
             }
@@ -268,6 +277,7 @@ mod answers;
 mod copying;
 mod deciding;
 mod failing;
+mod implied;
 mod owed;
 mod own;
 mod placing;

@@ -31,15 +31,22 @@ impl When {
     }
 }
 
-/// The schema of one database, as a number that grows with every change.
+/// The schema of one database, as a number that grows with every change and that no schema has twice: what was learnt of a
+/// database stays when its last client goes, and must not hold for those who come later.
 #[derive(Debug, Default)]
 pub struct Schema {
     generation: AtomicU64,
+    numbers: Arc<AtomicU64>,
     /// Changes that were sent to a server and have not been seen to end.
     changing: AtomicUsize,
 }
 
 impl Schema {
+    /// One whose generations have their numbers from there.
+    pub fn numbered_by(numbers: &Arc<AtomicU64>) -> Self {
+        Self { generation: next(numbers).into(), numbers: numbers.clone(), changing: AtomicUsize::default() }
+    }
+
     /// The generation that holds now; `None` while a change is under way, when no two servers need agree.
     #[inline]
     pub fn generation(&self) -> Option<u64> {
@@ -48,7 +55,7 @@ impl Schema {
         (self.changing.load(Ordering::Acquire) == 0).then(|| self.generation.load(Ordering::Acquire))
     }
 
-    /// How many changes have ended so far. What was learnt before holds until the next one has.
+    /// The generation that the last change to end has begun. What was learnt in it holds until the next one ends.
     #[inline]
     pub fn ended(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
@@ -61,13 +68,17 @@ impl Schema {
     }
 }
 
+fn next(numbers: &AtomicU64) -> u64 {
+    numbers.fetch_add(1, Ordering::AcqRel) + 1
+}
+
 /// A change under way.
 #[derive(Debug)]
 pub struct SchemaChange(Arc<Schema>);
 
 impl Drop for SchemaChange {
     fn drop(&mut self) {
-        self.0.generation.fetch_add(1, Ordering::AcqRel);
+        self.0.generation.fetch_max(next(&self.0.numbers), Ordering::AcqRel);
         self.0.changing.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -75,6 +86,20 @@ impl Drop for SchemaChange {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What was learnt of a database is kept while nobody is connected to it.
+    #[test]
+    fn no_two_schemas_have_the_same_generation() {
+        let numbers = Arc::default();
+        let changed = Arc::new(Schema::numbered_by(&numbers));
+        drop(changed.change());
+        let learnt = changed.ended();
+        drop(changed);
+        let next = Arc::new(Schema::numbered_by(&numbers));
+        assert!(next.ended() > learnt);
+        drop(next.change());
+        assert!(next.ended() > learnt);
+    }
 
     #[test]
     fn a_change_ends_a_generation() {

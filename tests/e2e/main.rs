@@ -3,12 +3,14 @@
 //! Each test has a cluster of its own (8 s) and the machine to itself (`.config/nextest.toml`), because what is
 //! asserted are times.
 
+mod balance;
 mod choosing;
 mod commits;
 mod consistency;
 mod crash;
 mod drivers;
 mod endurance;
+mod feeds;
 mod freeze;
 mod graded;
 mod listen;

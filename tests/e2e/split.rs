@@ -30,6 +30,10 @@ const PLACES: &[(&str, &str)] = &[
     ("SELECT r FROM counting", "off"),
     ("SELECT r FROM counting_too", "off"),
     ("SELECT 1 ### 2", "off"),
+    ("SELECT with_default()", "off"),
+    ("SELECT last_value::text, current_setting('in_hot_standby') FROM s", "off"),
+    ("SELECT r FROM drawn", "off"),
+    ("SELECT count(*)::text, current_setting('in_hot_standby') FROM pg_replication_slots", "off"),
     ("SELECT gathered(a) FROM t", "off"),
     ("SELECT (t).pick FROM t LIMIT 1", "off"),
     ("SELECT current_setting('in_hot_standby') FROM t LIMIT 1 FOR UPDATE", "off"),
@@ -55,6 +59,8 @@ const SCHEMA: &str = "
     CREATE FUNCTION takes(seconds float) RETURNS text STABLE LANGUAGE plpgsql
         AS $$BEGIN PERFORM pg_sleep(seconds); RETURN 'took'; END$$;
     CREATE FUNCTION volatile_one() RETURNS text LANGUAGE sql AS $$SELECT current_setting('in_hot_standby')$$;
+    CREATE FUNCTION with_default(x text DEFAULT volatile_one()) RETURNS text IMMUTABLE LANGUAGE sql AS $$SELECT x$$;
+    CREATE VIEW drawn AS SELECT last_value, current_setting('in_hot_standby') AS r FROM s;
     CREATE FUNCTION pick(t) RETURNS text LANGUAGE sql AS $$SELECT current_setting('in_hot_standby')$$;
     CREATE FUNCTION odd(int, int) RETURNS text LANGUAGE sql AS $$SELECT current_setting('in_hot_standby')$$;
     CREATE OPERATOR ### (LEFTARG = int, RIGHTARG = int, FUNCTION = odd);
@@ -127,6 +133,7 @@ async fn statements_go_where_they_belong() -> Result {
         blocks_stay_where_they_began(&client).await?;
         wishes_are_heard(stage, &client).await?;
         what_a_replica_refuses_comes_back(stage, &client).await?;
+        what_no_text_shows_is_the_leaders(stage, &client).await?;
         what_a_session_holds_follows(&client).await
     })
     .await
@@ -189,6 +196,41 @@ async fn what_a_replica_refuses_comes_back(stage: &Stage, client: &Client) -> Re
     client.simple_query("SELECT a FROM new_one").await?;
     let wrong = client.simple_query("SELECT no_such_column FROM t").await;
     ensure!(wrong.is_err_and(|error| error.code().is_some_and(|code| code.code() == "42703")));
+    Ok(())
+}
+
+async fn what_no_text_shows_is_the_leaders(stage: &Stage, client: &Client) -> Result {
+    client.batch_execute("CREATE FUNCTION says(text) RETURNS boolean LANGUAGE sql AS 'SELECT true'").await?;
+    client
+        .batch_execute(
+            "CREATE TYPE pair AS (a text);
+             CREATE FUNCTION likes(pair, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+             CREATE FUNCTION number(pair) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        )
+        .await?;
+    for (create, drop) in [
+        ("CREATE DOMAIN checked AS text CHECK (says(VALUE))", "DROP DOMAIN checked"),
+        (
+            "CREATE OPERATOR ~~ (LEFTARG = pair, RIGHTARG = text, FUNCTION = likes)",
+            "DROP OPERATOR ~~ (pair, text)",
+        ),
+        ("CREATE CAST (pair AS int) WITH FUNCTION number(pair)", "DROP CAST (pair AS int)"),
+    ] {
+        client.batch_execute(create).await?;
+        let volatile = async || stage.proxy.metric("pgsteer_split_requests_total", "\"volatile\"").await;
+        let before = volatile().await?;
+        eventually("whatever reads is the leader's", SOON, async || {
+            let ran = here(client).await.ok()?;
+            (volatile().await.ok()? > before).then_some(ran)
+        })
+        .await
+        .and_then(|ran| {
+            ensure!(ran == "off", "{create}: it ran where in_hot_standby is {ran}");
+            Ok(())
+        })?;
+        client.batch_execute(drop).await?;
+        runs("what reads", "on", async || here(client).await).await?;
+    }
     Ok(())
 }
 

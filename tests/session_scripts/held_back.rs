@@ -354,3 +354,25 @@ fn what_is_held_back_stays_so() {
         ),
     );
 }
+
+/// Nor is it held back for longer than the server is given for that.
+#[test]
+fn a_server_that_does_not_say_is_not_waited_for_for_ever() {
+    check_with(
+        global,
+        &format!(
+            r#"
+            {BEGUN}
+            C> Query "insert into t values (2)"
+            >a1 Query "insert into t values (2)" | Query "~insert_lsn"
+            a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+            wait 4s
+            <C nothing
+            wait 2s
+            >a1 end
+            <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+            pool a leased=0
+            "#
+        ),
+    );
+}

@@ -630,3 +630,92 @@ fn a_question_afterwards_costs_nobody_the_statement_without_a_name() {
         ),
     );
 }
+
+/// A commit, told, of which the server has not said where it ends.
+const ASKED: &str = r#"
+    C> Query "insert into t values (2)"
+    >a1 Query "insert into t values (2)" | Query "~insert_lsn"
+    activity C Running open
+    a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+    <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+    activity C Idle none
+"#;
+
+/// Whoever has every answer is charged nothing for what only we wait for, and does not pay for a server that hangs in it.
+#[test]
+fn the_time_that_a_question_of_ours_takes_is_ours() {
+    // What is sent meanwhile has its own time.
+    check_with(
+        session,
+        &format!(
+            r#"
+            {BEGUN}
+            {ASKED}
+            wait 1s
+            C> Query "insert into t values (3)"
+            >a1 Query "insert into t values (3)" | Query "~insert_lsn"
+            activity C Running open
+            young C 500
+            a1< DataRow 0/20 | CommandComplete "SELECT 1" | ReadyForQuery I
+            activity C Running open
+            wait 6s
+            a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+            <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+            activity C Idle none
+            wait 4s
+            a1< DataRow 0/30 | CommandComplete "SELECT 1" | ReadyForQuery I
+            pool a leased=0
+            "#
+        ),
+    );
+}
+
+/// It is not waited for for ever; until it is known where that ends only the leader shows it.
+#[test]
+fn a_server_that_hangs_in_a_question_of_ours_is_closed() {
+    check_with(
+        session,
+        &format!(
+            r#"
+            {BEGUN}
+            {ASKED}
+            wait 4s
+            pool a leased=1
+            wait 2s
+            >a1 end
+            pool a leased=0
+            <C nothing
+            learn b=1/1/0
+            {READ}
+            >a2 Query "select count(*) from t" | Query "~insert_lsn"
+            a2< CommandComplete "SELECT 1" | ReadyForQuery I | DataRow 0/30 | CommandComplete "SELECT 1" | ReadyForQuery I
+            <C CommandComplete "SELECT 1" | ReadyForQuery I
+            "#
+        ),
+    );
+}
+
+/// Whose server is all its session's keeps it, and pays for what it sends there itself.
+#[test]
+fn a_question_of_ours_takes_nobodys_own_server_away() {
+    check_with(
+        |setup| {
+            session(setup);
+            setup.settings.mode = PoolMode::Session;
+        },
+        r#"
+        C> Query "insert into t values (2)"
+        >a1 Query "insert into t values (2)" | Query "~insert_lsn"
+        >a2 Query "~BEGIN READ ONLY"
+        a2< DataRow f count | ReadyForQuery I
+        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        activity C Idle none
+        wait 10s
+        >a1 nothing
+        C> Query "insert into t values (3)"
+        >a1 Query "insert into t values (3)" | Query "~insert_lsn"
+        activity C Running open
+        "#,
+    );
+}

@@ -68,6 +68,36 @@ fn what_a_replica_cannot_do_the_leader_does() {
     ));
 }
 
+/// A replica that is asked something of ours ahead of the request is lost: the leader gets the request, whatever it may do.
+#[test]
+fn what_was_not_sent_goes_to_the_leader() {
+    for lost in [
+        "b1< close",
+        "b1< ParseComplete | ParameterDescription | Fatal 57P01 x\nb1< close",
+        "route write=a lost=b\n>b1 end",
+    ] {
+        for text in ["select count(*) from t", "/* pgsteer: read */ select roll()"] {
+            let answer = r#"BindComplete | DataRow 7 | CommandComplete "SELECT 1" | ReadyForQuery I"#;
+            check_at_once(&format!(
+                r#"
+                route write=a
+                C> Parse s "{text}" | Describe S s | Sync
+                >a1 Parse pgsteer_1 "{text}" | Describe S pgsteer_1 | Sync
+                a1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+                <C ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+                route write=a read=b
+                C> Bind "" s | Execute "" | Sync | Query "select 2"
+                >b1 Parse pgsteer_1 "{text}" | Describe S pgsteer_1 | Sync
+                {lost}
+                >a1 Bind "" pgsteer_1 | Execute "" | Sync | Query "select 2"
+                a1< {answer} | CommandComplete "SELECT 1" | ReadyForQuery I
+                <C {answer} | CommandComplete "SELECT 1" | ReadyForQuery I
+                "#
+            ));
+        }
+    }
+}
+
 /// What is sent behind a request follows its answer, whoever gives that.
 #[test]
 fn what_is_sent_behind_it_waits() {
@@ -254,4 +284,63 @@ fn what_is_only_called_a_read_is_not_given_to_the_leader_once_it_may_have_run() 
         <C {ANSWER}
         "#
     ));
+}
+
+/// Whoever waits for a replica does not get it once it is beyond the bounds that its listener goes by, though others read there.
+#[test]
+fn a_replica_that_does_not_qualify_any_more_is_not_taken_for_having_been_waited_for() {
+    let busy = r#"
+        route write=a read=b
+        C> Query "select 1"
+        >b1 Query "select 1"
+        D> Query "select 2"
+        >b1 nothing
+    "#;
+    let answered = r#"CommandComplete "SELECT 1" | ReadyForQuery I"#;
+    let one = |setup: &mut Setup| setup.purpose = Purpose::Read;
+    for (first, then) in [
+        // Another serves it.
+        ("route write=a read=c beyond=b", ""),
+        // Nobody does: it waits for one.
+        ("route write=a beyond=b", "wait 500ms\nroute write=a read=c beyond=b"),
+    ] {
+        check_with(
+            one,
+            &format!(
+                r#"
+                {busy}
+                {first}
+                b1< {answered}
+                <C {answered}
+                >b1 nothing
+                pool b leased=0
+                {then}
+                >c1 Query "select 2"
+                c1< {answered}
+                <D {answered}
+                "#
+            ),
+        );
+    }
+    // The server must be made ready for it first.
+    check_with(
+        one,
+        &format!(
+            r#"
+            client D DateStyle=German
+            {busy}
+            b1< {answered}
+            <C {answered}
+            >b1 Query "~DateStyle"
+            route write=a read=c beyond=b
+            b1< ParameterStatus DateStyle German | CommandComplete SET | ReadyForQuery I
+            >b1 nothing
+            >c1 Query "~DateStyle"
+            c1< ParameterStatus DateStyle German | CommandComplete SET | ReadyForQuery I
+            >c1 Query "select 2"
+            c1< {answered}
+            <D {answered}
+            "#
+        ),
+    );
 }

@@ -15,6 +15,9 @@ const BOTH: &[u8] = b"W\0\0\0\x07\0\0\0";
 const DATA: &[u8] = b"d\0\0\0\x08wxyz";
 const ASK: &[u8] = b"Q\0\0\0\x06x\0";
 
+/// The world's `leader_wait_timeout`, without a second.
+const ALMOST_ALL: Duration = Duration::from_secs(59);
+
 /// A connection, its world, and how it ends.
 struct Bench {
     world: World,
@@ -112,6 +115,71 @@ async fn nothing_goes_to_a_leader_without_the_right_to_write() {
     let mut bench = Bench::new(false);
     bench.world.fence("closed");
     bench.up(ASK).await;
+}
+
+/// Whoever has stood still finds what a server has said that may have been deposed meanwhile.
+#[tokio::test(start_paused = true)]
+async fn what_a_leader_says_that_nobody_watches_is_not_passed_on() {
+    let mut bench = Bench::new(true);
+    bench.up(ASK).await;
+    bench.world.fence("unattended");
+    bench.server.write_all(&[BOTH, DATA].concat()).await.unwrap();
+    assert!(bench.goes_on().await);
+    // What the client sends has the right to be sent, or not.
+    bench.up(DATA).await;
+    assert!(bench.goes_on().await);
+    bench.world.fence("attended");
+    heard(&mut bench.client, &[BOTH, DATA].concat()).await;
+    bench.down(DATA).await;
+
+    // It is told nothing if the leader was deposed, nor if the server has gone meanwhile: what it said before comes first.
+    for goes in [false, true] {
+        let mut bench = Bench::new(true);
+        bench.up(ASK).await;
+        bench.world.fence("unattended");
+        bench.server.write_all(READY).await.unwrap();
+        assert!(bench.goes_on().await);
+        if goes {
+            bench.server.shutdown().await.unwrap();
+            drop(std::mem::replace(&mut bench.server, tokio::io::duplex(1).0));
+            bench.client.write_all(ASK).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(!bench.ended.is_finished());
+        }
+        bench.world.route("write=b deposed=a");
+        let mut said = Vec::new();
+        let ended = bench.ended.await.unwrap();
+        assert!(
+            matches!(&ended, Ended::WithError(error) if error.detail.as_ref().is_some_and(|why| why.contains("does not lead"))),
+            "{ended:?}"
+        );
+        assert!(bench.client.read_to_end(&mut said).await.is_ok_and(|_| said.is_empty()), "{said:?}");
+    }
+
+    // A replica is in no office.
+    let mut bench = Bench::new(false);
+    bench.world.fence("unattended");
+    bench.down(DATA).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_nobody_watches_is_not_waited_for_for_ever() {
+    let mut bench = Bench::new(true);
+    bench.up(ASK).await;
+    // Each wait has all its time.
+    for _ in 0..2 {
+        bench.world.fence("unattended");
+        bench.server.write_all(READY).await.unwrap();
+        tokio::time::sleep(ALMOST_ALL).await;
+        bench.world.fence("attended");
+        heard(&mut bench.client, READY).await;
+    }
+    bench.world.fence("unattended");
+    bench.server.write_all(READY).await.unwrap();
+    tokio::time::sleep(ALMOST_ALL).await;
+    assert!(bench.goes_on().await);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(bench.end().await, "57P01 a was not seen to lead the cluster again in time");
 }
 
 #[tokio::test(start_paused = true)]

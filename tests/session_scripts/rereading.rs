@@ -106,11 +106,83 @@ fn an_error_is_told_after_a_second_loss_or_a_first_row() {
     }
 }
 
+/// What the server is asked about a statement before the client's message is sent to it.
+const CHECKED: &str = r#"Parse pgsteer_1 "select pg_sleep(1)" | Describe S pgsteer_1 | Sync"#;
+const SLEPT: &str = r#"BindComplete | DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I"#;
+
+/// A replica has got nothing of the client's so far: it does not matter then what the request would do.
+#[test]
+fn what_was_not_sent_goes_to_another_replica() {
+    let prepared = r#"
+        route write=a read=c
+        C> Parse s "select pg_sleep(1)" | Describe S s | Sync
+        >c1 Parse pgsteer_1 "select pg_sleep(1)" | Describe S pgsteer_1 | Sync
+        c1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        <C ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        route write=a read=b
+    "#;
+    let words = ["Fatal 08006 _", "Fatal 57P01 x", "Fatal 57P01 _"];
+    for (loss, words) in LOSSES.into_iter().zip(words) {
+        for so_far in ["", "b1< ParseComplete | ParameterDescription"] {
+            // What is sent behind it follows, byte by byte or not.
+            let begun = format!(
+                r#"
+                {prepared}
+                C> Bind "" s | Execute "" | Sync | Query "select 2"
+                >b1 {CHECKED}
+                route write=a read=b,c
+                {so_far}
+                {loss}
+                "#
+            );
+            check(
+                Rereading::Lost,
+                &format!(
+                    r#"
+                    {begun}
+                    >c1 Bind "" pgsteer_1 | Execute "" | Sync | Query "select 2"
+                    c1< {SLEPT} | CommandComplete "SELECT 1" | ReadyForQuery I
+                    <C {SLEPT} | CommandComplete "SELECT 1" | ReadyForQuery I
+                    "#
+                ),
+            );
+            // Where that is not wished it is an error, in whoever's words.
+            check_with(reader(Rereading::Off), &format!("{begun}\n<C {words} | end"));
+        }
+    }
+}
+
+/// Nobody prepares what ends servers on one after the other.
+#[test]
+fn what_was_not_sent_goes_to_another_replica_once() {
+    check(
+        Rereading::Lost,
+        r#"
+        C> Parse s "select pg_sleep(1)" | Describe S s | Sync
+        >b1 Parse pgsteer_1 "select pg_sleep(1)" | Describe S pgsteer_1 | Sync
+        b1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        <C ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        route write=a read=d
+        C> Bind "" s | Execute "" | Sync
+        >d1 Parse pgsteer_1 "select pg_sleep(1)" | Describe S pgsteer_1 | Sync
+        route write=a read=d,c
+        d1< Fatal 57P02 x
+        d1< close
+        >c1 Parse pgsteer_1 "select pg_sleep(1)" | Describe S pgsteer_1 | Sync
+        c1< ParseComplete | Fatal 57P02 y
+        c1< close
+        <C Fatal 57P02 y | end
+        "#,
+    );
+}
+
 #[test]
 fn what_is_not_known_to_only_read_is_its_clients_to_repeat() {
     for request in [
         r#"Query "select pg_sleep(1)""#,
         r#"Query "select nobody_knows()""#,
+        // That it is one is only its client's word.
+        r#"Query "/* pgsteer: read */ select pg_sleep(1)""#,
         r#"Query "select count(*) from t for update""#,
         r#"Query "select count(*) from t; select pg_sleep(1)""#,
         r#"Query "begin read only; select count(*) from t""#,

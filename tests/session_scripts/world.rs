@@ -209,7 +209,7 @@ impl World {
     }
 
     /// Puts a routing table in force: `write=<member>|none|held`, `read=<members>`, `deposed=<members>`, `lost=<members>` and
-    /// `fallback=leader|error`.
+    /// `fallback=leader|error`; `beyond=<members>`: others read there, those of the script do not.
     pub(crate) fn route(&mut self, text: &str) {
         let field = |name: &str| {
             let prefix = format!("{name}=");
@@ -236,7 +236,8 @@ impl World {
             |member: &str, term| Target { member: member.into(), address: Address::tcp(member, 5432), term };
         let no_route = |kind| NoRoute { kind, sentence: "the script says so".to_owned() };
         let leading = target(self.leader.as_deref().unwrap_or_default(), self.epoch);
-        let deposed = list("deposed");
+        let (deposed, beyond) = (list("deposed"), list("beyond"));
+        let reads: Vec<_> = list("read").into_iter().chain(beyond.iter().copied()).collect();
         let lost = list("lost");
         let standing = |member: &str| match () {
             () if lost.contains(&member) => MemberStanding::Lost,
@@ -255,7 +256,7 @@ impl World {
                 _ => WriteRoute::Open(leading.clone()),
             },
             term: term.clone(),
-            read: list("read").into_iter().map(|name| target(name, 0)).collect(),
+            read: reads.into_iter().map(|name| target(name, 0)).collect(),
             choices: vec![(0..list("read").len()).map(|place| Serving { place, share: 1 }).collect()],
             balance: Balance::RoundRobin,
             fallback: match field("fallback") {
@@ -388,7 +389,8 @@ impl World {
         self.keys.insert(name.to_owned(), entry.key.clone());
         let term = if as_leader { self.epoch } else { 0 };
         let target = Target { member: "a".into(), address: Address::tcp("a", 5432), term };
-        let post = Post::new(self.context.router.clone(), &target);
+        let patience = self.tenant.account.settings.load().leader_wait_timeout;
+        let post = Post::new(self.context.router.clone(), &target, patience);
         let [ours, theirs] = [ours, theirs].map(|end| Stream::Boxed(Box::new(end)));
         let relay = Replication::new(ours, theirs, entry, post, self.clock, b"");
         let ended = tokio::spawn(async move { relay.run().await.1 });

@@ -62,6 +62,14 @@ impl Etcd {
         Some((answer.status, answer.json()))
     }
 
+    /// Tells it something about who may do what, as the user `root`.
+    async fn allow(&self, path: &str, what: &str) {
+        let address = ([127, 0, 0, 1], self.port).into();
+        let head = "Content-Type: application/json\r\nAuthorization: Basic cm9vdDpzZWNyZXQ=\r\n"; // root:secret
+        let answer = call(address, "PUT", &format!("/v2/auth/{path}"), head, what).await.unwrap();
+        assert!(matches!(answer.status, 200 | 201), "{path}: {} {}", answer.status, answer.body);
+    }
+
     async fn put(&self, key: &str, form: &str) {
         let (status, said) = self.ask("PUT", &format!("/service/demo/{key}"), form).await.unwrap();
         assert!(matches!(status, 200 | 201), "{key}: {status} {said}");
@@ -186,4 +194,23 @@ async fn nothing_under_the_scope_says_what_there_is() {
     store.next("other", |event| nothing(event).filter(|found| found.contains("the scopes other"))).await;
     etcd.populate("n1", 60).await;
     store.read("the cluster, once it is there", leader_is("n1")).await;
+}
+
+#[tokio::test]
+async fn a_user_and_a_password() {
+    let etcd = Etcd::start().await;
+    etcd.populate("n1", 600).await;
+    etcd.allow("users/root", r#"{"user":"root","password":"secret"}"#).await;
+    etcd.allow("enable", "").await;
+    etcd.allow("roles/guest", r#"{"role":"guest","revoke":{"kv":{"read":["/*"],"write":["/*"]}}}"#).await;
+    let watch = |login: Option<&str>| {
+        let mut reach = reach(&[etcd.endpoint()], Duration::from_millis(100));
+        reach.policy.login = login.map(|password| ("root".to_owned(), password.to_owned()));
+        Watched::start(|clock| Etcd2Store::new(&reach, clock))
+    };
+    for login in [None, Some("hunter2")] {
+        let reason = watch(login).lost().await;
+        assert!(reason.contains("401") && !reason.contains("hunter2"), "{reason}");
+    }
+    watch(Some("secret")).read("reading as root", leader_is("n1")).await;
 }

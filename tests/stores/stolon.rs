@@ -111,3 +111,22 @@ async fn where_there_is_no_record_it_says_what_there_is() {
     put(&mut client, "stolon/cluster/demo/clusterdata", record("n2")).await;
     store.read("the cluster, once it can be read", leader_is("n2")).await;
 }
+
+#[tokio::test]
+async fn a_user_and_a_password() {
+    let etcd = Etcd::start().await;
+    let mut client = Client::connect([etcd.endpoint()], None).await.unwrap();
+    put(&mut client, "stolon/cluster/demo/clusterdata", record("n1")).await;
+    client.user_add("root", "secret", None).await.unwrap();
+    client.role_add("root").await.ok();
+    client.user_grant_role("root", "root").await.unwrap();
+    client.auth_enable().await.unwrap();
+    let watch_as = |password: &str| {
+        let mut policy = policy(&etcd, "stolon/cluster/", Duration::from_millis(100));
+        policy.login = Some(("root".to_owned(), password.to_owned()));
+        watch(policy)
+    };
+    let reason = watch_as("hunter2").lost().await;
+    assert!(reason.contains("authentication failed") && !reason.contains("hunter2"), "{reason}");
+    watch_as("secret").read("reading as root", leader_is("n1")).await;
+}

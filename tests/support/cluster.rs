@@ -46,6 +46,8 @@ pub struct Options {
     pub way_to_store: WayToStore,
     /// Which Patroni runs it.
     pub patroni: Patroni,
+    /// Whether WAL is archived, and restored from there.
+    pub archived: bool,
     /// Where it lives.
     pub ground: Ground,
 }
@@ -59,6 +61,7 @@ impl Default for Options {
             store: Store::Etcd3,
             way_to_store: WayToStore::Direct,
             patroni: Patroni::default(),
+            archived: false,
             ground: Ground::default(),
         }
     }

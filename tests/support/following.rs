@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
-use crate::{Cluster, Login, Node, Options, Result, Server, eventually};
+use crate::{Archive, Cluster, Login, Node, Options, Result, Server, eventually};
 
 impl Cluster {
     /// A standby cluster, which follows a server that is not its own and has its users and databases.
@@ -36,6 +36,22 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// From now on a standby cluster gets what it replays from an archive alone: returns when Patroni has taken that in.
+    ///
+    /// # Errors
+    /// Patroni refused.
+    pub async fn restore_from(&self, archive: &Archive) -> Result {
+        let restore_command = archive.restore_command();
+        let feed = json!({ "host": null, "port": null, "restore_command": restore_command });
+        self.configure_standby(&json!({ "standby_cluster": feed })).await
+    }
+
+    async fn configure_standby(&self, change: &Value) -> Result {
+        let answer = self.standby_leader().await?.rest("PATCH", "/config", change).await?;
+        ensure!(answer.status == 200, "PATCH /config: {} {}", answer.status, answer.body);
+        Ok(())
+    }
+
     async fn streaming(&self, role: &str) -> Option<usize> {
         let fits = |member: &&Value| member["role"] == role && member["state"] == "streaming";
         Some(self.members().await?.iter().filter(fits).count())
@@ -54,12 +70,6 @@ impl Cluster {
     /// # Errors
     /// Patroni refused.
     pub async fn promote(&self) -> Result {
-        let answer = self
-            .standby_leader()
-            .await?
-            .rest("PATCH", "/config", &json!({ "standby_cluster": null }))
-            .await?;
-        ensure!(answer.status == 200, "PATCH /config: {} {}", answer.status, answer.body);
-        Ok(())
+        self.configure_standby(&json!({ "standby_cluster": null })).await
     }
 }

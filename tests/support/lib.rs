@@ -5,6 +5,7 @@
 //! acknowledged, [`Poller`] and [`LeaderKey`] witnesses that ask the nodes and the store directly. Everything lives
 //! in a [`Sandbox`], which leaves nothing behind however the test ends.
 
+mod archive;
 mod client;
 mod cluster;
 mod coordinator;
@@ -30,6 +31,7 @@ mod timing;
 mod toml_merge;
 mod workload;
 
+pub use archive::Archive;
 pub use client::{Client, cause, connection_string, sqlstate};
 pub use cluster::{Cluster, Options, Patroni};
 pub use coordinator::{Coordinator, Store, WayToStore};

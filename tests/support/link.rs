@@ -1,4 +1,4 @@
-//! A way to a server on which everything may get lost, where there is no network of the sandbox's own to cut.
+//! A way to a server on which everything may get lost or take long, where there is no network of the sandbox's own to cut.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::{Cluster, Moment, Result, Sandbox, now};
 
@@ -19,8 +19,15 @@ const TAKEN_IN: Duration = Duration::from_millis(300);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    Open,
+    /// What arrives, arrives so much later.
+    Open(Duration),
     Silent,
+}
+
+impl Way {
+    const fn is_open(&self) -> bool {
+        matches!(self, Self::Open(_))
+    }
 }
 
 /// An address that leads to another one.
@@ -45,7 +52,7 @@ impl Link {
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let listener = socket.listen(LINE)?;
-        let (way, open) = watch::channel(Way::Open);
+        let (way, open) = watch::channel(Way::Open(Duration::ZERO));
         let carrying = tokio::spawn(carry(listener, server, open));
         Ok(Self { address, way, line: Vec::new(), carrying })
     }
@@ -63,10 +70,15 @@ impl Link {
         Ok(at)
     }
 
-    /// Everything arrives again, also what was sent meanwhile.
-    pub fn mend(&mut self) {
+    /// From now on everything takes so much longer, each way.
+    pub fn slow_down(&mut self, by: Duration) {
         self.line.clear();
-        self.way.send_replace(Way::Open);
+        self.way.send_replace(Way::Open(by));
+    }
+
+    /// Everything arrives again at once, also what was sent meanwhile.
+    pub fn mend(&mut self) {
+        self.slow_down(Duration::ZERO);
     }
 }
 
@@ -90,7 +102,7 @@ impl Drop for Link {
 /// Ends when the link is gone, and everything that it carries with it.
 async fn carry(listener: TcpListener, server: SocketAddr, mut way: watch::Receiver<Way>) {
     let mut carried = JoinSet::new();
-    while way.wait_for(|way| *way == Way::Open).await.is_ok() {
+    while way.wait_for(Way::is_open).await.is_ok() {
         tokio::select! {
             biased;
             _ = way.changed() => {}
@@ -119,7 +131,10 @@ async fn pass(
     let mut bytes = vec![0; 16 * 1024];
     loop {
         let count = from.read(&mut bytes).await?;
-        way.wait_for(|way| *way == Way::Open).await?;
+        let way = *way.wait_for(Way::is_open).await?;
+        if let Way::Open(delay) = way {
+            sleep(delay).await;
+        }
         if count == 0 {
             return Ok(to.shutdown().await?);
         }

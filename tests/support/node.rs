@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use tokio::process::Child;
 
-use crate::{Answer, Client, Moment, Options, Part, Result, Sandbox, connection_string, http, now};
+use crate::{Answer, Archive, Client, Moment, Options, Part, Result, Sandbox, connection_string, http, now};
 
 /// A user of the cluster and its password.
 #[derive(Clone, Copy, Debug)]
@@ -57,10 +57,11 @@ impl Node {
         let patroni = options.patroni.daemon(&sandbox.machine)?;
         let node = Self { name, address, api, part, patroni, running: None };
         let bin = sandbox.machine.pg_bin.display().to_string();
-        node.part.write(
-            "patroni.yml",
-            &node.configuration(store, &bin, sandbox.addresses(), options).to_string(),
-        )?;
+        let mut configuration = node.configuration(store, &bin, sandbox.addresses(), options);
+        if options.archived {
+            Archive::of(sandbox)?.add_to(&mut configuration);
+        }
+        node.part.write("patroni.yml", &configuration.to_string())?;
         Ok(node)
     }
 
@@ -210,7 +211,7 @@ impl Node {
     /// # Errors
     /// The node is no standby.
     pub async fn freeze_replay(&self) -> Result {
-        signal_one(self.startup_process().await?, rustix::process::Signal::STOP)
+        self.freeze_process("startup").await
     }
 
     /// Lets replay go on.
@@ -218,14 +219,30 @@ impl Node {
     /// # Errors
     /// The node is no standby.
     pub async fn thaw_replay(&self) -> Result {
-        signal_one(self.startup_process().await?, rustix::process::Signal::CONT)
+        self.thaw_process("startup").await
     }
 
-    async fn startup_process(&self) -> Result<i32> {
+    /// Stops one process of PostgreSQL where it stands, by what it is (`walreceiver`, `archiver`).
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn freeze_process(&self, what: &str) -> Result {
+        signal_one(self.process(what).await?, rustix::process::Signal::STOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn thaw_process(&self, what: &str) -> Result {
+        signal_one(self.process(what).await?, rustix::process::Signal::CONT)
+    }
+
+    async fn process(&self, what: &str) -> Result<i32> {
         let client = self.superuser().await?;
         let row =
-            client.query_opt("SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'", &[]).await?;
-        row.with_context(|| format!("{} replays nothing", self.name))?.try_get(0).map_err(Into::into)
+            client.query_opt("SELECT pid FROM pg_stat_activity WHERE backend_type = $1", &[&what]).await?;
+        row.with_context(|| format!("{} has no {what}", self.name))?.try_get(0).map_err(Into::into)
     }
 
     /// How to reach this node's PostgreSQL directly.

@@ -65,6 +65,7 @@ dynamic_shared_memory_type = mmap
 fsync = off
 jit = off
 max_wal_senders = 10
+wal_keep_size = 128MB
 wal_level = logical
 ";
 

@@ -268,7 +268,7 @@ impl Judge<'_> {
         term: &Term,
         leader_asked_at: Moment,
     ) -> Result<(), Exclusion> {
-        if standby.timeline != Some(term.timeline) {
+        if standby.timeline != Some(term.timeline) && !is_recorded_on(view, standby, term.timeline) {
             return Err(Obstacle::WrongTimeline.because(elsewhere(standby, term.timeline)));
         }
         let Some(lag) = view.reads.lag() else {
@@ -296,6 +296,15 @@ impl Judge<'_> {
         }
         within_bounds(view)
     }
+}
+
+/// Whether Patroni has recorded that a standby which restores from an archive has come to this timeline. In SQL a server
+/// without a WAL receiver tells only of what its control file has, which may be as old as its last restartpoint; Patroni asks
+/// it over a replication connection (`IDENTIFY_SYSTEM`), anew with each timeline of the leader's.
+fn is_recorded_on(view: &MemberView, standby: &Standby, leader: Timeline) -> bool {
+    let recorded = view.record.as_ref().and_then(|record| record.timeline);
+    let restores = standby.receiver == Receiver::Gone && standby.restores();
+    restores && standby.timeline.is_some_and(|reached| reached < leader) && recorded == Some(leader)
 }
 
 /// That a standby is not seen to be on the leader's timeline, in a sentence. Without a WAL receiver only the one it has

@@ -4,7 +4,8 @@
 //! 0    store n1@5 20000           n1 holds the key written at revision 5; right to write until 20000
 //! 0    store n1@5                 the same by a watch event: no lease was asked for
 //! 0    store -                    nobody holds the key
-//! 0    list n1 n2 n3:stopped      the members of every later reading (n4:!lb is tagged, n5:@x moved to host x)
+//! 0    list n1 n2 n3:stopped      the members of every later reading (n4:!lb is tagged, n5:@x moved to host x,
+//!                                 n6:#2 is recorded on timeline 2)
 //! 0    failover n1@7 5000         every later reading has a switchover of n1, written at revision 7 and due at 5000;
 //!                                 `@7`: of whoever leads; `-`: there is none
 //! 10   probe n1 5 w 1 1000        asked at 5: takes writes, timeline 1, position 1000
@@ -314,9 +315,9 @@ fn record(word: &str) -> MemberRecord {
     MemberRecord {
         name: name.into(),
         address: Address::tcp(host, 5432),
-        state: if rest.starts_with(['@', '!']) { "running" } else { rest }.to_owned(),
+        state: if rest.starts_with(['@', '!', '#']) { "running" } else { rest }.to_owned(),
         role: "replica".to_owned(),
-        timeline: None,
+        timeline: rest.strip_prefix('#').and_then(|timeline| timeline.parse().ok()),
         xlog_location: None,
         noloadbalance: rest == "!lb",
         tags: Default::default(),

@@ -97,6 +97,9 @@ impl Frontend {
         }
         let reading = passage.read(query);
         passage.may_run(reading)?;
+        if passage.may_be_taken(name) {
+            passage.try_name(name, query, types);
+        }
         passage.provide_told(query);
         let terms = passage.terms;
         let source =

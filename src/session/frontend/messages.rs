@@ -45,7 +45,10 @@ pub(super) fn begins_anew(pipeline: &Pipeline, tag: u8) -> bool {
     !pipeline.is_empty() && !pipeline.is_in_sequence() && is_request(tag) && tag != b'S'
 }
 
-/// Whether a message that uses statements must wait until it is known which there are.
+/// What SQL uses statements by.
+const BY_SQL: [&[u8]; 3] = [b"prepare", b"execute", b"deallocate"];
+
+/// Whether a message must wait: until it is known which statements there are, or which transaction it is part of.
 pub(super) fn must_wait(pipeline: &Pipeline, tag: u8, message: &[u8]) -> bool {
     let uses_unnamed = || {
         let body = message.get(HEADER_BYTES..).unwrap_or_default();
@@ -55,6 +58,15 @@ pub(super) fn must_wait(pipeline: &Pipeline, tag: u8, message: &[u8]) -> bool {
             _ => false,
         }
     };
-    (pipeline.statements_are_unsettled() && matches!(tag, b'P' | b'B' | b'D' | b'C'))
+    let uses_named = || match tag {
+        b'P' | b'B' | b'D' | b'C' => true,
+        b'Q' => BY_SQL.iter().any(|word| {
+            let is_word = |part: &[u8]| part.eq_ignore_ascii_case(word);
+            message.windows(word.len()).any(is_word)
+        }),
+        _ => false,
+    };
+    (pipeline.statements_are_unsettled() && uses_named())
         || (pipeline.unnamed_is_unsettled() && uses_unnamed())
+        || (pipeline.block_is_unclear() && is_request(tag))
 }

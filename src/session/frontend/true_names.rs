@@ -102,7 +102,7 @@ impl Passage<'_, '_> {
 }
 
 /// The name of a statement and a portal of ours, for a moment.
-const OURS: &[u8] = b"pgsteer_aside";
+pub(super) const OURS: &[u8] = b"pgsteer_aside";
 
 const FORGET: &[u8] = b"DISCARD SEQUENCES";
 

@@ -39,10 +39,10 @@ impl Session {
         counters.queries.add(u64::from(progress.queries));
         counters.transactions.add(u64::from(progress.transactions));
         self.queries += u64::from(progress.queries);
-        let running = !x.pipeline.is_empty();
         if x.pipeline.status() == TransactionStatus::Idle {
             // Otherwise giving the server back says so, in a moment.
-            if running || x.keeps_server(self.mode) {
+            if !x.pipeline.is_empty() || x.keeps_server(self.mode) {
+                let running = x.runs();
                 // The next of several that were sent at once begins now, with all the time it may take.
                 self.entry.enter(x.activity(x.resting()), now);
                 self.entry.in_transaction(running.then_some(now));

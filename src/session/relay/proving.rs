@@ -7,14 +7,16 @@
 use std::task::Context;
 
 use super::{Answers, Cut, Exchange, Moment, Session};
-use crate::pool::lease::Lease;
 
 impl Session {
-    /// Whether what the server has said may be passed on, at this very moment. A replica is in no office.
+    /// Whether what the server has said may be passed on, at this very moment. A replica is in no office. Somebody who watches
+    /// revokes first, so it is looked whether that was done since this poll began.
     #[inline]
     pub(super) fn proves(&self, x: &Exchange) -> bool {
-        let office = x.lease.as_ref().map_or(0, Lease::office);
-        office == 0 || self.context.router.fence().is_attended(self.context.clock.now())
+        let Some(lease) = &x.lease else { return true };
+        lease.office() == 0
+            || (self.context.router.fence().is_attended(self.context.clock.now())
+                && !self.entry.tether.is_revoked(lease.number()))
     }
 
     /// What waited is heard, if the leader is watched again.

@@ -157,7 +157,8 @@ impl Session {
         if self.entry.activity().0 != Activity::Running {
             self.entry.enter(Activity::Running, now);
         }
-        if x.mode(self.mode) == PoolMode::Session && self.entry.transaction_since().is_none() {
+        let begins = x.mode(self.mode) == PoolMode::Session || x.tenancy.placing.is_on();
+        if begins && self.entry.transaction_since().is_none() {
             self.entry.in_transaction(Some(now));
         }
         let Some(lease) = x.lease.as_mut() else { return Ok(()) };
@@ -204,6 +205,14 @@ impl Session {
             Poll::Ready(Ok(())) => Ok(true),
             Poll::Ready(Err(error)) => Err(Cut::ServerGone(error.to_string())),
             Poll::Pending => Ok(false),
+        }
+    }
+
+    /// What was not taken of the inbox is there again.
+    pub(super) fn keep(&mut self, mut inbox: Vec<u8>, taken: usize) {
+        if taken < inbox.len() {
+            inbox.drain(..taken);
+            self.inbox = inbox;
         }
     }
 }

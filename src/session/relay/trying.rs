@@ -5,7 +5,7 @@ use crate::{
     pool::lease::Lease,
     session::{
         split::trial::{Beginning, Lasting},
-        untried::Words,
+        untried::{self, Words},
     },
     wire::pipeline::TransactionStatus,
 };
@@ -25,6 +25,14 @@ impl Session {
         }
         x.server_in = received.to_vec();
         Ok(true)
+    }
+
+    /// A server that was sent nothing of the client's so far, only what is ours, ends the session: whether another can have the
+    /// request. Then the client need not hear of it.
+    #[cold]
+    pub(super) fn ends_before_it(&self, x: &Exchange, words: &[u8]) -> bool {
+        let another = x.trial.is_on() || (self.rereads.is_some() && x.untried.is_unsent_read());
+        another && x.backend.is_between_messages() && untried::ends(words)
     }
 
     /// A server says something for the first time: whether that is not for the client, or not yet.
@@ -81,7 +89,7 @@ impl Session {
             // Not as it should be. The request is still kept, and goes to the leader with the end of this lease.
             return Err(Cut::ServerGone("it did not end its answer".to_owned()));
         }
-        if let Some(request) = x.trial.take_back() {
+        if let Some((request, _)) = x.trial.take_back() {
             self.ask_leader(request, std::str::from_utf8(&code).unwrap_or("odd"), lasting);
         }
         Ok(true)

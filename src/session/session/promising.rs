@@ -1,5 +1,7 @@
 //! What a client's reads must see: noted with its commits, checked with each server it gets.
 
+use std::time::Duration;
+
 use super::{
     super::{
         acquire::Granted,
@@ -22,6 +24,9 @@ use crate::{
 
 /// Bytes that are held back from a client, at most, until it is known where what they tell of ends.
 const TOLD_HELD_MAX: usize = 256 * 1024;
+
+/// A server that has answered everything else is given no longer to tell where a commit ends.
+const POSITION_MAX: Duration = Duration::from_secs(5);
 
 /// The setting by which a client hands over what it was told on another connection.
 const WAIT_FOR: &[u8] = b"pgsteer.wait_for";
@@ -228,6 +233,15 @@ impl Session {
     /// Whether the client has everything, loses nothing with its server, and only we wait for an answer.
     pub(in crate::session) fn only_places(&self, x: &Exchange) -> bool {
         x.pipeline.only_awaits_position() && self.is_quiet(x) && self.may_be_forsaken(x)
+    }
+
+    /// Where that is so, for how long the server may yet take: its client waits for nothing, so no limit of the client's is for that.
+    pub(in crate::session) fn left_for_position(&self, x: &Exchange, now: Moment) -> Option<Duration> {
+        if !x.tenancy.placing.is_on() || !self.only_places(x) {
+            return None;
+        }
+        let (_, since) = self.entry.activity();
+        Some(POSITION_MAX.saturating_sub(now.since(since)))
     }
 
     /// Sends bytes of the client's to a server on which it matters what is committed: the question where that ends goes along

@@ -214,12 +214,14 @@ impl Session {
             Cut::Revoked(_) => "deposed",
             _ => return false,
         };
-        // What is only called a read may have written, where the replica was promoted a moment ago.
+        // What is only called a read may have written, where the replica was promoted a moment ago; unless all that it has got
+        // is ours.
         let reads = self.split.as_ref().is_some_and(|split| split.reason.is_proven());
-        if exchange.client != ClientEnd::Open || !reads {
+        if exchange.client != ClientEnd::Open || !(reads || exchange.untried.is_unsent()) {
             return false;
         }
-        let Some(request) = exchange.trial.take_back() else { return false };
+        let Some((request, unsent)) = exchange.trial.take_back() else { return false };
+        self.inbox.drain(..unsent.min(self.inbox.len()));
         if let (Cut::ServerGone(why), Some(lease)) = (cut, &exchange.lease) {
             lease.pool().suspect(&format!("a connection in use broke: {why}"));
         }

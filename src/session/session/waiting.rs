@@ -56,7 +56,7 @@ impl Session {
             Poll::Ready(Ok(lease)) => {
                 self.context.worker.counters.server_waits.record(now.since(line.since));
                 let way = line.way.clone();
-                match self.needs().ready_at_once(lease, way, now, cx) {
+                match self.needs().handed_over(lease, way, now, cx) {
                     Attempt::Ready(granted) => return self.start_waited(granted, now, scratch, cx),
                     Attempt::Slow(start) => start,
                 }

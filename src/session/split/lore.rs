@@ -18,18 +18,9 @@ const REFUSED_MAX: usize = 1024;
 /// Names that are taken in, at most; of a database with more nothing is known.
 pub const NAMES_MAX: usize = 50_000;
 
-/// Functions that are called stable, but are the leader's: they assign a transaction's number, or tell of the server that
-/// runs them what others would want to know of the leader.
-const LEADERS: [&[u8]; 8] = [
-    b"pg_backend_pid",
-    b"pg_current_snapshot",
-    b"pg_current_xact_id",
-    b"pg_current_xact_id_if_assigned",
-    b"pg_listening_channels",
-    b"txid_current",
-    b"txid_current_if_assigned",
-    b"txid_current_snapshot",
-];
+/// The operators that are meant by `LIKE`, `SIMILAR TO`, `IN`, `BETWEEN`, `USING`, `NULLIF`, `CASE x WHEN` and their like.
+const KEYWORDS: [&[u8]; 12] =
+    [b"~~", b"!~~", b"~~*", b"!~~*", b"~", b"!~", b"=", b"<>", b"<", b"<=", b">", b">="];
 
 /// The views and functions that tell of one server's work.
 const STATISTICS: &[u8] = b"pg_stat";
@@ -37,10 +28,21 @@ const STATISTICS: &[u8] = b"pg_stat";
 /// What is asked of the leader, as one text: kind and name. Nothing in it is looked up but in `pg_catalog`, and every role may read
 /// all of it. Rules, views and policies keep what they call by number in their stored form; `pg_depend` has no entry for
 /// what PostgreSQL brings along.
+///
+/// The functions that it names are called stable, but are the leader's: they assign a transaction's number, or tell of
+/// the server that runs them what others would want to know of the leader. So are sequences: a replica has their numbers
+/// before they are drawn.
 pub const QUESTION: &str = r"
 BEGIN READ ONLY; SET LOCAL search_path TO pg_catalog; SET LOCAL statement_timeout TO '10s';
 WITH RECURSIVE changing AS (
-  SELECT oid, proname FROM pg_proc WHERE provolatile = 'v'
+  SELECT oid, proname FROM pg_proc WHERE provolatile = 'v' OR (pronamespace = 'pg_catalog'::regnamespace AND proname IN (
+    'pg_backend_pid', 'pg_current_snapshot', 'pg_current_xact_id', 'pg_current_xact_id_if_assigned', 'pg_cursor',
+    'pg_get_replication_slots', 'pg_listening_channels', 'pg_prepared_statement', 'txid_current',
+    'txid_current_if_assigned', 'txid_current_snapshot'))
+  UNION
+  SELECT p.oid, p.proname FROM pg_proc p
+    CROSS JOIN LATERAL regexp_matches(p.proargdefaults::text, ':(?:op)?funcid ([0-9]+)', 'g') AS m(found)
+    JOIN pg_proc f ON f.oid = m.found[1]::oid AND f.provolatile = 'v'
   UNION
   SELECT a.aggfnoid, f.proname FROM pg_aggregate a JOIN pg_proc f ON f.oid = a.aggfnoid
     JOIN pg_proc p ON p.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
@@ -57,7 +59,7 @@ WITH RECURSIVE changing AS (
   UNION ALL
   SELECT inhparent, true, inhrelid FROM pg_inherits
 ), odd AS (
-  SELECT oid AS relation FROM pg_class WHERE relkind = 'f' OR (relpersistence = 'u' AND relkind IN ('r', 'p', 'm', 'S'))
+  SELECT oid AS relation FROM pg_class WHERE relkind IN ('f', 'S') OR (relpersistence = 'u' AND relkind IN ('r', 'p', 'm'))
   UNION
   SELECT u.relation FROM used u JOIN changing c ON c.oid = u.id WHERE NOT u.is_relation
 ), reached(relation) AS (
@@ -69,7 +71,10 @@ SELECT 'f', proname::text FROM pg_proc WHERE prorettype <> 'trigger'::regtype GR
 UNION ALL SELECT DISTINCT 'v', proname::text FROM changing
 UNION ALL SELECT DISTINCT 'r', relname::text FROM pg_class JOIN reached ON relation = pg_class.oid
 UNION ALL SELECT DISTINCT 'o', o.oprname::text FROM pg_operator o JOIN changing c ON c.oid = o.oprcode
-UNION ALL SELECT DISTINCT 'c', 'cast' FROM pg_cast p JOIN changing c ON c.oid = p.castfunc;
+UNION ALL SELECT DISTINCT 'c', 'cast' FROM pg_cast p JOIN changing c ON c.oid = p.castfunc
+UNION ALL SELECT DISTINCT 'c', 'check' FROM pg_constraint d
+  CROSS JOIN LATERAL regexp_matches(d.conbin::text, ':(?:op)?funcid ([0-9]+)', 'g') AS m(found)
+  JOIN changing c ON c.oid = m.found[1]::oid WHERE d.contypid <> 0;
 COMMIT";
 
 /// What a name stands for, perhaps several things at once.
@@ -133,8 +138,9 @@ enum Whole {
     Nothing,
     /// Something dangerous has a name with letters beyond ASCII, which clients may write in several encodings.
     ForeignLetters,
-    /// A cast may do more than read, and casts need not be seen in a text.
-    Casts,
+    /// A cast, the check of a domain or an operator that a keyword stands for may do more than read, and need not be seen
+    /// in a text.
+    Unseen,
 }
 
 impl Lore {
@@ -190,7 +196,7 @@ impl Lore {
     pub(super) fn judge<'l>(&'l self, text: &[u8]) -> Judge<'l> {
         let names = &*self.names;
         let operator = names.operators.iter().any(|operator| memchr::memmem::find(text, operator).is_some());
-        let volatile = operator || names.whole == Whole::Casts;
+        let volatile = operator || names.whole == Whole::Unseen;
         Judge { names, so_far: if volatile { Judgement::Volatile } else { Judgement::Harmless } }
     }
 
@@ -212,18 +218,17 @@ impl Lore {
 impl Names {
     fn of(rows: Vec<(&[u8], &[u8])>) -> Self {
         let mut names = Self::default();
-        let leaders = LEADERS.iter().map(|name| (&b"v"[..], *name));
-        for (kind, name) in rows.into_iter().chain(leaders) {
+        for (kind, name) in rows {
             let (is_function, danger) = match kind {
                 b"f" => (true, Danger::None),
                 b"v" => (true, Danger::Function),
                 b"r" => (false, Danger::Relation),
-                b"o" => {
+                b"o" if !KEYWORDS.contains(&name) => {
                     names.operators.push(name.into());
                     continue;
                 }
                 _ => {
-                    names.whole = Whole::Casts;
+                    names.whole = Whole::Unseen;
                     continue;
                 }
             };

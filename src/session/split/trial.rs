@@ -107,13 +107,13 @@ impl Trial {
         self.is_on() && self.left == 0
     }
 
-    /// The request, if all of it was sent and nothing of the answer has been passed on.
-    pub fn take_back(&mut self) -> Option<Vec<u8>> {
-        if self.stage != Stage::Held || self.left > 0 {
+    /// The request, if nothing of the answer has been passed on, and how many bytes at its end were not sent.
+    pub fn take_back(&mut self) -> Option<(Vec<u8>, usize)> {
+        if self.stage != Stage::Held {
             return None;
         }
         self.stage = Stage::None;
-        Some(std::mem::take(&mut self.request))
+        Some((std::mem::take(&mut self.request), std::mem::take(&mut self.left)))
     }
 }
 
@@ -163,6 +163,8 @@ fn refused(mut fields: &[u8]) -> Option<([u8; 5], Lasting)> {
         b"25006" => Lasting::Yes,
         // "cached plan must not change result type" is what a replica says that has replayed a change.
         b"0A000" if routine == b"RevalidateCachedQuery" => Lasting::No,
+        // "cannot use serializable mode in a hot standby" is said of its client's setting, not of its text.
+        b"0A000" if routine == b"GetSerializableTransactionSnapshot" => Lasting::No,
         b"0A000" => Lasting::Yes,
         // A conflict with replay; shutting down.
         b"40001" | b"40P01" | b"57P01" | b"57P02" | b"57P03" => Lasting::No,
@@ -202,6 +204,10 @@ mod tests {
                 [error("0A000", "RevalidateCachedQuery"), ready.clone()].concat(),
                 refusal(b"0A000", Lasting::No),
             ),
+            (
+                [error("0A000", "GetSerializableTransactionSnapshot"), ready.clone()].concat(),
+                refusal(b"0A000", Lasting::No),
+            ),
             ([error("42P01", "x"), ready.clone()].concat(), refusal(b"42P01", Lasting::No)),
             ([error("22012", "x"), ready.clone()].concat(), Beginning::Answer),
             ([parsed.clone(), row.clone()].concat(), Beginning::Answer),
@@ -226,11 +232,14 @@ mod tests {
         assert_eq!(trial.bound(b"abc"), b"ab");
         trial.sent(1);
         assert_eq!(trial.hear(b"1\0\0\0\x04"), Beginning::Answer);
-        assert_eq!((trial.bound(b"bc"), trial.take_back()), (&b"b"[..], None));
+        assert_eq!((trial.bound(b"bc"), trial.is_sent()), (&b"b"[..], false));
         trial.sent(1);
-        assert_eq!(trial.bound(b"c"), b"");
-        assert_eq!(trial.take_back().as_deref(), Some(&b"ab"[..]));
+        assert_eq!((trial.bound(b"c"), trial.is_sent()), (&b""[..], true));
+        assert_eq!(trial.take_back(), Some((b"ab".to_vec(), 0)));
         assert!(!trial.is_on());
+        trial.begin(b"abc");
+        trial.sent(1);
+        assert_eq!((trial.take_back(), trial.bound(b"bcd")), (Some((b"abc".to_vec(), 2)), &b"bcd"[..]));
         trial.begin(b"ab");
         trial.sent(2);
         assert_eq!(trial.hear(b"D\0\0\0\x04"), Beginning::Answer);

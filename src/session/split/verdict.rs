@@ -233,6 +233,7 @@ mod tests {
             ("f", "both"),
             ("r", "odd"),
             ("o", "##"),
+            ("v", "txid_current"),
         ]);
         for (text, expected) in [
             ("select count(*), now() from t", Reads),
@@ -264,6 +265,11 @@ mod tests {
             ("/* pgsteer: auto */ select 1", Reads),
         ] {
             assert_eq!(Verdict::of(text.as_bytes(), &lore), expected, "{text}");
+        }
+        // What no text needs to show.
+        for kind in [("c", "check"), ("o", "~~"), ("o", "=")] {
+            let lore = Lore::of_rows([("f", "count"), kind]);
+            assert_eq!(Verdict::of(b"select count(*) from t", &lore), Volatile, "{kind:?}");
         }
         let lore = lore.refusing(b"select 1", 9);
         assert_eq!(Verdict::of(b"select 1", &lore), Refused);

@@ -1,6 +1,7 @@
 //! What is known of who has touched a session.
 
-use crate::sql::touches::Kinds;
+use super::Tenancy;
+use crate::{session::inquiry::UNREADABLE, sql::touches::Kinds};
 
 /// The last statements that touched the session, each by its fingerprint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,25 @@ impl Evidence {
         let last =
             |kinds| self.0.iter().rev().find(|(known, _)| known.has_any(kinds)).map(|(_, print)| *print);
         last(kind).or_else(|| last(ANYTHING))
+    }
+}
+
+impl Tenancy {
+    /// Whether SQL may have prepared a statement of this name during this lease, or some are there that cannot be carried.
+    #[inline]
+    pub(in crate::session) fn may_have_prepared(&self, name: &[u8]) -> bool {
+        const UNKNOWN: Kinds = Kinds::CALLS.and(Kinds::OPAQUE);
+        self.pins.has_any(UNKNOWN.and(Kinds::PREPARED).and(UNREADABLE))
+            || self
+                .touched
+                .iter()
+                .any(|touched| touched.kinds().has_any(UNKNOWN) || touched.may_have_prepared(name))
+    }
+
+    /// Whether the server was given the client's statement of this name under its true name.
+    pub(in crate::session) fn has_truly(&self, name: &[u8]) -> bool {
+        let mut touched = self.touched.iter().chain(&self.unread);
+        touched.any(|touched| touched.true_names().iter().any(|known| **known == *name))
     }
 }
 

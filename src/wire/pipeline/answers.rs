@@ -1,6 +1,8 @@
 //! What the server's messages settle of what is owed.
 
-use super::{CopyIn, For, Outlook, Owed, Passage, Pipeline, Step, TransactionStatus, Undo, Unexpected};
+use super::{
+    CopyIn, For, Implied, Outlook, Owed, Passage, Pipeline, Step, TransactionStatus, Undo, Unexpected,
+};
 
 impl Pipeline {
     /// Whether a message from the server is the client's and settles nothing: most messages are of that kind, and pass
@@ -110,7 +112,10 @@ impl Pipeline {
 
     fn ready(&mut self, status: Option<u8>) -> Option<Passage> {
         self.status = TransactionStatus::from_byte(status?)?;
-        self.ran = Outlook::Safe(self.status);
+        if self.implied == Implied::Asked {
+            self.implied_is_answered(self.status);
+        }
+        self.ran = if self.implied == Implied::Yes { Outlook::Implicit } else { Outlook::Safe(self.status) };
         let passage = match self.owed.front()? {
             Owed::Query(_) | Owed::FunctionCall | Owed::Sync | Owed::Refused => Passage::Pass,
             Owed::Aside(_) => Passage::Swallow,

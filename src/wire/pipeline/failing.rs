@@ -6,7 +6,8 @@ use super::{
         named::Serial,
         statements::{Statement, Unnamed, UnnamedAt},
     },
-    Arc, Block, CopyIn, Described, For, Owed, Passage, Pipeline, Sequence, Subject, TransactionStatus, Undo,
+    Arc, Block, CopyIn, Described, For, Implied, Owed, Passage, Pipeline, Sequence, Subject,
+    TransactionStatus, Undo,
 };
 
 /// Replies owed that are looked through for what may have become of a transaction.
@@ -140,6 +141,7 @@ impl Pipeline {
         let ahead = self.owed.len() == 1 && matches!(self.owed.front(), Some(Owed::Aside(_)));
         if end.is_none() || ahead {
             self.sequence = Sequence::Skipping;
+            self.implied = Implied::No;
         }
         self.copy = match self.copy {
             CopyIn::SyncLeftOut if end.is_none() => CopyIn::SyncDue,

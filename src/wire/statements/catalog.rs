@@ -35,6 +35,7 @@ pub struct Catalog {
     /// Texts without a name that were seen lately.
     pub sightings: Sightings,
     schemas: Mutex<BTreeMap<String, Weak<Schema>>>,
+    generations: Arc<AtomicU64>,
 }
 
 /// For each text the statement that was parsed last.
@@ -68,7 +69,7 @@ impl Catalog {
             return known;
         }
         schemas.retain(|_, schema| schema.strong_count() > 0);
-        let schema = Arc::default();
+        let schema = Arc::new(Schema::numbered_by(&self.generations));
         schemas.insert(name, Arc::downgrade(&schema));
         schema
     }

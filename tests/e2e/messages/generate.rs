@@ -117,7 +117,9 @@ const STATEMENTS: [&str; 77] = [
 ];
 
 /// Statements prepared by SQL.
-const PREPARED: [&str; 9] = [
+const PREPARED: [&str; 11] = [
+    "prepare r as select n from T where n = $1",
+    "prepare r as select 1",
     "prepare q as select * from T order by n",
     "prepare q as select n from T where n < $1 order by n",
     "prepare q as insert into T (n) values ($1) returning *",
@@ -148,8 +150,10 @@ fn is_of_its_server(text: &str) -> bool {
 }
 
 const NAMES: [&str; 6] = ["", "", "", "s1", "s2", "s3"];
-/// Those under which something is used, and not prepared, by messages.
-const USED: [&str; 7] = ["", "", "", "s1", "s2", "s3", "q"];
+/// Those that SQL may have given when something is prepared by messages.
+const CONTESTED: &str = "r";
+/// Those under which something is used by messages.
+const USED: [&str; 8] = ["", "", "", "s1", "s2", "s3", "q", CONTESTED];
 const PORTALS: [&str; 4] = ["", "", "", "p1"];
 
 /// Messages that are sent together, and what they are in words.
@@ -223,6 +227,16 @@ impl Step {
         step
     }
 
+    /// The same without its end, and a query behind it.
+    pub(super) fn unnamed_before_query(text: &str) -> Self {
+        let mut step = Self::unnamed(text);
+        step.messages.pop();
+        step.query("select 1");
+        step.say(b'S', "Sync".to_owned(), b"");
+        step.end();
+        step
+    }
+
     /// What comes into the dice's head.
     pub(super) fn random(dice: &mut Dice, client: u64, life: Life) -> Self {
         let mut step = Self { life, ..Self::of(client) };
@@ -237,25 +251,6 @@ impl Step {
         }
         step.end();
         step
-    }
-
-    /// With a Sync in front of each Query that comes behind an Execute. PostgreSQL from 18 on loses its way where the latter has copied
-    /// ("unexpected state STARTED"), and tells whoever has that server next.
-    pub(super) fn with_syncs(mut self) -> Self {
-        let mut runs = false;
-        for (words, bytes) in std::mem::take(&mut self.messages) {
-            runs = match bytes.first() {
-                Some(b'E') => true,
-                Some(b'S') => false,
-                Some(b'Q') if runs => {
-                    self.say(b'S', "Sync".to_owned(), b"");
-                    false
-                }
-                _ => runs,
-            };
-            self.messages.push((words, bytes));
-        }
-        self
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {
@@ -411,7 +406,11 @@ impl Step {
                     let name = dice.one_of(&NAMES);
                     self.parse(dice, name, text);
                 }
-                25..55 => {
+                25..30 => {
+                    let text = dice.one_of(&["select 7", "select $1::int", "syntax err", "rollback"]);
+                    self.parse(dice, CONTESTED, text);
+                }
+                30..55 => {
                     let values = dice.one_of(&[0, 0, 1, 1, 2]);
                     self.bind(dice, portal, name, values);
                     bound.push(portal);
@@ -423,7 +422,7 @@ impl Step {
                 55..65 => self.of_kind(b'D', 'P', portal),
                 65..75 if bound.contains(&portal) => self.execute(portal, dice.one_of(&[0, 1])),
                 65..75 => self.of_kind(b'D', 'S', name),
-                75..80 => self.of_kind(b'C', 'S', name),
+                75..80 if name != CONTESTED => self.of_kind(b'C', 'S', name),
                 80..85 => self.of_kind(b'C', 'P', portal),
                 85..90 => self.say(b'H', "Flush".to_owned(), b""),
                 90..93 => self.random_query(dice),

@@ -176,6 +176,25 @@ impl Heard {
         self.messages.last().is_some_and(|message| message.tag == b'Z' && message.body == b"I")
     }
 
+    /// PostgreSQL 18 and later, where Sync comes right behind a query that they have made part of a sequence: behind so many
+    /// messages nothing is as it should be. It says that the block is over, and has not ended it.
+    pub(super) fn loses_its_way(&self) -> Option<usize> {
+        let mut in_block = false;
+        let end = self.messages.iter().position(|message| {
+            let idle = message.tag == b'Z' && message.body == b"I";
+            let lost = in_block && idle;
+            in_block =
+                if message.tag == b'3' { in_block } else { message.tag == b'Z' && message.body == b"T" };
+            lost
+        });
+        end.map(|end| end + 1)
+    }
+
+    /// Whether it is told so.
+    pub(super) fn is_told_of_lost_way(&self) -> bool {
+        self.messages.iter().any(|message| message.is_error(b"StartTransactionCommand: unexpected state"))
+    }
+
     /// How many columns each description and each row has.
     pub(super) fn columns(&self) -> Vec<u8> {
         let counted = self.messages.iter().filter(|message| matches!(message.tag, b'T' | b'D'));

@@ -140,3 +140,42 @@ fn a_replica_that_restores_from_an_archive_is_neither_trusted_nor_refused_for_it
         ",
     );
 }
+
+/// Its control file knows of a new timeline only from the next restartpoint on; Patroni, which it follows, sooner.
+#[test]
+fn a_replica_that_restores_from_an_archive_under_a_new_leader() {
+    check(
+        "
+        500  probe n2 490 r 1 1000 archive
+        510  store n3@9 30000
+        520  probe n1 515 r 1 1000
+        530  probe n3 525 w 2 1200
+        540  probe n1 535 r 2 1200
+        550  probe n2 545 r 1 1200 archive
+        = open n3 2 2
+        = reads n1
+        # what is recorded is of the timeline before
+        560  list n1 n2:#1 n3
+        560  store n3@9 30000
+        = reads n1
+        570  list n1 n2:#2 n3
+        570  store n3@9 30000
+        = reads n1 n2
+        # the record says nothing of who has lost its WAL receiver, or receives another timeline
+        580  probe n2 575 r 1 1200 gone
+        = reads n1
+        590  probe n2 585 r 1 1200
+        = reads n1
+        600  probe n2 595 r 1 1200 archive
+        = reads n1 n2
+        # nor of who is further than the leader, or has been recorded on something else
+        610  probe n2 605 r 3 1200 archive
+        = reads n1
+        620  probe n2 615 r 1 1200 archive
+        = reads n1 n2
+        630  list n1 n2:#3 n3
+        630  store n3@9 30000
+        = reads n1
+        ",
+    );
+}
