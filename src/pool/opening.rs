@@ -142,7 +142,14 @@ impl Pool {
         });
         let mut state = self.state.lock();
         state.trouble.ends(flavour);
+        // What a session begins with has changed, or a replica has a configuration of its own since it was opened.
+        let mut idle = state.servers.iter().flatten().filter(|other| other.flavour == flavour);
+        let are_outdated = idle.any(|other| other.reported != server.reported);
         state.put(id, server);
+        if are_outdated {
+            self.handle_locked(state, now, Event::Retire(Some(id)));
+            state = self.state.lock();
+        }
         self.handle_locked(state, now, Event::Opened(id));
         self.shared.room_was_made(now);
     }

@@ -51,7 +51,7 @@ impl Pool {
         for (key, pool) in self.shared.all() {
             let is_here = unsettled.of != Whose::Server || key.member == self.member;
             if key.cluster == *cluster && is_here && are_meant(&key.user, &key.database) {
-                pool.handle(now, Event::Retire);
+                pool.handle(now, Event::Retire(None));
             }
         }
     }

@@ -191,7 +191,7 @@ impl Slots {
                     self.close(server, &mut actions);
                 }
             }
-            Event::Retire => self.retire(&mut actions),
+            Event::Retire(spared) => self.retire(spared, &mut actions),
             Event::Renew { worker, flavour } => self.renew(now, worker, flavour, &mut actions),
             Event::Evict => {
                 if let Some(server) = self.longest_idle() {

@@ -23,7 +23,7 @@ use crate::{
     wire::{
         error::{PgError, Severity, SqlState},
         message::encode_parameter_status,
-        parameters::{Parameters, TRACKED, tracked},
+        parameters::{Own, Parameters, TRACKED, tracked},
         state::Carried,
     },
 };
@@ -70,6 +70,8 @@ pub(super) struct Welcome {
     reported: Reported,
     /// The tracked ones, with the client's own values.
     pub(super) parameters: Arc<Parameters>,
+    /// Which of them those are.
+    pub(super) own: Own,
 }
 
 /// Who logs in, and where.
@@ -133,7 +135,7 @@ fn is_outage(context: &Context, no_way: Option<Patience>) -> bool {
 /// What a server would probably say. What the client has not asked for it has at the start of its first server, which may
 /// differ from what others were told: other start-up settings, another user.
 fn assumed(reported: Reported, key: &Key) -> Welcome {
-    Welcome { reported, parameters: Arc::new(key.wanted()) }.named(&key.name)
+    Welcome { reported, parameters: Arc::new(key.wanted()), own: key.own() }.named(&key.name)
 }
 
 /// Whether a server refuses logins as this user to this database, whoever asks.
@@ -195,6 +197,7 @@ impl Applicant<'_> {
             tether: &Arc::new(Tether::default()),
             pid: 0,
             parameters: wanted,
+            own: Own::ALL,
             state: &Carried::NOTHING,
             flavour: origin.flavour(),
             goal: None,
@@ -221,7 +224,7 @@ impl Applicant<'_> {
             None => (Arc::from([]), Parameters::default()),
         };
         granted.lease.finish(Finish::Settled, self.app.clock.now());
-        Ok((Welcome { reported, parameters: Arc::new(parameters) }, met))
+        Ok((Welcome { reported, parameters: Arc::new(parameters), own: key.own() }, met))
     }
 }
 

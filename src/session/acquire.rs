@@ -27,7 +27,7 @@ use crate::{
     route::table::NoRouteKind,
     wire::{
         error::{PgError, SqlState},
-        parameters::Parameters,
+        parameters::{Own, Parameters},
         state::Carried,
     },
 };
@@ -114,6 +114,8 @@ pub struct Needs<'a> {
     pub pid: u32,
     /// The settings the client must find.
     pub parameters: &'a Arc<Parameters>,
+    /// Which of them it has chosen itself.
+    pub own: Own,
     /// What its session must hold beside them.
     pub state: &'a Carried,
     /// The start-up settings it needs.
@@ -135,7 +137,7 @@ impl Needs<'_> {
             avoid: self.avoid.cloned(),
             tether: self.tether.clone(),
             pid: self.pid,
-            parameters: self.parameters.clone(),
+            parameters: self.wanted(),
             state: self.state.clone(),
             flavour: self.flavour,
             goal: self.goal.cloned(),
@@ -177,7 +179,8 @@ impl Needs<'_> {
             lease.finish(Finish::Broken, now);
             return Attempt::Slow(Start::Route);
         }
-        let alike = conn.state.is_like(self.state) && conn.has_settings(self.parameters);
+        let alike =
+            conn.state.is_like(self.state) && (conn.has_settings(self.parameters) || self.follows(conn));
         let rested = now.since(conn.idle_since) < check_delay;
         let shows = self.goal.is_none_or(|goal| shows(goal, self.context, &way, conn.opened_at));
         if alike && rested && !draws && shows && may_use(self.context, self.tether, &lease, &way, now) {
@@ -385,6 +388,7 @@ impl Request {
 
 mod budget;
 mod catching_up;
+mod following;
 mod refusals;
 mod usable;
 

@@ -98,11 +98,20 @@ async fn a_login_meets_what_is_so_now() -> Result {
     admin.batch_execute("CREATE ROLE fickle LOGIN").await?;
     let before = Client::connect(&to(fickle)).await?;
     before.batch_execute("SELECT 1").await?;
+    // What one has set itself, be it to what it was, stays as it is.
+    let chosen = Client::connect(&to(fickle)).await?;
+    chosen.batch_execute("SET DateStyle = 'ISO, MDY'").await?;
     for (change, told_name, told_value, shown, expected) in [
         ("SELECT 1", "is_superuser", "off", "work_mem", "4MB"),
         ("ALTER ROLE fickle SUPERUSER", "is_superuser", "on", "is_superuser", "on"),
         ("ALTER ROLE fickle SET work_mem = '1234kB'", "is_superuser", "on", "work_mem", "1234kB"),
-        ("ALTER DATABASE trading SET DateStyle = german", "DateStyle", "German, DMY", "DateStyle", "German, DMY"),
+        (
+            "ALTER DATABASE trading SET DateStyle = german",
+            "DateStyle",
+            "German, DMY",
+            "DateStyle",
+            "German, DMY",
+        ),
         ("ALTER DATABASE trading RESET DateStyle", "DateStyle", "ISO, MDY", "DateStyle", "ISO, MDY"),
         (RELOADED[0], "TimeZone", "Asia/Tokyo", "TimeZone", "Asia/Tokyo"),
         (RELOADED[1], "default_transaction_read_only", "on", "transaction_read_only", "on"),
@@ -117,6 +126,11 @@ async fn a_login_meets_what_is_so_now() -> Result {
             let found = Client::connect(&to(fickle)).await?.text(&format!("SHOW {shown}")).await?;
             ensure!(found == expected, "{change}: {shown} is {found}");
         }
+        // Who was only told, hears it with the next statement.
+        let found = before.text(&format!("SHOW {shown}")).await?;
+        ensure!(found == expected, "{change}: {shown} is {found} to whom it was told otherwise");
+        let kept = chosen.text("SHOW DateStyle").await?;
+        ensure!(kept == "ISO, MDY", "{change}: {kept}");
     }
     // Who is in stays in, whoever else may come.
     admin.batch_execute("ALTER ROLE fickle NOLOGIN").await?;

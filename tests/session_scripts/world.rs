@@ -36,7 +36,7 @@ use pgsteer::{
         session::{Ended, Newcomer, Session},
     },
     wire::{
-        parameters::Parameters,
+        parameters::{Own, Parameters},
         startup::{BackendKey, Protocol},
         statements::Catalog,
     },
@@ -363,6 +363,7 @@ impl World {
         }
         self.keys.insert(name.to_owned(), entry.key.clone());
         let session = Session::new(Newcomer {
+            own: Own::ALL,
             stream: Stream::Boxed(Box::new(theirs)),
             context: self.context_of(mode),
             tenant: self.tenant.clone(),

@@ -83,8 +83,8 @@ pub enum Event {
     Broken(ServerId),
     /// Every idle server is to be closed.
     CloseIdle,
-    /// Servers that were opened before this are not to be used again: they go as soon as they are free.
-    Retire,
+    /// Servers that were opened before this are not to be used again, but for this one: they go as soon as they are free.
+    Retire(Option<ServerId>),
     /// A server is to be opened for what it says of itself, in the place of another.
     Renew {
         /// Whose client asks.

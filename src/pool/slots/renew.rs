@@ -4,9 +4,12 @@ use super::{Actions, Flavour, ServerId, Slots, State};
 use crate::clock::Moment;
 
 impl Slots {
-    /// Servers that were opened before this are not used again.
-    pub(super) fn retire(&mut self, actions: &mut Actions) {
+    /// Servers that were opened before this are not used again, but for `spared`.
+    pub(super) fn retire(&mut self, spared: Option<ServerId>, actions: &mut Actions) {
         self.generation = self.generation.wrapping_add(1);
+        if let Some(seat) = spared.and_then(|spared| self.seats.get_mut(spared)) {
+            seat.generation = self.generation;
+        }
         for server in self.idle.iter().flatten().copied().collect::<Vec<_>>() {
             self.close(server, actions);
         }
@@ -140,11 +143,16 @@ mod tests {
         let acquire = Event::Acquire { ticket: 1, worker: 0, flavour: 0 };
         assert_eq!(slots.handle(NOW, acquire).as_slice(), [Action::Lease(1, used)]);
         let (under_way, _) = renew(&mut slots, 3);
-        assert_eq!(sorted(&slots.handle(NOW, Event::Retire)).1, [idle]);
+        assert_eq!(sorted(&slots.handle(NOW, Event::Retire(None))).1, [idle]);
         // Neither what is in use nor what was on its way.
         assert_eq!(sorted(&slots.handle(NOW, Event::Returned(used, Return::Clean))).1, [used]);
         assert_eq!(sorted(&slots.handle(NOW, Event::Opened(under_way[0]))).1, under_way);
         let after = open(&mut slots, 0);
         assert_eq!((slots.gauges().idle, slots.idle_servers(0)), (1, &[after][..]));
+        // But for one that has said what the others did not.
+        let (spared, _) = renew(&mut slots, 5);
+        assert_eq!(sorted(&slots.handle(NOW, Event::Retire(Some(spared[0])))).1, [after]);
+        assert!(sorted(&slots.handle(NOW, Event::Opened(spared[0]))).1.is_empty());
+        assert_eq!(slots.idle_servers(0), spared);
     }
 }

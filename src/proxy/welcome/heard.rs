@@ -9,7 +9,7 @@ use crate::{
     clock::Moment,
     pool::{account::Account, flavours::FlavourHeld, lease::Reported, pool::PoolKind, slots::Flavour},
     server::conn::{IN_HOT_STANDBY, READ_ONLY},
-    wire::parameters::Parameters,
+    wire::parameters::{Own, Parameters},
 };
 
 /// Welcomes that are remembered; when there are more, all are forgotten and learnt anew.
@@ -59,6 +59,13 @@ impl Key {
     pub(super) fn wanted(&self) -> Parameters {
         let tracked = self.tracked.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         Parameters::from_reported(tracked)
+    }
+
+    /// Which settings are the client's own: its name always is, if only an empty one.
+    pub(super) fn own(&self) -> Own {
+        let mut wanted = self.wanted();
+        wanted.set("application_name", "");
+        Own::with_value_in(&wanted)
     }
 
     fn nameless(&self) -> Self {
@@ -161,7 +168,7 @@ impl Welcomes {
         }
         // What it has made of the client's own settings does not depend on the others.
         let said = said.with_those_of(&key.wanted(), &known.parameters);
-        let mut now = Welcome { reported, parameters: Arc::new(said) }.named(&key.name);
+        let mut now = Welcome { reported, parameters: Arc::new(said), own: known.own }.named(&key.name);
         if now.parameters == known.parameters {
             now.parameters = known.parameters;
         }

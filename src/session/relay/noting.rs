@@ -1,5 +1,7 @@
 //! What a server's answers have completed is taken note of.
 
+use crate::wire::parameters::Own;
+
 use super::{
     Activity, Cut, Exchange, Moment, PgError, PoolMode, Progress, Session, SqlState, TransactionStatus,
 };
@@ -31,9 +33,15 @@ impl Session {
         }
         if progress.settings_changed {
             self.settings_changed();
+            // To what, and by whom, is not looked into: from here on it has what it was told last.
+            self.own = Own::ALL;
         }
         if progress.queries == 0 {
             return Ok(());
+        }
+        if x.tenancy.has_chosen() {
+            // What it had already, perhaps.
+            self.own = Own::ALL;
         }
         let counters = &self.context.worker.counters;
         counters.queries.add(u64::from(progress.queries));

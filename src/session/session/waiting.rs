@@ -3,10 +3,17 @@
 use std::task::Poll;
 
 use super::{
-    Attempt, Ended, Flow, Granted, INBOX_BYTES_MAX, Line, Moment, Needs, Notice, PgError, Phase, Refusal,
-    Scratch, Session, SqlState, Start, TaskContext, WAIT_NOTICE_AFTER, Waiting, query_wait_timeout,
+    Attempt, Ended, Flow, Granted, INBOX_BYTES_MAX, Line, Moment, Needs, PgError, Phase, Refusal, Scratch,
+    Session, SqlState, Start, TaskContext, WAIT_NOTICE_AFTER, Waiting, query_wait_timeout,
 };
 use crate::client::registry::Activity;
+
+/// Whether a waiting client was told that it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    Due,
+    Given,
+}
 
 impl Session {
     pub(super) fn wait(&mut self, start: Start, now: Moment) {
@@ -29,6 +36,7 @@ impl Session {
             tether: &self.entry.tether,
             pid: self.entry.key.pid,
             parameters: &self.parameters,
+            own: self.own,
             state: &self.state,
             flavour: self.flavour.number(),
             mode: self.mode,

@@ -25,3 +25,19 @@ pub enum Awaited {
     /// with ReadyForQuery: until then what is parsed is the client's own.
     Report,
 }
+
+/// Whether the client has set settings that are followed, be it to what they were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Choice {
+    #[default]
+    None,
+    Made,
+}
+
+impl super::Tenancy {
+    /// Whether the client has set settings that are followed, be it to what they were.
+    #[inline]
+    pub(in crate::session) fn has_chosen(&self) -> bool {
+        self.choice == Choice::Made
+    }
+}
