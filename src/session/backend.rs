@@ -310,8 +310,7 @@ fn unheard(
     }
     let tenancy = &mut *client.tenancy;
     let keeps = tenancy.fate.is_pending() && pipeline.awaits_commit().can_be_told();
-    let whole = message.len() == header.total;
-    (keeps && whole && is_fatal(message)).then(|| {
+    (keeps && message.len() == header.total && is_fatal(message)).then(|| {
         tenancy.farewell = Some(message.into());
         LastWord::Kept
     })
