@@ -20,4 +20,5 @@ mod renewal;
 pub mod slots;
 pub mod tether;
 mod trouble;
+mod vacating;
 pub mod warming;

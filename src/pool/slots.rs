@@ -68,6 +68,8 @@ pub struct Slots {
     gauges: Gauges,
     no_opening_before: Moment,
     room: Room,
+    /// Until then nothing is kept that nobody uses, unless somebody wants a server.
+    vacant_until: Moment,
     /// How many servers are opened ahead of any use, by start-up settings.
     ahead: Census,
     /// Start-up settings with which logins were refused, and until when none is tried.
@@ -91,6 +93,7 @@ impl Slots {
             gauges: Gauges::default(),
             no_opening_before: Moment::ZERO,
             room: Room::Some,
+            vacant_until: Moment::ZERO,
             ahead: Census::new(),
             refused: SmallVec::new(),
             generation: 0,
@@ -113,24 +116,9 @@ impl Slots {
         self.waiting.iter().filter_map(|queue| queue.front()).map(|waiting| waiting.since).min()
     }
 
-    /// Since when the server that has idled longest has done so.
-    pub fn oldest_idle(&self) -> Option<Moment> {
-        self.idle.iter().filter_map(|stack| stack.first()).filter_map(|server| self.idle_since(*server)).min()
-    }
-
-    /// The idle servers, for those who watch over them.
-    pub fn idle_servers(&self, worker: usize) -> &[ServerId] {
-        self.idle.get(worker).map_or(&[], Vec::as_slice)
-    }
-
     /// Whether a server with these start-up settings is logged in.
     pub fn has_servers(&self, flavour: Flavour) -> bool {
         self.seats.iter().any(|(_, seat)| seat.flavour == flavour && seat.state != State::Opening)
-    }
-
-    /// Whether any server is logged in.
-    pub const fn has_any(&self) -> bool {
-        self.gauges.idle + self.gauges.leased + self.gauges.recovering > 0
     }
 
     /// Whether nobody waits and no server exists.
@@ -186,10 +174,10 @@ impl Slots {
                 self.close(server, &mut actions);
                 self.open_for_waiting(now, &mut actions);
             }
-            Event::CloseIdle => {
-                for server in self.idle.iter().flatten().copied().collect::<Vec<_>>() {
-                    self.close(server, &mut actions);
-                }
+            Event::CloseIdle => self.close_idle(&mut actions),
+            Event::Vacate(until) => {
+                self.vacant_until = until;
+                self.close_idle(&mut actions);
             }
             Event::Retire(spared) => self.retire(spared, &mut actions),
             Event::Renew { worker, flavour } => self.renew(now, worker, flavour, &mut actions),
@@ -227,6 +215,7 @@ impl Slots {
             actions.push(Action::Lease(ticket, server));
             return;
         }
+        self.vacant_until = Moment::ZERO;
         self.waiting[worker].push_back(Waiting { ticket, flavour, since: now, arrival: self.arrivals });
         self.arrivals += 1;
         self.gauges.waiting += 1;
@@ -266,7 +255,7 @@ impl Slots {
         }
         let (worker, flavour) = (seat.worker, seat.flavour);
         if self.gauges.waiting == 0 {
-            self.enter(server, State::Idle(now));
+            self.rest(now, server, actions);
             return;
         }
         let next = self.next_waiting(worker, flavour);
@@ -276,7 +265,7 @@ impl Slots {
             return;
         }
         let Some(waiter) = next else {
-            self.enter(server, State::Idle(now));
+            self.rest(now, server, actions);
             return;
         };
         self.give_up(waiter.ticket);
@@ -326,6 +315,9 @@ impl Slots {
             }
         }
         self.open_for_waiting(now, actions);
+        if self.is_vacant(now) {
+            return;
+        }
         let wanted = self.limits.min_size.min(self.limits.size);
         while self.seats.len() < wanted && self.may_open(now) && !self.is_refused(0, now) {
             let worker = self.seats.len() % self.idle.len();
@@ -347,6 +339,12 @@ impl Slots {
             .filter_map(|stack| stack.first())
             .copied()
             .min_by_key(|server| self.idle_since(*server))
+    }
+
+    fn close_idle(&mut self, actions: &mut Actions) {
+        for server in self.idle.iter().flatten().copied().collect::<Vec<_>>() {
+            self.close(server, actions);
+        }
     }
 
     fn close(&mut self, server: ServerId, actions: &mut Actions) {

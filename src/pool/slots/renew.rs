@@ -45,6 +45,21 @@ impl Slots {
         }
     }
 
+    /// Whether any server is logged in.
+    pub const fn has_any(&self) -> bool {
+        self.gauges.idle + self.gauges.leased + self.gauges.recovering > 0
+    }
+
+    /// Since when the server that has idled longest has done so.
+    pub fn oldest_idle(&self) -> Option<Moment> {
+        self.idle.iter().filter_map(|stack| stack.first()).filter_map(|server| self.idle_since(*server)).min()
+    }
+
+    /// The idle servers, for those who watch over them.
+    pub fn idle_servers(&self, worker: usize) -> &[ServerId] {
+        self.idle.get(worker).map_or(&[], Vec::as_slice)
+    }
+
     /// Whether this one is opened for what it says of itself, and not in addition to others.
     pub fn is_renewal(&self, server: ServerId) -> bool {
         self.renewing == Some(server)

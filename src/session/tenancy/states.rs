@@ -41,3 +41,12 @@ impl super::Tenancy {
         self.choice == Choice::Made
     }
 }
+
+/// Whether a statement is under way that may take data from the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum CopyAwaited {
+    #[default]
+    No,
+    /// It is: nothing is read from the client before it is known whether it does.
+    Yes,
+}

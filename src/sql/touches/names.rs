@@ -45,7 +45,7 @@ pub(in crate::sql) fn unescaped<'a>(quoted: &'a [u8], rest: &Lexer<'_>) -> Optio
 }
 
 /// The text with every doubled `quote` single.
-pub(super) fn undoubled(text: &[u8], quote: u8) -> Vec<u8> {
+pub(in crate::sql) fn undoubled(text: &[u8], quote: u8) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
     let mut bytes = text.iter();
     while let Some(&byte) = bytes.next() {
