@@ -60,18 +60,6 @@ pub struct Frontend {
     rest: Rest,
 }
 
-/// What becomes of the bytes left of a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Rest {
-    /// There are none.
-    #[default]
-    None,
-    /// They follow the beginning.
-    Pass(usize),
-    /// They are left out, as the beginning was.
-    Skip(usize),
-}
-
 /// What holds for the whole of one lease.
 pub struct Terms<'a> {
     /// Whose lease it is: the process id that the client was told.
@@ -239,25 +227,6 @@ impl Frontend {
         Ok(Forwarded { bytes: passage.splice.finish(), taken, stop })
     }
 
-    fn go_on_with_rest(&mut self, splice: &mut Splice<'_>) {
-        let left = splice.rest().len();
-        match self.rest {
-            Rest::Pass(rest) => {
-                splice.pass(rest.min(left));
-                self.set_rest(Rest::Pass(rest.saturating_sub(left)));
-            }
-            Rest::Skip(rest) => {
-                splice.skip(rest.min(left));
-                self.set_rest(Rest::Skip(rest.saturating_sub(left)));
-            }
-            Rest::None => {}
-        }
-    }
-
-    fn set_rest(&mut self, rest: Rest) {
-        self.rest = if matches!(rest, Rest::Pass(0) | Rest::Skip(0)) { Rest::None } else { rest };
-    }
-
     fn message(
         &mut self,
         header: Header,
@@ -319,17 +288,6 @@ impl Frontend {
         }
     }
 
-    /// The message passes as it is; what is still to come of it, too.
-    fn pass(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
-        passage.splice.pass(message.len());
-        self.set_rest(Rest::Pass(header.total - message.len()));
-    }
-
-    fn leave_out(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
-        passage.splice.skip(message.len());
-        self.set_rest(Rest::Skip(header.total - message.len()));
-    }
-
     fn query(
         &mut self,
         header: Header,
@@ -384,6 +342,7 @@ mod learning;
 mod messages;
 mod openings;
 mod passage;
+mod rest;
 mod token;
 mod touching;
 mod true_names;
@@ -392,6 +351,7 @@ mod unnamed;
 pub use super::tenancy::Sequences;
 use messages::{begins_anew, bytes_needed, cut_short, invalid_type, malformed, must_wait};
 use passage::{Passage, Prepared};
+use rest::Rest;
 pub use token::Told;
 pub use touching::Vigilance;
 use true_names::By;

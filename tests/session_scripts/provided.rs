@@ -307,8 +307,10 @@ fn what_is_provided_in_front_of_what_may_be_skipped_waits() {
             <C ReadyForQuery I
             # It is the client's as before.
             C> Query "execute s(1)"
-            >a1 Parse s "select $1" 23 | Sync | Query "execute s(1)"
-            a1< ParseComplete | ReadyForQuery I | CommandComplete "SELECT 1" | ReadyForQuery I
+            >a1 Parse s "select $1" 23 | Describe S s | Sync
+            a1< ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
+            >a1 Query "execute s(1)"
+            a1< CommandComplete "SELECT 1" | ReadyForQuery I
             <C CommandComplete "SELECT 1" | ReadyForQuery I
             >a1 Query "~NOT from_sql" | Query "DEALLOCATE \"s\""
             "#
