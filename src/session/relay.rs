@@ -299,7 +299,7 @@ impl Session {
             .backend
             .forward(received, output, &mut server.conn, &mut x.pipeline, &mut client)
             .map_err(|fault| Cut::ServerGone(fault.to_string()))?;
-        self.follow_heard(x, now);
+        self.follow(passed.progress, x, now);
         if x.tenancy.placing.is_on() {
             // Before the client is told: then everybody is to see it.
             self.note_position(x);

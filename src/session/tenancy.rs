@@ -53,6 +53,7 @@ pub struct Tenancy {
     reset: Option<u8>,
     reports: Reports,
     moved: Moved,
+    choice: Choice,
     start: StartValues,
     ran: Ran,
     /// Whose draws from sequences the server may remember, where it was not the client's alone at the start.
@@ -178,7 +179,10 @@ impl Tenancy {
     }
 
     /// A statement runs: whether it must be awaited, and what it does to the settings that are followed.
-    pub(super) fn must_await(&self, conduct: Conduct) -> Option<Followed> {
+    pub(super) fn must_await(&mut self, conduct: Conduct) -> Option<Followed> {
+        if conduct.followed != Followed::Kept {
+            self.choice = Choice::Made;
+        }
         let may_undo = self.moved == Moved::Yes && !matches!(conduct.block, Block::Stays | Block::Begins);
         match conduct.followed {
             Followed::Kept if may_undo => Some(Followed::Changed),
@@ -387,6 +391,6 @@ mod stint;
 use check::Check;
 use evidence::Evidence;
 pub use evidence::Sequences;
-use states::CopyAwaited;
 pub use states::{Awaited, Settings};
+use states::{Choice, CopyAwaited};
 pub use stint::{Sight, Stint, WAIT_FOR};
