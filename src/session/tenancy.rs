@@ -240,6 +240,9 @@ impl Tenancy {
     /// A statement has failed, and with it what the same transaction has reset.
     pub(super) fn failed(&mut self) {
         self.reset = None;
+        if let Some(touched) = &mut self.touched {
+            touched.deallocating.failed();
+        }
     }
 
     /// A statement that is about to run, or may be, touches state of the session.
@@ -337,7 +340,7 @@ impl Tenancy {
     /// Everything sent is answered.
     pub(super) fn answered(&mut self, sequence_is_open: bool) {
         self.copy = CopyAwaited::No;
-        if self.check == Check::AwaitedAnswers {
+        if matches!(self.check, Check::AwaitedAnswers | Check::AwaitedForQuery) {
             self.check = Check::None;
         }
         if self.awaited != Awaited::Nothing {
