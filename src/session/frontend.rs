@@ -60,18 +60,6 @@ pub struct Frontend {
     rest: Rest,
 }
 
-/// What becomes of the bytes left of a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Rest {
-    /// There are none.
-    #[default]
-    None,
-    /// They follow the beginning.
-    Pass(usize),
-    /// They are left out, as the beginning was.
-    Skip(usize),
-}
-
 /// What holds for the whole of one lease.
 pub struct Terms<'a> {
     /// Whose lease it is: the process id that the client was told.
@@ -106,6 +94,8 @@ pub struct Terms<'a> {
     pub sequences: Sequences,
     /// Whether a client of this user and database has read what its session drew from a sequence.
     pub sequences_are_read: &'a AtomicBool,
+    /// Whether a client has ever set `temp_buffers`.
+    pub temp_buffers_are_set: &'a AtomicBool,
     /// What gives a server what a client is told by a setting, for one that may ask for it.
     pub told: Option<&'a dyn Fn(Told) -> Option<String>>,
 }
@@ -228,7 +218,8 @@ impl Frontend {
             }
             let message = &left[..header.total.min(left.len())];
             if must_wait(passage.pipeline, header.tag, message)
-                || stands_in && begins_anew(passage.pipeline, header.tag)
+                || (stands_in || passage.tenancy.ends_its_stint())
+                    && begins_anew(passage.pipeline, header.tag)
             {
                 break Stop::Unanswered;
             }
@@ -236,25 +227,6 @@ impl Frontend {
         };
         let taken = passage.splice.taken();
         Ok(Forwarded { bytes: passage.splice.finish(), taken, stop })
-    }
-
-    fn go_on_with_rest(&mut self, splice: &mut Splice<'_>) {
-        let left = splice.rest().len();
-        match self.rest {
-            Rest::Pass(rest) => {
-                splice.pass(rest.min(left));
-                self.set_rest(Rest::Pass(rest.saturating_sub(left)));
-            }
-            Rest::Skip(rest) => {
-                splice.skip(rest.min(left));
-                self.set_rest(Rest::Skip(rest.saturating_sub(left)));
-            }
-            Rest::None => {}
-        }
-    }
-
-    fn set_rest(&mut self, rest: Rest) {
-        self.rest = if matches!(rest, Rest::Pass(0) | Rest::Skip(0)) { Rest::None } else { rest };
     }
 
     fn message(
@@ -321,17 +293,6 @@ impl Frontend {
         }
     }
 
-    /// The message passes as it is; what is still to come of it, too.
-    fn pass(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
-        passage.splice.pass(message.len());
-        self.set_rest(Rest::Pass(header.total - message.len()));
-    }
-
-    fn leave_out(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
-        passage.splice.skip(message.len());
-        self.set_rest(Rest::Skip(header.total - message.len()));
-    }
-
     fn query(
         &mut self,
         header: Header,
@@ -346,6 +307,11 @@ impl Frontend {
             (Text::Prefix(body), Reading::of_prefix(body, passage.lexicon()))
         };
         passage.heed(reading, text)?;
+        if let Some(refusal) = passage.tenancy.sight.refuses(reading.conduct.block) {
+            passage.refuse_query(refusal);
+            self.leave_out(header, message, passage);
+            return Ok(());
+        }
         if self.provide(reading.conduct, text, By::Query, passage) == Prepared::Checking {
             return Ok(());
         }
@@ -382,14 +348,16 @@ mod learning;
 mod messages;
 mod openings;
 mod passage;
+mod rest;
 mod token;
 mod touching;
 mod true_names;
 mod unnamed;
 
 pub use super::tenancy::Sequences;
-use messages::{begins_anew, bytes_needed, cut_short, invalid_type, malformed, must_wait};
+use messages::{begins_anew, bytes_needed, cut_short, invalid_type, malformed, must_wait, too_long_to_keep};
 use passage::{Passage, Prepared};
+use rest::Rest;
 pub use token::Told;
 pub use touching::Vigilance;
 use true_names::By;

@@ -1,6 +1,7 @@
 //! One client's requests, each on the server it is given.
 
 pub mod acquire;
+mod alone;
 pub mod backend;
 pub mod cancel;
 pub mod context;
@@ -25,6 +26,8 @@ pub mod routes;
 #[expect(clippy::module_inception, reason = "a session, in the room of sessions")]
 pub mod session;
 pub mod split;
+mod temp_buffers;
 pub mod tenancy;
 pub mod touched;
 mod untried;
+mod way_out;

@@ -7,11 +7,15 @@ use super::{
     inquiry::{INDELIBLE, LASTING},
     promise::placing::Placing,
     touched::Touched,
+    way_out::WayOut,
 };
 use crate::{
     pool::account::OpaquePolicy,
     server::conn::Hygiene,
-    sql::touches::{Kinds, Touches},
+    sql::{
+        alone::Alone,
+        touches::{Kinds, Touches},
+    },
     wire::{
         named::Serial,
         parameters::Parameters,
@@ -67,10 +71,17 @@ pub struct Tenancy {
     pub(super) fate: Testimony,
     /// What the server has said last, which the client is not told as long as the fate of its commit is open.
     pub(super) farewell: Option<Box<[u8]>>,
+    /// Whether what runs takes away what the server could not be given.
+    pub(super) way_out: WayOut,
+    /// A database that what is sent now needs to itself.
+    pub(super) needs_alone: Option<Box<Alone>>,
     /// What had happened when that was asked last ([`Told::events`]).
     ///
     /// [`Told::events`]: crate::cluster::headway::told::Told::events
     pub(super) asked_when: u64,
+    /// What of the client's this lease serves.
+    pub(super) stint: Stint,
+    pub(super) sight: Sight,
 }
 
 /// Whether a named portal may hold a statement that must be awaited.
@@ -113,15 +124,6 @@ enum StartValues {
     #[default]
     Unused,
     OfServer,
-}
-
-/// Whether a statement is under way that may take data from the client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum CopyAwaited {
-    #[default]
-    No,
-    /// It is: nothing is read from the client before it is known whether it does.
-    Yes,
 }
 
 impl Tenancy {
@@ -209,6 +211,7 @@ impl Tenancy {
     /// What ends a sequence is sent: where a report is awaited, ReadyForQuery brings it.
     pub(super) fn sequence_ends(&mut self) {
         self.check = Check::None;
+        self.sight.end();
         if self.awaited == Awaited::Report {
             self.awaited = Awaited::Answer(Followed::Changed);
         }
@@ -243,6 +246,7 @@ impl Tenancy {
         if let Some(touched) = &mut self.touched {
             touched.deallocating.failed();
         }
+        self.way_out.fails();
     }
 
     /// A statement that is about to run, or may be, touches state of the session.
@@ -350,6 +354,7 @@ impl Tenancy {
 
     /// ReadyForQuery: which settings must go back to what they were at the client's start; `None`: the client knows all.
     pub(super) fn ready(&mut self, in_transaction: bool) -> Option<u8> {
+        self.way_out.succeeds();
         if !in_transaction {
             self.moved = Moved::No;
         }
@@ -376,8 +381,11 @@ mod check;
 mod copied;
 mod evidence;
 mod states;
+mod stint;
 
 use check::Check;
 use evidence::Evidence;
 pub use evidence::Sequences;
+use states::CopyAwaited;
 pub use states::{Awaited, Settings};
+pub use stint::{Sight, Stint, WAIT_FOR};

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod alone;
 mod autocommits;
 mod cancelling;
 mod carried;
@@ -20,6 +21,7 @@ mod machines;
 mod mapped;
 mod notation;
 mod pinned;
+mod pipelined;
 mod play;
 mod pooling;
 mod promised;

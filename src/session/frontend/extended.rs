@@ -3,9 +3,9 @@
 use super::{
     Awaited, By, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
     OwnAnswer, Parsed, Passage, PgError, PoolMode, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX,
-    STATEMENT_BYTES_MAX, Sharing, Source, SqlState, Statement, Subject, TAKEN, Text, Undo, Unnamed,
-    UnnamedAt, UnnamedText, Whose, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
-    taken_for_ours,
+    Sharing, Source, Statement, Subject, TAKEN, Text, TransactionStatus, Undo, Unnamed, UnnamedAt,
+    UnnamedText, Whose, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours,
+    too_long_to_keep,
 };
 use crate::wire::named::looked_at;
 
@@ -70,12 +70,7 @@ impl Frontend {
             return Ok(());
         }
         if !whole {
-            return Err(PgError::fatal(
-                SqlState::PROGRAM_LIMIT_EXCEEDED,
-                format!("a named prepared statement may have {STATEMENT_BYTES_MAX} bytes at most"),
-            )
-            .detail("pgsteer keeps its text, to prepare it on other servers.")
-            .hint("Send it without a name."));
+            return Err(too_long_to_keep());
         }
         self.parse_named(header, message, passage)
     }
@@ -254,10 +249,16 @@ impl Frontend {
     pub(super) fn execute(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
         let named = message.get(HEADER_BYTES) != Some(&0);
         let conduct = passage.tenancy.portal(named);
+        if let Some(refusal) = passage.tenancy.sight.run() {
+            passage.refuse(refusal);
+            self.leave_out(header, message, passage);
+            return;
+        }
         if passage.tenancy.fate.is_on() {
             passage.execute_decides(conduct);
         }
         passage.tenancy.runs(conduct);
+        passage.tenancy.may_end_block(conduct.block, passage.pipeline.status() != TransactionStatus::Idle);
         passage.pipeline.sent(Owed::Execute(conduct.block));
         self.pass(header, message, passage);
         let followed = passage.tenancy.must_await(conduct);

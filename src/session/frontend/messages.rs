@@ -39,10 +39,15 @@ pub(super) fn cut_short(what: &str) -> PgError {
     PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid {what} message: it ends too early"))
 }
 
-/// Whether a message asks for something behind all that is to be answered.
+/// Whether a message asks for something behind all that is to be answered, and may be the first of another transaction.
+#[cold]
 pub(super) fn begins_anew(pipeline: &Pipeline, tag: u8) -> bool {
     // A Sync may be one that a copy has had already.
-    !pipeline.is_empty() && !pipeline.is_in_sequence() && is_request(tag) && tag != b'S'
+    !pipeline.is_empty()
+        && !pipeline.is_in_sequence()
+        && is_request(tag)
+        && tag != b'S'
+        && !pipeline.stays_in_block()
 }
 
 /// What SQL uses statements by.
@@ -69,4 +74,14 @@ pub(super) fn must_wait(pipeline: &Pipeline, tag: u8, message: &[u8]) -> bool {
     (pipeline.statements_are_unsettled() && uses_named())
         || (pipeline.unnamed_is_unsettled() && uses_unnamed())
         || (pipeline.block_is_unclear() && is_request(tag))
+}
+
+/// A Parse of a named statement that is too long.
+pub(super) fn too_long_to_keep() -> PgError {
+    PgError::fatal(
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        format!("a named prepared statement may have {STATEMENT_BYTES_MAX} bytes at most"),
+    )
+    .detail("pgsteer keeps its text, to prepare it on other servers.")
+    .hint("Send it without a name.")
 }

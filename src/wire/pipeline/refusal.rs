@@ -12,6 +12,10 @@ pub enum Refusal {
     TooManyStatements,
     /// Servers are shared, and named statements are not to be followed from one to the next.
     StatementsNotFollowed,
+    /// A statement comes in one request with `SET pgsteer.wait_for`.
+    NotAlone,
+    /// A statement comes in one sequence with the end of a block that was open on a replica.
+    BehindBlock,
 }
 
 impl Refusal {
@@ -42,6 +46,18 @@ impl Refusal {
                     "Set max_prepared_statements in pgsteer's configuration, or use pool_mode = \"session\".",
                 ),
             ],
+            Self::NotAlone => &[
+                (b'C', "0A000"),
+                (b'M', "pgsteer.wait_for must be set by a request of its own"),
+                (b'D', "What comes with it, in one text or without a Sync between, would not wait for it."),
+                (b'H', "Send it alone and first, with a Sync behind it."),
+            ],
+            Self::BehindBlock => &[
+                (b'C', "0A000"),
+                (b'M', "what follows a transaction block on a replica must be a request of its own"),
+                (b'D', "Whether this server shows what it must see was asked before the block began."),
+                (b'H', "Send a Sync behind the end of the block."),
+            ],
         };
         put(out, b'E', |out| {
             for (kind, text) in [(b'S', "ERROR"), (b'V', "ERROR")].iter().chain(fields) {
@@ -63,8 +79,8 @@ mod tests {
 
     #[test]
     fn they_are_errors_with_codes_of_the_table() {
-        let all = [Refusal::ResultChanged, Refusal::TooManyStatements, Refusal::StatementsNotFollowed];
-        for refusal in all {
+        use Refusal::*;
+        for refusal in [ResultChanged, TooManyStatements, NotAlone, BehindBlock, StatementsNotFollowed] {
             let mut out = Vec::new();
             refusal.encode(&mut out);
             let error = ServerError::decode(&out[HEADER_BYTES..]).unwrap();
