@@ -306,6 +306,7 @@ impl Relay {
             lexicon: Lexicon::Standard,
             readings,
             max_prepared_statements: 200,
+            mode: pgsteer::pool::account::PoolMode::Transaction,
             unnamed: UnnamedPolicy::Map,
             schema,
             now: Moment::ZERO,

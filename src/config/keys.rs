@@ -140,7 +140,7 @@ section! {
         AtOnce drain_timeout: Delay = "60s";
         /// Named prepared statements kept on a server connection in transaction and statement mode. Where there is no room,
         /// the longest unused of the client that has most there gives way. 0: named statements are not followed from server to
-        /// server.
+        /// server; outside session mode they are refused (0A000), because there the name is another client's or nobody's.
         NewConnections max_prepared_statements: OrOff<NonZeroU32> = 200;
         /// What is thought of `DO`, `CALL`, texts that are not understood and the functions of `opaque_function_names`.
         /// What other functions and triggers do to a session no text shows either. `trust`: code leaves nothing behind

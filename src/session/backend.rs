@@ -222,6 +222,10 @@ impl Backend {
             }
             self.rest = Rest::of(remaining, passes);
         }
+        if pipeline.is_empty() && client.tenancy.holds_client() {
+            // The last answer was one of ours.
+            client.tenancy.answered(pipeline.is_in_sequence());
+        }
         Ok(Received { taken: splice.taken(), bytes: splice.finish(), progress })
     }
 
@@ -290,13 +294,8 @@ fn received(
 ) -> Result<Passage, Unexpected> {
     let status = if tag == b'Z' { message.get(HEADER_BYTES).copied() } else { None };
     let ClientSide { frontend, tenancy, .. } = client;
-    if tag == b'E' && pipeline.awaits_evidence() {
-        tenancy.fate.refused(message);
-    }
-    if tag == b'E'
-        && let Some(name) = pipeline.provides()
-    {
-        tenancy.copy_refused(name, message);
+    if tag == b'E' {
+        refusal::of_ours(message, pipeline, tenancy);
     }
     let passage = pipeline.received(tag, status, &mut |undo: Undo| frontend.undo(undo, conn, tenancy))?;
     match (tag, &passage) {

@@ -20,6 +20,9 @@ pub enum Copy {
     Refused(Option<Arc<[u8]>>),
     /// Something that fails where the statement would.
     StandIn(StandIn),
+    /// Something that has the name and is not to be run: an empty statement, which can be parsed wherever the client's
+    /// could not. So it is taken, and can be deallocated.
+    Placeholder,
 }
 
 /// The names, each with what the server has there.

@@ -6,7 +6,7 @@
 
 use crate::clock::Moment;
 use crate::{
-    pool::account::OpaquePolicy,
+    pool::account::{OpaquePolicy, PoolMode},
     server::conn::{Hygiene, ServerConn},
     session::{
         copies::Copy,
@@ -74,6 +74,8 @@ pub struct Terms<'a> {
     pub readings: &'a Readings,
     /// Statements that a server holds; 0: names are not mapped.
     pub max_prepared_statements: usize,
+    /// For how long a server is the client's.
+    pub mode: PoolMode,
     /// What is done with unnamed statements.
     pub unnamed: UnnamedPolicy,
     /// The schema of the database.
@@ -171,7 +173,7 @@ impl Frontend {
             Undo::UnderOurName(name) => {
                 tenancy.copies_mut().remove(&name);
             }
-            Undo::UnderTrueName(name) => tenancy.copies_mut().put(&name, Copy::Unasked),
+            Undo::UnderTrueName(name) => tenancy.copies_mut().put(&name, Copy::Placeholder),
             Undo::Unnamed(mut unnamed, at) => {
                 if let Unnamed::Text(text) = &mut unnamed {
                     text.ends_unasked();
@@ -234,6 +236,9 @@ impl Frontend {
     ) -> Result<(), PgError> {
         if passage.pipeline.is_skipping() && header.tag != b'S' {
             // The server would read and drop it.
+            if header.tag == b'Q' && passage.tenancy.query_has_failed() {
+                passage.end_for_query();
+            }
             self.leave_out(header, message, passage);
             return Ok(());
         }
@@ -334,6 +339,7 @@ impl Frontend {
 }
 
 mod ahead;
+mod asides;
 mod deciding;
 mod extended;
 mod known;
@@ -348,7 +354,7 @@ mod true_names;
 mod unnamed;
 
 pub use super::tenancy::Sequences;
-use messages::{bytes_needed, cut_short, invalid_type, malformed, must_wait};
+use messages::{bytes_needed, cut_short, invalid_type, malformed, must_wait, too_long_to_keep};
 use passage::{Passage, Prepared};
 use rest::Rest;
 pub use token::Told;

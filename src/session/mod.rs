@@ -6,6 +6,7 @@ pub mod backend;
 pub mod cancel;
 pub mod context;
 pub mod copies;
+mod deallocating;
 mod ears;
 pub mod exchange;
 pub mod fate;

@@ -166,6 +166,22 @@ impl Text<'_> {
     }
 }
 
+impl Text<'_> {
+    /// Which prepared statements it deallocates, in its order, as far as that can be told from it.
+    #[cold]
+    pub(super) fn deallocated(self, lexicon: Lexicon) -> Vec<Box<[u8]>> {
+        let Self::Whole(text) = self else { return Vec::new() };
+        let is_plain = || text.is_ascii() && memchr::memchr(b'\\', text).is_none();
+        match lexicon {
+            Lexicon::Standard => touches::deallocated(text, true),
+            Lexicon::Backslash => touches::deallocated(text, false),
+            Lexicon::Opaque { backslash } if text.is_ascii() => touches::deallocated(text, !backslash),
+            Lexicon::Unknown if is_plain() => touches::deallocated(text, true),
+            Lexicon::Opaque { .. } | Lexicon::Unknown => Vec::new(),
+        }
+    }
+}
+
 /// Whether a text does more than look.
 #[inline]
 const fn acting(effects: Effects) -> Acting {

@@ -249,6 +249,9 @@ impl Tenancy {
     /// A statement has failed, and with it what the same transaction has reset.
     pub(super) fn failed(&mut self) {
         self.reset = None;
+        if let Some(touched) = &mut self.touched {
+            touched.deallocating.failed();
+        }
         self.way_out.fails();
     }
 
@@ -349,7 +352,7 @@ impl Tenancy {
     pub(super) fn answered(&mut self, sequence_is_open: bool) {
         self.copy = CopyAwaited::No;
         self.stint.answered();
-        if self.check == Check::AwaitedAnswers {
+        if matches!(self.check, Check::AwaitedAnswers | Check::AwaitedForQuery) {
             self.check = Check::None;
         }
         if self.awaited != Awaited::Nothing {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     copies::Copies,
+    deallocating::Deallocating,
     inquiry::{INDELIBLE, LASTING},
 };
 use crate::{
@@ -20,6 +21,8 @@ pub struct Touched {
     order: Order,
     /// What the server has under true names of the client's statements, because SQL has named them.
     pub copies: Copies,
+    /// Statements of the client's that SQL is deallocating.
+    pub(super) deallocating: Deallocating,
     /// Statements that SQL has prepared or deallocated, as many as are remembered.
     prepared: Vec<Box<[u8]>>,
 }

@@ -9,11 +9,13 @@
 //! them), what a statement prepared earlier does when it is run ([`Touches::statements`] says which), and that plain
 //! `CREATE TABLE` makes a temporary table while `search_path` begins with `pg_temp`.
 
+mod deallocated;
 mod kinds;
 mod names;
 mod reader;
 mod settings;
 
+pub use deallocated::deallocated;
 pub use kinds::Kinds;
 pub use names::FunctionNames;
 pub(super) use names::{name, undoubled, unescaped};

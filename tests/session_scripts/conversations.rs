@@ -192,6 +192,7 @@ fn without_mapping_names_pass() {
     check(
         r#"
         max 0
+        session
         C> Parse a "select 1" | Bind "" a | Execute "" | Close S a | Sync
         >s Parse a "select 1" | Bind "" a | Execute "" | Close S a | Sync
         s< ParseComplete | BindComplete | CommandComplete "SELECT 1" | CloseComplete | ReadyForQuery I

@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use pgsteer::{
     clock::Moment,
     net::Stream,
+    pool::account::PoolMode,
     server::conn::{Hygiene, ServerConn},
     session::{
         backend::{Backend, ClientSide},
@@ -64,6 +65,7 @@ struct Stage {
     catalog: Catalog,
     readings: Readings,
     max_prepared_statements: usize,
+    mode: PoolMode,
     schema: Arc<Schema>,
     now: Moment,
 }
@@ -110,6 +112,7 @@ fn play(script: &str, cut: Cut) {
         catalog: Catalog::default(),
         readings: Readings::default(),
         max_prepared_statements: 100,
+        mode: PoolMode::Transaction,
         schema: Arc::default(),
         now: Moment::ZERO,
     };
@@ -176,6 +179,11 @@ impl Stage {
                 self.max_prepared_statements = rest.parse().unwrap();
                 return Ok(());
             }
+            // The server is the client's for good.
+            "session" => {
+                self.mode = PoolMode::Session;
+                return Ok(());
+            }
             // So many milliseconds pass.
             "wait" => {
                 self.now = self.now + Duration::from_millis(rest.parse().unwrap());
@@ -240,6 +248,7 @@ impl Stage {
             lexicon: Lexicon::of(&client.parameters),
             readings: &self.readings,
             max_prepared_statements: self.max_prepared_statements,
+            mode: self.mode,
             unnamed: UnnamedPolicy::Map,
             schema: &self.schema,
             now: self.now,
@@ -280,7 +289,7 @@ impl Stage {
             reset_values: &client.reset_values,
             state: &mut client.state,
             tenancy,
-            mode: pgsteer::pool::account::PoolMode::Transaction,
+            mode: self.mode,
             heard: None,
             client_of: &|_| None,
             catalog: &self.catalog,

@@ -33,5 +33,6 @@ mod servers;
 mod servers_end;
 mod state;
 mod taken;
+mod true_names;
 mod unasked;
 mod world;

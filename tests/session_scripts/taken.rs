@@ -77,7 +77,7 @@ fn a_name_that_sql_has_given_or_taken_just_now_the_server_knows() {
         <C BindComplete | DataRow 2 | CommandComplete "SELECT 1" | ReadyForQuery T
         # SQL may not give it again.
         C> Query "prepare q as select 3"
-        >a1 Parse q "select 2" | Sync | Query "prepare q as select 3"
+        >a1 Parse q "" | Sync | Query "prepare q as select 3"
         a1< ParseComplete | ReadyForQuery T | {TAKEN} | ReadyForQuery E
         <C {TAKEN} | ReadyForQuery E
         "#

@@ -16,7 +16,7 @@ pub(super) fn completed(
 ) {
     progress.statements += 1;
     if client.tenancy.awaits_answer() {
-        command_tag(&message[HEADER_BYTES..], conn, client);
+        command_tag(&message[HEADER_BYTES..], last, conn, client);
         client.tenancy.completed(last);
     }
 }

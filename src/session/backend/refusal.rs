@@ -1,9 +1,13 @@
 //! Whether a server refuses a statement that we put in another's place, before anything else is said; or the whole session.
 
 use super::WHOLE_BYTES_MAX;
-use crate::wire::{
-    error::ServerError,
-    frame::{HEADER_BYTES, Header, Malformed, cstr},
+use crate::{
+    session::tenancy::Tenancy,
+    wire::{
+        error::ServerError,
+        frame::{HEADER_BYTES, Header, Malformed, cstr},
+        pipeline::Pipeline,
+    },
 };
 
 /// What the next message says of it.
@@ -58,6 +62,20 @@ fn error(header: Header, left: &[u8]) -> Refusal {
 /// Whether an error may be due to when a statement was parsed.
 pub(super) fn is_of_age(error: &ServerError) -> bool {
     CLASSES.iter().any(|class| error.code.as_str().as_bytes().starts_with(class))
+}
+
+/// An ErrorResponse to something of ours is taken note of.
+#[cold]
+pub(super) fn of_ours(message: &[u8], pipeline: &Pipeline, tenancy: &mut Tenancy) {
+    if pipeline.awaits_evidence() {
+        tenancy.fate.refused(message);
+    }
+    if let Some(name) = pipeline.provides() {
+        tenancy.copy_refused(name, message);
+    }
+    if pipeline.provides_in_sequence() {
+        tenancy.copy_fails();
+    }
 }
 
 /// Whether an ErrorResponse ends the session (documentation, "Error and Notice Message Fields": V is never

@@ -52,8 +52,8 @@ pub(super) fn setting(message: &[u8], conn: &mut ServerConn, client: &mut Client
     Setting::Told
 }
 
-/// CommandComplete of a statement that discards.
-pub(super) fn command_tag(body: &[u8], conn: &mut ServerConn, client: &mut ClientSide<'_>) {
+/// CommandComplete of a statement that discards, or deallocates; `last` if it is part of the last message that was sent.
+pub(super) fn command_tag(body: &[u8], last: bool, conn: &mut ServerConn, client: &mut ClientSide<'_>) {
     let tag = body.strip_suffix(b"\0").unwrap_or(body);
     match tag {
         b"DISCARD ALL" => {
@@ -66,6 +66,11 @@ pub(super) fn command_tag(body: &[u8], conn: &mut ServerConn, client: &mut Clien
             client.frontend.discarded();
             client.tenancy.loses_copies();
             conn.statements.clear();
+        }
+        b"DEALLOCATE" if last => {
+            if let Some(name) = client.tenancy.deallocated() {
+                client.frontend.statements.remove(&name);
+            }
         }
         _ => {}
     }

@@ -1,6 +1,6 @@
 //! What the server does ahead of a message of the client's, so that it takes that as it would have taken it from this client alone.
 
-use super::{Owed, Passage, messages::is_request, put, put_cstr, true_names::OURS};
+use super::{Owed, Passage, asides::OURS, messages::is_request, put, put_cstr};
 use crate::wire::statements::{put_close_as, put_parse_as};
 
 impl Passage<'_, '_> {

@@ -2,10 +2,10 @@
 
 use super::{
     Awaited, By, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
-    OwnAnswer, Parsed, Passage, PgError, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX,
-    STATEMENT_BYTES_MAX, Sharing, Source, SqlState, Statement, Subject, TAKEN, Text, TransactionStatus, Undo,
-    Unnamed, UnnamedAt, UnnamedText, Whose, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
-    taken_for_ours,
+    OwnAnswer, Parsed, Passage, PgError, PoolMode, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX,
+    Sharing, Source, Statement, Subject, TAKEN, Text, TransactionStatus, Undo, Unnamed, UnnamedAt,
+    UnnamedText, Whose, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours,
+    too_long_to_keep,
 };
 use crate::wire::named::looked_at;
 
@@ -20,6 +20,11 @@ impl Frontend {
         let whole = message.len() == header.total;
         let (name, rest) = cstr(body).ok_or_else(|| cut_short("Parse"))?;
         if name.is_empty() || passage.terms.max_prepared_statements == 0 {
+            if !name.is_empty() && passage.terms.mode != PoolMode::Session {
+                passage.refuse(Refusal::StatementsNotFollowed);
+                self.leave_out(header, message, passage);
+                return Ok(());
+            }
             if name.is_empty() && whole && self.parse_mapped(header, message, passage) != Mapped::No {
                 return Ok(());
             }
@@ -65,12 +70,7 @@ impl Frontend {
             return Ok(());
         }
         if !whole {
-            return Err(PgError::fatal(
-                SqlState::PROGRAM_LIMIT_EXCEEDED,
-                format!("a named prepared statement may have {STATEMENT_BYTES_MAX} bytes at most"),
-            )
-            .detail("pgsteer keeps its text, to prepare it on other servers.")
-            .hint("Send it without a name."));
+            return Err(too_long_to_keep());
         }
         self.parse_named(header, message, passage)
     }
@@ -155,6 +155,7 @@ impl Frontend {
         let body = &message[HEADER_BYTES..];
         let (portal, rest) = cstr(body).ok_or_else(|| cut_short("Bind"))?;
         let (name, parameters) = cstr(rest).ok_or_else(|| cut_short("Bind"))?;
+        passage.tenancy.binds_portal(portal);
         let mut unlearnt = None;
         let (conduct, serial) = match self.known(name, passage) {
             Some(Named { statement, serial, parsed }) => {
@@ -215,6 +216,7 @@ impl Frontend {
                 (conduct, 0)
             }
         };
+        passage.tenancy.portal_is_bound(portal);
         passage.tenancy.bind(conduct, !portal.is_empty(), unlearnt);
         passage.pipeline.sent(Owed::Bind(serial));
         Ok(())
@@ -269,6 +271,11 @@ impl Frontend {
         }
         if conduct.copying == Copying::In && whole {
             passage.tenancy.await_copy();
+        }
+        if passage.tenancy.is_touched()
+            && let Some((portal, _)) = cstr(&message[HEADER_BYTES..])
+        {
+            passage.tenancy.executes_portal(portal);
         }
         if passage.tenancy.holds_client() {
             // The client may wait for more before it ends the sequence: the server must answer now.

@@ -64,3 +64,13 @@ pub(super) fn must_wait(pipeline: &Pipeline, tag: u8, message: &[u8]) -> bool {
         || (pipeline.unnamed_is_unsettled() && uses_unnamed())
         || (pipeline.block_is_unclear() && is_request(tag))
 }
+
+/// A Parse of a named statement that is too long.
+pub(super) fn too_long_to_keep() -> PgError {
+    PgError::fatal(
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        format!("a named prepared statement may have {STATEMENT_BYTES_MAX} bytes at most"),
+    )
+    .detail("pgsteer keeps its text, to prepare it on other servers.")
+    .hint("Send it without a name.")
+}

@@ -1,12 +1,12 @@
 //! What must be with the server before a text of the client's, because SQL depends on it.
 
 use super::{
-    Arc, Conduct, Copy, For, Form, Frontend, Owed, Parsed, Passage, Prepared, Residue, Sequences, Statement,
-    Text, TransactionStatus, Undo, Unnamed, put, put_cstr,
+    Arc, Conduct, Copy, For, Form, Frontend, Owed, Parsed, Passage, Prepared, Residue, Statement, Text,
+    TransactionStatus, Undo, Unnamed, put,
 };
 use crate::{
     sql::touches::Kinds,
-    wire::statements::{put_close_as, put_describe_as},
+    wire::statements::{put_close_as, put_describe_as, put_parse_as},
 };
 
 /// By which message SQL names a statement of the client's.
@@ -24,12 +24,25 @@ pub(super) enum By {
 enum Step {
     /// Nothing: the server has it as it is to be, or says itself what is the matter.
     Nothing,
+    /// Something has it that is not to be run.
+    Hold,
     /// The server gets it.
     Give,
     /// The server gets it, and is to say what it yields.
     Ask,
     /// It is refused: in what words, if not those of a result that has changed.
     Refuse(Option<Arc<[u8]>>),
+}
+
+/// What a text does with a statement that it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// It prepares or deallocates one of this name.
+    Named,
+    /// It may run it.
+    Run,
+    /// The same, and it must yield what it did.
+    Held,
 }
 
 /// Whether what follows is behind a savepoint of ours: outside a block there is none, and no need of it.
@@ -51,11 +64,15 @@ impl Frontend {
         by: By,
         passage: &mut Passage<'_, '_>,
     ) -> Prepared {
-        let prepared = if conduct.residue == Residue::Dirt {
-            self.provide_for(text, by, passage)
-        } else {
-            Prepared::Ready
-        };
+        let is_dirt = conduct.residue == Residue::Dirt;
+        if by == By::Query
+            && (is_dirt || passage.terms.told.is_some())
+            && passage.pipeline.is_in_failed_sequence()
+            && passage.close_failed_sequence() == Prepared::Checking
+        {
+            return Prepared::Checking;
+        }
+        let prepared = if is_dirt { self.provide_for(text, by, passage) } else { Prepared::Ready };
         if prepared != Prepared::Checking {
             let (Text::Whole(text) | Text::Prefix(text)) = text;
             passage.provide_told(text);
@@ -108,22 +125,35 @@ impl Frontend {
         let runs = touches.kinds.has(Kinds::USES_PREPARED);
         // A query fails by itself where it comes to what it cannot run; whatever else is sent, nothing else comes of it.
         let apart = ahead && by == By::Query;
+        // Nor is a query of the client's skipped for what is ours.
+        let first = !ahead && by == By::Query;
         let (mut prepared, mut secured) = (Prepared::Ready, None);
         for name in &touches.statements {
             let Some(named) = self.statements.get(name) else { continue };
             let (statement, parsed) = (named.statement.clone(), named.parsed);
             passage.touch_statement(&statement);
-            match passage.step(name, by, runs && statement.form() == Form::Planned) {
+            let use_of = match (runs, statement.form()) {
+                (false, _) => Use::Named,
+                (true, Form::Planned) => Use::Held,
+                (true, _) => Use::Run,
+            };
+            match passage.step(name, by, use_of) {
                 Step::Nothing if parsed == Parsed::ForAnother && runs => self.statements.used(name),
                 Step::Nothing => {}
                 Step::Ask if by == By::Parse => prepared = Prepared::Refused,
-                Step::Give | Step::Ask if busy => {
+                Step::Hold | Step::Give | Step::Ask if busy => {
                     // Whether a block is open then is not known before, nor whether the server skips what comes, up to the
                     // client's own Sync.
                     passage.tenancy.await_answers();
                     return Prepared::Checking;
                 }
-                Step::Give => passage.give(name, &statement),
+                Step::Hold => passage.hold(name),
+                Step::Give => {
+                    passage.give(name, &statement);
+                    if first {
+                        return passage.await_for_query();
+                    }
+                }
                 // Whatever comes is refused.
                 Step::Ask if apart && passage.pipeline.status() == TransactionStatus::Failed => {}
                 Step::Ask if apart => {
@@ -132,13 +162,32 @@ impl Frontend {
                 }
                 Step::Ask => {
                     passage.ask(name, &statement);
-                    return passage.await_check(ahead);
+                    return if first { passage.await_for_query() } else { passage.await_check(ahead) };
                 }
                 Step::Refuse(said) if by == By::Query => passage.stand_in(name, &statement, said),
                 Step::Refuse(_) => prepared = Prepared::Refused,
             }
         }
-        secured.map_or(prepared, |secured| passage.await_copies(secured))
+        if let Some(secured) = secured {
+            return passage.await_copies(secured);
+        }
+        if touches.kinds.has(Kinds::PREPARED) {
+            self.deallocates(text, by, passage);
+        }
+        prepared
+    }
+
+    /// What the text deallocates the client has no more once the server says so.
+    fn deallocates(&self, text: Text<'_>, by: By, passage: &mut Passage<'_, '_>) {
+        let mut names = text.deallocated(passage.lexicon());
+        if !names.iter().any(|name| self.statements.get(name).is_some()) {
+            return;
+        }
+        match by {
+            By::Query => passage.tenancy.deallocates(names),
+            By::Use => passage.tenancy.binds_deallocation(names.pop()),
+            By::Parse => {}
+        }
     }
 }
 
@@ -157,13 +206,14 @@ impl Passage<'_, '_> {
         prepared
     }
 
-    /// What becomes of a name of the client's statement; `held`: it is to yield what it did.
-    fn step(&mut self, name: &[u8], by: By, held: bool) -> Step {
+    /// What becomes of a name of the client's statement.
+    fn step(&mut self, name: &[u8], by: By, use_of: Use) -> Step {
         let copy = self.tenancy.copies().and_then(|copies| copies.get(name));
         match copy {
             Some(Copy::Alike) => Step::Nothing,
-            Some(_) if !held => Step::Nothing,
-            None if !held => Step::Give,
+            None | Some(Copy::Refused(_)) if use_of == Use::Named => Step::Hold,
+            None | Some(Copy::Placeholder) if use_of == Use::Run => Step::Give,
+            Some(_) if use_of != Use::Held => Step::Nothing,
             // Asked just now for this very message. With the next one it is tried again.
             Some(Copy::Changed) => {
                 self.tenancy.copies_mut().put(name, Copy::Unasked);
@@ -174,15 +224,27 @@ impl Passage<'_, '_> {
                 self.tenancy.copies_mut().remove(name);
                 said.map_or(Step::Nothing, |said| Step::Refuse(Some(said)))
             }
-            None | Some(Copy::Unasked | Copy::Refused(_) | Copy::StandIn(_)) => Step::Ask,
+            None | Some(Copy::Unasked | Copy::Placeholder | Copy::Refused(_) | Copy::StandIn(_)) => Step::Ask,
         }
     }
 
     /// The server gets a statement of the client's under its true name.
     fn give(&mut self, name: &[u8], statement: &Statement) {
+        self.close_copy(name);
         self.tenancy.copies_mut().put(name, Copy::Unasked);
+        statement.put_parse_as(name, self.splice.insert());
+        self.parses_copy(name);
+    }
+
+    /// The server gets something that can be parsed in any state of a transaction and of the schema.
+    fn hold(&mut self, name: &[u8]) {
+        self.tenancy.copies_mut().put(name, Copy::Placeholder);
+        put_parse_as(name, b"", &[0; 2], self.splice.insert());
+        self.parses_copy(name);
+    }
+
+    fn parses_copy(&mut self, name: &[u8]) {
         let out = self.splice.insert();
-        statement.put_parse_as(name, out);
         let undo = Undo::UnderOurName(name.into());
         if self.pipeline.is_in_sequence() {
             self.pipeline.sent(Owed::Parse(For::Us, undo, None));
@@ -227,6 +289,34 @@ impl Passage<'_, '_> {
         Secured::Yes
     }
 
+    /// The client's query, which comes in a sequence, waits for what it needs.
+    fn await_for_query(&mut self) -> Prepared {
+        put(self.splice.insert(), b'H', |_| {});
+        self.tenancy.await_for_query();
+        Prepared::Checking
+    }
+
+    /// What the client's query needs has failed, and the client has heard so: what is left of the answer is that it may go on.
+    pub(super) fn end_for_query(&mut self) {
+        put(self.splice.insert(), b'S', |_| {});
+        self.pipeline.sent(Owed::Sync);
+        self.tenancy.sequence_ends();
+    }
+
+    /// In a sequence of a transaction that has failed whatever is ours fails, too, and the server would skip the client's query
+    /// with it. Sync changes nothing there; but what the client has sent before may yet fail.
+    #[cold]
+    fn close_failed_sequence(&mut self) -> Prepared {
+        if !(self.pipeline.is_empty() || self.pipeline.only_own_answers()) {
+            put(self.splice.insert(), b'H', |_| {});
+            self.tenancy.await_answers();
+            return Prepared::Checking;
+        }
+        put(self.splice.insert(), b'S', |_| {});
+        self.pipeline.sent(Owed::Aside(None));
+        Prepared::Ready
+    }
+
     /// The client's query waits for what is said of all copies that its text needs.
     fn await_copies(&mut self, secured: Secured) -> Prepared {
         if secured == Secured::Yes {
@@ -254,65 +344,7 @@ impl Passage<'_, '_> {
             self.pipeline.sent(Owed::Close(For::Us, Some(Undo::UnderTrueName(name.into()))));
         }
     }
-
-    /// Before the first statement of a lease that reads what its session last drew from a sequence: nobody else's draws
-    /// are answered, but the server's own error. What this client itself has drawn in its transaction stays.
-    fn forget_sequences(&mut self) {
-        if self.terms.sequences == Sequences::Own || self.tenancy.draws == Sequences::Own {
-            return;
-        }
-        self.tenancy.draws = Sequences::Own;
-        let sql = if self.tenancy.has_only_looked() { FORGET } else { FORGET_UNLESS_DRAWN };
-        self.run_aside(sql, Some(Undo::DrawsOfOthers));
-    }
-
-    /// Has the server run a statement of ours that yields no rows, in front of what comes next of the client's.
-    pub(super) fn run_aside(&mut self, sql: &[u8], undo: Option<Undo>) {
-        let out = self.splice.insert();
-        if !self.pipeline.is_in_sequence() {
-            put(out, b'Q', |out| put_cstr(out, sql));
-            self.pipeline.sent(Owed::Aside(undo));
-            self.tenancy.loses_unnamed();
-            return;
-        }
-        put(out, b'P', |out| {
-            put_cstr(out, OURS);
-            put_cstr(out, sql);
-            out.extend_from_slice(&[0; 2]);
-        });
-        put(out, b'B', |out| {
-            put_cstr(out, OURS);
-            put_cstr(out, OURS);
-            out.extend_from_slice(&[0; 6]);
-        });
-        put(out, b'E', |out| {
-            put_cstr(out, OURS);
-            out.extend_from_slice(&[0; 4]);
-        });
-        for kind in *b"PS" {
-            put(out, b'C', |out| {
-                out.push(kind);
-                put_cstr(out, OURS);
-            });
-        }
-        b"12C33".iter().for_each(|tag| self.pipeline.sent(Owed::Ours(*tag)));
-        if let Some(undo) = undo {
-            self.pipeline.sent(Owed::Note(undo));
-        }
-    }
 }
-
-/// The name of a statement and a portal of ours, for a moment.
-pub(super) const OURS: &[u8] = b"pgsteer_aside";
 
 const SAVEPOINT: &[u8] = b"SAVEPOINT pgsteer_aside";
 const BACK: &[u8] = b"ROLLBACK TO SAVEPOINT pgsteer_aside; RELEASE SAVEPOINT pgsteer_aside";
-
-const FORGET: &[u8] = b"DISCARD SEQUENCES";
-
-/// Who draws from a sequence has it locked up to the end of the transaction (`lock_and_open_sequence`).
-const FORGET_UNLESS_DRAWN: &[u8] =
-    b"DO $pgsteer$BEGIN IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_locks AS l, \
-    pg_catalog.pg_class AS c WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
-    AND l.mode OPERATOR(pg_catalog.=) 'RowExclusiveLock' AND c.oid OPERATOR(pg_catalog.=) l.relation \
-    AND c.relkind OPERATOR(pg_catalog.=) 'S') THEN DISCARD SEQUENCES; END IF; END$pgsteer$";

@@ -68,6 +68,7 @@ impl Session {
             lexicon: self.lexicon,
             readings: &self.context.worker.readings,
             max_prepared_statements: self.max_prepared_statements,
+            mode: self.mode,
             unnamed: self.unnamed,
             schema: &self.schema,
             now,

@@ -14,6 +14,10 @@ pub(super) enum Check {
     AwaitedReady(Option<u64>),
     /// What was sent before is to be answered first.
     AwaitedAnswers,
+    /// What a Query needs is to be answered first, in the sequence in which that comes.
+    AwaitedForQuery,
+    /// That has failed, and with it the sequence: the server would skip the Query.
+    QueryFails,
     /// This one yields something else there.
     Refused(u64),
 }
@@ -21,7 +25,7 @@ pub(super) enum Check {
 impl Check {
     #[inline]
     pub(super) const fn is_awaited(self) -> bool {
-        matches!(self, Self::Awaited | Self::AwaitedReady(_) | Self::AwaitedAnswers)
+        matches!(self, Self::Awaited | Self::AwaitedReady(_) | Self::AwaitedAnswers | Self::AwaitedForQuery)
     }
 
     const fn said(refused: Option<u64>) -> Self {
@@ -58,6 +62,23 @@ impl Tenancy {
     /// Everything that was sent is to be answered before anything else is.
     pub(in crate::session) const fn await_answers(&mut self) {
         self.check = Check::AwaitedAnswers;
+    }
+
+    /// What a Query needs is to be answered before it is sent: in a sequence the server would skip it with what fails there.
+    pub(in crate::session) const fn await_for_query(&mut self) {
+        self.check = Check::AwaitedForQuery;
+    }
+
+    /// What was sent of ours for SQL to find has failed.
+    pub(in crate::session) fn copy_fails(&mut self) {
+        if self.check == Check::AwaitedForQuery {
+            self.check = Check::QueryFails;
+        }
+    }
+
+    /// Whether a Query has failed by what it needs.
+    pub(in crate::session) fn query_has_failed(&self) -> bool {
+        self.check == Check::QueryFails
     }
 
     /// An error has taken what was to be said along.

@@ -1,11 +1,15 @@
 //! What a server says of copies of the client's statements under their true names.
 
-use super::Tenancy;
+use super::{Awaited, Tenancy};
 use crate::{
-    session::copies::{Copies, Copy},
+    session::{
+        copies::{Copies, Copy},
+        deallocating::Deallocating,
+    },
     wire::{
         error::{ServerError, SqlState},
         frame::{HEADER_BYTES, Header},
+        pipeline::Followed,
     },
 };
 
@@ -25,6 +29,62 @@ impl Tenancy {
     pub(in crate::session) fn loses_copies(&mut self) {
         if let Some(touched) = &mut self.touched {
             touched.copies = Copies::default();
+        }
+    }
+
+    /// A text runs that deallocates these statements, in this order: nothing is read from the client before it is known
+    /// which are gone.
+    pub(in crate::session) fn deallocates(&mut self, names: Vec<Box<[u8]>>) {
+        self.deallocating().runs(names);
+        self.await_deallocation();
+    }
+
+    /// A statement is bound next that deallocates this, or nothing.
+    pub(in crate::session) fn binds_deallocation(&mut self, name: Option<Box<[u8]>>) {
+        self.deallocating().will_bind(name);
+    }
+
+    /// A portal is about to be bound anew.
+    #[inline]
+    pub(in crate::session) fn binds_portal(&mut self, portal: &[u8]) {
+        if let Some(touched) = &mut self.touched {
+            touched.deallocating.unbind(portal);
+        }
+    }
+
+    /// A portal is bound.
+    #[inline]
+    pub(in crate::session) fn portal_is_bound(&mut self, portal: &[u8]) {
+        if let Some(touched) = &mut self.touched {
+            touched.deallocating.bind(portal);
+        }
+    }
+
+    /// A portal is run, which may deallocate.
+    #[cold]
+    pub(in crate::session) fn executes_portal(&mut self, portal: &[u8]) {
+        if self.deallocating().executes(portal) {
+            self.await_deallocation();
+        }
+    }
+
+    /// The server has deallocated what it was to deallocate next.
+    pub(in crate::session) fn deallocated(&mut self) -> Option<Box<[u8]>> {
+        let touched = self.touched.as_mut()?;
+        let name = touched.deallocating.deallocated()?;
+        touched.copies.remove(&name);
+        Some(name)
+    }
+
+    fn deallocating(&mut self) -> &mut Deallocating {
+        &mut self.touched.get_or_insert_default().deallocating
+    }
+
+    fn await_deallocation(&mut self) {
+        match self.awaited {
+            Awaited::Nothing => self.awaited = Awaited::Answer(Followed::Kept),
+            Awaited::Report => self.awaited = Awaited::Answer(Followed::Changed),
+            Awaited::Answer(_) => {}
         }
     }
 

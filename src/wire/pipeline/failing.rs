@@ -84,6 +84,21 @@ impl Pipeline {
         }
     }
 
+    /// Whether the server reads now what it is given under a client's true name in the client's sequence.
+    #[inline]
+    pub fn provides_in_sequence(&self) -> bool {
+        matches!(self.owed.front(), Some(Owed::Copy(..) | Owed::Parse(For::Us, Undo::UnderOurName(_), _)))
+    }
+
+    /// Whether a sequence is open in a transaction that has failed, as far as is known, and nothing was sent that could end
+    /// that: what a Sync does then is done already.
+    pub fn is_in_failed_sequence(&self) -> bool {
+        self.sequence == Sequence::Open
+            && self.status == TransactionStatus::Failed
+            && self.ran == Outlook::Safe(TransactionStatus::Failed)
+            && self.owed.iter().all(|owed| owed.step().is_none())
+    }
+
     /// The name under which the client has parsed what the server reads now.
     pub fn parses(&self) -> Option<&[u8]> {
         match self.owed.front() {

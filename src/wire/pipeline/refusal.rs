@@ -10,6 +10,8 @@ pub enum Refusal {
     ResultChanged,
     /// The client has as many named statements as it may.
     TooManyStatements,
+    /// Servers are shared, and named statements are not to be followed from one to the next.
+    StatementsNotFollowed,
     /// A statement comes in one request with `SET pgsteer.wait_for`.
     NotAlone,
 }
@@ -29,6 +31,18 @@ impl Refusal {
                 (b'C', "54000"),
                 (b'M', "too many prepared statements"),
                 (b'D', "A client may have 65536 named statements, and 256 MB of text in them."),
+            ],
+            Self::StatementsNotFollowed => &[
+                (b'C', "0A000"),
+                (b'M', "named prepared statements are switched off: max_prepared_statements = 0"),
+                (
+                    b'D',
+                    "The next transaction may run on another server, where the name is another client's or nobody's.",
+                ),
+                (
+                    b'H',
+                    "Set max_prepared_statements in pgsteer's configuration, or use pool_mode = \"session\".",
+                ),
             ],
             Self::NotAlone => &[
                 (b'C', "0A000"),
@@ -57,7 +71,8 @@ mod tests {
 
     #[test]
     fn they_are_errors_with_codes_of_the_table() {
-        for refusal in [Refusal::ResultChanged, Refusal::TooManyStatements, Refusal::NotAlone] {
+        use Refusal::*;
+        for refusal in [ResultChanged, TooManyStatements, NotAlone, StatementsNotFollowed] {
             let mut out = Vec::new();
             refusal.encode(&mut out);
             let error = ServerError::decode(&out[HEADER_BYTES..]).unwrap();
