@@ -282,7 +282,7 @@ impl World {
             let (timeline, lsn) = value.split_once('/').unwrap();
             let (timeline, lsn) = (timeline.parse().unwrap(), lsn.parse::<Lsn>().unwrap());
             match what {
-                "fork" => headway.forked(timeline, lsn),
+                "fork" => headway.remember(&[(timeline, lsn)], timeline + 1),
                 member => {
                     let replayed = Replayed { asked_at: self.clock.now(), timeline, lsn };
                     headway.answered(&member.into(), replayed);
