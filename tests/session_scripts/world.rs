@@ -91,6 +91,7 @@ impl Default for Setup {
             sample: None,
             pin_max: None,
             pin_timeout: None,
+            notify_bytes_max: 1024 * 1024,
             map_unnamed: true,
             leaning: pgsteer::route::leaning::Leaning::Auto,
             commit_fate: CommitFate::Unknown,
