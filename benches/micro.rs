@@ -315,6 +315,7 @@ impl Relay {
             vigilance: pgsteer::session::frontend::Vigilance::Suspects,
             sequences: pgsteer::session::frontend::Sequences::Own,
             sequences_are_read: &std::sync::atomic::AtomicBool::new(false),
+            temp_buffers_are_set: &std::sync::atomic::AtomicBool::new(false),
             told: None,
         };
         let sent = frontend.forward(black_box(request), out, conn, pipeline, tenancy, &terms);

@@ -161,6 +161,8 @@ pub struct Account {
     pub credential: ArcSwapOption<Credential>,
     /// Whether a client has ever asked what its session last drew from a sequence (`currval`, `lastval`).
     pub reads_sequences: AtomicBool,
+    /// Whether a client has ever set `temp_buffers`, which a server refuses that has had temporary tables.
+    pub sets_temp_buffers: AtomicBool,
     /// Whether a client has ever been told something by a setting (`SHOW pgsteer.token`): its server keeps that for whoever asks next.
     pub tells: AtomicBool,
     /// Whether a server has refused to say what number a transaction has, for good.

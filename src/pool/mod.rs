@@ -19,4 +19,5 @@ pub mod recovery;
 pub mod slots;
 pub mod tether;
 mod trouble;
+mod vacating;
 pub mod warming;

@@ -164,6 +164,9 @@ impl Pool {
             let retry_at = now + state.trouble.fails(refusal);
             self.handle_locked(state, now, Event::OpenFailed(id, retry_at));
             self.retry_at(retry_at, now);
+        } else if state.slots.is_vacant(now) {
+            // Nobody waits for it, and its database was dropped or renamed while it logged in: the next may be another.
+            self.handle_locked(state, now, Event::OpenFailed(id, now));
         } else {
             let retry_at = now + settings.login_retry;
             state.trouble.is_refused(flavour, refusal.clone(), retry_at, now);
@@ -187,8 +190,10 @@ impl Pool {
         });
     }
 
-    /// What kept the last attempt from succeeding, for the detail of a time-out.
-    pub fn last_trouble(&self) -> Option<Arc<PgError>> {
-        self.state.lock().trouble.last()
+    /// What kept the last attempt from succeeding to open a server for these start-up settings, for the detail of a time-out.
+    /// `None` too where there are as many servers as there may be, so that none is opened.
+    pub fn last_trouble(&self, flavour: Flavour) -> Option<Arc<PgError>> {
+        let state = self.state.lock();
+        if state.slots.is_full() { None } else { state.trouble.last(flavour) }
     }
 }

@@ -65,6 +65,8 @@ pub struct Slots {
     gauges: Gauges,
     no_opening_before: Moment,
     room: Room,
+    /// Until then nothing is kept that nobody uses, unless somebody wants a server.
+    vacant_until: Moment,
     /// How many servers are opened ahead of any use, by start-up settings.
     ahead: Census,
     /// Start-up settings with which logins were refused, and until when none is tried.
@@ -84,6 +86,7 @@ impl Slots {
             gauges: Gauges::default(),
             no_opening_before: Moment::ZERO,
             room: Room::Some,
+            vacant_until: Moment::ZERO,
             ahead: Census::new(),
             refused: SmallVec::new(),
         }
@@ -171,10 +174,10 @@ impl Slots {
                 self.close(server, &mut actions);
                 self.open_for_waiting(now, &mut actions);
             }
-            Event::CloseIdle => {
-                for server in self.idle.iter().flatten().copied().collect::<Vec<_>>() {
-                    self.close(server, &mut actions);
-                }
+            Event::CloseIdle => self.close_idle(&mut actions),
+            Event::Vacate(until) => {
+                self.vacant_until = until;
+                self.close_idle(&mut actions);
             }
             Event::Evict => {
                 if let Some(server) = self.longest_idle() {
@@ -210,6 +213,7 @@ impl Slots {
             actions.push(Action::Lease(ticket, server));
             return;
         }
+        self.vacant_until = Moment::ZERO;
         self.waiting[worker].push_back(Waiting { ticket, flavour, since: now, arrival: self.arrivals });
         self.arrivals += 1;
         self.gauges.waiting += 1;
@@ -249,7 +253,7 @@ impl Slots {
         }
         let (worker, flavour) = (seat.worker, seat.flavour);
         if self.gauges.waiting == 0 {
-            self.enter(server, State::Idle(now));
+            self.rest(now, server, actions);
             return;
         }
         let next = self.next_waiting(worker, flavour);
@@ -259,7 +263,7 @@ impl Slots {
             return;
         }
         let Some(waiter) = next else {
-            self.enter(server, State::Idle(now));
+            self.rest(now, server, actions);
             return;
         };
         self.give_up(waiter.ticket);
@@ -309,6 +313,9 @@ impl Slots {
             }
         }
         self.open_for_waiting(now, actions);
+        if self.is_vacant(now) {
+            return;
+        }
         let wanted = self.limits.min_size.min(self.limits.size);
         while self.seats.len() < wanted && self.may_open(now) && !self.is_refused(0, now) {
             let worker = self.seats.len() % self.idle.len();
@@ -330,6 +337,12 @@ impl Slots {
             .filter_map(|stack| stack.first())
             .copied()
             .min_by_key(|server| self.idle_since(*server))
+    }
+
+    fn close_idle(&mut self, actions: &mut Actions) {
+        for server in self.idle.iter().flatten().copied().collect::<Vec<_>>() {
+            self.close(server, actions);
+        }
     }
 
     fn close(&mut self, server: ServerId, actions: &mut Actions) {

@@ -47,14 +47,13 @@ impl Trouble {
         refused.map(|(_, refusal, _)| refusal)
     }
 
-    /// The last one's error.
-    pub(super) fn last(&self) -> Option<Arc<PgError>> {
+    /// What keeps those from getting a server who need these start-up settings.
+    pub(super) fn last(&self, flavour: Flavour) -> Option<Arc<PgError>> {
         let passing = self.passing.iter().map(|(_, refusal)| refusal);
-        passing.chain(self.refused.iter().rev().map(|(_, refusal, _)| refusal)).find_map(|refusal| {
-            match refusal {
-                Refusal::Error(error) => Some(error.clone()),
-                Refusal::Rerouted => None,
-            }
+        let refused = self.refused.iter().filter(|(refused, ..)| *refused == flavour);
+        passing.chain(refused.map(|(_, refusal, _)| refusal)).find_map(|refusal| match refusal {
+            Refusal::Error(error) => Some(error.clone()),
+            Refusal::Rerouted => None,
         })
     }
 }
@@ -73,5 +72,29 @@ impl Pools {
                 pool.forgive(now);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::error::SqlState;
+
+    #[test]
+    fn what_one_client_asks_for_is_no_others_trouble() {
+        let refusal = |code| Refusal::Error(Arc::new(PgError::error(code, "no")));
+        let mut trouble = Trouble::default();
+        let check = |trouble: &Trouble, flavour, expected: Option<SqlState>| {
+            assert_eq!(trouble.last(flavour).map(|error| error.code), expected, "{flavour}");
+        };
+        let (now, until) = (Moment::ZERO, Moment::ZERO + RETRY_LAST);
+        trouble.is_refused(7, refusal(SqlState::UNDEFINED_OBJECT), until, now);
+        check(&trouble, 7, Some(SqlState::UNDEFINED_OBJECT));
+        check(&trouble, 0, None);
+        trouble.fails(refusal(SqlState::TOO_MANY_CONNECTIONS));
+        check(&trouble, 0, Some(SqlState::TOO_MANY_CONNECTIONS));
+        trouble.ends(0);
+        check(&trouble, 0, None);
+        check(&trouble, 7, Some(SqlState::UNDEFINED_OBJECT));
     }
 }

@@ -143,6 +143,7 @@ impl App {
             settings: ArcSwap::from_pointee(settings),
             credential: ArcSwapOption::new(credential.map(Arc::new)),
             reads_sequences: false.into(),
+            sets_temp_buffers: false.into(),
             tells: false.into(),
             hides_xids: false.into(),
             custom_settings: Default::default(),

@@ -221,6 +221,7 @@ fn account(app: &App, way: &ClusterDoor, login: &Applicant, kind: Replication) -
         settings: ArcSwap::from_pointee(settings),
         credential: ArcSwapOption::new(credential.map(Arc::new)),
         reads_sequences: false.into(),
+        sets_temp_buffers: false.into(),
         tells: false.into(),
         hides_xids: false.into(),
         custom_settings: Default::default(),

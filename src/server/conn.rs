@@ -57,6 +57,16 @@ impl Recovery {
     }
 }
 
+/// Whether a session has had temporary tables. Nothing makes that undone: `temp_buffers` cannot be changed there any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Temporary {
+    /// It has not, as far as texts show.
+    #[default]
+    Never,
+    /// It may have.
+    Perhaps,
+}
+
 /// How a connection is closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum End {
@@ -79,6 +89,8 @@ pub struct ServerConn {
     pub statements: ServerStatements,
     /// What its session carries that is not known.
     pub hygiene: Hygiene,
+    /// Whether its session has had temporary tables.
+    pub temporary: Temporary,
     /// What its session is known to hold beside the tracked settings.
     pub state: Carried,
     /// Whether it was in recovery when it said so last.
@@ -106,6 +118,7 @@ impl ServerConn {
             parameters,
             statements: ServerStatements::default(),
             hygiene: Hygiene::Clean,
+            temporary: Temporary::Never,
             state: Carried::NOTHING,
             recovery: Recovery::Unknown,
             schema_change: None,

@@ -11,6 +11,8 @@ use super::{
     context::Context,
     promise::Goal,
     routes::{NoWay, Patience, Purpose, Tenant, Way},
+    temp_buffers,
+    way_out::Given,
 };
 use crate::{
     clock::Moment,
@@ -65,6 +67,8 @@ pub struct Request {
     pub goal: Option<Goal>,
     /// For how long it is wanted.
     pub mode: PoolMode,
+    /// Whether this state is all that its client's session holds.
+    pub given: Given,
 }
 
 /// A server for a request.
@@ -73,6 +77,8 @@ pub struct Granted {
     pub lease: Lease,
     /// Whether writing must be kept impossible.
     pub read_only: bool,
+    /// Whether it has the client's whole state.
+    pub given: Given,
 }
 
 /// How far a request got without waiting.
@@ -140,6 +146,7 @@ impl Needs<'_> {
             flavour: self.flavour,
             goal: self.goal.cloned(),
             mode: self.mode,
+            given: Given::All,
         }
     }
 
@@ -165,35 +172,6 @@ impl Needs<'_> {
             Acquired::Refused(Refusal::Rerouted) => Attempt::Slow(Start::Route),
         }
     }
-
-    /// Whether a server can be used as it is: it has the client's settings, was used lately, and has nothing to say.
-    fn ready_at_once(&self, mut lease: Lease, way: Way, now: Moment, cx: &mut TaskContext<'_>) -> Attempt {
-        let check_delay = self.tenant.account.settings.load().check_delay;
-        let Some(server) = lease.server() else { return Attempt::Slow(Start::Route) };
-        let draws = remembers_draws_of_others(server, self.tenant, self.pid, self.mode);
-        let conn = &mut server.conn;
-        // First of all: what it has to say may be that its settings have changed.
-        if conn.poll_idle(cx).is_err() {
-            lease.finish(Finish::Broken, now);
-            return Attempt::Slow(Start::Route);
-        }
-        let alike = conn.state.is_like(self.state) && conn.has_settings(self.parameters);
-        let rested = now.since(conn.idle_since) < check_delay;
-        let shows = self.goal.is_none_or(|goal| shows(goal, self.context, &way, conn.opened_at));
-        if alike && rested && !draws && shows && may_use(self.context, self.tether, &lease, &way, now) {
-            Attempt::Ready(Granted { lease, read_only: way.read_only })
-        } else {
-            Attempt::Slow(Start::Unready(lease, way))
-        }
-    }
-}
-
-/// Whether a server may know what others have drawn from sequences, and somebody with this user and database asks, or could
-/// ask for what it has drawn itself in an earlier transaction.
-#[inline]
-fn remembers_draws_of_others(server: &Server, tenant: &Tenant, pid: u32, mode: PoolMode) -> bool {
-    let asks = mode == PoolMode::Session || tenant.account.reads_sequences.load(Ordering::Relaxed);
-    asks && server.served != 0 && server.served != pid
 }
 
 impl Request {
@@ -226,7 +204,7 @@ impl Request {
                 Start::Route => self.route(purpose, patience).await?,
                 Start::Line(guard, way) => self.wait_in_line(guard, way, patience).await?,
                 Start::Unready(lease, way) => match self.make_ready(lease, &way, settings, patience).await? {
-                    Some(lease) => return Ok(Granted { lease, read_only: way.read_only }),
+                    Some(lease) => return Ok(Granted { lease, read_only: way.read_only, given: self.given }),
                     None => Start::Route,
                 },
                 Start::Refused(error) => return Err((*error).clone()),
@@ -293,7 +271,7 @@ impl Request {
             Ok(Ok(lease)) => Start::Unready(lease, way),
             Ok(Err(Refusal::Rerouted)) => Start::Route,
             Ok(Err(Refusal::Error(error))) => Start::Refused(error),
-            Err(_) => Start::Refused(Arc::new(query_wait_timeout(&way))),
+            Err(_) => Start::Refused(Arc::new(query_wait_timeout(&way, self.flavour))),
         })
     }
 
@@ -320,6 +298,10 @@ impl Request {
         let alive = std::future::poll_fn(|cx| Poll::Ready(conn.poll_idle(cx))).await;
         if alive.is_err() {
             lease.finish(Finish::Broken, self.context.clock.now());
+            return Ok(None);
+        }
+        if temp_buffers::are_fixed(conn, &self.tenant) {
+            temp_buffers::retire(lease, self.context.clock.now());
             return Ok(None);
         }
         let opened_at = conn.opened_at;
@@ -392,4 +374,4 @@ use budget::{Budget, CatchUp};
 use catching_up::{shows, way_to};
 use refusals::no_route;
 pub(super) use refusals::query_wait_timeout;
-use usable::{is_wanted, may_use};
+use usable::{is_wanted, may_use, remembers_draws_of_others};

@@ -10,7 +10,7 @@ use crate::{
     server::conn::{Hygiene, ServerConn},
     session::{ears, frontend::Frontend, tenancy::Tenancy},
     wire::{
-        frame::{HEADER_BYTES, Header, Malformed, cstr},
+        frame::{HEADER_BYTES, Header, Malformed},
         parameters::Parameters,
         pipeline::{OwnAnswer, Passage, Pipeline, TransactionStatus, Undo, Unexpected},
         splice::Splice,
@@ -198,7 +198,7 @@ impl Backend {
                 _ if matches!(passage, Passage::Swallow | Passage::Evidence) => {}
                 tag if matches!(passage, Passage::Position) => client.tenancy.placing.hear(tag, message),
                 b'Z' => ready(pipeline, conn, client, &mut splice, &mut progress),
-                b'E' => passage = self.failed(message, passage, conn, client),
+                b'E' => passage = self.failed(message, passage, pipeline, conn, client),
                 b'S' if header.total <= WHOLE_BYTES_MAX => match setting(message, conn, client) {
                     Setting::Other => {}
                     Setting::Told => progress.settings_changed = true,
@@ -230,10 +230,14 @@ impl Backend {
         &mut self,
         message: &[u8],
         passage: Passage,
+        pipeline: &Pipeline,
         conn: &mut ServerConn,
         client: &mut ClientSide<'_>,
     ) -> Passage {
         client.tenancy.failed();
+        if !pipeline.awaits_check() {
+            client.tenancy.check_fails();
+        }
         if let Passage::Name(serial) = passage {
             let frontend = &client.frontend;
             let statement = if serial == 0 { frontend.stand_in() } else { frontend.statements.of(serial) };
@@ -246,7 +250,9 @@ impl Backend {
         } else {
             client.tenancy.fate.fails();
         }
-        conn.state.get().and_then(|state| state.meant_by(message)).map_or(passage, Passage::Meant)
+        let restored = conn.state.get().and_then(|state| state.meant_by(message));
+        let copied = || client.tenancy.copies()?.meant_by(message);
+        restored.or_else(copied).map_or(passage, Passage::Meant)
     }
 
     #[inline]
@@ -285,6 +291,11 @@ fn received(
     let ClientSide { frontend, tenancy, .. } = client;
     if tag == b'E' && pipeline.awaits_evidence() {
         tenancy.fate.refused(message);
+    }
+    if tag == b'E'
+        && let Some(name) = pipeline.provides()
+    {
+        tenancy.copy_refused(name, message);
     }
     let passage = pipeline.received(tag, status, &mut |undo: Undo| frontend.undo(undo, conn, tenancy))?;
     match (tag, &passage) {
@@ -360,20 +371,6 @@ fn refused(
     Ok(Refusal::None)
 }
 
-/// Whether an ErrorResponse ends the session (documentation, "Error and Notice Message Fields": V is never
-/// translated).
-fn is_fatal(message: &[u8]) -> bool {
-    let mut fields = &message[HEADER_BYTES..];
-    while let Some((field, rest)) = fields.split_first() {
-        let Some((text, rest)) = cstr(rest) else { return false };
-        if *field == b'V' {
-            return matches!(text, b"FATAL" | b"PANIC");
-        }
-        fields = rest;
-    }
-    false
-}
-
 const fn own_answer(answer: OwnAnswer) -> &'static [u8] {
     match answer {
         OwnAnswer::ParseComplete => b"1\0\0\0\x04",
@@ -393,7 +390,7 @@ use completing::{completed, ready};
 pub use notifying::Heard;
 use notifying::notify;
 use passing::{must_be_whole, pass_plain};
-use refusal::Refusal;
+use refusal::{Refusal, is_fatal};
 use settings::{Setting, command_tag, reset_settings, setting};
 
 #[cfg(test)]

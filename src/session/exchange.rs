@@ -165,6 +165,16 @@ impl Exchange {
             && (mode == PoolMode::Session || (self.pin.is_some() && self.tenancy.stays()))
     }
 
+    /// Whether nothing more of the client's is served in this lease, although its end is held up: the server is in the middle of a
+    /// message that answers nothing.
+    #[inline]
+    pub(super) fn is_over(&self, mode: PoolMode) -> bool {
+        self.tenancy.ends_its_stint()
+            && self.pipeline.may_release()
+            && (!self.server_in.is_empty() || self.backend.is_inside_message())
+            && !self.keeps_server(mode)
+    }
+
     /// What a client does that keeps its server and has nothing to do.
     pub(super) fn resting(&self) -> Activity {
         if self.pin.is_some() { Activity::Pinned } else { Activity::Idle }

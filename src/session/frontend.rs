@@ -9,6 +9,7 @@ use crate::{
     pool::account::OpaquePolicy,
     server::conn::{Hygiene, ServerConn},
     session::{
+        copies::Copy,
         reading::{Lexicon, Reading, Text},
         readings::Readings,
         tenancy::{Awaited, Settings, Tenancy},
@@ -20,7 +21,7 @@ use crate::{
         named::{ClientStatements, Named, Parsed, Serial},
         pipeline::{
             Acting, Block, Conduct, Copying, Followed, For, Form, Owed, OwnAnswer, Parsing, Pipeline,
-            Refusal, Residue, Subject, Undo, Whose,
+            Refusal, Residue, Subject, TransactionStatus, Undo, Whose,
         },
         schema::{Schema, When},
         splice::Splice,
@@ -59,18 +60,6 @@ pub struct Frontend {
     rest: Rest,
 }
 
-/// What becomes of the bytes left of a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Rest {
-    /// There are none.
-    #[default]
-    None,
-    /// They follow the beginning.
-    Pass(usize),
-    /// They are left out, as the beginning was.
-    Skip(usize),
-}
-
 /// What holds for the whole of one lease.
 pub struct Terms<'a> {
     /// Whose lease it is: the process id that the client was told.
@@ -103,6 +92,8 @@ pub struct Terms<'a> {
     pub sequences: Sequences,
     /// Whether a client of this user and database has read what its session drew from a sequence.
     pub sequences_are_read: &'a AtomicBool,
+    /// Whether a client has ever set `temp_buffers`.
+    pub temp_buffers_are_set: &'a AtomicBool,
     /// What gives a server what a client is told by a setting, for one that may ask for it.
     pub told: Option<&'a dyn Fn(Told) -> Option<String>>,
 }
@@ -157,8 +148,10 @@ impl Frontend {
     pub fn replace(&mut self, serial: Serial, statement: &Statement, next: &Arc<Statement>) {
         if serial != 0 {
             self.statements.replace(serial, next);
-        } else if matches!(&self.unnamed, Unnamed::Shared(known) if known.id() == statement.id()) {
-            self.unnamed = Unnamed::Shared(next.clone());
+        } else if let Unnamed::Shared(known, _) = &mut self.unnamed
+            && known.id() == statement.id()
+        {
+            *known = next.clone();
         }
     }
 
@@ -175,7 +168,10 @@ impl Frontend {
                 conn.statements.remember(id);
                 conn.statements.spoil(id);
             }
-            Undo::UnderOurName(name) => tenancy.names_no_more(&name),
+            Undo::UnderOurName(name) => {
+                tenancy.copies_mut().remove(&name);
+            }
+            Undo::UnderTrueName(name) => tenancy.copies_mut().put(&name, Copy::Unasked),
             Undo::Unnamed(mut unnamed, at) => {
                 if let Unnamed::Text(text) = &mut unnamed {
                     text.ends_unasked();
@@ -220,7 +216,8 @@ impl Frontend {
             }
             let message = &left[..header.total.min(left.len())];
             if must_wait(passage.pipeline, header.tag, message)
-                || stands_in && begins_anew(passage.pipeline, header.tag)
+                || (stands_in || passage.tenancy.ends_its_stint())
+                    && begins_anew(passage.pipeline, header.tag)
             {
                 break Stop::Unanswered;
             }
@@ -228,25 +225,6 @@ impl Frontend {
         };
         let taken = passage.splice.taken();
         Ok(Forwarded { bytes: passage.splice.finish(), taken, stop })
-    }
-
-    fn go_on_with_rest(&mut self, splice: &mut Splice<'_>) {
-        let left = splice.rest().len();
-        match self.rest {
-            Rest::Pass(rest) => {
-                splice.pass(rest.min(left));
-                self.set_rest(Rest::Pass(rest.saturating_sub(left)));
-            }
-            Rest::Skip(rest) => {
-                splice.skip(rest.min(left));
-                self.set_rest(Rest::Skip(rest.saturating_sub(left)));
-            }
-            Rest::None => {}
-        }
-    }
-
-    fn set_rest(&mut self, rest: Rest) {
-        self.rest = if matches!(rest, Rest::Pass(0) | Rest::Skip(0)) { Rest::None } else { rest };
     }
 
     fn message(
@@ -310,17 +288,6 @@ impl Frontend {
         }
     }
 
-    /// The message passes as it is; what is still to come of it, too.
-    fn pass(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
-        passage.splice.pass(message.len());
-        self.set_rest(Rest::Pass(header.total - message.len()));
-    }
-
-    fn leave_out(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
-        passage.splice.skip(message.len());
-        self.set_rest(Rest::Skip(header.total - message.len()));
-    }
-
     fn query(
         &mut self,
         header: Header,
@@ -335,7 +302,14 @@ impl Frontend {
             (Text::Prefix(body), Reading::of_prefix(body, passage.lexicon()))
         };
         passage.heed(reading, text)?;
-        self.provide(reading.conduct, text, passage);
+        if let Some(refusal) = passage.tenancy.sight.refuses(reading.conduct.block) {
+            passage.refuse_query(refusal);
+            self.leave_out(header, message, passage);
+            return Ok(());
+        }
+        if self.provide(reading.conduct, text, By::Query, passage) == Prepared::Checking {
+            return Ok(());
+        }
         passage.tenancy.sequence_ends();
         if let Some(followed) = passage.tenancy.must_await(reading.conduct) {
             passage.tenancy.awaited = Awaited::Answer(followed);
@@ -368,6 +342,7 @@ mod learning;
 mod messages;
 mod openings;
 mod passage;
+mod rest;
 mod token;
 mod touching;
 mod true_names;
@@ -376,8 +351,10 @@ mod unnamed;
 pub use super::tenancy::Sequences;
 use messages::{begins_anew, bytes_needed, cut_short, invalid_type, malformed, must_wait};
 use passage::{Passage, Prepared};
+use rest::Rest;
 pub use token::Told;
 pub use touching::Vigilance;
+use true_names::By;
 use unnamed::Mapped;
 pub use unnamed::UnnamedPolicy;
 

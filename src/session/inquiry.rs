@@ -112,7 +112,7 @@ impl Inquiry {
         }
         let mut guessed = if everything { around.custom.clone() } else { Vec::new() };
         guessed.retain(|name| !names.contains(name));
-        let true_names = touched.true_names().to_vec();
+        let true_names: Vec<Box<[u8]>> = touched.copies.names().map(Into::into).collect();
         let asked =
             kinds.has_any(ASKED.without(Kinds::SETTINGS)) || !(names.is_empty() && true_names.is_empty());
         let described = Described::new(kinds, touched, around);

@@ -1,9 +1,11 @@
 //! One client's requests, each on the server it is given.
 
 pub mod acquire;
+mod alone;
 pub mod backend;
 pub mod cancel;
 pub mod context;
+pub mod copies;
 mod ears;
 pub mod exchange;
 pub mod fate;
@@ -23,6 +25,8 @@ pub mod routes;
 #[expect(clippy::module_inception, reason = "a session, in the room of sessions")]
 pub mod session;
 pub mod split;
+mod temp_buffers;
 pub mod tenancy;
 pub mod touched;
 mod untried;
+mod way_out;

@@ -351,7 +351,7 @@ impl Session {
         }
         // The rest of a message that is on its way always follows: without it there is no answer to wait for.
         let full = x.trial.is_sent() && self.inbox.len() >= INBOX_BYTES_MAX;
-        let holds = x.tenancy.holds_client() || x.pipeline.len() >= OWED_MAX || full;
+        let holds = x.tenancy.holds_client() || x.pipeline.len() >= OWED_MAX || full || x.is_over(self.mode);
         if holds && !self.frontend.is_inside_message() {
             return Ok(false);
         }

@@ -23,7 +23,7 @@ use super::{
     reading::Lexicon,
     relay::Cut,
     rereading::Rereads,
-    routes::{Tenant, Way},
+    routes::Tenant,
     split::Split,
     tenancy::Sequences,
 };
@@ -35,7 +35,6 @@ use crate::{
         account::{Account, CommitFate, OpaquePolicy, PoolMode},
         flavours::FlavourHeld,
         lease::{Finish, Refusal},
-        line::WaitGuard,
     },
     wire::{
         error::{PgError, SqlState},
@@ -120,26 +119,6 @@ enum Phase {
     Inquiring(Box<Inquiring>),
     /// Its request was refused; the rest of it is dropped. Whether it is more than one message.
     Rejecting(bool),
-}
-
-struct Line {
-    guard: WaitGuard,
-    way: Way,
-    since: Moment,
-    notice: Notice,
-}
-
-struct Waiting {
-    granted: Pin<Box<dyn Future<Output = Result<Granted, PgError>> + Send>>,
-    since: Moment,
-    notice: Notice,
-}
-
-/// Whether a waiting client was told that it waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Notice {
-    Due,
-    Given,
 }
 
 /// How a session ended.
@@ -333,6 +312,11 @@ impl Session {
         now: Moment,
         cx: &mut TaskContext<'_>,
     ) -> Flow {
+        let Some(granted) = self.unless_fixed(granted, bytes, now) else {
+            self.inbox.extend_from_slice(bytes);
+            self.wait(Start::Route, now);
+            return Flow::Again;
+        };
         let granted = match self.admit(granted, now) {
             Ok(granted) => granted,
             Err(loss) => {
@@ -370,6 +354,7 @@ pub(super) use following::Teller;
 use inquiring::Inquiring;
 use parting::Parting;
 use settling::Settling;
+use waiting::{Line, Waiting};
 
 impl Future for Session {
     type Output = Ended;

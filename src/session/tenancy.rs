@@ -7,11 +7,15 @@ use super::{
     inquiry::{INDELIBLE, LASTING},
     promise::placing::Placing,
     touched::Touched,
+    way_out::WayOut,
 };
 use crate::{
     pool::account::OpaquePolicy,
     server::conn::Hygiene,
-    sql::touches::{Kinds, Touches},
+    sql::{
+        alone::Alone,
+        touches::{Kinds, Touches},
+    },
     wire::{
         named::Serial,
         parameters::Parameters,
@@ -67,10 +71,17 @@ pub struct Tenancy {
     pub(super) fate: Testimony,
     /// What the server has said last, which the client is not told as long as the fate of its commit is open.
     pub(super) farewell: Option<Box<[u8]>>,
+    /// Whether what runs takes away what the server could not be given.
+    pub(super) way_out: WayOut,
+    /// A database that what is sent now needs to itself.
+    pub(super) needs_alone: Option<Box<Alone>>,
     /// What had happened when that was asked last ([`Told::events`]).
     ///
     /// [`Told::events`]: crate::cluster::headway::told::Told::events
     pub(super) asked_when: u64,
+    /// What of the client's this lease serves.
+    pub(super) stint: Stint,
+    pub(super) sight: Sight,
 }
 
 /// Whether a named portal may hold a statement that must be awaited.
@@ -113,15 +124,6 @@ enum StartValues {
     #[default]
     Unused,
     OfServer,
-}
-
-/// Whether a statement is under way that may take data from the client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum CopyAwaited {
-    #[default]
-    No,
-    /// It is: nothing is read from the client before it is known whether it does.
-    Yes,
 }
 
 impl Tenancy {
@@ -209,6 +211,7 @@ impl Tenancy {
     /// What ends a sequence is sent: where a report is awaited, ReadyForQuery brings it.
     pub(super) fn sequence_ends(&mut self) {
         self.check = Check::None;
+        self.sight.end();
         if self.awaited == Awaited::Report {
             self.awaited = Awaited::Answer(Followed::Changed);
         }
@@ -240,9 +243,7 @@ impl Tenancy {
     /// A statement has failed, and with it what the same transaction has reset.
     pub(super) fn failed(&mut self) {
         self.reset = None;
-        if self.check.is_awaited() {
-            self.check = Check::None;
-        }
+        self.way_out.fails();
     }
 
     /// A statement that is about to run, or may be, touches state of the session.
@@ -274,18 +275,6 @@ impl Tenancy {
     pub(super) fn settles(&mut self) {
         if self.touched.is_none() && self.pins.is_empty() {
             self.settings = Settings::Followed;
-        }
-    }
-
-    /// The server is to have a statement of the client's under its true name; false: it has.
-    pub(super) fn name_truly(&mut self, name: &[u8]) -> bool {
-        self.touched.get_or_insert_default().name_truly(name)
-    }
-
-    /// The server has not got it.
-    pub(super) fn names_no_more(&mut self, name: &[u8]) {
-        if let Some(touched) = &mut self.touched {
-            touched.names_no_more(name);
         }
     }
 
@@ -352,6 +341,9 @@ impl Tenancy {
     /// Everything sent is answered.
     pub(super) fn answered(&mut self, sequence_is_open: bool) {
         self.copy = CopyAwaited::No;
+        if self.check == Check::AwaitedAnswers {
+            self.check = Check::None;
+        }
         if self.awaited != Awaited::Nothing {
             self.awaited = if sequence_is_open { Awaited::Report } else { Awaited::Nothing };
         }
@@ -359,6 +351,7 @@ impl Tenancy {
 
     /// ReadyForQuery: which settings must go back to what they were at the client's start; `None`: the client knows all.
     pub(super) fn ready(&mut self, in_transaction: bool) -> Option<u8> {
+        self.way_out.succeeds();
         if !in_transaction {
             self.moved = Moved::No;
         }
@@ -382,10 +375,14 @@ impl Tenancy {
 }
 
 mod check;
+mod copied;
 mod evidence;
 mod states;
+mod stint;
 
 use check::Check;
 use evidence::Evidence;
 pub use evidence::Sequences;
+use states::CopyAwaited;
 pub use states::{Awaited, Settings};
+pub use stint::{Sight, Stint, WAIT_FOR};

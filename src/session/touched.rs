@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::inquiry::{INDELIBLE, LASTING};
+use super::{
+    copies::Copies,
+    inquiry::{INDELIBLE, LASTING},
+};
 use crate::{
     sql::touches::{Kinds, Touches},
     wire::parameters::Parameters,
@@ -15,8 +18,8 @@ pub struct Touched {
     /// The reported settings under which a statement was prepared by SQL.
     prepared_under: Option<Arc<Parameters>>,
     order: Order,
-    /// The client's named statements that the server has under their true names, because SQL has named them.
-    true_names: Vec<Box<[u8]>>,
+    /// What the server has under true names of the client's statements, because SQL has named them.
+    pub copies: Copies,
     /// Statements that SQL has prepared or deallocated, as many as are remembered.
     prepared: Vec<Box<[u8]>>,
 }
@@ -78,25 +81,6 @@ impl Touched {
         self.prepared.len() == PREPARED_MAX || self.prepared.iter().any(|known| **known == *name)
     }
 
-    /// The server is to have a statement under its true name; false: it has.
-    pub(super) fn name_truly(&mut self, name: &[u8]) -> bool {
-        let new = !self.true_names.iter().any(|known| **known == *name);
-        if new {
-            self.true_names.push(name.into());
-        }
-        new
-    }
-
-    /// The server has not got it under its true name.
-    pub(super) fn names_no_more(&mut self, name: &[u8]) {
-        self.true_names.retain(|known| **known != *name);
-    }
-
-    /// The client's named statements that the server was given under their true names.
-    pub fn true_names(&self) -> &[Box<[u8]>] {
-        &self.true_names
-    }
-
     /// Adds what was touched before.
     pub(super) fn join(&mut self, before: Self) {
         if before.order == Order::Mixed || before.what.kinds.has(Kinds::PREPARED) {
@@ -104,9 +88,7 @@ impl Touched {
         }
         self.what.merge(before.what);
         self.prepare(before.prepared);
-        for name in &before.true_names {
-            self.name_truly(name);
-        }
+        self.copies.join(before.copies);
     }
 
     /// What kinds of state.

@@ -4,6 +4,7 @@
 //! transaction, and whether its parse result may be shared. Where something may be left behind, [`touches::touches`] says
 //! what kinds of it, by name where there are names. Whatever is not understood counts as the most dangerous.
 
+pub mod alone;
 mod bytes;
 mod commands;
 mod config_call;

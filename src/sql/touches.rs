@@ -16,7 +16,7 @@ mod settings;
 
 pub use kinds::Kinds;
 pub use names::FunctionNames;
-pub(super) use names::unescaped;
+pub(super) use names::{name, undoubled, unescaped};
 pub use settings::OF_TRANSACTION;
 
 use super::lexer::{Lexer, Token};

@@ -106,6 +106,8 @@ pub enum Form {
     /// One statement of those that are planned. What such a one yields is settled when it is parsed: where a change of the
     /// schema makes it yield something else, it is refused (0A000).
     Planned,
+    /// `EXECUTE`: it yields what the statement yields that it runs, and is described as that.
+    Runs,
     /// Anything else.
     #[default]
     Other,

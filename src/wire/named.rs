@@ -52,7 +52,8 @@ pub const TEXT_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// PostgreSQL looks no further than this at a statement's name (`NAMEDATALEN`).
 const NAME_BYTES_MAX: usize = 63;
 
-fn looked_at(name: &[u8]) -> &[u8] {
+/// As much of a name as PostgreSQL looks at.
+pub fn looked_at(name: &[u8]) -> &[u8] {
     name.get(..NAME_BYTES_MAX).unwrap_or(name)
 }
 

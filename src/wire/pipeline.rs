@@ -36,6 +36,10 @@ pub enum Owed {
     Learn(Subject),
     /// Describe of ours of a statement, by which it is seen whether it yields what it did: the same, for us.
     Check(Arc<Statement>),
+    /// Describe of ours of a statement of the client's under this name, which is its true one: the same, for us.
+    Copy(Box<[u8]>, Arc<Statement>),
+    /// Parse of such a one, Describe and Sync: anything up to ReadyForQuery, for us.
+    Provide(Box<[u8]>, Arc<Statement>),
     /// Describe of a statement for its parameters alone: ParameterDescription, and the rest for us.
     Parameters,
     /// Bind or Describe of what the client calls so, which nobody has: the server's error, with that name in it.
@@ -108,6 +112,8 @@ enum Sequence {
     Closed,
     /// Extended messages without their Sync.
     Open,
+    /// Nothing of the client's so far: a message of its waits for what is said to one of ours.
+    Held,
     /// An error: the server skips everything up to Sync.
     Skipping,
 }
@@ -225,9 +231,12 @@ impl Pipeline {
                 self.sequence = Sequence::Closed;
                 self.implied = Implied::Asked;
             }
-            Owed::Query(_) | Owed::FunctionCall | Owed::Aside(_) | Owed::Position | Owed::Evidence => {
-                self.sequence = Sequence::Closed
-            }
+            Owed::Query(_)
+            | Owed::FunctionCall
+            | Owed::Aside(_)
+            | Owed::Provide(..)
+            | Owed::Position
+            | Owed::Evidence => self.sequence = Sequence::Closed,
             // Nothing is being copied: the server ignores it.
             Owed::CopyEnd | Owed::Note(_) if self.owed.is_empty() => return,
             Owed::CopyEnd => {}
@@ -241,6 +250,11 @@ impl Pipeline {
     pub fn sent_ahead(&mut self) {
         self.sent(Owed::Aside(None));
         self.sequence = Sequence::Open;
+    }
+
+    /// A query of the client's waits for what is said of what was sent last.
+    pub const fn holds_on(&mut self) {
+        self.sequence = Sequence::Held;
     }
 
     /// Whether a Sync that comes now is one, and ends nothing of the client's.

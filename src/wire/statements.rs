@@ -138,6 +138,12 @@ impl Statement {
         self.form == Form::Planned && self.result.get().is_none()
     }
 
+    /// What it is to the parser.
+    #[inline]
+    pub const fn form(&self) -> Form {
+        self.form
+    }
+
     /// Whether it is known what it yields.
     #[inline]
     pub fn is_told(&self) -> bool {
@@ -210,7 +216,7 @@ impl Statement {
     }
 
     /// The types of its parameters as far as they are settled.
-    fn types(&self) -> &[u8] {
+    pub fn types(&self) -> &[u8] {
         self.found.get().map_or(&*self.key.types, |found| &**found)
     }
 

@@ -8,6 +8,7 @@ mod choosing;
 mod commits;
 mod consistency;
 mod crash;
+mod databases;
 mod drivers;
 mod endurance;
 mod feeds;

@@ -3,15 +3,33 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
-use pgsteer_testkit::{Client, Cluster, Door, Login, Release, Result, Single, cause, connection_string};
+use anyhow::{Context, ensure};
+use pgsteer_testkit::{
+    Client, Cluster, Door, Login, Release, Result, Single, cause, connection_string, sqlstate,
+};
 use tokio_postgres::SimpleQueryMessage;
 
 const ROTATING: &str =
     "[auth]\nauth_type = \"trust\"\n[pool]\nrotate_servers = true\ndefault_pool_size = 12\n";
 
 /// Statement by statement, each in one message.
-const SCRIPTS: [(&str, &[&str]); 13] = [
+const SCRIPTS: [(&str, &[&str]); 14] = [
+    (
+        "buffers for temporary tables",
+        &[
+            "SET temp_buffers = 200",
+            "SHOW temp_buffers",
+            "BEGIN",
+            "SET LOCAL temp_buffers = 300",
+            "SHOW temp_buffers",
+            "COMMIT",
+            "SHOW temp_buffers",
+            "CREATE TEMP TABLE mine (n int); INSERT INTO mine VALUES (1)",
+            "SET temp_buffers = 400",
+            "SHOW temp_buffers",
+            "DROP TABLE mine",
+        ],
+    ),
     (
         "settings",
         &[
@@ -235,6 +253,7 @@ const OTHERS: [&[&str]; 3] = [
         "SELECT 1",
         "SHOW lock_timeout",
         "BEGIN; SET LOCAL lock_timeout = 5; COMMIT",
+        "BEGIN; CREATE TEMP TABLE theirs (n int) ON COMMIT DROP; INSERT INTO theirs VALUES (1); COMMIT",
         "SET statement_timeout = '9s'",
     ],
 ];
@@ -287,6 +306,32 @@ async fn a_session_is_as_on_a_connection_of_its_own() -> Result {
             }
             turn += 1;
         }
+    }
+    Ok(())
+}
+
+/// What resets a role that no server takes any more does not need it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_was_dropped_can_be_left() -> Result {
+    let single = Single::start(Release::System, Door::Open, "", ROTATING).await?;
+    let superuser = single.server.superuser().await?;
+    let login = Login::TRADER.user;
+    let client =
+        Client::connect(&connection_string(single.proxy.write, Login::TRADER, Cluster::DATABASE)).await?;
+    for out in ["RESET ROLE", "SET ROLE NONE", "RESET SESSION AUTHORIZATION", "DISCARD ALL"] {
+        superuser.batch_execute(&format!("CREATE ROLE doomed; GRANT doomed TO {login}")).await?;
+        client.batch_execute("SET ROLE doomed; SET work_mem = '7MB'").await?;
+        superuser.batch_execute("DROP ROLE doomed").await?;
+        let refused = client.batch_execute("SELECT 1").await.err().context("a statement without its role")?;
+        ensure!(sqlstate(&refused) == "22023", "{refused}");
+        if out == "SET ROLE NONE" {
+            client.execute(out, &[]).await?;
+        } else {
+            client.batch_execute(out).await?;
+        }
+        ensure!(client.text("SELECT current_user").await? == login, "after {out}");
+        let kept = if out == "DISCARD ALL" { "4MB" } else { "7MB" };
+        ensure!(client.text("SHOW work_mem").await? == kept, "after {out}");
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     held::{TOLD, asked_of},
-    play::{check, check_with},
+    play::{check, check_whole, check_with},
 };
 
 /// A client sets a setting, and the server tells what it is.
@@ -149,6 +149,117 @@ fn a_state_that_cannot_be_given_back_refuses_the_request() {
         <D CommandComplete "SELECT 1" | ReadyForQuery I
         "#,
     );
+}
+
+/// What takes away what cannot be given back does not need it: before that a server refuses it, as it does here.
+const LOST_ROLE: &str = r#"
+    C> Query "set role x; set work_mem = '4MB'"
+    >a1 Query "set role x; set work_mem = '4MB'"
+    a1< CommandComplete SET | CommandComplete SET | ReadyForQuery I
+    <C CommandComplete SET | CommandComplete SET | ReadyForQuery I
+    >a1 Query ~'role'
+    a1< DataRow v role x | DataRow v work_mem 4MB | DataRow d work_mem 4MB 8MB t | ReadyForQuery I
+    D> Query "drop role x"
+    >a1 Query "RESET ROLE;RESET \"work_mem\";"
+    a1< CommandComplete RESET | CommandComplete RESET | ReadyForQuery I
+    >a1 Query "drop role x"
+    a1< CommandComplete "DROP ROLE" | ReadyForQuery I
+    <D CommandComplete "DROP ROLE" | ReadyForQuery I
+"#;
+
+/// The server refuses the role.
+const REFUSED: &str = r#"
+    >a1 Query "SELECT pg_catalog.set_config('work_mem','4MB',false)"
+    a1< CommandComplete "SELECT 1" | ReadyForQuery I
+    >a1 Query "SELECT pg_catalog.set_config('role','x',false)"
+    a1< Error 22023 "role \"x\" does not exist" | ReadyForQuery I
+    >a1 Query "DISCARD ALL"
+    a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
+"#;
+
+#[test]
+fn what_resets_a_state_does_not_need_it() {
+    for (request, sent) in [
+        (r#"Query "reset role""#, r#"Query "reset role""#),
+        (
+            r#"Parse "" "set role none" | Bind "" "" | Execute "" | Sync"#,
+            "Parse _ | Bind _ | Execute _ | Sync",
+        ),
+    ] {
+        let answers = if sent.starts_with('P') { "ParseComplete | BindComplete | " } else { "" };
+        check(&format!(
+            r#"
+            {LOST_ROLE}
+            C> {request}
+            {REFUSED}
+            # The rest of the state is there.
+            >a1 Query "SELECT pg_catalog.set_config('work_mem','4MB',false)"
+            a1< CommandComplete "SELECT 1" | ReadyForQuery I
+            >a1 {sent}
+            a1< {answers}CommandComplete SET | ReadyForQuery I
+            <C {answers}CommandComplete SET | ReadyForQuery I
+            >a1 Query ~'role'
+            a1< DataRow v role none | ReadyForQuery I
+            C> Query "select 1"
+            >a1 Query "select 1"
+            a1< CommandComplete "SELECT 1" | ReadyForQuery I
+            <C CommandComplete "SELECT 1" | ReadyForQuery I
+            "#
+        ));
+    }
+    check(&format!(
+        r#"
+        {LOST_ROLE}
+        C> Query "discard all"
+        {REFUSED}
+        >a1 Query "discard all"
+        a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
+        <C CommandComplete "DISCARD ALL" | ReadyForQuery I
+        C> Query "select 1"
+        >a1 Query "select 1"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        "#
+    ));
+}
+
+#[test]
+fn what_fails_to_reset_a_state_leaves_it() {
+    check(&format!(
+        r#"
+        {LOST_ROLE}
+        C> Query "reset role"
+        {REFUSED}
+        >a1 Query "SELECT pg_catalog.set_config('work_mem','4MB',false)"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        >a1 Query "reset role"
+        a1< Error 57014 "canceling statement" | ReadyForQuery I
+        <C Error 57014 "canceling statement" | ReadyForQuery I
+        >a1 Query ~'role'
+        a1< DataRow v role none | ReadyForQuery I
+        C> Query "delete from t"
+        >a1 Query "SELECT pg_catalog.set_config('role','x',false)"
+        a1< Error 22023 "role \"x\" does not exist" | ReadyForQuery I
+        >a1 Query "DISCARD ALL"
+        a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
+        >a1 Query "SELECT pg_catalog.set_config('work_mem','4MB',false)"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        >a1 Query "SELECT pg_catalog.set_config('role','x',false)"
+        a1< Error 22023 "role \"x\" does not exist" | ReadyForQuery I
+        <C Error 22023 "role \"x\" does not exist" | ReadyForQuery I
+        >a1 Query "DISCARD ALL"
+        a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
+        "#
+    ));
+    // Nor does one role go for another that may be refused.
+    check(&format!(
+        r#"
+        {LOST_ROLE}
+        C> Query "set role y"
+        {REFUSED}
+        <C Error 22023 "role \"x\" does not exist" | ReadyForQuery I
+        "#
+    ));
 }
 
 #[test]
@@ -436,4 +547,72 @@ fn a_client_that_leaves_leaves_a_server_in_order() {
         pool a idle=1
         "#,
     );
+}
+
+/// `temp_buffers` cannot be changed on a server that has had temporary tables, whosever they were.
+#[test]
+fn a_server_that_has_had_temporary_tables_is_not_for_those_who_size_their_buffers() {
+    let leaves_temporary = |server: &str| {
+        format!(
+            r#"
+            C> Query "create temp table t () on commit drop"
+            >{server} Query "create temp table t () on commit drop"
+            {server}< CommandComplete "CREATE TABLE" | ReadyForQuery I
+            <C CommandComplete "CREATE TABLE" | ReadyForQuery I
+            >{server} Query ~pg_my_temp_schema
+            {server}< CommandComplete "SELECT 0" | ReadyForQuery I
+            "#
+        )
+    };
+    let sets = r#"
+        D> Query "SET Temp_Buffers = 200"
+        >a1 Terminate | end
+        >a2 Query "SET Temp_Buffers = 200"
+        a2< CommandComplete SET | ReadyForQuery I
+        <D CommandComplete SET | ReadyForQuery I
+        >a2 Query ~'temp_buffers'
+        a2< DataRow v temp_buffers 1600kB | DataRow d temp_buffers 200 1024 t | ReadyForQuery I
+    "#;
+    let leaves = r#"
+        C> Query "select c"
+        >a2 Query "RESET \"temp_buffers\";"
+        a2< CommandComplete RESET | ReadyForQuery I
+        >a2 Query "select c"
+        a2< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+    "#;
+    let comes_back = r#"
+        D> Query "select d"
+        >a2 Terminate | end
+        >a3 Query "SELECT pg_catalog.set_config('temp_buffers','200',false)"
+        a3< CommandComplete "SELECT 1" | ReadyForQuery I
+        >a3 Query "select d"
+        a3< CommandComplete "SELECT 1" | ReadyForQuery I
+        <D CommandComplete "SELECT 1" | ReadyForQuery I
+    "#;
+    let (first, second) = (leaves_temporary("a1"), leaves_temporary("a2"));
+    check_whole(|_| {}, &format!("{first}{sets}{leaves}{second}{comes_back}"));
+    // In a transaction of its own PostgreSQL refuses it once; from then on it knows better.
+    check(&format!(
+        r#"
+        {first}
+        D> Query begin
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <D CommandComplete BEGIN | ReadyForQuery T
+        D> Query "set local temp_buffers = 200"
+        >a1 Query "set local temp_buffers = 200"
+        a1< Error 22023 "cannot be changed" | ReadyForQuery E
+        <D Error 22023 "cannot be changed" | ReadyForQuery E
+        D> Query rollback
+        >a1 Query rollback
+        a1< CommandComplete ROLLBACK | ReadyForQuery I
+        <D CommandComplete ROLLBACK | ReadyForQuery I
+        D> Query begin
+        >a1 Terminate | end
+        >a2 Query begin
+        a2< CommandComplete BEGIN | ReadyForQuery T
+        <D CommandComplete BEGIN | ReadyForQuery T
+        "#
+    ));
 }

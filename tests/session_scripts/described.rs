@@ -286,6 +286,44 @@ fn what_was_parsed_for_another_is_what_the_next_server_says() {
     );
 }
 
+/// The same without a name, where it is bound later, and elsewhere.
+#[test]
+fn what_was_parsed_for_another_without_a_name_is_what_the_next_server_says() {
+    let text = r#""select * from t""#;
+    check(&format!(
+        r#"
+        C> Parse "" {text} | Bind "" "" | Execute "" | Sync
+        >s Parse "" {text} | Bind "" "" | Describe S "" | Execute "" | Sync
+        s< ParseComplete | BindComplete | ParameterDescription | RowDescription n | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Parse "" {text} | Bind "" "" | Execute "" | Sync
+        >s Parse pgsteer_1 {text} | Describe S pgsteer_1 | Bind "" pgsteer_1 | Execute "" | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        D on s
+        D> Parse "" {text} | Sync
+        >s Sync
+        s< ReadyForQuery I
+        <D ParseComplete | ReadyForQuery I
+        D on t
+        D> Bind "" "" | Execute "" | Sync
+        >t Parse pgsteer_1 {text} | Describe S pgsteer_1 | Sync
+        t< ParseComplete | ParameterDescription | RowDescription n m | ReadyForQuery I
+        >t Parse pgsteer_2 {text} | Describe S pgsteer_2 | Bind "" pgsteer_2 | Execute "" | Sync
+        t< ParseComplete | ParameterDescription | RowDescription n m | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        <D BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        # Once used it is held to that as any other.
+        D on u
+        D> Bind "" "" | Sync
+        >u Parse pgsteer_2 {text} | Describe S pgsteer_2 | Sync
+        u< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        >u Bind "" pgsteer_2 | Bind "" pgsteer_ | Sync
+        u< BindComplete | Error 26000 "prepared statement \"pgsteer_\" does not exist" | ReadyForQuery I
+        <D Error 0A000 "cached plan must not change result type" | ReadyForQuery I
+        "#
+    ));
+}
+
 /// The same, where both Parses were under way at once: each client's statement is what its own server has said.
 #[test]
 fn parsed_at_once_each_is_what_its_own_server_says() {

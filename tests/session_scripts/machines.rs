@@ -249,6 +249,7 @@ impl Stage {
             vigilance: Vigilance::Suspects,
             sequences: Sequences::Own,
             sequences_are_read: &std::sync::atomic::AtomicBool::new(false),
+            temp_buffers_are_set: &std::sync::atomic::AtomicBool::new(false),
             told: None,
         };
         let mut out = Vec::new();

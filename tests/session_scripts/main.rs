@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod alone;
 mod autocommits;
 mod cancelling;
 mod carried;
 mod commits;
 mod conversations;
 mod described;
+mod executed;
 mod failover;
 mod held;
 mod held_back;
@@ -19,6 +21,7 @@ mod machines;
 mod mapped;
 mod notation;
 mod pinned;
+mod pipelined;
 mod play;
 mod pooling;
 mod promised;

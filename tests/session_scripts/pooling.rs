@@ -441,3 +441,29 @@ fn what_was_waited_in_one_line_counts_in_the_next() {
         "#,
     );
 }
+
+/// What one client asks for is no other's trouble.
+#[test]
+fn a_full_pool_is_what_keeps_clients_waiting() {
+    check_with(
+        |setup| setup.settings.limits.size = 2,
+        r#"
+        C> Query begin
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        refuse Fatal 55P02 "parameter \"server_version\" cannot be changed"
+        client D options server_version=9
+        D> Query "select d"
+        <D Fatal 55P02 _ | ReadyForQuery I
+        refuse
+        E> Query begin
+        >a2 Query begin
+        a2< CommandComplete BEGIN | ReadyForQuery T
+        <E CommandComplete BEGIN | ReadyForQuery T
+        F> Query "select f"
+        wait 31s
+        <F Notice _ | Error 53300 _ | ReadyForQuery I
+        "#,
+    );
+}

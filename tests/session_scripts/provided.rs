@@ -43,8 +43,10 @@ fn sql_finds_the_statements_of_the_protocol() {
         r#"
         {begin}
         C> Parse "" "execute s(1)" | Bind "" "" | Execute "" | Sync
-        >a1 Parse s "select $1" 23 | Sync | Parse "" "execute s(1)" | Bind "" "" | Execute "" | Sync
-        a1< ParseComplete | ReadyForQuery I | ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+        >a1 Parse "" "execute s(1)" | Parse s "select $1" 23 | Describe S s | Flush
+        a1< ParseComplete | ParseComplete | ParameterDescription 23 | RowDescription n
+        >a1 Parse "" "execute s(1)" | Bind "" "" | Execute "" | Sync
+        a1< ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         <C ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
         >a1 Query "~NOT from_sql" | Query "DEALLOCATE \"s\""
         a1< DataRow n s | ReadyForQuery I | CommandComplete DEALLOCATE | ReadyForQuery I
@@ -69,12 +71,12 @@ fn what_cannot_be_provided_is_not_lost() {
         a1< CommandComplete BEGIN | Error 22012 "division by zero" | ReadyForQuery E
         <C CommandComplete BEGIN | Error 22012 "division by zero" | ReadyForQuery E
         C> Query "execute s(1)"
-        >a1 Parse s "select $1" 23 | Sync | Query "execute s(1)"
-        a1< Error 25P02 "aborted" | ReadyForQuery E | Error 25P02 "aborted" | ReadyForQuery E
+        >a1 Query "execute s(1)"
+        a1< Error 25P02 "aborted" | ReadyForQuery E
         <C Error 25P02 "aborted" | ReadyForQuery E
         C> Query "execute s(2)"
-        >a1 Parse s "select $1" 23 | Sync | Query "execute s(2)"
-        a1< Error 25P02 "aborted" | ReadyForQuery E | Error 25P02 "aborted" | ReadyForQuery E
+        >a1 Query "execute s(2)"
+        a1< Error 25P02 "aborted" | ReadyForQuery E
         <C Error 25P02 "aborted" | ReadyForQuery E
         C> Query "rollback"
         >a1 Query rollback
@@ -96,14 +98,14 @@ fn what_is_bound_later_is_provided_for_again() {
         r#"
             {begin}
             C> Parse "" "execute s(1)" | Sync
-            >a1 Parse s "select $1" 23 | Sync | Parse "" "execute s(1)" | Sync
-            a1< ParseComplete | ReadyForQuery I | ParseComplete | ReadyForQuery I
+            >a1 Parse "" "execute s(1)" | Sync
+            a1< ParseComplete | ReadyForQuery I
             <C ParseComplete | ReadyForQuery I
-            >a1 Query "~NOT from_sql" | Query "DEALLOCATE \"s\""
-            a1< DataRow n s | ReadyForQuery I | CommandComplete DEALLOCATE | ReadyForQuery I
             C> Bind "" "" | Sync
-            >a1 Parse s "select $1" 23 | Sync | Parse "" "execute s(1)" | Bind "" "" | Sync
-            a1< ParseComplete | ReadyForQuery I | ParseComplete | BindComplete | ReadyForQuery I
+            >a1 Parse s "select $1" 23 | Describe S s | Sync
+            a1< ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
+            >a1 Parse "" "execute s(1)" | Bind "" "" | Sync
+            a1< ParseComplete | BindComplete | ReadyForQuery I
             <C BindComplete | ReadyForQuery I
             >a1 Query "~NOT from_sql" | Query "DEALLOCATE \"s\""
             a1< DataRow n s | ReadyForQuery I | CommandComplete DEALLOCATE | ReadyForQuery I
@@ -280,4 +282,93 @@ fn nobody_finds_what_another_client_was_told() {
             "#
         ));
     }
+}
+
+/// Queries behind a sequence without its Sync are skipped with it, should it fail. What is ours in front of one of them would be, too,
+/// or end the skipping before the client does: it waits until that is known.
+#[test]
+fn what_is_provided_in_front_of_what_may_be_skipped_waits() {
+    let sent = r#"
+        C> Parse "" "select 0" | Bind "" "" | Query "select 1" | Query "deallocate s"
+        >a1 Parse "" "select 0" | Bind "" "" | Query "select 1" | nothing
+    "#;
+    check_whole(
+        |_| {},
+        &format!(
+            r#"
+            {BEGIN}
+            {sent}
+            a1< Error 42601 "syntax error"
+            <C Error 42601 "syntax error"
+            >a1 nothing
+            C> Query "select 2" | Sync
+            >a1 Sync
+            a1< ReadyForQuery I
+            <C ReadyForQuery I
+            # It is the client's as before.
+            C> Query "execute s(1)"
+            >a1 Parse s "select $1" 23 | Describe S s | Sync
+            a1< ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
+            >a1 Query "execute s(1)"
+            a1< CommandComplete "SELECT 1" | ReadyForQuery I
+            <C CommandComplete "SELECT 1" | ReadyForQuery I
+            >a1 Query "~NOT from_sql" | Query "DEALLOCATE \"s\""
+            "#
+        ),
+    );
+    check_whole(
+        |_| {},
+        &format!(
+            r#"
+            {BEGIN}
+            {sent}
+            a1< ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+            <C ParseComplete | BindComplete | CommandComplete "SELECT 1" | ReadyForQuery I
+            >a1 Parse s "select $1" 23 | Sync | Query "deallocate s"
+            a1< ParseComplete | ReadyForQuery I | CommandComplete DEALLOCATE | ReadyForQuery I
+            <C CommandComplete DEALLOCATE | ReadyForQuery I
+            >a1 Query "~NOT from_sql" | Query "DEALLOCATE \"s\""
+            "#
+        ),
+    );
+}
+
+/// The same of a setting, and of what a statement is asked in front of its use.
+#[test]
+fn nothing_of_ours_ends_what_is_skipped() {
+    let failed = r#"
+        >a1 Parse "" "select 0" | Bind "" "" | Query "select 1" | nothing
+        a1< Error 42601 "syntax error"
+        <C Error 42601 "syntax error"
+        C> Sync
+        >a1 Sync
+        a1< ReadyForQuery I
+        <C ReadyForQuery I
+    "#;
+    check_whole(
+        |setup| setup.settings.consistency.otherwise = pgsteer::route::consistency::Consistency::Session,
+        &format!(
+            r#"
+            C> Parse "" "select 0" | Bind "" "" | Query "select 1" | Query "show pgsteer.token"
+            {failed}
+            >a1 Query "~insert_lsn"
+            "#
+        ),
+    );
+    check_whole(
+        |setup| setup.settings.limits.size = 2,
+        &format!(
+            r#"
+            C> Parse s "select $1" 23 | Describe S s | Sync
+            >a1 Parse pgsteer_1 "select $1" 23 | Describe S pgsteer_1 | Sync
+            a1< ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
+            <C ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
+            D> Query "select 3"
+            >a1 Query "select 3"
+            C> Parse "" "select 0" | Bind "" "" | Query "select 1" | Bind "" s 1
+            {}
+            "#,
+            failed.replace("a1", "a2")
+        ),
+    );
 }

@@ -98,6 +98,41 @@ fn what_was_not_sent_goes_to_the_leader() {
     }
 }
 
+/// A replica that has not replayed what a statement needs, or a change of what it yields, says so before the request is sent to it, or
+/// instead of an answer: the leader gets the request.
+#[test]
+fn what_a_replica_cannot_prepare_the_leader_runs() {
+    let refused = "b1< ParseComplete | ParameterDescription | RowDescription n m | ReadyForQuery I
+        >b1 Bind \"\" pgsteer_1 | Bind \"\" pgsteer_ | Execute \"\" | Sync
+        b1< BindComplete | Error 26000 \"prepared statement \\\"pgsteer_\\\" does not exist\" | ReadyForQuery I";
+    let unknown = "b1< Error 42P01 \"relation \\\"t\\\" does not exist\" | ReadyForQuery I";
+    for (answer, behind) in [(unknown, ""), (unknown, " | Query \"select 2\""), (refused, "")] {
+        let told = if behind.is_empty() { "" } else { " | CommandComplete \"SELECT 1\" | ReadyForQuery I" };
+        check_at_once(&format!(
+            r#"
+            route write=a
+            C> Parse s "select count(*) from t" | Describe S s | Sync
+            >a1 Parse pgsteer_1 "select count(*) from t" | Describe S pgsteer_1 | Sync
+            a1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+            <C ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+            route write=a read=b
+            C> Bind "" s | Execute "" | Sync{behind}
+            >b1 Parse pgsteer_1 "select count(*) from t" | Describe S pgsteer_1 | Sync
+            {answer}
+            >a1 Bind "" pgsteer_1 | Execute "" | Sync{behind}
+            pool b idle=1
+            a1< BindComplete | DataRow 7 | CommandComplete "SELECT 1" | ReadyForQuery I{told}
+            <C BindComplete | DataRow 7 | CommandComplete "SELECT 1" | ReadyForQuery I{told}
+            # That replica serves the next one.
+            {READ}
+            >b1 Query "select count(*) from t"
+            b1< {ANSWER}
+            <C {ANSWER}
+            "#
+        ));
+    }
+}
+
 /// What is sent behind a request follows its answer, whoever gives that.
 #[test]
 fn what_is_sent_behind_it_waits() {

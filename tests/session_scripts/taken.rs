@@ -110,12 +110,16 @@ fn a_copy_of_ours_takes_no_name() {
         a1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery T
         <C ParseComplete | ReadyForQuery T
         C> Query "deallocate r; execute q"
-        >a1 Parse q "select 1" | Sync | Query "deallocate r; execute q"
-        a1< ParseComplete | ReadyForQuery T | CommandComplete DEALLOCATE | CommandComplete "SELECT 1" | ReadyForQuery T
+        >a1 Query "SAVEPOINT pgsteer_aside" | Parse q "select 1" | Describe S q | Sync | Query "~ROLLBACK TO SAVEPOINT pgsteer_aside"
+        a1< CommandComplete SAVEPOINT | ReadyForQuery T | ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery T
+        a1< CommandComplete ROLLBACK | CommandComplete RELEASE | ReadyForQuery T
+        >a1 Query "deallocate r; execute q"
+        a1< CommandComplete DEALLOCATE | CommandComplete "SELECT 1" | ReadyForQuery T
         <C CommandComplete DEALLOCATE | CommandComplete "SELECT 1" | ReadyForQuery T
         C> Close S q | Parse q "select 2" | Sync
-        >a1 Parse pgsteer_2 "select 2" | Describe S pgsteer_2 | Sync
-        a1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery T
+        # The copy is closed, too; and whether SQL has given the name meanwhile the server says.
+        >a1 Close S q | Parse q "select 2" | Close S q | Parse pgsteer_2 "select 2" | Describe S pgsteer_2 | Sync
+        a1< CloseComplete | ParseComplete | CloseComplete | ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery T
         <C CloseComplete | ParseComplete | ReadyForQuery T
         "#,
     );

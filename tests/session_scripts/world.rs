@@ -155,6 +155,7 @@ impl World {
             settings: Arc::new(setup.settings.clone()).into(),
             credential: None.into(),
             reads_sequences: false.into(),
+            sets_temp_buffers: false.into(),
             tells: setup.others_were_told.into(),
             hides_xids: false.into(),
             custom_settings: Default::default(),

@@ -83,6 +83,8 @@ pub enum Event {
     Broken(ServerId),
     /// Every idle server is to be closed.
     CloseIdle,
+    /// The same, and until the moment, or until somebody wants a server, none is kept or opened that nobody uses.
+    Vacate(Moment),
     /// One idle server is to be closed, to make room elsewhere.
     Evict,
     /// Failed openings may be tried again at once.

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Action, Actions, Flavour, Room, Seat, Slots, State, Waiting};
+use super::{Action, Actions, Flavour, Room, Seat, ServerId, Slots, State, Waiting};
 use crate::clock::Moment;
 
 impl Slots {
@@ -24,6 +24,27 @@ impl Slots {
             .collect();
         before.sort_by_key(|w| w.since);
         before.iter().any(|w| !self.is_refused(w.flavour, now) && !take_one(&mut opening, w.flavour))
+    }
+
+    /// Whether nothing is kept or opened that nobody uses.
+    pub fn is_vacant(&self, now: Moment) -> bool {
+        now < self.vacant_until
+    }
+
+    /// Whether as many servers are logged in as the pool may have without its reserve.
+    pub fn is_full(&self) -> bool {
+        self.seats.len() - self.gauges.opening >= self.limits.size
+    }
+
+    /// Nobody takes a server that is ready.
+    #[inline]
+    pub(super) fn rest(&mut self, now: Moment, server: ServerId, actions: &mut Actions) {
+        if self.is_vacant(now) {
+            self.close(server, actions);
+            self.open_for_waiting(now, actions);
+        } else {
+            self.enter(server, State::Idle(now));
+        }
     }
 
     pub(super) fn may_open(&self, now: Moment) -> bool {

@@ -66,6 +66,7 @@ fn event_of(text: &str, now: Moment) -> Event {
         "recovered" => Event::Recovered(number(1)),
         "broken" => Event::Broken(number(1)),
         "close-idle" => Event::CloseIdle,
+        "vacate" => Event::Vacate(after(1)),
         "evict" => Event::Evict,
         "retry" => Event::Retry,
         "tick" => Event::Tick,
@@ -80,6 +81,35 @@ fn shown(action: &Action) -> String {
         Action::Open { server, worker, flavour } => format!("open {server} w{worker} f{flavour}"),
         Action::Close(server) => format!("close {server}"),
     }
+}
+
+#[test]
+fn nothing_is_kept_that_nobody_uses_while_others_need_the_database() {
+    check(
+        SlotLimits { min_size: 2, ..LIMITS },
+        "
+        acquire 1 : open 0 w0
+        acquire 2 : open 1 w0
+        opened 0 : 0 to 1
+        opened 1 : 1 to 2
+        clean 0
+        vacate 5000 : close 0
+        @4000
+        recovering 1
+        tick
+        recovered 1 : close 1
+        tick
+        @5000
+        tick : open 1 w0, open 0 w1
+        vacate 5000
+        opened 1 : close 1
+        acquire 1
+        # Somebody has come since.
+        opened 0 : 0 to 1
+        clean 0
+        tick : open 1 w1
+        ",
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Why a request gets no server, in words for its client.
 
-use super::{NoRouteKind, NoWay, Patience, PgError, SqlState, Way};
+use super::{Flavour, NoRouteKind, NoWay, Patience, PgError, SqlState, Way};
 
 pub(super) fn no_route(no_way: &NoWay) -> PgError {
     let message = match (no_way.why.kind, no_way.patience) {
@@ -14,9 +14,9 @@ pub(super) fn no_route(no_way: &NoWay) -> PgError {
 }
 
 /// Why a request was not served in time, as its pool sees it.
-pub(in crate::session) fn query_wait_timeout(way: &Way) -> PgError {
+pub(in crate::session) fn query_wait_timeout(way: &Way, flavour: Flavour) -> PgError {
     let member = way.pool.member();
-    match way.pool.last_trouble() {
+    match way.pool.last_trouble(flavour) {
         Some(trouble) => {
             PgError::error(trouble.code, "no server connection could be had in time (query_wait_timeout)")
                 .detail(format!("The last attempt to open one on {member} failed: {}", trouble.message))

@@ -55,25 +55,27 @@ pub(super) fn note(
                 pipeline.describes_instead(&next);
             }
         }
-        Some(Described::Again(_)) if header.tag == b't' => {}
+        Some(Described::Again(_) | Described::Copy(..)) if header.tag == b't' => {}
+        Some(Described::Copy(name, statement)) => {
+            let agrees = agrees(statement, header.tag, body);
+            if !agrees {
+                client.catalog.retire(statement);
+            }
+            let renew = || client.catalog.renewed(statement);
+            let alike = agrees || client.frontend.replace_unused(statement.id(), renew);
+            client.tenancy.copy_described(name, alike);
+        }
         Some(Described::Again(statement)) => {
             let agrees = agrees(statement, header.tag, body);
             if !agrees {
                 conn.statements.spoil(statement.id());
                 client.catalog.retire(statement);
             }
-            let held = !agrees && !parses_anew(statement, client);
+            // What nobody has parsed for the client so far is what a server makes of it now.
+            let renew = || client.catalog.renewed(statement);
+            let held = !agrees && !client.frontend.replace_unused(statement.id(), renew);
             client.tenancy.checked(held.then(|| statement.id()));
         }
-    }
-}
-
-/// What nobody has parsed for the client so far is what a server makes of it now. Whether that is so.
-fn parses_anew(statement: &Statement, client: &mut ClientSide<'_>) -> bool {
-    let statements = &mut client.frontend.statements;
-    statements.has_unused(statement.id()) && {
-        statements.replace_unused(statement.id(), &client.catalog.renewed(statement));
-        true
     }
 }
 

@@ -1,9 +1,9 @@
-//! Whether a server refuses a statement that we put in another's place, before anything else is said.
+//! Whether a server refuses a statement that we put in another's place, before anything else is said; or the whole session.
 
 use super::WHOLE_BYTES_MAX;
 use crate::wire::{
     error::ServerError,
-    frame::{HEADER_BYTES, Header, Malformed},
+    frame::{HEADER_BYTES, Header, Malformed, cstr},
 };
 
 /// What the next message says of it.
@@ -58,4 +58,18 @@ fn error(header: Header, left: &[u8]) -> Refusal {
 /// Whether an error may be due to when a statement was parsed.
 pub(super) fn is_of_age(error: &ServerError) -> bool {
     CLASSES.iter().any(|class| error.code.as_str().as_bytes().starts_with(class))
+}
+
+/// Whether an ErrorResponse ends the session (documentation, "Error and Notice Message Fields": V is never
+/// translated).
+pub(super) fn is_fatal(message: &[u8]) -> bool {
+    let mut fields = &message[HEADER_BYTES..];
+    while let Some((field, rest)) = fields.split_first() {
+        let Some((text, rest)) = cstr(rest) else { return false };
+        if *field == b'V' {
+            return matches!(text, b"FATAL" | b"PANIC");
+        }
+        fields = rest;
+    }
+    false
 }

@@ -64,6 +64,7 @@ pub(super) fn command_tag(body: &[u8], conn: &mut ServerConn, client: &mut Clien
         }
         b"DEALLOCATE ALL" => {
             client.frontend.discarded();
+            client.tenancy.loses_copies();
             conn.statements.clear();
         }
         _ => {}

@@ -1,12 +1,13 @@
 //! The extended query protocol: statements and portals by name.
 
 use super::{
-    Awaited, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
+    Awaited, By, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
     OwnAnswer, Parsed, Passage, PgError, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX,
-    STATEMENT_BYTES_MAX, Sharing, Source, SqlState, Statement, Subject, TAKEN, Text, Undo, Unnamed,
-    UnnamedAt, UnnamedText, Whose, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
+    STATEMENT_BYTES_MAX, Sharing, Source, SqlState, Statement, Subject, TAKEN, Text, TransactionStatus, Undo,
+    Unnamed, UnnamedAt, UnnamedText, Whose, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice,
     taken_for_ours,
 };
+use crate::wire::named::looked_at;
 
 impl Frontend {
     pub(super) fn parse(
@@ -27,7 +28,10 @@ impl Frontend {
                 None if whole => return Err(cut_short("Parse")),
                 None => (Text::Prefix(rest), Reading::of_prefix(rest, passage.lexicon())),
             };
-            self.provide(reading.conduct, text, passage);
+            let provided = self.provide(reading.conduct, text, By::Parse, passage);
+            if provided == Prepared::Checking {
+                return Ok(());
+            }
             let undo = if name.is_empty() {
                 // A longer one is not kept: it is lost when the client gets another server.
                 let Reading { conduct, form, .. } = reading;
@@ -43,7 +47,9 @@ impl Frontend {
                     }))
                 };
                 let unnamed = if whole { text(message) } else { Unnamed::None };
-                let at = std::mem::replace(&mut passage.tenancy.unnamed, UnnamedAt::Ours);
+                // Without what it is to run it is not what it is to be.
+                let there = if provided == Prepared::Ready { UnnamedAt::Ours } else { UnnamedAt::Unknown };
+                let at = std::mem::replace(&mut passage.tenancy.unnamed, there);
                 Undo::Unnamed(std::mem::replace(&mut self.unnamed, unnamed), at)
             } else {
                 Undo::UnnamedElsewhere
@@ -97,10 +103,15 @@ impl Frontend {
         }
         let reading = passage.read(query);
         passage.may_run(reading)?;
+        let text = Text::Whole(query);
+        let provided =
+            self.provide_for_description((reading.form, reading.conduct), text, By::Parse, passage);
+        if provided == Prepared::Checking {
+            return Ok(());
+        }
         if passage.may_be_taken(name) {
             passage.try_name(name, query, types);
         }
-        passage.provide_told(query);
         let terms = passage.terms;
         let source =
             Source { scope: terms.scope, query, types, conduct: reading.conduct, form: reading.form };
@@ -123,6 +134,9 @@ impl Frontend {
             }
         }
         passage.make_room(statement.id());
+        if provided == Prepared::Refused {
+            passage.is_of_nothing(&statement);
+        }
         statement.put_parse(passage.splice.insert());
         let forget = Undo::ServerForgets(statement.id());
         let serial = self.statements.insert(name, statement.clone(), Parsed::Now);
@@ -144,9 +158,10 @@ impl Frontend {
         let mut unlearnt = None;
         let (conduct, serial) = match self.known(name, passage) {
             Some(Named { statement, serial, parsed }) => {
-                self.provide(statement.conduct(), Text::Whole(statement.query()), passage);
                 let whole = message.len() == header.total;
-                match passage.prepare(&statement) {
+                let text = Text::Whole(statement.query());
+                let provided = self.provide(statement.conduct(), text, By::Use, passage);
+                match passage.prepare_with(provided, &statement) {
                     Prepared::Ready if parsed == Parsed::ForAnother => self.uses(name, serial, passage),
                     Prepared::Ready => {}
                     Prepared::Checking => return Ok(()),
@@ -169,8 +184,7 @@ impl Frontend {
             }
             None => {
                 let conduct = if name.is_empty() {
-                    self.provide_for_unnamed(passage);
-                    match self.prepare_unnamed(passage) {
+                    match self.provide_and_prepare_unnamed(passage) {
                         Prepared::Ready => {
                             unlearnt = self.unlearnt_unnamed();
                             self.heed_unnamed(passage)
@@ -233,10 +247,16 @@ impl Frontend {
     pub(super) fn execute(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
         let named = message.get(HEADER_BYTES) != Some(&0);
         let conduct = passage.tenancy.portal(named);
+        if let Some(refusal) = passage.tenancy.sight.run() {
+            passage.refuse(refusal);
+            self.leave_out(header, message, passage);
+            return;
+        }
         if passage.tenancy.fate.is_on() {
             passage.execute_decides(conduct);
         }
         passage.tenancy.runs(conduct);
+        passage.tenancy.may_end_block(conduct.block, passage.pipeline.status() != TransactionStatus::Idle);
         passage.pipeline.sent(Owed::Execute(conduct.block));
         self.pass(header, message, passage);
         let followed = passage.tenancy.must_await(conduct);
@@ -265,6 +285,9 @@ impl Frontend {
         let (name, _) = cstr(rest).ok_or_else(wrong)?;
         if *kind == b'S' && close {
             if let Some(named) = self.statements.remove(name) {
+                if passage.tenancy.is_touched() {
+                    passage.close_copy(looked_at(name));
+                }
                 let undo = Undo::ClientKeeps(name.into(), named);
                 passage.pipeline.sent(Owed::Own(OwnAnswer::CloseComplete, Some(undo)));
                 self.leave_out(header, message, passage);
@@ -285,29 +308,8 @@ impl Frontend {
             }
             passage.touch_closed(name);
         } else if *kind == b'S' {
-            if let Some(Named { statement, serial, parsed }) = self.known(name, passage) {
-                passage.provide_told(statement.query());
-                let prepared = passage.prepare(&statement);
-                if prepared == Prepared::Checking {
-                    return Ok(());
-                }
-                if prepared == Prepared::Ready && parsed == Parsed::ForAnother {
-                    self.uses(name, serial, passage);
-                }
-                statement.put_describe(passage.splice.insert());
-                match prepared {
-                    // PostgreSQL tells the parameters before it finds that the result has changed.
-                    Prepared::Refused => {
-                        passage.pipeline.sent(Owed::Parameters);
-                        passage.refuse(Refusal::ResultChanged);
-                    }
-                    _ if statement.is_untold() => {
-                        let subject = Subject::Statement(statement, Whose::Clients(serial));
-                        passage.pipeline.sent(Owed::Tell(serial, subject));
-                    }
-                    _ => passage.pipeline.sent(Owed::Describe(serial)),
-                }
-                self.leave_out(header, message, passage);
+            if let Some(named) = self.known(name, passage) {
+                self.describe_named(name, named, header, message, passage);
                 return Ok(());
             }
             if name.is_empty() {
@@ -331,6 +333,40 @@ impl Frontend {
         passage.pipeline.sent(if close { Owed::Close(For::Client, None) } else { Owed::Describe(0) });
         self.pass(header, message, passage);
         Ok(())
+    }
+
+    /// Describe of a statement that the client has named.
+    fn describe_named(
+        &mut self,
+        name: &[u8],
+        Named { statement, serial, parsed }: Named,
+        header: Header,
+        message: &[u8],
+        passage: &mut Passage<'_, '_>,
+    ) {
+        let (form, text) = ((statement.form(), statement.conduct()), Text::Whole(statement.query()));
+        let provided = self.provide_for_description(form, text, By::Use, passage);
+        let prepared = passage.prepare_with(provided, &statement);
+        if prepared == Prepared::Checking {
+            return;
+        }
+        if prepared == Prepared::Ready && parsed == Parsed::ForAnother {
+            self.uses(name, serial, passage);
+        }
+        statement.put_describe(passage.splice.insert());
+        match prepared {
+            // PostgreSQL tells the parameters before it finds that the result has changed.
+            Prepared::Refused => {
+                passage.pipeline.sent(Owed::Parameters);
+                passage.refuse(Refusal::ResultChanged);
+            }
+            _ if statement.is_untold() => {
+                let subject = Subject::Statement(statement, Whose::Clients(serial));
+                passage.pipeline.sent(Owed::Tell(serial, subject));
+            }
+            _ => passage.pipeline.sent(Owed::Describe(serial)),
+        }
+        self.leave_out(header, message, passage);
     }
 
     /// Passes a message on with another name than the one at `place`, which could be one of ours: so that the server says

@@ -6,11 +6,11 @@ impl Frontend {
     /// The client's statement of this name, as the server is to have it.
     pub(super) fn known(&mut self, name: &[u8], passage: &Passage<'_, '_>) -> Option<Named> {
         if name.is_empty() {
-            let Unnamed::Shared(statement) = &self.unnamed else { return None };
-            let statement = statement.clone();
-            let keep = |this: &mut Self, now| this.unnamed = Unnamed::Shared(now);
+            let Unnamed::Shared(statement, parsed) = &self.unnamed else { return None };
+            let (statement, parsed) = (statement.clone(), *parsed);
+            let keep = |this: &mut Self, now| this.unnamed = Unnamed::Shared(now, parsed);
             let statement = self.of_now(statement, passage, keep);
-            return Some(Named { statement, serial: 0, parsed: Parsed::Now });
+            return Some(Named { statement, serial: 0, parsed });
         }
         let Named { statement, serial, parsed } = self.statements.get(name)?.clone();
         let keep =
@@ -48,9 +48,29 @@ impl Frontend {
 
     /// The client uses for the first time what was parsed for another, on a server that has it: if that finds it too old, it is
     /// parsed for this client.
-    #[cold]
     pub(super) fn uses(&mut self, name: &[u8], serial: Serial, passage: &mut Passage<'_, '_>) {
-        self.statements.used(name);
+        match &mut self.unnamed {
+            Unnamed::Shared(_, parsed) if name.is_empty() => *parsed = Parsed::Now,
+            _ => self.statements.used(name),
+        }
         passage.pipeline.keep_sequence(serial);
+    }
+
+    /// What nobody has parsed for the client so far, and has this number, is another from now on, in the same words: whether
+    /// there is any such.
+    pub fn replace_unused(&mut self, id: u64, next: impl FnOnce() -> Arc<Statement>) -> bool {
+        let unnamed = match &mut self.unnamed {
+            Unnamed::Shared(statement, Parsed::ForAnother) if statement.id() == id => Some(statement),
+            _ => None,
+        };
+        let unused = unnamed.is_some() || self.statements.has_unused(id);
+        if unused {
+            let next = next();
+            self.statements.replace_unused(id, &next);
+            if let Some(unnamed) = unnamed {
+                *unnamed = next;
+            }
+        }
+        unused
     }
 }

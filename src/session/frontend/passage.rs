@@ -5,6 +5,8 @@ use super::{
     Reading, Refusal, Residue, SERVER_PREFIX, ServerConn, Settings, Sharing, Splice, SqlState, Statement,
     Tenancy, Terms, Text, Undo, Vigilance, When, Whose, Worth, put, put_close, put_cstr,
 };
+use crate::session::temp_buffers;
+use std::sync::atomic::Ordering;
 
 /// Whether a server has what a message of the client's is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +17,18 @@ pub(super) enum Prepared {
     Checking,
     /// It yields something else.
     Refused,
+}
+
+impl Prepared {
+    /// The same of what there must be besides: that is seen to where nothing is awaited.
+    pub(super) fn and(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::Ready => other(),
+            Self::Checking => Self::Checking,
+            Self::Refused if other() == Self::Checking => Self::Checking,
+            Self::Refused => Self::Refused,
+        }
+    }
 }
 
 /// One stretch of the client's bytes on its way.
@@ -54,7 +68,7 @@ impl Passage<'_, '_> {
             self.touch(text);
         }
         if conduct.parsing != Parsing::Kept {
-            self.parse_otherwise(conduct.parsing);
+            self.parse_otherwise(conduct.parsing, text);
         }
         if conduct.followed != Followed::Kept && !self.conn.parameters.all_are_reported() {
             // An older server: what it does not report cannot follow the client.
@@ -64,8 +78,18 @@ impl Passage<'_, '_> {
 
     /// What is parsed behind this may mean something else: up to the end of the transaction it is the client's own.
     #[cold]
-    fn parse_otherwise(&mut self, parsing: Parsing) {
+    fn parse_otherwise(&mut self, parsing: Parsing, text: Text<'_>) {
         self.tenancy.settings = Settings::Changed;
+        match (parsing, text) {
+            (Parsing::ChangedForAll, _) => {
+                self.tenancy.needs_alone = text.alone(self.lexicon()).map(Box::new);
+            }
+            // SET LOCAL leaves nothing behind, but needs a server that takes it.
+            (_, Text::Whole(text) | Text::Prefix(text)) if temp_buffers::are_in(text) => {
+                self.terms.temp_buffers_are_set.store(true, Ordering::Relaxed);
+            }
+            _ => {}
+        }
         if parsing == Parsing::ChangedForAll && self.conn.schema_change.is_none() {
             self.conn.schema_change = Some(self.terms.schema.change());
         }
@@ -143,6 +167,18 @@ impl Passage<'_, '_> {
             out.extend_from_slice(&[0; 6]);
         });
         self.pipeline.sent(Owed::Refuse(refusal));
+    }
+
+    /// The same in the place of a query, which ends what was sent before it.
+    #[cold]
+    pub(super) fn refuse_query(&mut self, refusal: Refusal) {
+        self.refuse(refusal);
+        if self.tenancy.fate.is_on() {
+            self.sync_decides();
+        }
+        put(self.splice.insert(), b'S', |_| {});
+        self.pipeline.sent(Owed::Sync);
+        self.tenancy.sequence_ends();
     }
 
     /// When something that is parsed now is parsed; `None` while the schema changes.

@@ -3,9 +3,13 @@
 use super::{HEADER_BYTES, Hygiene, Passage, Statement, Text};
 use std::sync::atomic::Ordering;
 
-use crate::sql::{
-    self,
-    touches::{FunctionNames, Kinds, Touches},
+use crate::{
+    server::conn::Temporary,
+    session::{temp_buffers::TEMP_BUFFERS, tenancy::WAIT_FOR},
+    sql::{
+        self,
+        touches::{FunctionNames, Kinds, Touches},
+    },
 };
 
 /// Which texts are looked at closely for what they touch of the session.
@@ -88,6 +92,18 @@ impl<'p> Passage<'_, 'p> {
         }
         if !touches.kinds.is_empty() {
             self.tenancy.evidence.add(touches.kinds, sql::fingerprint(text, true));
+        }
+        if touches.kinds.has_any(Kinds::TEMP.and(Kinds::CALLS).and(Kinds::OPAQUE)) {
+            self.conn.temporary = Temporary::Perhaps;
+        }
+        if touches.settings.iter().any(|name| **name == *TEMP_BUFFERS) {
+            self.terms.temp_buffers_are_set.store(true, Ordering::Relaxed);
+        }
+        if self.tenancy.sight.is_on()
+            && touches.settings.iter().any(|name| **name == *WAIT_FOR)
+            && !self.pipeline.stays_in_block()
+        {
+            self.tenancy.sight.bind();
         }
         let readers = self.terms.sequences_are_read;
         if touches.kinds.has(Kinds::SEQUENCES) {

@@ -8,9 +8,9 @@
 //! [`PARSED_AGE_MAX`]: crate::wire::schema::PARSED_AGE_MAX
 
 use super::{
-    Arc, Awaited, Conduct, For, Form, Frontend, HEADER_BYTES, Header, Known, Owed, OwnAnswer, Passage,
-    PgError, Prepared, Refusal, Rest, Sent, Settings, Source, Statement, Text, Undo, Unnamed, UnnamedAt,
-    When, cstr, fingerprint,
+    Arc, Awaited, Conduct, For, Form, Frontend, HEADER_BYTES, Header, Known, Owed, OwnAnswer, Parsed,
+    Passage, PgError, Prepared, Refusal, Rest, Sent, Settings, Source, Statement, Text, Undo, Unnamed,
+    UnnamedAt, When, cstr, fingerprint,
     learning::{known, learn_unnamed},
     put,
 };
@@ -40,7 +40,7 @@ impl Frontend {
     /// The statement that stands for the client's unnamed one, if one does and no message is on its way in part.
     pub fn stand_in(&self) -> Option<&Arc<Statement>> {
         match &self.unnamed {
-            Unnamed::Shared(statement) if self.rest == Rest::None => Some(statement),
+            Unnamed::Shared(statement, _) if self.rest == Rest::None => Some(statement),
             _ => None,
         }
     }
@@ -87,7 +87,8 @@ impl Frontend {
 
     /// Another statement takes the place of the client's, and the server need not be asked.
     fn answer_parse(&mut self, statement: Arc<Statement>, passage: &mut Passage<'_, '_>) {
-        let before = std::mem::replace(&mut self.unnamed, Unnamed::Shared(statement));
+        let unnamed = Unnamed::Shared(statement, Parsed::ForAnother);
+        let before = std::mem::replace(&mut self.unnamed, unnamed);
         passage
             .pipeline
             .sent(Owed::Own(OwnAnswer::ParseComplete, Some(Undo::Unnamed(before, passage.tenancy.unnamed))));
@@ -123,7 +124,7 @@ impl Frontend {
         statement.put_parse(passage.splice.insert());
         let forget = Undo::ServerForgets(statement.id());
         passage.parses(&statement, 0);
-        let before = std::mem::replace(&mut self.unnamed, Unnamed::Shared(statement));
+        let before = std::mem::replace(&mut self.unnamed, Unnamed::Shared(statement, Parsed::Now));
         passage.pipeline.sent(Owed::Parse(
             For::Client,
             forget,
@@ -174,6 +175,16 @@ impl Frontend {
         passage.await_check(ahead)
     }
 
+    /// The same, with what it names. Without that it is not what it is to be, and parsed again when it is used next.
+    pub(super) fn provide_and_prepare_unnamed(&mut self, passage: &mut Passage<'_, '_>) -> Prepared {
+        let provided = self.provide_for_unnamed(passage);
+        let prepared = provided.and(|| self.prepare_unnamed(passage));
+        if provided == Prepared::Refused {
+            passage.tenancy.loses_unnamed();
+        }
+        prepared
+    }
+
     /// The unnamed statement is bound: what running it may do.
     pub(super) fn heed_unnamed(&self, passage: &mut Passage<'_, '_>) -> Conduct {
         let Unnamed::Text(unnamed) = &self.unnamed else { return Conduct::UNSEEN };
@@ -191,7 +202,8 @@ impl Frontend {
         message: &[u8],
         passage: &mut Passage<'_, '_>,
     ) -> Result<(), PgError> {
-        match self.prepare_unnamed(passage) {
+        let runs = matches!(&self.unnamed, Unnamed::Text(text) if text.form == Form::Runs);
+        match if runs { self.provide_and_prepare_unnamed(passage) } else { self.prepare_unnamed(passage) } {
             Prepared::Ready => {}
             Prepared::Checking => return Ok(()),
             Prepared::Refused => {

@@ -57,7 +57,7 @@ impl Described {
         let asks = held.is_some() && standing == Standing::Sure;
         let mut names = if asks { touched.prepared().to_vec() } else { Vec::new() };
         // Those are taken away just before.
-        names.retain(|name| !touched.true_names().contains(name));
+        names.retain(|name| !touched.copies.names().any(|known| *known == **name));
         Self { held, asked: (names, 0), shapes: Vec::new(), standing }
     }
 

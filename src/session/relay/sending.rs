@@ -76,6 +76,7 @@ impl Session {
             opaque,
             sequences: x.sequences,
             sequences_are_read: &self.tenant.account.reads_sequences,
+            temp_buffers_are_set: &self.tenant.account.sets_temp_buffers,
             told: tells.then_some(&told),
             vigilance: if all { Vigilance::All } else { Vigilance::Suspects },
         };
@@ -117,6 +118,9 @@ impl Session {
             && let Some(server) = x.lease.as_mut().and_then(Lease::server)
         {
             server.cancel.used_by(self.entry.key.pid);
+            if let Some(alone) = x.tenancy.needs_alone.take() {
+                self.make_room_in(x, *alone);
+            }
         }
         if self.is_inquisitive() {
             self.follow_sent(x, now);

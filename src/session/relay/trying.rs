@@ -85,11 +85,15 @@ impl Session {
             self.outbox.push(&told);
             self.settings_changed();
         }
+        if x.untried.is_unsent() {
+            x.pipeline.skips_nothing();
+        }
         if !taken.is_ok_and(|taken| taken == received.len()) || !x.pipeline.may_release() {
             // Not as it should be. The request is still kept, and goes to the leader with the end of this lease.
             return Err(Cut::ServerGone("it did not end its answer".to_owned()));
         }
-        if let Some((request, _)) = x.trial.take_back() {
+        if let Some((request, unsent)) = x.trial.take_back() {
+            self.inbox.drain(..unsent.min(self.inbox.len()));
             self.ask_leader(request, std::str::from_utf8(&code).unwrap_or("odd"), lasting);
         }
         Ok(true)

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use super::super::way_out::{Given, WayOut};
 use super::{Activity, CommitFate, Exchange, Granted, Moment, Parameters, ReadOnly, Sequences, Session};
 
 impl Session {
     /// A server is the client's from here on.
     pub(super) fn begin(&mut self, granted: Granted, now: Moment) -> Box<Exchange> {
         let mut exchange = self.context.worker.spare_exchange();
-        let Granted { mut lease, read_only } = granted;
+        let Granted { mut lease, read_only, given } = granted;
         self.context.worker.counters.leases.add(1);
         if let Some(server) = lease.server() {
             self.entry.leased(&server.cancel);
@@ -20,15 +21,20 @@ impl Session {
             }
             let (parameters, state) = (server.conn.parameters.clone(), server.conn.state.clone());
             self.adopt(&parameters);
-            if !self.state.is_same(&state) && !state.has_stand_ins() {
+            let is_whole = given == Given::All && !state.has_stand_ins();
+            if is_whole && !self.state.is_same(&state) {
                 self.state = state;
             }
         }
         self.entry.enter(Activity::Running, now);
         self.entry.in_transaction(Some(now));
         exchange.read_only = if read_only { ReadOnly::Enforced } else { ReadOnly::ByServer };
+        exchange.tenancy.way_out = WayOut::of(given);
         exchange.lease = Some(lease);
         self.keep_read(&mut exchange, now);
+        if self.split.is_some() || self.promise.is_some() {
+            self.limit_stint(&mut exchange);
+        }
         self.begin_placing(&mut exchange);
         if self.inquisitive != CommitFate::Unknown {
             self.begin_inquisitive(&mut exchange);

@@ -3,10 +3,14 @@
 use super::{Activity, Exchange, Flow, Moment, Session, settling::Purpose};
 use crate::{
     pool::lease::Lease,
-    server::{Questions, Told, conn::Hygiene},
+    server::{
+        Questions, Told,
+        conn::{Hygiene, Temporary},
+    },
     session::{
         inquiry::{Circumstances, Findings, Inquiry, UNREADABLE, put_description},
         touched::Touched,
+        way_out::WayOut,
     },
     sql::touches::Kinds,
     wire::state::{Definition, SessionState},
@@ -124,12 +128,15 @@ impl Session {
         let Findings { state, pins } = inquiry.findings(&told.rows, &touched, &around);
         if let Some(server) = exchange.lease.as_mut().and_then(Lease::server) {
             server.conn.state = state.as_on(&server.conn.state);
+            if pins.has(Kinds::TEMP) {
+                server.conn.temporary = Temporary::Perhaps;
+            }
         }
         if let Some(ears) = &mut self.ears {
             ears.heard.retain(|channel| state.get().is_some_and(|state| state.channels().contains(channel)));
         }
         exchange.tenancy.inspected(pins);
-        if !self.state.is_like(&state) {
+        if exchange.tenancy.way_out != WayOut::Failed && !self.state.is_like(&state) {
             let custom = state.get().into_iter().flat_map(SessionState::settings);
             custom
                 .filter(|(_, setting)| setting.definition == Definition::Placeholder)

@@ -13,8 +13,9 @@ use super::{
         relay::Cut,
         routes::Purpose,
         split::atlas::Origin,
+        tenancy::{Sight, Stint, WAIT_FOR},
     },
-    Exchange, Finish, Flow, Moment, PgError, Session, SqlState, TaskContext,
+    Exchange, Finish, Flow, Moment, PgError, PoolMode, Session, SqlState, TaskContext,
 };
 use crate::{
     cluster::headway::told::Shown,
@@ -27,9 +28,6 @@ const TOLD_HELD_MAX: usize = 256 * 1024;
 
 /// A server that has answered everything else is given no longer to tell where a commit ends.
 const POSITION_MAX: Duration = Duration::from_secs(5);
-
-/// The setting by which a client hands over what it was told on another connection.
-const WAIT_FOR: &[u8] = b"pgsteer.wait_for";
 
 impl Session {
     /// What a client begins with whose reads must see something.
@@ -122,6 +120,22 @@ impl Session {
             && let Err(loss) = self.admit_to(office.epoch)
         {
             self.context.worker.counters.lost_writes.count([loss.word()]);
+        }
+    }
+
+    /// How long a server is its client's that has been given to it.
+    pub(super) fn limit_stint(&self, x: &mut Exchange) {
+        if self.mode == PoolMode::Session {
+            return;
+        }
+        let is_replica = x.lease.as_ref().is_some_and(|lease| lease.term() == 0);
+        x.tenancy.stint = match (is_replica, &self.promise) {
+            (true, _) => Stint::Single,
+            (false, Some(_)) => Stint::Untouched,
+            (false, None) => Stint::Open,
+        };
+        if self.promise.is_some() {
+            x.tenancy.sight = Sight::Settled;
         }
     }
 

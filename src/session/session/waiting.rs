@@ -1,12 +1,36 @@
 //! A client that waits for a server: in a pool's line, or for whatever must come before it.
 
-use std::task::Poll;
+use std::{future::Future, pin::Pin, task::Poll};
 
+use super::super::{acquire::Request, routes::Way, way_out::Given};
 use super::{
-    Attempt, Ended, Flow, Granted, INBOX_BYTES_MAX, Line, Moment, Needs, Notice, PgError, Phase, Refusal,
-    Scratch, Session, SqlState, Start, TaskContext, WAIT_NOTICE_AFTER, Waiting, query_wait_timeout,
+    Attempt, Ended, Flow, Granted, INBOX_BYTES_MAX, Moment, Needs, PgError, Phase, Refusal, Scratch, Session,
+    SqlState, Start, TaskContext, WAIT_NOTICE_AFTER, query_wait_timeout,
 };
-use crate::client::registry::Activity;
+use crate::{client::registry::Activity, pool::line::WaitGuard, wire::state::Carried};
+
+/// A client that stands in a pool's line.
+pub(super) struct Line {
+    guard: WaitGuard,
+    way: Way,
+    since: Moment,
+    notice: Notice,
+}
+
+/// A client that waits for whatever must come before its server.
+pub(super) struct Waiting {
+    granted: Pin<Box<dyn Future<Output = Result<Granted, PgError>> + Send>>,
+    given: Given,
+    since: Moment,
+    notice: Notice,
+}
+
+/// Whether a waiting client was told that it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Notice {
+    Due,
+    Given,
+}
 
 impl Session {
     pub(super) fn wait(&mut self, start: Start, now: Moment) {
@@ -38,11 +62,16 @@ impl Session {
 
     /// Waits for whatever comes first, after the client has stood in line since it began to wait.
     fn wait_for(&self, start: Start, since: Moment, now: Moment, notice: Notice) -> Phase {
-        Phase::Waiting(Box::new(Waiting {
-            granted: Box::pin(self.needs().request().acquire(start, now.since(since))),
-            since,
-            notice,
-        }))
+        let granted = Box::pin(self.needs().request().acquire(start, now.since(since)));
+        Phase::Waiting(Box::new(Waiting { granted, given: Given::All, since, notice }))
+    }
+
+    /// The client's state was refused, but this much of it is enough for its request.
+    #[cold]
+    fn wait_with_less(&self, state: Carried, since: Moment, now: Moment, notice: Notice) -> Phase {
+        let request = Request { state, given: Given::InPart, ..self.needs().request() };
+        let granted = Box::pin(request.acquire(Start::Route, now.since(since)));
+        Phase::Waiting(Box::new(Waiting { granted, given: Given::InPart, since, notice }))
     }
 
     pub(super) fn line(
@@ -67,7 +96,7 @@ impl Session {
                 let settings = self.tenant.account.settings.load();
                 if settings.query_wait_timeout.is_some_and(|limit| now.since(line.since) >= limit) {
                     self.context.worker.counters.server_waits.record(now.since(line.since));
-                    let error = query_wait_timeout(&line.way);
+                    let error = query_wait_timeout(&line.way, self.flavour.number());
                     drop(line);
                     return self.reject(&error, now);
                 }
@@ -91,6 +120,13 @@ impl Session {
         match waiting.granted.as_mut().poll(cx) {
             Poll::Ready(Ok(granted)) => self.start_waited(granted, now, scratch, cx),
             Poll::Ready(Err(error)) => {
+                if waiting.given == Given::All
+                    && let Some(enough) = self.enough_state()
+                {
+                    let Waiting { since, notice, .. } = *waiting;
+                    self.phase = self.wait_with_less(enough, since, now, notice);
+                    return Flow::Again;
+                }
                 self.heard_of_loss(&error);
                 self.reject(&error, now)
             }

@@ -82,12 +82,16 @@ impl Trial {
     /// What was received of the replica, from the beginning of its answer on as long as that is not clear.
     #[inline]
     pub fn hear(&mut self, received: &[u8]) -> Beginning {
-        // What comes before all of it is sent answers messages of ours.
-        if self.stage != Stage::Held || self.left > 0 {
+        if self.stage != Stage::Held {
+            return Beginning::Answer;
+        }
+        // What comes before all of it is sent answers messages of ours. Before any of it is, that may be a refusal, too.
+        let unsent = self.left > 0 && self.left == self.request.len();
+        if self.left > 0 && !unsent {
             return Beginning::Answer;
         }
         let heard = beginning(received);
-        if heard == Beginning::Answer {
+        if heard == Beginning::Answer && !unsent {
             self.stage = Stage::Answered;
         }
         heard
@@ -168,6 +172,8 @@ fn refused(mut fields: &[u8]) -> Option<([u8; 5], Lasting)> {
         b"0A000" => Lasting::Yes,
         // A conflict with replay; shutting down.
         b"40001" | b"40P01" | b"57P01" | b"57P02" | b"57P03" => Lasting::No,
+        // What the client has prepared yields something else there than where it was told of it.
+        b"26000" => Lasting::No,
         b"42601" => return None,
         // What it names may exist, or be allowed, on the leader already.
         [b'4', b'2', ..] | b"3F000" => Lasting::No,
@@ -209,6 +215,7 @@ mod tests {
                 refusal(b"0A000", Lasting::No),
             ),
             ([error("42P01", "x"), ready.clone()].concat(), refusal(b"42P01", Lasting::No)),
+            ([error("26000", "x"), ready.clone()].concat(), refusal(b"26000", Lasting::No)),
             ([error("22012", "x"), ready.clone()].concat(), Beginning::Answer),
             ([parsed.clone(), row.clone()].concat(), Beginning::Answer),
             ([row, error("25006", "x"), ready.clone()].concat(), Beginning::Answer),
@@ -238,7 +245,11 @@ mod tests {
         assert_eq!(trial.take_back(), Some((b"ab".to_vec(), 0)));
         assert!(!trial.is_on());
         trial.begin(b"abc");
+        let failed = [error("42P01", "x"), message(b'Z', b"I")].concat();
+        let refusal = Beginning::Refusal((*b"42P01", Lasting::No));
+        assert_eq!((trial.hear(&failed), trial.hear(b"Z\0\0\0\x05I")), (refusal, Beginning::Answer));
         trial.sent(1);
+        assert_eq!(trial.hear(&failed), Beginning::Answer);
         assert_eq!((trial.take_back(), trial.bound(b"bcd")), (Some((b"abc".to_vec(), 2)), &b"bcd"[..]));
         trial.begin(b"ab");
         trial.sent(2);

@@ -12,6 +12,8 @@ pub(super) enum Check {
     Awaited,
     /// The same, and before it is ready for more. What yields something else, if that is known by now.
     AwaitedReady(Option<u64>),
+    /// What was sent before is to be answered first.
+    AwaitedAnswers,
     /// This one yields something else there.
     Refused(u64),
 }
@@ -19,7 +21,7 @@ pub(super) enum Check {
 impl Check {
     #[inline]
     pub(super) const fn is_awaited(self) -> bool {
-        matches!(self, Self::Awaited | Self::AwaitedReady(_))
+        matches!(self, Self::Awaited | Self::AwaitedReady(_) | Self::AwaitedAnswers)
     }
 
     const fn said(refused: Option<u64>) -> Self {
@@ -50,6 +52,18 @@ impl Tenancy {
         if refused.is_some() {
             // It may be the unnamed one, which is to be checked again then.
             self.unnamed = UnnamedAt::Unknown;
+        }
+    }
+
+    /// Everything that was sent is to be answered before anything else is.
+    pub(in crate::session) const fn await_answers(&mut self) {
+        self.check = Check::AwaitedAnswers;
+    }
+
+    /// An error has taken what was to be said along.
+    pub(in crate::session) const fn check_fails(&mut self) {
+        if self.check.is_awaited() {
+            self.check = Check::None;
         }
     }
 

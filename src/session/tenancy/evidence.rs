@@ -44,7 +44,7 @@ impl Tenancy {
     /// Whether the server was given the client's statement of this name under its true name.
     pub(in crate::session) fn has_truly(&self, name: &[u8]) -> bool {
         let mut touched = self.touched.iter().chain(&self.unread);
-        touched.any(|touched| touched.true_names().iter().any(|known| **known == *name))
+        touched.any(|touched| touched.copies.names().any(|known| *known == *name))
     }
 }
 

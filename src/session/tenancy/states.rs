@@ -25,3 +25,12 @@ pub enum Awaited {
     /// with ReadyForQuery: until then what is parsed is the client's own.
     Report,
 }
+
+/// Whether a statement is under way that may take data from the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum CopyAwaited {
+    #[default]
+    No,
+    /// It is: nothing is read from the client before it is known whether it does.
+    Yes,
+}

@@ -13,7 +13,7 @@ const KEPT: usize = 63;
 ///
 /// `None` if that cannot be told from the text: how letters beyond ASCII fold, and where a name is cut between them, depends
 /// on the server's encoding and locale; escapes in `U&"…"` are not decoded.
-pub(super) fn name(token: Token<'_>, rest: &Lexer<'_>) -> Option<Vec<u8>> {
+pub(in crate::sql) fn name(token: Token<'_>, rest: &Lexer<'_>) -> Option<Vec<u8>> {
     let name = match token {
         Token::Word(word) if word.is_ascii() => word.to_ascii_lowercase(),
         Token::Quoted(quoted) => undoubled(quoted, b'"'),
@@ -45,7 +45,7 @@ pub(in crate::sql) fn unescaped<'a>(quoted: &'a [u8], rest: &Lexer<'_>) -> Optio
 }
 
 /// The text with every doubled `quote` single.
-pub(super) fn undoubled(text: &[u8], quote: u8) -> Vec<u8> {
+pub(in crate::sql) fn undoubled(text: &[u8], quote: u8) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
     let mut bytes = text.iter();
     while let Some(&byte) = bytes.next() {

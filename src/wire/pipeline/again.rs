@@ -161,6 +161,13 @@ impl Pipeline {
             && self.copy == CopyIn::No
     }
 
+    /// What failed was ours alone, and is over; the client's message that has waited for it is not sent at all.
+    pub fn skips_nothing(&mut self) {
+        if self.owed.is_empty() && self.sequence == Sequence::Skipping {
+            self.sequence = Sequence::Closed;
+        }
+    }
+
     /// Nothing of what was sent will be carried out: what was noted for it is undone.
     pub fn take_back(&mut self, undo: &mut dyn FnMut(Undo)) {
         let _whose = self.failed(undo);

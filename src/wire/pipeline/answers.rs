@@ -48,13 +48,12 @@ impl Pipeline {
             // Data rows, copy data, notifications, settings.
             b'D' | b'd' | b'c' | b'H' | b'W' | b'V' | b'A' | b'S' => Ok(Passage::Pass),
             // Descriptions inside a query, notices.
-            b't' if matches!(self.owed.front(), Some(Owed::Check(_) | Owed::Learn(_))) => {
-                Ok(Passage::Swallow)
-            }
+            b't' if self.owed.front().is_some_and(Owed::describes_for_us) => Ok(Passage::Swallow),
             b'N' if self.owed.front().is_some_and(Owed::is_ours) => Ok(Passage::Swallow),
             b't' | b'N' => Ok(Passage::Pass),
             b'Z' => self.ready(status).ok_or(Unexpected { tag }),
             b'E' if matches!(self.owed.front(), Some(Owed::Aside(_))) => Ok(self.aside_failed(undo)),
+            b'E' if matches!(self.owed.front(), Some(Owed::Provide(..))) => Ok(Passage::Swallow),
             b'E' if matches!(self.owed.front(), Some(Owed::Evidence)) => Ok(self.evidence_failed()),
             b'E' => Ok(self.failed(undo)),
             b'G' => {
@@ -70,15 +69,15 @@ impl Pipeline {
     fn answered(&mut self, tag: u8) -> Option<Passage> {
         let passage = match (tag, self.owed.front()?) {
             (b'1' | b'C', Owed::Aside(_)) | (b'C', Owed::Refused) => return Some(Passage::Swallow),
+            (b'1' | b'3' | b'T' | b'n', Owed::Provide(..)) => return Some(Passage::Swallow),
             (b'T' | b'C', Owed::Evidence) => return Some(Passage::Evidence),
             (b'C', Owed::EvidenceRow) => Passage::Swallow,
             (b'T' | b'C' | b'I', Owed::Query(_)) => return Some(Passage::Pass),
             (b'1', Owed::Parse(For::Client, ..)) | (b'3', Owed::Close(For::Client, _)) => Passage::Pass,
             (b'1', Owed::Parse(For::Us, ..)) | (b'3', Owed::Close(For::Us, _)) => Passage::Swallow,
             (b'2', Owed::Bind(_)) | (b'T' | b'n', Owed::Describe(_) | Owed::Tell(..)) => Passage::Pass,
-            (b'T' | b'n', Owed::Check(_) | Owed::Learn(_) | Owed::Parameters) | (b'2', Owed::OwnBind(_)) => {
-                Passage::Swallow
-            }
+            (b'T' | b'n', Owed::Check(_) | Owed::Copy(..) | Owed::Learn(_) | Owed::Parameters)
+            | (b'2', Owed::OwnBind(_)) => Passage::Swallow,
             (b'C' | b'I' | b's', Owed::Execute(block)) => {
                 self.ran = self.ran.after(Step::Execute(*block));
                 Passage::Pass
@@ -118,7 +117,7 @@ impl Pipeline {
         self.ran = if self.implied == Implied::Yes { Outlook::Implicit } else { Outlook::Safe(self.status) };
         let passage = match self.owed.front()? {
             Owed::Query(_) | Owed::FunctionCall | Owed::Sync | Owed::Refused => Passage::Pass,
-            Owed::Aside(_) => Passage::Swallow,
+            Owed::Aside(_) | Owed::Provide(..) => Passage::Swallow,
             Owed::Position => Passage::Position,
             Owed::Evidence => Passage::Evidence,
             _ => return None,

@@ -70,6 +70,20 @@ impl Pipeline {
         }
     }
 
+    /// Whether a description is owed that a message of the client's waits for.
+    pub fn awaits_check(&self) -> bool {
+        self.owed.iter().any(|owed| matches!(owed, Owed::Check(_) | Owed::Copy(..) | Owed::Provide(..)))
+    }
+
+    /// The true name under which the server is given a copy of a client's statement, in a sequence of its own.
+    #[inline]
+    pub fn provides(&self) -> Option<&[u8]> {
+        match self.owed.front() {
+            Some(Owed::Provide(name, _)) => Some(name),
+            _ => None,
+        }
+    }
+
     /// The name under which the client has parsed what the server reads now.
     pub fn parses(&self) -> Option<&[u8]> {
         match self.owed.front() {

@@ -26,6 +26,8 @@ pub enum Undo {
     ServerDistrusts(u64),
     /// The server has no statement under this name of the client's.
     UnderOurName(Box<[u8]>),
+    /// The server still has the client's statement under this name, too.
+    UnderTrueName(Box<[u8]>),
     /// The client's unnamed statement is this one, and the server's is whose.
     Unnamed(Unnamed, UnnamedAt),
     /// The server's unnamed statement is not the client's.
@@ -69,6 +71,8 @@ pub enum Described<'p> {
     First(&'p Subject),
     /// A message of the client's waits for it to be what it was.
     Again(&'p Arc<Statement>),
+    /// The same, of a copy of it under this name.
+    Copy(&'p [u8], &'p Arc<Statement>),
 }
 
 impl Owed {
@@ -90,6 +94,8 @@ impl Owed {
             Self::Parse(For::Us, ..)
                 | Self::Close(For::Us, _)
                 | Self::Check(_)
+                | Self::Copy(..)
+                | Self::Provide(..)
                 | Self::Learn(_)
                 | Self::Parameters
                 | Self::Aside(_)
@@ -100,11 +106,19 @@ impl Owed {
         )
     }
 
+    /// Whether a description that is part of its answer is for us.
+    pub(super) const fn describes_for_us(&self) -> bool {
+        matches!(self, Self::Check(_) | Self::Learn(_) | Self::Copy(..) | Self::Provide(..))
+    }
+
     /// What the server tells next of a statement, if that is to be noted.
     pub(super) const fn described(&self) -> Option<Described<'_>> {
         match self {
             Self::Tell(_, subject) | Self::Learn(subject) => Some(Described::First(subject)),
             Self::Check(statement) => Some(Described::Again(statement)),
+            Self::Copy(name, statement) | Self::Provide(name, statement) => {
+                Some(Described::Copy(name, statement))
+            }
             _ => None,
         }
     }
@@ -115,6 +129,7 @@ impl Owed {
             self,
             Self::Sync
                 | Self::Aside(_)
+                | Self::Provide(..)
                 | Self::Position
                 | Self::Evidence
                 | Self::Refused

@@ -49,6 +49,17 @@ impl Pipeline {
         ends == Some(Next::Outside)
     }
 
+    /// Whether what comes next is sure to be part of a transaction block that is open now, should it have failed or not.
+    pub fn stays_in_block(&self) -> bool {
+        let is_open =
+            matches!(self.ran, Outlook::Safe(TransactionStatus::InBlock | TransactionStatus::Failed));
+        let stays = |step| match step {
+            Step::Query(block) | Step::Execute(block) => matches!(block, Block::Stays | Block::Begins),
+            Step::FunctionCall | Step::Sync => true,
+        };
+        is_open && self.owed.len() <= LOOK_MAX && self.owed.iter().filter_map(Owed::step).all(stays)
+    }
+
     /// Whether a query that comes next may be skipped: something was sent before another one without a Sync behind it, and should
     /// that fail, the server reads nothing before the next Sync.
     fn may_skip_queries(&self) -> bool {
@@ -98,6 +109,33 @@ mod tests {
         pipeline.received(b'Z', Some(status), &mut |_| {}).unwrap();
         owed.into_iter().for_each(|owed| pipeline.sent(owed));
         pipeline
+    }
+
+    #[test]
+    fn what_stays_in_a_block() {
+        use Block::*;
+        let (query, execute) = (Owed::Query, Owed::Execute);
+        for (status, owed, expected) in [
+            (b'I', vec![], false),
+            (b'T', vec![], true),
+            (b'E', vec![], true),
+            // Should it fail there is none.
+            (b'I', vec![query(Begins)], false),
+            (b'T', vec![query(Stays), query(Begins), Owed::FunctionCall], true),
+            (b'T', vec![Owed::Bind(0), execute(Stays), Owed::Sync, query(Stays)], true),
+            (b'T', vec![query(Stays), query(Commits)], false),
+            (b'E', vec![query(RollsBack)], false),
+            (b'T', vec![query(MayCommit)], false),
+            (b'T', vec![query(Commits), query(Begins)], false),
+            (b'T', vec![execute(Commits), Owed::Sync], false),
+        ] {
+            let shown = format!("{} {owed:?}", char::from(status));
+            assert_eq!(pipeline(status, owed).stays_in_block(), expected, "{shown}");
+        }
+        // Nor where the end was answered without its ReadyForQuery.
+        let mut over = pipeline(b'T', vec![Owed::Execute(Commits), Owed::Sync]);
+        over.received(b'C', None, &mut |_| {}).unwrap();
+        assert!(!over.stays_in_block());
     }
 
     #[test]

@@ -10,6 +10,10 @@ pub enum Refusal {
     ResultChanged,
     /// The client has as many named statements as it may.
     TooManyStatements,
+    /// A statement comes in one request with `SET pgsteer.wait_for`.
+    NotAlone,
+    /// A statement comes in one sequence with the end of a block that was open on a replica.
+    BehindBlock,
 }
 
 impl Refusal {
@@ -27,6 +31,18 @@ impl Refusal {
                 (b'C', "54000"),
                 (b'M', "too many prepared statements"),
                 (b'D', "A client may have 65536 named statements, and 256 MB of text in them."),
+            ],
+            Self::NotAlone => &[
+                (b'C', "0A000"),
+                (b'M', "pgsteer.wait_for must be set by a request of its own"),
+                (b'D', "What comes with it, in one text or without a Sync between, would not wait for it."),
+                (b'H', "Send it alone and first, with a Sync behind it."),
+            ],
+            Self::BehindBlock => &[
+                (b'C', "0A000"),
+                (b'M', "what follows a transaction block on a replica must be a request of its own"),
+                (b'D', "Whether this server shows what it must see was asked before the block began."),
+                (b'H', "Send a Sync behind the end of the block."),
             ],
         };
         put(out, b'E', |out| {
@@ -49,7 +65,8 @@ mod tests {
 
     #[test]
     fn they_are_errors_with_codes_of_the_table() {
-        for refusal in [Refusal::ResultChanged, Refusal::TooManyStatements] {
+        use Refusal::*;
+        for refusal in [ResultChanged, TooManyStatements, NotAlone, BehindBlock] {
             let mut out = Vec::new();
             refusal.encode(&mut out);
             let error = ServerError::decode(&out[HEADER_BYTES..]).unwrap();

@@ -16,13 +16,13 @@ use super::{
         pipeline::Refusal,
         statements::put_parse_as,
     },
-    Carried, Prepared, SessionState,
+    CARRIED_MAX, Carried, Prepared, SessionState,
 };
 
 /// What has a statement's name instead of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StandIn {
-    /// Tells it from others on the same server.
+    /// Tells it from others on the same server; from [`CARRIED_MAX`] on it is one for a copy.
     number: usize,
     /// What whoever uses it is told: an ErrorResponse.
     said: Arc<[u8]>,
@@ -58,15 +58,43 @@ impl StandIn {
         Self { number, said: said.into() }
     }
 
+    /// One for a copy of a client's statement that is run by SQL alone: by whose use this is said, an ErrorResponse, or that its
+    /// statement yields something else.
+    pub fn for_copy(number: usize, said: Option<Arc<[u8]>>) -> Self {
+        let number = CARRIED_MAX + number;
+        said.map_or_else(|| Self::for_changed(number), |said| Self { number, said })
+    }
+
+    /// Appends what gives a server such a one under the name `name`, with parameters of these types, as they stand on the wire.
+    /// It fails when it is planned, as it is before it is run or explained.
+    pub fn put_copy(&self, name: &[u8], types: &[u8], out: &mut Vec<u8>) {
+        let text = format!("SELECT WHERE {}", self.fails());
+        put_parse_as(name, text.as_bytes(), types, out);
+    }
+
+    fn mark(&self) -> String {
+        format!("{MARK}{}.", self.number)
+    }
+
+    /// What cannot be planned.
+    fn fails(&self) -> String {
+        let mark = self.mark();
+        format!("'{mark}'::pg_catalog.text::pg_catalog.int4 OPERATOR(pg_catalog.=) 0")
+    }
+
+    /// What is told instead of an ErrorResponse that names it.
+    pub fn meant_by(&self, message: &[u8]) -> Option<Arc<[u8]>> {
+        (named(message)? == self.number).then(|| self.said.clone())
+    }
+
     /// Appends what gives a server the stand-in for the statement `name` with parameters of these types, as they stand on the
     /// wire; to be followed by Sync.
     ///
     /// Where the path it is parsed under leads to the function, too, it fails when it is planned.
     pub fn put(&self, name: &[u8], types: &[u8], out: &mut Vec<u8>) {
-        let mark = format!("{MARK}{}.", self.number);
+        let (mark, fails) = (self.mark(), self.fails());
         let text = format!(
-            "SELECT '_pg_expandarray(pg_catalog.anyarray /* {mark} */)'::pg_catalog.regprocedure \
-             WHERE '{mark}'::pg_catalog.text::pg_catalog.int4 OPERATOR(pg_catalog.=) 0"
+            "SELECT '_pg_expandarray(pg_catalog.anyarray /* {mark} */)'::pg_catalog.regprocedure WHERE {fails}"
         );
         put_local(out, "search_path", PATH);
         put_parse_as(name, text.as_bytes(), types, out);

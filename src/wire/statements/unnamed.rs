@@ -6,6 +6,7 @@ use super::{
     super::{
         conduct::{Conduct, Form},
         frame::{HEADER_BYTES, cstr},
+        named::Parsed,
     },
     Statement,
 };
@@ -18,8 +19,8 @@ pub enum Unnamed {
     None,
     /// What it has sent.
     Text(Box<UnnamedText>),
-    /// One that servers hold for whoever sends the same.
-    Shared(Arc<Statement>),
+    /// One that servers hold for whoever sends the same, and who has parsed it.
+    Shared(Arc<Statement>, Parsed),
 }
 
 /// An unnamed statement as a client has sent it.

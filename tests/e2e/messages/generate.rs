@@ -116,8 +116,8 @@ const STATEMENTS: [&str; 77] = [
     "fetch 2 from c",
 ];
 
-/// Statements prepared by SQL.
-const PREPARED: [&str; 11] = [
+/// Statements prepared by SQL, and those that SQL runs, however they were prepared.
+const PREPARED: [&str; 17] = [
     "prepare r as select n from T where n = $1",
     "prepare r as select 1",
     "prepare q as select * from T order by n",
@@ -129,6 +129,12 @@ const PREPARED: [&str; 11] = [
     "execute q(3)",
     "create temp table nobody on commit drop as execute q",
     "deallocate q",
+    "execute s1",
+    "execute s1(3)",
+    "execute s2",
+    "execute s2(3)",
+    "explain (costs off) execute s1",
+    "deallocate s2",
 ];
 
 /// Changes of the schema, which are rarer.
@@ -143,11 +149,6 @@ const CHANGES: [&str; 9] = [
     "create table if not exists T (n int)",
     "analyze T",
 ];
-
-/// Whether PostgreSQL describes a text as it was when it was parsed, though it is something else by now. Another server cannot.
-fn is_of_its_server(text: &str) -> bool {
-    text.starts_with("execute")
-}
 
 const NAMES: [&str; 6] = ["", "", "", "s1", "s2", "s3"];
 /// Those that SQL may have given when something is prepared by messages.
@@ -194,6 +195,14 @@ impl Step {
         let mut words = self.messages.iter().map(|(words, _)| words);
         words.any(|words| words.starts_with("Describe S "))
             && words.any(|words| words.starts_with("Query ") || words.starts_with("Execute "))
+    }
+
+    /// Whether a statement is parsed in it that runs another.
+    pub(super) fn parses_execute(&self) -> bool {
+        let mut words = self.messages.iter().map(|(words, _)| words);
+        words.any(|words| {
+            words.starts_with("Parse ") && (words.contains("execute s") || words.contains("execute q"))
+        })
     }
 
     fn of(client: u64) -> Self {
@@ -300,7 +309,12 @@ impl Step {
     }
 
     fn random_query(&mut self, dice: &mut Dice) {
-        let text = self.text(dice).replace("$1", "3").replace("$2", "4");
+        let text = self.text(dice);
+        self.query_with_data(dice, &text);
+    }
+
+    fn query_with_data(&mut self, dice: &mut Dice, text: &str) {
+        let text = text.replace("$1", "3").replace("$2", "4");
         self.say(b'Q', format!("Query {text:?}"), &[text.as_bytes(), b"\0"].concat());
         if text.contains("from stdin") {
             self.copy_data(dice);
@@ -364,9 +378,6 @@ impl Step {
     /// A statement as most drivers send one.
     fn as_drivers_do(&mut self, dice: &mut Dice) {
         let text = self.text(dice);
-        if is_of_its_server(&text) {
-            return self.query(&text);
-        }
         // Under a name that is run nowhere else: whatever else comes in a COPY ends the connection.
         let name = if text.contains("from stdin") { "copy" } else { dice.one_of(&NAMES) };
         if !name.is_empty() {
@@ -401,8 +412,7 @@ impl Step {
             match dice.below(100) {
                 0..25 => {
                     let text = self.text(dice);
-                    let unfit = text.contains("from stdin") || is_of_its_server(&text);
-                    let text = if unfit { "select 7" } else { &text };
+                    let text = if text.contains("from stdin") { "select 7" } else { &text };
                     let name = dice.one_of(&NAMES);
                     self.parse(dice, name, text);
                 }
@@ -425,7 +435,12 @@ impl Step {
                 75..80 if name != CONTESTED => self.of_kind(b'C', 'S', name),
                 80..85 => self.of_kind(b'C', 'P', portal),
                 85..90 => self.say(b'H', "Flush".to_owned(), b""),
-                90..93 => self.random_query(dice),
+                90..93 => {
+                    let text = self.text(dice);
+                    // Should the server refuse what is to make SQL find the name, it skips the query, too.
+                    let unfit = text.starts_with("prepare r");
+                    self.query_with_data(dice, if unfit { "select 7" } else { &text });
+                }
                 _ => {
                     self.say(b'S', "Sync".to_owned(), b"");
                     bound.clear();

@@ -20,6 +20,7 @@ enum Draw {
     Recovered(usize),
     Broken(usize),
     CloseIdle,
+    Vacate(u64),
     Evict,
     Retry,
     Tick,
@@ -40,6 +41,7 @@ fn draw() -> impl Strategy<Value = Draw> {
         1 => nth.clone().prop_map(Draw::Recovered),
         1 => nth.prop_map(Draw::Broken),
         1 => Just(Draw::CloseIdle),
+        1 => (0..200_u64).prop_map(Draw::Vacate),
         1 => Just(Draw::Evict),
         1 => Just(Draw::Retry),
         2 => Just(Draw::Tick),
@@ -176,6 +178,7 @@ impl Model {
             }
             Draw::Broken(n) => Event::Broken(self.nth(Is::Idle, n).or_else(|| self.nth(Is::Recovering, n))?),
             Draw::CloseIdle => Event::CloseIdle,
+            Draw::Vacate(time) => Event::Vacate(self.now + ms(time)),
             Draw::Evict => Event::Evict,
             Draw::Retry => {
                 self.paused_until = Moment::ZERO;
