@@ -83,6 +83,11 @@ impl Lineage {
         if timeline < token.timeline {
             return Held::Unknown;
         }
+        // Of two timelines of the token's number it may be of the other one.
+        let origin = token.timeline.checked_sub(1).and_then(|before| self.forks.get(&before));
+        if origin == Some(&Fork::Contradicted) {
+            return Held::Unknown;
+        }
         // Beyond a fork that is not known of, or not for sure, it may be another branch altogether.
         let mut left = Lsn(u64::MAX);
         for number in token.timeline..timeline {
@@ -139,7 +144,7 @@ mod tests {
         let holds = |lineage: &Lineage, timeline, lsn, on| {
             lineage.holds(&Token { system_id: 7, timeline, lsn: Lsn(lsn) }, on)
         };
-        for timeline in 1..4 {
+        for timeline in 1..5 {
             assert!(lineage.note(timeline, Lsn(100 * u64::from(timeline))));
         }
         assert_eq!(holds(&lineage, 2, 150, 3), Held::Yes);
@@ -152,7 +157,10 @@ mod tests {
                 (1, 50, 3, Held::Unknown),
                 (1, 50, 2, Held::Yes),
                 (1, 101, 2, Held::Lost(Lsn(100))),
-                (3, 300, 4, Held::Yes),
+                (3, 300, 4, Held::Unknown),
+                // As the leader itself has it.
+                (3, 300, 3, Held::Yes),
+                (4, 400, 5, Held::Yes),
             ] {
                 assert_eq!(holds(&lineage, of, lsn, on), expected, "{of} {lsn} on {on}");
             }
