@@ -256,11 +256,14 @@ impl Frontend {
             passage.execute_decides(conduct);
         }
         passage.tenancy.runs(conduct);
-        passage.tenancy.may_end_block(conduct.block, passage.pipeline.status() != TransactionStatus::Idle);
         passage.pipeline.sent(Owed::Execute(conduct.block));
         self.pass(header, message, passage);
         let followed = passage.tenancy.must_await(conduct);
         let whole = message.len() == header.total;
+        let goes_on = passage.splice.rest().first() != Some(&b'S');
+        if whole && goes_on && passage.pipeline.status() != TransactionStatus::Idle {
+            passage.tenancy.runs_in_block(conduct.block);
+        }
         if let Some(followed) = followed {
             passage.tenancy.awaited = if whole { Awaited::Answer(followed) } else { Awaited::Report };
         }
