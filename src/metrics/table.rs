@@ -239,7 +239,7 @@ metrics! {
     WAITS: Histogram "pgsteer_wait_seconds" ["for"];
     /// Requests refused with an error while their client went on, by SQLSTATE.
     REJECTED: Counter "pgsteer_rejected_requests_total" ["sqlstate"];
-    /// Clients cut off, by cause (deposed, no_right, server_gone, client_fault, shutdown, or a time limit's name) and the SQLSTATE they were given; `relayed`: the server told them itself.
+    /// Clients cut off, by cause (deposed, no_right, server_gone, login_refused, client_fault, shutdown, or a time limit's name) and the SQLSTATE they were given; `relayed`: the server told them itself.
     CUTOFFS: Counter "pgsteer_cutoffs_total" ["cause", "sqlstate"];
     /// Transactions and statements under way that ended unfinished, by the same and client_gone.
     ABORTED: Counter "pgsteer_aborted_transactions_total" ["cause", "sqlstate"];

@@ -16,6 +16,7 @@ pub mod pool;
 pub mod pools;
 pub mod quota;
 pub mod recovery;
+mod renewal;
 pub mod slots;
 pub mod tether;
 mod trouble;

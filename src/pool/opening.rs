@@ -36,9 +36,10 @@ impl Pool {
             return;
         };
         let Some(permits) = self.permits().or_else(|| {
-            // An idle server may give way to somebody who waits; to one that is only opened ahead it does not.
-            let waited_for = self.gauges().waiting > 0;
-            (waited_for && self.shared.evict_for(self, now)).then(|| self.permits()).flatten()
+            // An idle server may give way to somebody who waits, or to a new one in its place; to one that is only opened
+            // ahead it does not.
+            let wanted = self.gauges().waiting > 0 || self.state.lock().slots.is_renewal(id);
+            (wanted && self.shared.evict_for(self, now)).then(|| self.permits()).flatten()
         }) else {
             self.shared.starves(self);
             self.handle(now, Event::NoRoom(id, now + ROOM_RETRY));
@@ -63,6 +64,7 @@ impl Pool {
                     drop((opening, permits));
                     let now = pool.shared.clock.now();
                     pool.handle(now, Event::OpenFailed(id, now));
+                    pool.attempts.notify_waiters();
                     return;
                 }
             };
@@ -73,12 +75,15 @@ impl Pool {
                     drop((connected, permits));
                     pool.open_failed(id, flavour, &ConnectError::Standby);
                 }
-                Ok(connected) => pool.opened(id, worker, flavour, (connected, login.approach), permits),
+                Ok(connected) => {
+                    pool.opened(id, (worker, flavour, now), (connected, login.approach), permits);
+                }
                 Err(error) => {
                     drop(permits);
                     pool.open_failed(id, flavour, &error);
                 }
             }
+            pool.attempts.notify_waiters();
         });
     }
 
@@ -106,8 +111,7 @@ impl Pool {
     fn opened(
         self: &Arc<Self>,
         id: ServerId,
-        worker: usize,
-        flavour: Flavour,
+        (worker, flavour, begun): (usize, Flavour, Moment),
         (connected, approach): (Connected, Approach),
         permits: SmallVec<[Permit; 3]>,
     ) {
@@ -123,7 +127,7 @@ impl Pool {
         let cancel = CancelTarget::new(self.address.clone(), approach, connected.key, id);
         let mut conn = ServerConn::new(connected.stream, parameters, now);
         conn.recovery = Recovery::of(&connected.parameters);
-        let reported = self.shared.learn(self, flavour, connected.parameters.into());
+        let reported = self.shared.learn(self, flavour, connected.parameters.into(), begun);
         let cancel = Arc::new(cancel);
         self.shared.backends.add(&cancel);
         let server = Box::new(Server {
@@ -138,7 +142,14 @@ impl Pool {
         });
         let mut state = self.state.lock();
         state.trouble.ends(flavour);
+        // What a session begins with has changed, or a replica has a configuration of its own since it was opened.
+        let mut idle = state.servers.iter().flatten().filter(|other| other.flavour == flavour);
+        let are_outdated = idle.any(|other| other.reported != server.reported);
         state.put(id, server);
+        if are_outdated {
+            self.handle_locked(state, now, Event::Retire(Some(id)));
+            state = self.state.lock();
+        }
         self.handle_locked(state, now, Event::Opened(id));
         self.shared.room_was_made(now);
     }

@@ -11,7 +11,7 @@ use std::{
 use parking_lot::Mutex;
 use slab::Slab;
 use smallvec::SmallVec;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{
     account::{Account, PoolSettings},
@@ -60,6 +60,8 @@ pub struct Pool {
     pub(super) deposed: watch::Sender<bool>,
     /// The term in which its member led last, unless it has served as a replica since; 0: none.
     pub(super) leads: AtomicU64,
+    /// Tells when an attempt to open a server has ended.
+    pub(super) attempts: Notify,
 }
 
 pub(super) struct State {
@@ -149,6 +151,7 @@ impl Pool {
             pins: Pins::default(),
             deposed: watch::Sender::new(false),
             leads: AtomicU64::new(0),
+            attempts: Notify::new(),
         }
     }
 

@@ -56,8 +56,16 @@ pub trait Report: Send + Sync {
     /// A member may have failed.
     fn suspect(&self, cluster: &str, member: &MemberName, why: &str);
     /// A server that was opened with these start-up settings, and may be only read, or not, said this of itself at its
-    /// login. What is the same as before is kept once.
-    fn learn(&self, account: &Account, opened: (Flavour, PoolKind), reported: Reported) -> Reported;
+    /// login, which began at this moment. What is the same as before is kept once.
+    fn learn(
+        &self,
+        account: &Account,
+        opened: (Flavour, PoolKind),
+        reported: Reported,
+        begun: Moment,
+    ) -> Reported;
+    /// What servers of a cluster have said of themselves so far need not be so any more, if the user and the database are meant.
+    fn doubt(&self, cluster: &str, are_meant: &dyn Fn(&str, &str) -> bool, now: Moment);
     /// The limits that the pools of a user and database share.
     fn shared_limits(&self, account: &Account) -> SharedLimits;
 }
@@ -69,7 +77,7 @@ pub struct Shared {
     pub(super) workers: Vec<tokio::runtime::Handle>,
     pub(super) flavours: Flavours,
     pub(super) events: PoolEvents,
-    report: Arc<dyn Report>,
+    pub(super) report: Arc<dyn Report>,
     idle_watches: Vec<(Arc<IdleWatch>, Waker)>,
     pools: DashMap<PoolKey, Arc<Pool>>,
     loads: DashMap<(Arc<str>, MemberName), Arc<Load>>,
@@ -191,20 +199,8 @@ impl Pools {
         }
     }
 
-    /// The account for which there is a pool on one of these members already, if it is for whom this one would be: what
-    /// is remembered of a user and database may be forgotten before the last of their servers is gone.
-    pub fn account_like<'m>(
-        &self,
-        account: &Account,
-        members: impl Iterator<Item = &'m MemberName>,
-    ) -> Option<Arc<Account>> {
-        let mut keys = members.flat_map(|member| {
-            [PoolKind::Normal, PoolKind::Fallback].map(|kind| PoolKey::of(account, member, kind))
-        });
-        keys.find_map(|key| {
-            let pool = self.0.pools.get(&key)?;
-            (pool.account.login == account.login).then(|| pool.account.clone())
-        })
+    pub(super) fn find(&self, key: &PoolKey) -> Option<Arc<Pool>> {
+        self.0.pools.get(key).map(|pool| pool.clone())
     }
 
     /// The account of every pool.
@@ -307,7 +303,7 @@ impl Pools {
 }
 
 impl Shared {
-    fn all(&self) -> Vec<(PoolKey, Arc<Pool>)> {
+    pub(super) fn all(&self) -> Vec<(PoolKey, Arc<Pool>)> {
         let mut all: Vec<_> =
             self.pools.iter().map(|entry| (entry.key().clone(), entry.value().clone())).collect();
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -326,8 +322,8 @@ impl Shared {
         self.report.suspect(&pool.account.cluster, &pool.member, why);
     }
 
-    pub(super) fn learn(&self, pool: &Pool, flavour: Flavour, reported: Reported) -> Reported {
-        self.report.learn(&pool.account, (flavour, pool.kind), reported)
+    pub(super) fn learn(&self, pool: &Pool, flavour: Flavour, reported: Reported, begun: Moment) -> Reported {
+        self.report.learn(&pool.account, (flavour, pool.kind), reported, begun)
     }
 
     pub(super) fn is_starving(&self) -> bool {

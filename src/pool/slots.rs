@@ -13,6 +13,7 @@ use crate::clock::Moment;
 
 mod ahead;
 mod events;
+mod renew;
 mod room;
 mod rotate;
 
@@ -32,6 +33,8 @@ struct Seat {
     worker: usize,
     flavour: Flavour,
     opened_at: Moment,
+    /// Which generation it is of.
+    generation: u32,
     state: State,
 }
 
@@ -71,6 +74,10 @@ pub struct Slots {
     ahead: Census,
     /// Start-up settings with which logins were refused, and until when none is tried.
     refused: SmallVec<[(Flavour, Moment); 1]>,
+    /// Grows when servers that were opened before are not to be used again.
+    generation: u32,
+    /// The server that is opened for what it says of itself, and takes the place of another.
+    renewing: Option<ServerId>,
 }
 
 impl Slots {
@@ -89,6 +96,8 @@ impl Slots {
             vacant_until: Moment::ZERO,
             ahead: Census::new(),
             refused: SmallVec::new(),
+            generation: 0,
+            renewing: None,
         }
     }
 
@@ -105,16 +114,6 @@ impl Slots {
     /// Since when the longest-waiting client has waited.
     pub fn oldest_wait(&self) -> Option<Moment> {
         self.waiting.iter().filter_map(|queue| queue.front()).map(|waiting| waiting.since).min()
-    }
-
-    /// Since when the server that has idled longest has done so.
-    pub fn oldest_idle(&self) -> Option<Moment> {
-        self.idle.iter().filter_map(|stack| stack.first()).filter_map(|server| self.idle_since(*server)).min()
-    }
-
-    /// The idle servers, for those who watch over them.
-    pub fn idle_servers(&self, worker: usize) -> &[ServerId] {
-        self.idle.get(worker).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a server with these start-up settings is logged in.
@@ -142,6 +141,7 @@ impl Slots {
                     seat.opened_at = now;
                     let flavour = seat.flavour;
                     self.refused.retain(|(refused, _)| *refused != flavour);
+                    self.take_place(server, &mut actions);
                     self.free(now, server, &mut actions);
                     self.open_for_waiting(now, &mut actions);
                 }
@@ -179,6 +179,8 @@ impl Slots {
                 self.vacant_until = until;
                 self.close_idle(&mut actions);
             }
+            Event::Retire(spared) => self.retire(spared, &mut actions),
+            Event::Renew { worker, flavour } => self.renew(now, worker, flavour, &mut actions),
             Event::Evict => {
                 if let Some(server) = self.longest_idle() {
                     self.close(server, &mut actions);
@@ -246,7 +248,7 @@ impl Slots {
     fn free(&mut self, now: Moment, server: ServerId, actions: &mut Actions) {
         let Some(seat) = self.seats.get(server) else { return };
         let expired = self.limits.lifetime.is_some_and(|lifetime| now.since(seat.opened_at) >= lifetime);
-        if expired || self.seats.len() > self.cap(now) {
+        if expired || seat.generation != self.generation || self.seats.len() > self.cap(now) {
             self.close(server, actions);
             self.open_for_waiting(now, actions);
             return;
@@ -365,6 +367,9 @@ impl Slots {
 
     fn vacate(&mut self, server: ServerId) -> bool {
         let Some(seat) = self.seats.try_remove(server) else { return false };
+        if self.renewing == Some(server) {
+            self.renewing = None;
+        }
         self.leave(server, seat.worker, seat.state);
         true
     }

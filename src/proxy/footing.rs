@@ -1,13 +1,14 @@
 //! On what servers a client's statements run, as far as it is told at its login.
 
 use crate::{
+    pool::pool::PoolKind,
     route::table::ReadRoute,
     server::conn::READ_ONLY,
     session::{context::Context, routes::Purpose},
 };
 
 /// On what servers a client's first statement runs, as things are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Footing {
     /// The leader, for reading and writing.
     Leader,
@@ -18,6 +19,14 @@ pub(super) enum Footing {
 }
 
 impl Footing {
+    /// What kind of servers those are.
+    pub(super) const fn kind(self) -> PoolKind {
+        match self {
+            Self::Leader | Self::Replicas => PoolKind::Normal,
+            Self::ReadOnLeader => PoolKind::Fallback,
+        }
+    }
+
     /// What a client finds that comes now.
     pub(super) fn of(context: &Context, selection: usize) -> Self {
         let table = context.router.load();

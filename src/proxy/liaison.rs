@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::{clusters::RunningCluster, settings::shared_limits, welcome::Welcomes};
 use crate::{
+    clock::Moment,
     cluster::ids::MemberName,
     config::Config,
     pool::{
@@ -47,12 +48,18 @@ impl Report for Liaison {
         }
     }
 
-    fn learn(&self, account: &Account, opened: (Flavour, PoolKind), reported: Reported) -> Reported {
-        match opened {
-            (flavour, PoolKind::Normal) => self.welcomes.learn(account, flavour, reported),
-            // What it may not do is nobody else's.
-            (_, PoolKind::Fallback) => reported,
-        }
+    fn learn(
+        &self,
+        account: &Account,
+        opened: (Flavour, PoolKind),
+        reported: Reported,
+        begun: Moment,
+    ) -> Reported {
+        self.welcomes.learn(account, opened, reported, begun)
+    }
+
+    fn doubt(&self, cluster: &str, are_meant: &dyn Fn(&str, &str) -> bool, now: Moment) {
+        self.welcomes.doubt(cluster, are_meant, now);
     }
 
     fn shared_limits(&self, account: &Account) -> SharedLimits {

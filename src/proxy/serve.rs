@@ -178,13 +178,14 @@ async fn admit(
     }
     encode_backend_key(&mut greeting, &entry.key);
     encode_ready_for_query(&mut greeting, b'I');
-    let Welcome { parameters, .. } = welcome;
+    let Welcome { parameters, own, .. } = welcome;
     let newcomer = Box::new(move |stream, unread| Newcomer {
         stream,
         context,
         tenant,
         entry,
         parameters,
+        own,
         flavour,
         selection,
         unread,

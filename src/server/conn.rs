@@ -8,6 +8,7 @@ use std::{
 use crate::{
     clock::Moment,
     net::Stream,
+    sql::unsettling::Unsettled,
     wire::{
         frame::{HEADER_BYTES, Header},
         held::ServerStatements,
@@ -43,7 +44,7 @@ pub enum Recovery {
 }
 
 /// The setting that tells.
-const IN_HOT_STANDBY: &str = "in_hot_standby";
+pub const IN_HOT_STANDBY: &str = "in_hot_standby";
 
 impl Recovery {
     /// What a server says of itself by these settings.
@@ -97,6 +98,8 @@ pub struct ServerConn {
     pub recovery: Recovery,
     /// A change of the schema that it may be making.
     pub schema_change: Option<SchemaChange>,
+    /// What a statement under way changes of what new sessions find.
+    pub unsettled: Option<Box<Unsettled>>,
     /// When it was last given back.
     pub idle_since: Moment,
     /// When it was opened: what the server said to others since then holds for it, too.
@@ -122,6 +125,7 @@ impl ServerConn {
             state: Carried::NOTHING,
             recovery: Recovery::Unknown,
             schema_change: None,
+            unsettled: None,
             idle_since: now,
             opened_at: now,
         }

@@ -29,7 +29,7 @@ use crate::{
     route::table::NoRouteKind,
     wire::{
         error::{PgError, SqlState},
-        parameters::Parameters,
+        parameters::{Own, Parameters},
         state::Carried,
     },
 };
@@ -120,6 +120,8 @@ pub struct Needs<'a> {
     pub pid: u32,
     /// The settings the client must find.
     pub parameters: &'a Arc<Parameters>,
+    /// Which of them it has chosen itself.
+    pub own: Own,
     /// What its session must hold beside them.
     pub state: &'a Carried,
     /// The start-up settings it needs.
@@ -141,7 +143,7 @@ impl Needs<'_> {
             avoid: self.avoid.cloned(),
             tether: self.tether.clone(),
             pid: self.pid,
-            parameters: self.parameters.clone(),
+            parameters: self.wanted(),
             state: self.state.clone(),
             flavour: self.flavour,
             goal: self.goal.cloned(),
@@ -367,6 +369,7 @@ impl Request {
 
 mod budget;
 mod catching_up;
+mod following;
 mod refusals;
 mod usable;
 

@@ -82,7 +82,7 @@ pub struct Progress {
     pub transactions: u32,
     /// Statements whose end the client is told.
     pub statements: u32,
-    /// The server's settings are not what they were.
+    /// The server's settings are not what they were, or those of others will not be.
     pub settings_changed: bool,
 }
 
@@ -239,6 +239,7 @@ impl Backend {
         client: &mut ClientSide<'_>,
     ) -> Passage {
         client.tenancy.failed();
+        conn.unsettled = None;
         if !pipeline.awaits_check() {
             client.tenancy.check_fails();
         }
@@ -319,8 +320,7 @@ fn unheard(
     }
     let tenancy = &mut *client.tenancy;
     let keeps = tenancy.fate.is_pending() && pipeline.awaits_commit().can_be_told();
-    let whole = message.len() == header.total;
-    (keeps && whole && is_fatal(message)).then(|| {
+    (keeps && message.len() == header.total && is_fatal(message)).then(|| {
         tenancy.farewell = Some(message.into());
         LastWord::Kept
     })

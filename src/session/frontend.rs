@@ -218,8 +218,7 @@ impl Frontend {
             }
             let message = &left[..header.total.min(left.len())];
             if must_wait(passage.pipeline, header.tag, message)
-                || (stands_in || passage.tenancy.ends_its_stint())
-                    && begins_anew(passage.pipeline, header.tag)
+                || (stands_in || passage.tenancy.ends_its_stint()) && passage.begins_anew(header.tag)
             {
                 break Stop::Unanswered;
             }
@@ -355,7 +354,7 @@ mod true_names;
 mod unnamed;
 
 pub use super::tenancy::Sequences;
-use messages::{begins_anew, bytes_needed, cut_short, invalid_type, malformed, must_wait, too_long_to_keep};
+use messages::{bytes_needed, cut_short, invalid_type, malformed, must_wait, too_long_to_keep};
 use passage::{Passage, Prepared};
 use rest::Rest;
 pub use token::Told;

@@ -18,6 +18,8 @@ use crate::{
 pub mod placing;
 pub mod telling;
 
+use placing::Open;
+
 /// What a replica must show, all of it; usually one.
 pub type Goal = SmallVec<[Token; 2]>;
 
@@ -43,8 +45,16 @@ enum Own {
     Nothing,
     /// It ends here at the latest; the term's number in which that was, or was last found to be so.
     At(Token, u64),
-    /// Something in this term, and it is not known where it ends.
-    Unplaced(u64),
+    /// Something in this term, and it is not known where it ends. What it had committed before, if that is known and all else is one
+    /// transaction.
+    Unplaced(u64, Option<Before>),
+}
+
+/// What a client had committed before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    At(Token, u64),
 }
 
 /// What a client was handed by another, or by itself on another connection.
@@ -136,7 +146,7 @@ impl Promise {
 
     /// Whether something was committed of which it is not known where it ends: only the leader is sure to show it.
     pub const fn is_unplaced(&self) -> bool {
-        matches!(self.own, Own::Unplaced(_))
+        matches!(self.own, Own::Unplaced(..))
     }
 
     /// The furthest of what its reads must see.
@@ -152,14 +162,14 @@ impl Promise {
     pub const fn token(&self) -> Option<Token> {
         match self.own {
             Own::At(token, _) => Some(token),
-            Own::Nothing | Own::Unplaced(_) => None,
+            Own::Nothing | Own::Unplaced(..) => None,
         }
     }
 
     /// The client has committed something that ends here at the latest.
     pub fn placed(&mut self, system_id: Option<u64>, office: Office, lsn: Lsn) {
         self.own = match (system_id, self.own) {
-            (None, _) => Own::Unplaced(office.epoch),
+            (None, _) => Own::Unplaced(office.epoch, None),
             // Answers of one connection come in order, but it may have had several.
             (Some(_), Own::At(token, epoch))
                 if epoch == office.epoch && token.timeline == office.timeline && token.lsn >= lsn =>
@@ -172,9 +182,24 @@ impl Promise {
         };
     }
 
-    /// The client may have committed something, and it is not known where that ends.
-    pub fn unplaced(&mut self, epoch: u64) {
-        self.own = Own::Unplaced(epoch);
+    /// The client may have committed something, and it is not known where that ends. Of one transaction this may be said often.
+    pub fn unplaced(&mut self, epoch: u64, what: Open) {
+        let before = match (what, self.own) {
+            (Open::Several, _) => None,
+            (Open::One, Own::Nothing) => Some(Before::Nothing),
+            (Open::One, Own::At(token, epoch)) => Some(Before::At(token, epoch)),
+            (Open::One, Own::Unplaced(known, before)) => before.filter(|_| known == epoch),
+        };
+        self.own = Own::Unplaced(epoch, before);
+    }
+
+    /// The transaction of which it was not known where it ends was not committed, and never will be.
+    pub fn not_committed(&mut self) {
+        match self.own {
+            Own::Unplaced(_, Some(Before::Nothing)) => self.own = Own::Nothing,
+            Own::Unplaced(_, Some(Before::At(token, epoch))) => self.own = Own::At(token, epoch),
+            Own::Nothing | Own::At(..) | Own::Unplaced(_, None) => {}
+        }
     }
 
     /// A server of this term's leader is about to be the client's: whether everything that it must see is there. What is not,
@@ -182,8 +207,8 @@ impl Promise {
     pub fn admit(&mut self, office: Office, holds: &dyn Fn(&Token) -> Held) -> Result<(), Loss> {
         let own = match self.own {
             Own::Nothing => Ok(()),
-            Own::At(_, epoch) | Own::Unplaced(epoch) if epoch == office.epoch => Ok(()),
-            Own::Unplaced(_) => Err((Loss::Unknown, Own::Unplaced(office.epoch))),
+            Own::At(_, epoch) | Own::Unplaced(epoch, _) if epoch == office.epoch => Ok(()),
+            Own::Unplaced(..) => Err((Loss::Unknown, Own::Unplaced(office.epoch, None))),
             Own::At(token, _) => match holds(&token) {
                 Held::Yes => {
                     self.own = Own::At(token, office.epoch);
@@ -192,7 +217,7 @@ impl Promise {
                 // What it committed before that is still to be seen.
                 Held::Lost(left) => Err((Loss::Lost, Own::At(Token { lsn: left, ..token }, office.epoch))),
                 Held::Foreign => Err((Loss::Foreign, Own::Nothing)),
-                Held::Unknown => Err((Loss::Unknown, Own::Unplaced(office.epoch))),
+                Held::Unknown => Err((Loss::Unknown, Own::Unplaced(office.epoch, None))),
             },
         };
         if let Err((loss, left)) = own {
@@ -214,7 +239,7 @@ impl Promise {
                 Held::Foreign => (std::mem::take(text), Loss::Foreign),
                 Held::Unknown => {
                     // What is there now bounds whatever is left of it.
-                    self.own = Own::Unplaced(office.epoch);
+                    self.own = Own::Unplaced(office.epoch, None);
                     (std::mem::take(text), Loss::Unknown)
                 }
             },

@@ -299,7 +299,7 @@ impl Session {
             .backend
             .forward(received, output, &mut server.conn, &mut x.pipeline, &mut client)
             .map_err(|fault| Cut::ServerGone(fault.to_string()))?;
-        self.follow_heard(x, now);
+        self.follow(passed.progress, x, now);
         if x.tenancy.placing.is_on() {
             // Before the client is told: then everybody is to see it.
             self.note_position(x);
@@ -323,7 +323,7 @@ impl Session {
             x.server_in = left.to_vec();
         }
         if let Some(again) = x.pipeline.take_again() {
-            x.tenancy.placing.may_commit();
+            x.tenancy.placing.may_commit_more();
             self.write_server(x, &again, now, cx)?;
         }
         self.note(progress, x, now)?;

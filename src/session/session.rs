@@ -38,7 +38,7 @@ use crate::{
     },
     wire::{
         error::{PgError, SqlState},
-        parameters::Parameters,
+        parameters::{Own, Parameters},
         schema::Schema,
         state::{Carried, SessionState},
         statements::Scope,
@@ -63,6 +63,8 @@ pub struct Session {
     pub(super) frontend: Frontend,
     /// The tracked settings as the client was told them last.
     pub(super) parameters: Arc<Parameters>,
+    /// Which of them it has chosen itself.
+    pub(super) own: Own,
     /// The tracked settings as they were at its start.
     pub(super) reset_values: Arc<Parameters>,
     /// What its session holds beside them.
@@ -153,6 +155,8 @@ pub struct Newcomer {
     pub entry: Registered,
     /// The tracked settings it was told.
     pub parameters: Arc<Parameters>,
+    /// Which of them it has chosen itself.
+    pub own: Own,
     /// Its start-up settings.
     pub flavour: FlavourHeld,
     /// What it wants of replicas: the place of a selection in the cluster's routing policy.
@@ -164,7 +168,8 @@ pub struct Newcomer {
 impl Session {
     /// The session of a client that has just been told that it is in.
     pub fn new(newcomer: Newcomer) -> Self {
-        let Newcomer { stream, context, tenant, entry, parameters, flavour, selection, unread } = newcomer;
+        let Newcomer { stream, context, tenant, entry, parameters, own, flavour, selection, unread } =
+            newcomer;
         let settings = tenant.account.settings.load();
         let mode = settings.own_mode.or(context.mode).unwrap_or(settings.mode);
         let max_prepared_statements = settings.max_prepared_statements;
@@ -182,6 +187,7 @@ impl Session {
             frontend: Frontend::default(),
             reset_values: parameters.clone(),
             parameters,
+            own,
             state: Carried::NOTHING,
             scope: Scope::from(""),
             lexicon: Lexicon::default(),

@@ -53,6 +53,7 @@ pub struct Tenancy {
     reset: Option<u8>,
     reports: Reports,
     moved: Moved,
+    choice: Choice,
     start: StartValues,
     ran: Ran,
     /// Whose draws from sequences the server may remember, where it was not the client's alone at the start.
@@ -133,6 +134,7 @@ impl Tenancy {
         matches!(self.awaited, Awaited::Answer(_))
             || matches!(self.copy, CopyAwaited::Yes)
             || self.check.is_awaited()
+            || self.stint.holds_client()
     }
 
     /// Whether nothing may be read from the client before a statement is answered.
@@ -177,7 +179,10 @@ impl Tenancy {
     }
 
     /// A statement runs: whether it must be awaited, and what it does to the settings that are followed.
-    pub(super) fn must_await(&self, conduct: Conduct) -> Option<Followed> {
+    pub(super) fn must_await(&mut self, conduct: Conduct) -> Option<Followed> {
+        if conduct.followed != Followed::Kept {
+            self.choice = Choice::Made;
+        }
         let may_undo = self.moved == Moved::Yes && !matches!(conduct.block, Block::Stays | Block::Begins);
         match conduct.followed {
             Followed::Kept if may_undo => Some(Followed::Changed),
@@ -212,6 +217,7 @@ impl Tenancy {
     pub(super) fn sequence_ends(&mut self) {
         self.check = Check::None;
         self.sight.end();
+        self.stint.sequence_ends();
         if self.awaited == Awaited::Report {
             self.awaited = Awaited::Answer(Followed::Changed);
         }
@@ -332,23 +338,13 @@ impl Tenancy {
 
     /// What the client leaves on the server if it is given up now.
     pub(super) fn leaves(&self) -> Option<Hygiene> {
-        let touched = self.touched.iter().chain(&self.unread);
-        let kinds = touched.fold(self.pins, |kinds, touched| kinds | touched.kinds());
+        let touched = || self.touched.iter().chain(&self.unread);
+        let kinds = touched().fold(self.pins, |kinds, touched| kinds | touched.kinds());
+        let has_copies = touched().any(|touched| touched.copies.names().next().is_some());
         match () {
             () if kinds.has_any(INDELIBLE) => Some(Hygiene::Spoilt),
-            () if kinds.is_empty() => None,
+            () if kinds.is_empty() && !has_copies => None,
             () => Some(Hygiene::Dirty),
-        }
-    }
-
-    /// Everything sent is answered.
-    pub(super) fn answered(&mut self, sequence_is_open: bool) {
-        self.copy = CopyAwaited::No;
-        if matches!(self.check, Check::AwaitedAnswers | Check::AwaitedForQuery) {
-            self.check = Check::None;
-        }
-        if self.awaited != Awaited::Nothing {
-            self.awaited = if sequence_is_open { Awaited::Report } else { Awaited::Nothing };
         }
     }
 
@@ -386,6 +382,6 @@ mod stint;
 use check::Check;
 use evidence::Evidence;
 pub use evidence::Sequences;
-use states::CopyAwaited;
 pub use states::{Awaited, Settings};
+use states::{Choice, CopyAwaited};
 pub use stint::{Sight, Stint, WAIT_FOR};

@@ -2,7 +2,7 @@
 //!
 //! [`effects::classify`] says in one pass what running a text can leave behind in the session, whether it can end a
 //! transaction, and whether its parse result may be shared. Where something may be left behind, [`touches::touches`] says
-//! what kinds of it, by name where there are names. Whatever is not understood counts as the most dangerous.
+//! what kinds of it, by name where there are names; [`unsettling`], what sessions find that begin afterwards. Whatever is not understood counts as the most dangerous.
 
 pub mod alone;
 mod bytes;
@@ -21,6 +21,7 @@ mod properties;
 mod scan;
 mod settings;
 pub mod touches;
+pub mod unsettling;
 mod words;
 
 pub use effects::{

@@ -176,6 +176,7 @@ const MARKS: &Table<Mark> = &Table::new(&[
     ("pg_my_temp_schema", reads(Kinds::LOOKS)),
     ("pg_notify", Mark::Name(Flags::ACTS, Kinds::NOTIFIES)),
     ("pg_prepared_statements", reads(Kinds::LOOKS)),
+    ("pg_reload_conf", Mark::Name(Flags::SCHEMA.and(Flags::ACTS), Kinds::NONE)),
     ("pg_replication_origin_session_reset", reads(Kinds::BOUND)),
     ("pg_replication_origin_session_setup", leaves(Kinds::BOUND)),
     ("pg_settings", Mark::Name(Flags::NAMES_SETTINGS, Kinds::NONE)),

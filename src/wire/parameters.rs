@@ -34,7 +34,40 @@ pub struct Parameters {
     values: [Option<Arc<str>>; TRACKED.len()],
 }
 
+/// Which tracked settings a client has chosen itself. The others it has been told, and follow what its server's configuration says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own(u8);
+
+impl Own {
+    /// All, perhaps.
+    pub const ALL: Self = Self(u8::MAX);
+
+    /// Those that have a value here.
+    pub fn with_value_in(parameters: &Parameters) -> Self {
+        let values = parameters.values.iter().enumerate();
+        Self(values.fold(0, |own, (place, value)| own | u8::from(value.is_some()) << place))
+    }
+}
+
 impl Parameters {
+    /// Only those that are a client's own: of the others nothing is known to be wanted.
+    #[must_use]
+    pub fn only(&self, own: Own) -> Self {
+        let mut only = self.clone();
+        let others = only.values.iter_mut().enumerate().filter(|(place, _)| own.0 & 1 << place == 0);
+        others.for_each(|(_, value)| *value = None);
+        only
+    }
+
+    /// The same, and those of `others` of which nothing is known here.
+    #[must_use]
+    pub fn or(mut self, others: &Self) -> Self {
+        for (value, other) in self.values.iter_mut().zip(&others.values) {
+            *value = value.take().or_else(|| other.clone());
+        }
+        self
+    }
+
     /// The value of a tracked setting.
     pub fn get(&self, place: usize) -> Option<&Arc<str>> {
         self.values.get(place)?.as_ref()
@@ -225,6 +258,17 @@ mod tests {
         let asked = of(&[("DateStyle", "sql, european")]);
         let welcome = start.with_those_of(&asked, &now);
         assert_eq!(welcome, of(&[("TimeZone", "UTC"), ("DateStyle", "SQL, DMY")]));
+    }
+
+    #[test]
+    fn what_was_only_told_is_not_wanted() {
+        let told = of(&[("TimeZone", "UTC"), ("DateStyle", "ISO, MDY"), ("application_name", "a")]);
+        let own = Own::with_value_in(&of(&[("application_name", ""), ("DateStyle", "x")]));
+        assert_eq!(told.only(own), of(&[("DateStyle", "ISO, MDY"), ("application_name", "a")]));
+        assert_eq!(told.only(Own::ALL), told);
+        let server = of(&[("TimeZone", "CET"), ("DateStyle", "ISO, MDY"), ("application_name", "b")]);
+        let sql = server.difference_sql(&told.only(own), &server);
+        assert_eq!(sql.as_deref(), Some("SET application_name TO 'a';"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use pgsteer_testkit::{Client, Cluster, Door, Login, Release, Result, Single, connection_string, eventually};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Config, NoTls};
 
 /// As seen by the text alone nobody could ask for it where writes are not allowed.
@@ -82,5 +83,94 @@ async fn an_outage_shows_nobodys_choices() -> Result {
         let told = told(&of_now(to(login, write), options), names).await?;
         ensure!(told == expected, "{} {options}: {told:?}", login.user);
     }
+    Ok(())
+}
+
+/// Roles and databases may change at any time, and the configuration of the server: who logs in then is told, and finds, what
+/// is so now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_meets_what_is_so_now() -> Result {
+    let keys = "[auth]\nauth_type = \"trust\"";
+    let stage = Single::start(Release::System, Door::Open, "", keys).await?;
+    let fickle = Login { user: "fickle", password: "" };
+    let to = |login: Login| connection_string(stage.proxy.write, login, Cluster::DATABASE);
+    let admin = Client::connect(&to(Login::POSTGRES)).await?;
+    admin.batch_execute("CREATE ROLE fickle LOGIN").await?;
+    let before = Client::connect(&to(fickle)).await?;
+    before.batch_execute("SELECT 1").await?;
+    // What one has set itself, be it to what it was, stays as it is.
+    let chosen = Client::connect(&to(fickle)).await?;
+    chosen.batch_execute("SET DateStyle = 'ISO, MDY'").await?;
+    for (change, told_name, told_value, shown, expected) in [
+        ("SELECT 1", "is_superuser", "off", "work_mem", "4MB"),
+        ("ALTER ROLE fickle SUPERUSER", "is_superuser", "on", "is_superuser", "on"),
+        ("ALTER ROLE fickle SET work_mem = '1234kB'", "is_superuser", "on", "work_mem", "1234kB"),
+        (
+            "ALTER DATABASE trading SET DateStyle = german",
+            "DateStyle",
+            "German, DMY",
+            "DateStyle",
+            "German, DMY",
+        ),
+        ("ALTER DATABASE trading RESET DateStyle", "DateStyle", "ISO, MDY", "DateStyle", "ISO, MDY"),
+        (RELOADED[0], "TimeZone", "Asia/Tokyo", "TimeZone", "Asia/Tokyo"),
+        (RELOADED[1], "default_transaction_read_only", "on", "transaction_read_only", "on"),
+        (RELOADED[2], "default_transaction_read_only", "off", "transaction_read_only", "off"),
+    ] {
+        for part in change.split(';') {
+            admin.simple_query(part).await.with_context(|| part.to_owned())?;
+        }
+        let [said] = told(&to(fickle), [told_name]).await?;
+        ensure!(said == told_value, "{change}: {told_name} is {said}");
+        for _ in 0..3 {
+            let found = Client::connect(&to(fickle)).await?.text(&format!("SHOW {shown}")).await?;
+            ensure!(found == expected, "{change}: {shown} is {found}");
+        }
+        // Who was only told, hears it with the next statement.
+        let found = before.text(&format!("SHOW {shown}")).await?;
+        ensure!(found == expected, "{change}: {shown} is {found} to whom it was told otherwise");
+        let kept = chosen.text("SHOW DateStyle").await?;
+        ensure!(kept == "ISO, MDY", "{change}: {kept}");
+    }
+    // Who is in stays in, whoever else may come.
+    admin.batch_execute("ALTER ROLE fickle NOLOGIN").await?;
+    refused(&to(fickle), "28000").await?;
+    before.batch_execute("SELECT 1").await?;
+    admin.batch_execute("ALTER ROLE fickle LOGIN").await?;
+    Ok(())
+}
+
+/// Changes of the server's configuration, each with what puts it in force.
+const RELOADED: [&str; 3] = [
+    "ALTER SYSTEM SET TimeZone = 'Asia/Tokyo';SELECT pg_reload_conf()",
+    "ALTER SYSTEM SET default_transaction_read_only = on;SELECT pg_reload_conf()",
+    "SET default_transaction_read_only = off;ALTER SYSTEM RESET ALL;SELECT pg_reload_conf()",
+];
+
+/// Every login is refused with this SQLSTATE, at once.
+async fn refused(config: &Config, state: &str) -> Result {
+    for _ in 0..3 {
+        let login = Client::try_connect(config, Duration::from_secs(5)).await;
+        ensure!(login.as_ref().err().map(String::as_str) == Some(state), "{login:?} instead of {state}");
+    }
+    Ok(())
+}
+
+/// A database is dropped behind pgsteer's back: a session that was in it ends, and there is none to be had any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_database_is_gone_at_once() -> Result {
+    let keys = "[auth]\nauth_type = \"trust\"";
+    let stage = Single::start(Release::System, Door::Open, "", keys).await?;
+    let direct = stage.server.superuser().await?;
+    direct.batch_execute("CREATE DATABASE passing").await?;
+    let config = connection_string(stage.proxy.write, Login::POSTGRES, "passing");
+    let client = Client::connect(&config).await?;
+    client.batch_execute("SELECT 1").await?;
+    direct.batch_execute("DROP DATABASE passing WITH (FORCE)").await?;
+    refused(&config, "3D000").await?;
+    let Err(error) = client.batch_execute("SELECT 1").await else { anyhow::bail!("it was served") };
+    ensure!(client.words(&error).0 == SqlState::INVALID_CATALOG_NAME.code(), "{error:?}");
+    eventually("the session has ended", Duration::from_secs(5), async || client.is_closed().then_some(()))
+        .await?;
     Ok(())
 }

@@ -11,6 +11,7 @@ use pgsteer::{
 
 use crate::{
     play::{check, check_with},
+    promised,
     world::Setup,
 };
 
@@ -526,4 +527,44 @@ fn what_is_found_committed_is_to_be_seen() {
             committed()
         ),
     );
+}
+
+/// What was not committed is not missed afterwards: only what its client had committed before is looked for on the next leader.
+#[test]
+fn what_was_not_committed_is_not_called_lost() {
+    let promised = |setup: &mut Setup| {
+        promised::session(setup);
+        inquisitive(setup);
+        setup.purpose = Purpose::Write;
+    };
+    let read = r#"
+        >b1 Query "select count(*) from t"
+        b1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+    "#;
+    // What came before ends at 0/10.
+    for (fork, heard) in
+        [("0/18", read), ("0/8", "<C Error PS001 \"~was lost\" | ReadyForQuery I\n>b1 nothing")]
+    {
+        check_with(
+            promised,
+            &format!(
+                r#"
+                {}{BEGUN}
+                C> Query commit
+                >a1 Query "~pg_current_xact_id_if_assigned" | Query commit | Query "~insert_lsn"
+                a1< RowDescription x lsn file | DataRow 727 0/20 00000001 | CommandComplete "SELECT 1" | ReadyForQuery T
+                <C nothing
+                learn fork=1/{fork}
+                route write=b deposed=a
+                >a1 end
+                >a2 end
+                {NOT_COMMITTED}
+                C> Query "select count(*) from t"
+                {heard}
+                "#,
+                promised::BEGUN
+            ),
+        );
+    }
 }

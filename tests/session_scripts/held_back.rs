@@ -376,3 +376,49 @@ fn a_server_that_does_not_say_is_not_waited_for_for_ever() {
         ),
     );
 }
+
+/// What a client was handed may have been lost: what is left of it the leader of a read route shows, and says where that ends.
+#[test]
+fn behind_what_may_be_lost_the_read_route_asks_its_leader() {
+    const FOUND: &str = r#"
+        C> Query "select count(*) from t"
+        wait 210ms
+        >b1 Query "~set_config"
+        b1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C Error PS001 "~may have been lost" | ReadyForQuery I
+    "#;
+    let read = |setup: &mut Setup| {
+        session(setup);
+        setup.purpose = Purpose::Read;
+    };
+    check_with(
+        read,
+        &format!(
+            r#"
+            route write=b read=c fallback=leader
+            C> Query "set pgsteer.wait_for = '7/1/0/30'"
+            >c1 Query "set pgsteer.wait_for = '7/1/0/30'"
+            c1< CommandComplete SET | ReadyForQuery I
+            <C CommandComplete SET | ReadyForQuery I
+            >c1 Query "~current_setting"
+            c1< DataRow v pgsteer.wait_for 7/1/0/30 | ReadyForQuery I
+            {FOUND}
+            learn c=2/0/3F
+            C> Query "select count(*) from t"
+            wait 210ms
+            >c1 nothing
+            >b1 Query "select count(*) from t" | Query "~insert_lsn"
+            b1< CommandComplete "SELECT 1" | ReadyForQuery I | DataRow 0/40 | CommandComplete "SELECT 1" | ReadyForQuery I
+            <C CommandComplete "SELECT 1" | ReadyForQuery I
+            C> Query "select count(*) from t"
+            wait 3ms
+            learn c=2/0/40
+            wait 3ms
+            learn c=2/0/40
+            >c1 Query "select count(*) from t"
+            c1< CommandComplete "SELECT 1" | ReadyForQuery I
+            <C CommandComplete "SELECT 1" | ReadyForQuery I
+            "#
+        ),
+    );
+}

@@ -391,39 +391,107 @@ fn a_token_in_a_block_is_for_what_comes_behind_it() {
     );
 }
 
-/// What comes in one sequence with the end of a block was not asked about, where something must be seen.
+/// What goes on behind the end of a block in the same sequence is a transaction of its own, and no replica's by that.
 #[test]
-fn nothing_comes_in_one_sequence_with_the_end_of_a_block_on_a_replica() {
-    let commit = r#"Parse "" "commit" | Bind "" "" | Execute """#;
-    let read = r#"Parse "" "select 2" | Bind "" "" | Describe P """#;
-    let begun = "ParseComplete | BindComplete | RowDescription n";
-    for consistency in [Consistency::Eventual, Consistency::Session, Consistency::Global] {
-        let unmapped = |setup: &mut Setup| {
-            reading(consistency)(setup);
-            setup.settings.map_unnamed = false;
-        };
-        let (sent, answered, told) = match consistency {
-            Consistency::Eventual => (r#"Execute """#, ROW, ROW),
-            _ => (
-                r#"Bind "" pgsteer_"#,
-                r#"Error 26000 "prepared statement \"pgsteer_\" does not exist""#,
-                r#"Error 0A000 "~a request of its own""#,
-            ),
-        };
-        check_whole(
+fn a_sequence_goes_on_elsewhere_behind_the_end_of_a_block() {
+    let unmapped = |setup: &mut Setup| {
+        split(setup);
+        setup.settings.map_unnamed = false;
+    };
+    let step = |text: &str| format!(r#"Parse "" "{text}" | Bind "" "" | Describe P "" | Execute """#);
+    let (first, commit, insert) = (step("select 1"), step("commit"), step("insert into t values (2)"));
+    let row = format!("ParseComplete | BindComplete | RowDescription n | {ROW}");
+    let done = |tag: &str| format!(r#"ParseComplete | BindComplete | NoData | CommandComplete "{tag}""#);
+    let (committed, inserted) = (done("COMMIT"), done("INSERT 0 1"));
+    for (more, answered) in
+        [("| Sync", "| ReadyForQuery I"), ("| Close P \"\" | Sync", "| CloseComplete | ReadyForQuery I")]
+    {
+        check_with(
             unmapped,
             &format!(
                 r#"
-                C> Query "begin"
-                >b1 Query "begin"
-                b1< CommandComplete BEGIN | ReadyForQuery T
-                <C CommandComplete BEGIN | ReadyForQuery T
-                C> {commit} | {read} | Execute "" | Sync
-                >b1 {commit} | {read} | {sent} | Sync
-                b1< ParseComplete | BindComplete | CommandComplete COMMIT | {begun} | {answered} | ReadyForQuery I
-                <C ParseComplete | BindComplete | CommandComplete COMMIT | {begun} | {told} | ReadyForQuery I
+                {ON_REPLICA}
+                C> {first} | {commit} | {insert} {more}
+                >b1 {first} | {commit} | Flush | nothing
+                b1< {row} | {committed}
+                <C {row} | {committed}
+                >b1 Sync
+                <C nothing
+                b1< ReadyForQuery I
+                >a1 {insert} {more}
+                a1< {inserted} {answered}
+                <C {inserted} {answered}
+                pool b leased=0
                 "#
             ),
         );
     }
+    // Where it ends there, it is as ever.
+    check_with(
+        unmapped,
+        &format!(
+            r#"
+            {ON_REPLICA}
+            C> {first} | {commit} | Close P "" | Sync
+            >b1 {first} | {commit} | Flush | nothing
+            b1< {row} | {committed}
+            <C {row} | {committed}
+            >b1 Close P "" | Sync | nothing
+            b1< CloseComplete | ReadyForQuery I
+            <C CloseComplete | ReadyForQuery I
+            "#
+        ),
+    );
+    // What is skipped behind an error is skipped.
+    check_with(
+        unmapped,
+        &format!(
+            r#"
+            {ON_REPLICA}
+            C> {first} | {commit} | {insert} | Sync | {first} | Sync
+            >b1 {first} | {commit} | Flush | nothing
+            b1< ParseComplete | BindComplete | RowDescription n | Error 22012 "division by zero"
+            <C ParseComplete | BindComplete | RowDescription n | Error 22012 _
+            # The block has failed, and is open.
+            >b1 Sync | {first} | Sync
+            b1< ReadyForQuery E | Error 25P02 "aborted" | ReadyForQuery E
+            <C ReadyForQuery E | Error 25P02 _ | ReadyForQuery E
+            "#
+        ),
+    );
+}
+
+/// With a promise it is asked anew, too, whether a replica shows what it must.
+#[test]
+fn what_a_sequence_reads_behind_a_block_is_asked_about() {
+    let unmapped = |setup: &mut Setup| {
+        reading(Consistency::Global)(setup);
+        setup.settings.map_unnamed = false;
+    };
+    let rollback = r#"Parse "" "rollback" | Bind "" "" | Execute """#;
+    let read = r#"Parse "" "select 2" | Bind "" "" | Describe P "" | Execute "" | Sync"#;
+    check_with(
+        unmapped,
+        &format!(
+            r#"
+            C> Query "begin"
+            >b1 Query "begin"
+            b1< CommandComplete BEGIN | ReadyForQuery T
+            <C CommandComplete BEGIN | ReadyForQuery T
+            told 1/0/10
+            C> {rollback} | {read}
+            >b1 {rollback} | Flush | nothing
+            b1< ParseComplete | BindComplete | CommandComplete ROLLBACK
+            <C ParseComplete | BindComplete | CommandComplete ROLLBACK
+            >b1 Sync
+            b1< ReadyForQuery I
+            wait 3ms
+            pool b leased=0
+            learn b=1/0/10
+            wait 3ms
+            learn b=1/0/10
+            >b1 {read}
+            "#
+        ),
+    );
 }

@@ -455,7 +455,8 @@ fn a_full_pool_is_what_keeps_clients_waiting() {
         refuse Fatal 55P02 "parameter \"server_version\" cannot be changed"
         client D options server_version=9
         D> Query "select d"
-        <D Fatal 55P02 _ | ReadyForQuery I
+        <D Fatal 55P02 _
+        <D end
         refuse
         E> Query begin
         >a2 Query begin

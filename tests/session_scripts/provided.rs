@@ -60,6 +60,27 @@ fn sql_finds_the_statements_of_the_protocol() {
     ));
 }
 
+/// Who leaves at once leaves nothing under a name that others may use.
+#[test]
+fn what_was_provided_goes_with_its_client() {
+    let begin = BEGIN;
+    check(&format!(
+        r#"
+        {begin}
+        C> Query "execute s(1)" | Terminate
+        >a1 Parse s "select $1" 23 | Describe S s | Sync
+        a1< ParseComplete | ParameterDescription 23 | RowDescription n | ReadyForQuery I
+        >a1 Query "execute s(1)"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        <C end
+        >a1 Query "DISCARD ALL"
+        a1< CommandComplete "DISCARD ALL" | ReadyForQuery I
+        pool a idle=1
+        "#
+    ));
+}
+
 /// What the server has not got under its true name the client has all the same.
 #[test]
 fn what_cannot_be_provided_is_not_lost() {

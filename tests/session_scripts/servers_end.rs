@@ -284,19 +284,22 @@ fn a_member_that_cannot_be_reached_is_tried_again() {
 
 #[test]
 fn a_refused_login_is_told_at_once() {
+    // What is fatal ends the session, as PostgreSQL's would have never begun.
     check(
         r#"
         refuse Fatal 3D000 "database \"db\" does not exist"
         C> Query "select 1"
-        <C Fatal 3D000 "database \"db\" does not exist" | ReadyForQuery I
-        C> Query "select 1"
-        <C Fatal 3D000 "database \"db\" does not exist" | ReadyForQuery I
+        <C Fatal 3D000 "database \"db\" does not exist"
+        <C end
+        D> Parse "" "select 1" | Sync
+        <D Fatal 3D000 "database \"db\" does not exist"
+        <D end
         refuse
         wait 1100ms
-        C> Query "select 1"
+        E> Query "select 1"
         >a1 Query "select 1"
         a1< CommandComplete "SELECT 1" | ReadyForQuery I
-        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        <E CommandComplete "SELECT 1" | ReadyForQuery I
         "#,
     );
 }
@@ -311,7 +314,8 @@ fn a_start_up_setting_that_servers_refuse_is_its_own_clients_trouble_only() {
         refuse Fatal 42704 "unrecognized configuration parameter"
         client C options nonsense=1
         C> Query "select c"
-        <C Fatal 42704 _ | ReadyForQuery I
+        <C Fatal 42704 _
+        <C end
         refuse
         # Another's place in the line, and its server, are untouched.
         E> Query "select e"

@@ -36,7 +36,7 @@ use pgsteer::{
         session::{Ended, Newcomer, Session},
     },
     wire::{
-        parameters::Parameters,
+        parameters::{Own, Parameters},
         startup::{BackendKey, Protocol},
         statements::Catalog,
     },
@@ -116,9 +116,10 @@ struct Quiet;
 
 impl Report for Quiet {
     fn suspect(&self, _: &str, _: &MemberName, _: &str) {}
-    fn learn(&self, _: &Account, _: (Flavour, PoolKind), reported: Reported) -> Reported {
+    fn learn(&self, _: &Account, _: (Flavour, PoolKind), reported: Reported, _: Moment) -> Reported {
         reported
     }
+    fn doubt(&self, _: &str, _: &dyn Fn(&str, &str) -> bool, _: Moment) {}
     fn shared_limits(&self, _: &Account) -> SharedLimits {
         SharedLimits::default()
     }
@@ -363,6 +364,7 @@ impl World {
         }
         self.keys.insert(name.to_owned(), entry.key.clone());
         let session = Session::new(Newcomer {
+            own: Own::ALL,
             stream: Stream::Boxed(Box::new(theirs)),
             context: self.context_of(mode),
             tenant: self.tenant.clone(),

@@ -83,6 +83,15 @@ pub enum Event {
     Broken(ServerId),
     /// Every idle server is to be closed.
     CloseIdle,
+    /// Servers that were opened before this are not to be used again, but for this one: they go as soon as they are free.
+    Retire(Option<ServerId>),
+    /// A server is to be opened for what it says of itself, in the place of another.
+    Renew {
+        /// Whose client asks.
+        worker: usize,
+        /// With these start-up settings.
+        flavour: Flavour,
+    },
     /// The same, and until the moment, or until somebody wants a server, none is kept or opened that nobody uses.
     Vacate(Moment),
     /// One idle server is to be closed, to make room elsewhere.

@@ -100,7 +100,13 @@ impl Slots {
     }
 
     pub(super) fn open(&mut self, worker: usize, flavour: Flavour, actions: &mut Actions) {
-        let seat = Seat { worker, flavour, opened_at: Moment::ZERO, state: State::Opening };
+        let seat = Seat {
+            worker,
+            flavour,
+            opened_at: Moment::ZERO,
+            generation: self.generation,
+            state: State::Opening,
+        };
         let server = self.seats.insert(seat);
         self.gauges.opening += 1;
         actions.push(Action::Open { server, worker, flavour });

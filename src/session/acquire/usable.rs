@@ -51,7 +51,8 @@ impl Needs<'_> {
             lease.finish(Finish::Broken, now);
             return Attempt::Slow(Start::Route);
         }
-        let alike = conn.state.is_like(self.state) && conn.has_settings(self.parameters);
+        let alike =
+            conn.state.is_like(self.state) && (conn.has_settings(self.parameters) || self.follows(conn));
         let fixed = temp_buffers::are_fixed(conn, self.tenant);
         let rested = now.since(conn.idle_since) < check_delay;
         let shows = self.goal.is_none_or(|goal| shows(goal, self.context, &way, conn.opened_at));

@@ -40,6 +40,7 @@ pub(super) fn ready(
     }
     if pipeline.may_release() {
         conn.schema_change = None;
+        progress.settings_changed |= conn.unsettled.is_some();
     }
     if let Some(places) = client.tenancy.ready(in_transaction) {
         let told = reset_settings(places, conn, client);

@@ -1,6 +1,6 @@
 //! What the server does ahead of a message of the client's, so that it takes that as it would have taken it from this client alone.
 
-use super::{Owed, Passage, asides::OURS, put, put_cstr};
+use super::{Owed, Passage, asides::OURS, messages::is_request, put, put_cstr};
 use crate::wire::statements::{put_close_as, put_parse_as};
 
 impl Passage<'_, '_> {
@@ -32,6 +32,31 @@ impl Passage<'_, '_> {
         });
         put_close_as(OURS, out);
         self.is_answered_by(b"13");
+    }
+
+    /// Whether a message asks for something behind all that is to be answered, and may be the first of another transaction.
+    #[cold]
+    pub(super) fn begins_anew(&mut self, tag: u8) -> bool {
+        if self.tenancy.has_left_block() {
+            self.leave_block(tag);
+        }
+        // A Sync may be one that a copy has had already.
+        !self.pipeline.is_empty()
+            && !self.pipeline.is_in_sequence()
+            && is_request(tag)
+            && tag != b'S'
+            && !self.pipeline.stays_in_block()
+    }
+
+    /// Ends the client's sequence behind the end of a block, as far as this server is concerned, where it goes on with this: that
+    /// is another transaction in any case.
+    fn leave_block(&mut self, tag: u8) {
+        let goes_on = matches!(tag, b'P' | b'B' | b'E' | b'Q' | b'F') && !self.pipeline.is_skipping();
+        if goes_on && self.pipeline.is_in_sequence() {
+            put(self.splice.insert(), b'S', |_| {});
+            self.pipeline.sent(Owed::Aside(None));
+            self.tenancy.sequence_ends();
+        }
     }
 
     fn is_answered_by(&mut self, tags: &[u8]) {

@@ -39,17 +39,6 @@ pub(super) fn cut_short(what: &str) -> PgError {
     PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid {what} message: it ends too early"))
 }
 
-/// Whether a message asks for something behind all that is to be answered, and may be the first of another transaction.
-#[cold]
-pub(super) fn begins_anew(pipeline: &Pipeline, tag: u8) -> bool {
-    // A Sync may be one that a copy has had already.
-    !pipeline.is_empty()
-        && !pipeline.is_in_sequence()
-        && is_request(tag)
-        && tag != b'S'
-        && !pipeline.stays_in_block()
-}
-
 /// What SQL uses statements by.
 const BY_SQL: [&[u8]; 3] = [b"prepare", b"execute", b"deallocate"];
 

@@ -1,5 +1,7 @@
 //! What the messages of one stretch bring about: in the server's session, in its statements, in what is owed.
 
+use crate::sql::unsettling::Unsettled;
+
 use super::{
     Arc, Awaited, Conduct, Followed, For, Hygiene, Lexicon, Owed, Parsing, PgError, Pipeline, Prepare,
     Reading, Refusal, Residue, SERVER_PREFIX, ServerConn, Settings, Sharing, Splice, SqlState, Statement,
@@ -90,8 +92,18 @@ impl Passage<'_, '_> {
             }
             _ => {}
         }
-        if parsing == Parsing::ChangedForAll && self.conn.schema_change.is_none() {
-            self.conn.schema_change = Some(self.terms.schema.change());
+        if parsing != Parsing::ChangedForAll {
+            return;
+        }
+        self.conn.schema_change.get_or_insert_with(|| self.terms.schema.change());
+        let (Text::Whole(text) | Text::Prefix(text)) = text;
+        if let Some(more) = Unsettled::by(text) {
+            let before = self.conn.unsettled.take();
+            let all = match before {
+                Some(before) => before.and(more),
+                None => more,
+            };
+            self.conn.unsettled = Some(Box::new(all));
         }
     }
 

@@ -21,6 +21,18 @@ pub struct Placing {
     row: Option<Lsn>,
     /// The newest answer.
     position: Option<Lsn>,
+    /// What no answer bounds.
+    open: Open,
+}
+
+/// What may have been committed that no answer bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Open {
+    /// Perhaps more than one transaction.
+    #[default]
+    Several,
+    /// One transaction at most.
+    One,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +58,7 @@ impl Placing {
 
     /// Something in this lease may be committed already of which nothing is known.
     pub fn begin_unbounded(&mut self) {
-        self.state = State::Due;
+        (self.state, self.open) = (State::Due, Open::Several);
     }
 
     /// Whether it matters what is committed.
@@ -56,10 +68,16 @@ impl Placing {
     }
 
     /// Something was sent that may commit.
-    pub fn may_commit(&mut self) {
+    pub fn may_commit(&mut self, what: Open) {
         if self.is_on() {
+            self.open = if self.state == State::Bounded { what } else { Open::Several };
             self.state = State::Due;
         }
+    }
+
+    /// Something was sent once more that may commit.
+    pub fn may_commit_more(&mut self) {
+        self.may_commit(Open::Several);
     }
 
     /// The question was sent behind all else.
@@ -124,7 +142,7 @@ impl Placing {
             (State::Bounded, Some(lsn)) => Outcome::Placed(lsn),
             (State::Asked | State::Due | State::Unanswered, position) => {
                 self.position = position;
-                Outcome::Unplaced
+                Outcome::Unplaced(self.open)
             }
         }
     }
@@ -138,7 +156,7 @@ pub enum Outcome {
     /// It ends here at the latest.
     Placed(Lsn),
     /// Nothing: there may be more.
-    Unplaced,
+    Unplaced(Open),
 }
 
 /// Appends the question.
@@ -161,14 +179,15 @@ mod tests {
     const OLDER: &[u8] = b"D\0\0\0\x13\0\x01\0\0\0\x090/2000148";
     const LSN: Lsn = Lsn(0x300_0148);
 
-    /// Plays a lease: `c` something may commit, `q` asks, `D`, `o` (an older one), `N` (none), `E`, `Z` are answered,
+    /// Plays a lease: `c` something may commit, `1` one transaction may, `q` asks, `D`, `o` (an older one), `N` (none), `E`, `Z` are answered,
     /// `!` asked at the end, `-` in vain.
     fn check(story: &str, due: bool, outcome: Outcome) {
         let mut placing = Placing::default();
         placing.begin();
         for step in story.bytes() {
             match step {
-                b'c' => placing.may_commit(),
+                b'c' => placing.may_commit(Open::Several),
+                b'1' => placing.may_commit(Open::One),
                 b'q' => placing.asks(),
                 b'D' => placing.hear(b'D', ROW),
                 b'o' => placing.hear(b'D', OLDER),
@@ -183,35 +202,47 @@ mod tests {
 
     #[test]
     fn leases() {
-        use Outcome::*;
+        use Outcome::{Nothing, Placed};
+        const UNPLACED: Outcome = Outcome::Unplaced(Open::Several);
+        const ONE: Outcome = Outcome::Unplaced(Open::One);
         for (story, due, outcome) in [
             ("", false, Nothing),
-            ("c", true, Unplaced),
-            ("cq", false, Unplaced),
-            ("cqTD", false, Unplaced),
+            ("c", true, UNPLACED),
+            ("cq", false, UNPLACED),
+            ("cqTD", false, UNPLACED),
             ("cqTDCZ", false, Placed(LSN)),
             // Once more before the first is answered: only the last answer bounds both.
-            ("cqcqTDCZ", false, Unplaced),
+            ("cqcqTDCZ", false, UNPLACED),
             ("cqcqTDCZToCZ", false, Placed(LSN)),
             // An answer that says nothing is none; nor does it make anything of the one before.
-            ("cqTCZ", true, Unplaced),
-            ("cqNZ", true, Unplaced),
-            ("cqDEZ", true, Unplaced),
-            ("cqDCZcqCZ", true, Unplaced),
+            ("cqTCZ", true, UNPLACED),
+            ("cqNZ", true, UNPLACED),
+            ("cqDEZ", true, UNPLACED),
+            ("cqDCZcqCZ", true, UNPLACED),
             ("cqDCZcqCZ!", false, Placed(LSN)),
             // What could not be asked about.
-            ("cqcTDCZ", true, Unplaced),
-            ("cqTDCZc", true, Unplaced),
+            ("cqcTDCZ", true, UNPLACED),
+            ("cqTDCZc", true, UNPLACED),
             ("c!", false, Placed(LSN)),
-            ("c-", false, Unplaced),
-            ("cqEZ", true, Unplaced),
+            ("c-", false, UNPLACED),
+            ("cqEZ", true, UNPLACED),
             ("cqEZ!", false, Placed(LSN)),
-            ("cqEZ-", false, Unplaced),
+            ("cqEZ-", false, UNPLACED),
+            // One transaction, and nothing else.
+            ("1", true, ONE),
+            ("1qTD", false, ONE),
+            ("1qEZ-", false, ONE),
+            ("1q1q", false, UNPLACED),
+            ("c1q", false, UNPLACED),
+            ("1c", true, UNPLACED),
+            ("1qTDCZ1q", false, ONE),
+            ("1q1qTDCZ", false, UNPLACED),
+            ("cqTDCZ1", true, ONE),
         ] {
             check(story, due, outcome);
         }
         let mut off = Placing::default();
-        off.may_commit();
+        off.may_commit(Open::One);
         assert_eq!((off.is_on(), off.is_due(), off.take()), (false, false, Nothing));
     }
 

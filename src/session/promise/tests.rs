@@ -33,7 +33,7 @@ fn own_commits() {
     // An older answer of another connection.
     promise.placed(Some(7), THEN, Lsn(10));
     assert_eq!((promise.token(), goal(&mut promise)), (Some(token(20)), vec![token(20)]));
-    promise.unplaced(1);
+    promise.unplaced(1, Open::Several);
     assert!(promise.is_unplaced() && promise.token().is_none());
     assert_eq!(promise.admit(THEN, &|_| Held::Unknown), Ok(()), "the same leader has it");
     promise.placed(None, THEN, Lsn(30));
@@ -58,7 +58,7 @@ fn what_is_lost_is_told_once() {
     assert_eq!(said(Held::Unknown), (Err(Loss::Unknown), Ok(()), vec![], true));
     assert_eq!(said(Held::Foreign), (Err(Loss::Foreign), Ok(()), vec![], false));
     let mut promise = promise();
-    promise.unplaced(1);
+    promise.unplaced(1, Open::Several);
     assert_eq!(promise.admit(NOW, &|_| Held::Yes), Err(Loss::Unknown));
     assert_eq!((promise.admit(NOW, &|_| Held::Yes), promise.is_unplaced()), (Ok(()), true));
 }
@@ -106,4 +106,33 @@ fn words() {
     let error = not_reached(&[token(10), token(20)]);
     assert_eq!(error.code.as_str(), "57014");
     assert!(error.detail.unwrap().contains("0/14"));
+}
+
+/// What one transaction has made unknown, its failure makes known again.
+#[test]
+fn what_was_not_committed_is_not_looked_for() {
+    let after = |told: &[(u64, Open)], placed: bool| {
+        let mut promise = promise();
+        if placed {
+            promise.placed(Some(7), THEN, Lsn(20));
+        }
+        told.iter().for_each(|(epoch, what)| promise.unplaced(*epoch, *what));
+        assert!(promise.is_unplaced());
+        promise.not_committed();
+        (promise.is_unplaced(), promise.token())
+    };
+    let (one, several) = ((1, Open::One), (1, Open::Several));
+    assert_eq!(after(&[one], true), (false, Some(token(20))));
+    assert_eq!(after(&[one, one], true), (false, Some(token(20))));
+    assert_eq!(after(&[one], false), (false, None));
+    // What else may have been committed is not taken back with it.
+    for told in [&[several][..], &[one, several], &[several, one], &[one, (2, Open::One)]] {
+        assert_eq!(after(told, true), (true, None), "{told:?}");
+    }
+    // And what was there before is still to be seen.
+    let mut promise = promise();
+    promise.placed(Some(7), THEN, Lsn(20));
+    promise.unplaced(1, Open::One);
+    promise.not_committed();
+    assert_eq!(promise.admit(NOW, &|_| Held::Lost(Lsn(15))), Err(Loss::Lost));
 }

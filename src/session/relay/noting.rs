@@ -1,5 +1,7 @@
 //! What a server's answers have completed is taken note of.
 
+use crate::wire::parameters::Own;
+
 use super::{
     Activity, Cut, Exchange, Moment, PgError, PoolMode, Progress, Session, SqlState, TransactionStatus,
 };
@@ -16,15 +18,30 @@ impl Session {
         ready.iter().find_map(|ready| answers.strip_suffix(*ready)).unwrap_or(answers)
     }
 
+    /// What others are to know of it before the client does.
+    #[inline]
+    pub(super) fn follow(&self, progress: Progress, x: &mut Exchange, now: Moment) {
+        self.follow_heard(x, now);
+        if progress.settings_changed {
+            unsettle(x, now);
+        }
+    }
+
     pub(super) fn note(&mut self, progress: Progress, x: &Exchange, now: Moment) -> Result<(), Cut> {
         if x.tenancy.fate.is_refused() {
             self.is_refused_xids();
         }
         if progress.settings_changed {
             self.settings_changed();
+            // To what, and by whom, is not looked into: from here on it has what it was told last.
+            self.own = Own::ALL;
         }
         if progress.queries == 0 {
             return Ok(());
+        }
+        if x.tenancy.has_chosen() {
+            // What it had already, perhaps.
+            self.own = Own::ALL;
         }
         let counters = &self.context.worker.counters;
         counters.queries.add(u64::from(progress.queries));
@@ -52,5 +69,15 @@ impl Session {
             ));
         }
         Ok(())
+    }
+}
+
+/// A statement that has ended may have changed what new sessions find.
+#[cold]
+fn unsettle(x: &mut Exchange, now: Moment) {
+    let Some(lease) = x.lease.as_mut().filter(|_| x.pipeline.may_release()) else { return };
+    let unsettled = lease.server().and_then(|server| server.conn.unsettled.take());
+    if let Some(unsettled) = unsettled {
+        lease.pool().unsettle(&unsettled, now);
     }
 }

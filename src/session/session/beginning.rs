@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::way_out::{Given, WayOut};
-use super::{Activity, CommitFate, Exchange, Granted, Moment, Parameters, ReadOnly, Sequences, Session};
+use super::{Activity, CommitFate, Exchange, Granted, Moment, Own, Parameters, ReadOnly, Sequences, Session};
 
 impl Session {
     /// A server is the client's from here on.
@@ -50,6 +50,11 @@ impl Session {
         if *have == self.parameters {
             self.parameters = have.clone();
             return;
+        }
+        if self.own != Own::ALL {
+            // A reset leads to what the configuration says now.
+            let start = self.reset_values.only(self.own).or(have);
+            self.reset_values = Arc::new(start);
         }
         let told = self.parameters.status_of_difference(have);
         if !told.is_empty() {

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     client::registry::Activity,
     server::conn::Recovery,
-    wire::{frame::Header, message::encode_ready_for_query},
+    wire::{error::Severity, frame::Header, message::encode_ready_for_query},
 };
 
 impl Session {
@@ -29,8 +29,11 @@ impl Session {
         (self.stream, self.outbox)
     }
 
-    /// A request gets an error instead of a server; the client goes on.
+    /// A request gets an error instead of a server; the client goes on, unless it could not log in to one.
     pub(super) fn reject(&mut self, error: &PgError, now: Moment) -> Flow {
+        if error.severity == Severity::Fatal {
+            return self.end("login_refused", error.clone());
+        }
         let mut message = Vec::new();
         error.encode(&mut message);
         self.outbox.push(&message);

@@ -16,6 +16,7 @@ use crate::{
         acquire::Needs,
         exchange::{ClientEnd, ReadOnly},
         fate::{Fate, Testimony, telling::OF},
+        promise::placing::Open,
         routes::Purpose,
     },
     wire::{
@@ -203,9 +204,11 @@ impl Session {
             Fate::Unknown => return self.end_untold(cause, unknown),
         };
         self.follow_decided(committed);
-        if committed && let Some(promise) = &mut self.promise {
+        if !committed && let Some(promise) = &mut self.promise {
+            promise.not_committed();
+        } else if let Some(promise) = &mut self.promise {
             // Where it ends is not known; but it is there on this leader.
-            promise.unplaced(epoch);
+            promise.unplaced(epoch, Open::Several);
             if promise.consistency == Consistency::Global {
                 self.context.router.headway().told().unplace();
             }

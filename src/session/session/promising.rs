@@ -8,7 +8,7 @@ use super::{
         exchange::{ClientEnd, ReadOnly, Telling},
         promise::{
             Loss, Office,
-            placing::{Outcome, put_question},
+            placing::{Open, Outcome, put_question},
         },
         relay::Cut,
         routes::Purpose,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     cluster::headway::told::Shown,
-    route::{consistency::Consistency, leaning::Leaning},
+    route::{consistency::Consistency, leaning::Leaning, table::ReadRoute},
     wire::pipeline::Owed,
 };
 
@@ -59,10 +59,14 @@ impl Session {
             Consistency::Session | Consistency::Eventual => Shown::Anything,
         };
         let unplaced = promise.is_unplaced() || shown == Shown::Unplaced;
+        // What its own are not known to end at, a read route's leader tells, if that serves such a read.
+        let asks_leader = || matches!(self.context.router.load().fallback, ReadRoute::Leader(_));
+        let own = promise.is_unplaced() && self.context.purpose == Purpose::Read && asks_leader();
         let others = match (shown, &self.split) {
-            (Shown::This(token), _) => Some(token),
             // Of a leader that has yet to say where it ends, no replica is known to show it.
             (Shown::Unplaced, None) => Some(self.context.router.headway().beyond_all()),
+            _ if own => Some(self.context.router.headway().beyond_all()),
+            (Shown::This(token), _) => Some(token),
             (Shown::Unplaced | Shown::Anything, _) => None,
         };
         promise.aim(others);
@@ -144,7 +148,8 @@ impl Session {
     pub(super) fn begin_placing(&self, x: &mut Exchange) {
         let Some(promise) = &self.promise else { return };
         let leads = x.lease.as_ref().is_some_and(|lease| lease.term() != 0);
-        if leads && x.read_only == ReadOnly::ByServer {
+        // What only reads there commits nothing; but it tells where all that was committed before ends.
+        if leads && (x.read_only == ReadOnly::ByServer || promise.is_unplaced()) {
             if promise.is_unplaced() {
                 x.tenancy.placing.begin_unbounded()
             } else {
@@ -167,14 +172,14 @@ impl Session {
         let router = &self.context.router;
         match (x.tenancy.placing.take(), Office::of(router)) {
             (Outcome::Nothing, _) => {}
-            (Outcome::Unplaced, _) => promise.unplaced(lease.term()),
+            (Outcome::Unplaced(what), _) => promise.unplaced(lease.term(), what),
             (Outcome::Placed(lsn), Some(office)) if office.epoch == lease.term() => {
                 promise.placed(router.headway().system_id(), office, lsn);
                 self.published(x);
             }
             (Outcome::Placed(_), _) => {
                 // Its term is over.
-                promise.unplaced(lease.term());
+                promise.unplaced(lease.term(), Open::Several);
                 self.tell_unplaced(x);
             }
         }
@@ -274,7 +279,8 @@ impl Session {
         if !may_have_committed || (!x.tenancy.placing.is_due() && self.only_reads(request, now)) {
             return self.write_server(x, bytes, now, cx);
         }
-        x.tenancy.placing.may_commit();
+        let one = x.pipeline.commits_one();
+        x.tenancy.placing.may_commit(if one { Open::One } else { Open::Several });
         let whole = !self.frontend.is_inside_message() && x.refused.is_none();
         if !whole || x.tenancy.holds_client() || !x.pipeline.ends_outside() {
             return self.write_server(x, bytes, now, cx);

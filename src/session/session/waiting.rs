@@ -53,6 +53,7 @@ impl Session {
             tether: &self.entry.tether,
             pid: self.entry.key.pid,
             parameters: &self.parameters,
+            own: self.own,
             state: &self.state,
             flavour: self.flavour.number(),
             mode: self.mode,

@@ -26,6 +26,22 @@ pub enum Awaited {
     Report,
 }
 
+/// Whether the client has set settings that are followed, be it to what they were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Choice {
+    #[default]
+    None,
+    Made,
+}
+
+impl super::Tenancy {
+    /// Whether the client has set settings that are followed, be it to what they were.
+    #[inline]
+    pub(in crate::session) fn has_chosen(&self) -> bool {
+        self.choice == Choice::Made
+    }
+}
+
 /// Whether a statement is under way that may take data from the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum CopyAwaited {

@@ -18,6 +18,11 @@ pub enum Stint {
     Untouched,
     /// One transaction: it is on a replica, and what comes next may be the leader's, or must see more.
     Single,
+    /// The same, and the end of its block was sent in a sequence that may go on: nothing is read from the client before that is
+    /// answered.
+    Leaving,
+    /// It was answered, and that sequence is not over.
+    Left,
 }
 
 impl Stint {
@@ -27,7 +32,29 @@ impl Stint {
         match self {
             Self::Open => false,
             Self::Untouched => tenancy.is_touched(),
-            Self::Single => true,
+            Self::Single | Self::Leaving | Self::Left => true,
+        }
+    }
+
+    /// Whether nothing may be read from the client now.
+    #[inline]
+    pub(super) const fn holds_client(self) -> bool {
+        matches!(self, Self::Leaving)
+    }
+
+    /// Everything sent is answered.
+    #[inline]
+    pub(super) const fn answered(&mut self) {
+        if matches!(self, Self::Leaving) {
+            *self = Self::Left;
+        }
+    }
+
+    /// The client's sequence ends.
+    #[inline]
+    pub(super) const fn sequence_ends(&mut self) {
+        if matches!(self, Self::Leaving | Self::Left) {
+            *self = Self::Single;
         }
     }
 }
@@ -86,13 +113,6 @@ impl Sight {
         }
     }
 
-    /// A statement of a sequence runs that ends the block that was open on a replica before.
-    pub const fn leave_block(&mut self) {
-        if self.is_on() {
-            *self = Self::Changed(Refusal::BehindBlock);
-        }
-    }
-
     /// The request ends.
     #[inline]
     pub const fn end(&mut self) {
@@ -109,13 +129,16 @@ impl Tenancy {
         self.stint.ends(self)
     }
 
-    /// A statement runs that does this to a transaction block; whether a block was open when its sequence began.
-    #[inline]
-    pub(in crate::session) fn may_end_block(&mut self, block: Block, was_open: bool) {
-        let ends = matches!(block, Block::Commits | Block::RollsBack);
-        if ends && was_open && self.stint == Stint::Single {
-            self.sight.leave_block();
+    /// A statement of a sequence runs that does this to the transaction block that was open when that began.
+    pub(in crate::session) const fn runs_in_block(&mut self, block: Block) {
+        if matches!((self.stint, block), (Stint::Single, Block::Commits | Block::RollsBack)) {
+            self.stint = Stint::Leaving;
         }
+    }
+
+    /// Whether the block is over that was open on a replica, and its client's sequence is not.
+    pub(in crate::session) const fn has_left_block(&self) -> bool {
+        matches!(self.stint, Stint::Left)
     }
 }
 
@@ -126,8 +149,8 @@ mod tests {
     #[test]
     fn what_changes_it_is_the_last_of_its_request() {
         const SETTLED: Sight = Sight::Settled;
-        // `b` a statement that sets it is bound, `r` one runs, `c` a block is over by it, `q` a query comes, `s` one of several
-        // statements, `e` the request ends; what is refused.
+        // `b` a statement that sets it is bound, `r` one runs, `q` a query comes, `s` one of several statements, `e` the request
+        // ends; what is refused.
         for (begins, story, expected) in [
             (SETTLED, "rrbr", "..."),
             (SETTLED, "brr", ".n"),
@@ -136,8 +159,7 @@ mod tests {
             (SETTLED, "brebrr", "..n"),
             (SETTLED, "qsbqs", "...n"),
             (SETTLED, "brqs", ".nn"),
-            (SETTLED, "rcrqbrer", ".xxx."),
-            (Sight::Off, "rerrcqsr", "......"),
+            (Sight::Off, "rerrqsr", "......"),
         ] {
             let mut sight = begins;
             let mut refused = String::new();
@@ -151,10 +173,6 @@ mod tests {
                         sight.end();
                         continue;
                     }
-                    b'c' => {
-                        sight.leave_block();
-                        continue;
-                    }
                     b's' => sight.refuses(Block::MayCommit),
                     b'q' => sight.refuses(Block::Stays),
                     _ => sight.run(),
@@ -166,6 +184,34 @@ mod tests {
                 });
             }
             assert_eq!(refused, expected, "{story}");
+        }
+    }
+
+    #[test]
+    fn a_sequence_that_leaves_a_block() {
+        // `c` the end of a block is run, `s` something else, `a` all is answered, `e` the sequence ends: whether the client is held, and
+        // whether the rest is another lease's.
+        for (begins, story, held, left) in [
+            (Stint::Single, "", false, false),
+            (Stint::Single, "sa", false, false),
+            (Stint::Single, "sc", true, false),
+            (Stint::Single, "ca", false, true),
+            (Stint::Single, "cae", false, false),
+            (Stint::Single, "caec", true, false),
+            (Stint::Untouched, "ca", false, false),
+            (Stint::Open, "ca", false, false),
+        ] {
+            let mut tenancy = Tenancy { stint: begins, ..Tenancy::default() };
+            for step in story.bytes() {
+                match step {
+                    b'c' => tenancy.runs_in_block(Block::Commits),
+                    b's' => tenancy.runs_in_block(Block::Stays),
+                    b'a' => tenancy.answered(true),
+                    _ => tenancy.sequence_ends(),
+                }
+            }
+            assert_eq!((tenancy.holds_client(), tenancy.has_left_block()), (held, left), "{story}");
+            assert_eq!(tenancy.ends_its_stint(), begins == Stint::Single, "{story}");
         }
     }
 }

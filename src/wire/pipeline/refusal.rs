@@ -14,8 +14,6 @@ pub enum Refusal {
     StatementsNotFollowed,
     /// A statement comes in one request with `SET pgsteer.wait_for`.
     NotAlone,
-    /// A statement comes in one sequence with the end of a block that was open on a replica.
-    BehindBlock,
 }
 
 impl Refusal {
@@ -52,12 +50,6 @@ impl Refusal {
                 (b'D', "What comes with it, in one text or without a Sync between, would not wait for it."),
                 (b'H', "Send it alone and first, with a Sync behind it."),
             ],
-            Self::BehindBlock => &[
-                (b'C', "0A000"),
-                (b'M', "what follows a transaction block on a replica must be a request of its own"),
-                (b'D', "Whether this server shows what it must see was asked before the block began."),
-                (b'H', "Send a Sync behind the end of the block."),
-            ],
         };
         put(out, b'E', |out| {
             for (kind, text) in [(b'S', "ERROR"), (b'V', "ERROR")].iter().chain(fields) {
@@ -80,7 +72,7 @@ mod tests {
     #[test]
     fn they_are_errors_with_codes_of_the_table() {
         use Refusal::*;
-        for refusal in [ResultChanged, TooManyStatements, NotAlone, BehindBlock, StatementsNotFollowed] {
+        for refusal in [ResultChanged, TooManyStatements, NotAlone, StatementsNotFollowed] {
             let mut out = Vec::new();
             refusal.encode(&mut out);
             let error = ServerError::decode(&out[HEADER_BYTES..]).unwrap();

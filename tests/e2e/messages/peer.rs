@@ -220,21 +220,6 @@ impl Message {
         directly.tag == b't' && self.is_of_lacking()
     }
 
-    /// Whether it refuses to bind a statement that could not be run, which shows where it is described or run otherwise.
-    pub(super) fn stands_for_binding(&self, directly: &Self) -> bool {
-        directly.tag == b'2' && (self.is_error(RESULT_CHANGED) || self.is_error(TABLE_IS_GONE))
-    }
-
-    /// Whether it says what a statement takes.
-    pub(super) fn describes_parameters(&self) -> bool {
-        self.tag == b't'
-    }
-
-    /// Whether it says what rows there will be.
-    pub(super) fn describes_rows(&self) -> bool {
-        matches!(self.tag, b'T' | b'n')
-    }
-
     /// Whether an isolation level is chosen too late, because something has taken a snapshot before.
     pub(super) fn is_of_snapshot(&self) -> bool {
         self.is_error(b"\0C25001\0MSET TRANSACTION ISOLATION LEVEL must be called before any query\0")
