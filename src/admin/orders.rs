@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 
 use super::view::{ClusterView, View};
 use crate::{
-    cluster::{fact::Command, ids::MemberName, topology::Mark},
+    cluster::{
+        fact::{Command, ProbeOutcome, ProbedRole},
+        ids::MemberName,
+        topology::{Mark, Topology},
+    },
     config::{Secret, duration},
 };
 
@@ -103,6 +107,9 @@ fn carry_out(
     match kind {
         Kind::Pin => {
             let member = known()?;
+            if !given.force {
+                may_lead(&cluster.watcher.topology(), &member)?;
+            }
             order(cluster, Command::Pin(Some(member.clone())))?;
             Ok(json!({ "cluster": name, "pinned": member.as_str() }))
         }
@@ -129,6 +136,26 @@ fn carry_out(
             Ok(cluster.switchover.report())
         }
     }
+}
+
+/// To pin a member that takes no writes deposes whoever leads, and puts nobody in office.
+fn may_lead(topology: &Topology, member: &MemberName) -> Result<(), Refusal> {
+    let Some(leader) = topology.term().map(|term| &term.member).filter(|leader| *leader != member) else {
+        return Ok(());
+    };
+    let newest = topology.members.get(member).and_then(|member| member.probe.as_ref());
+    let takes_writes = newest.is_some_and(|newest| match &newest.outcome {
+        ProbeOutcome::Answered(reading) => matches!(reading.role, ProbedRole::Writable { .. }),
+        ProbeOutcome::Failed(_) => false,
+    });
+    if takes_writes {
+        return Ok(());
+    }
+    let why = format!(
+        "{member} does not answer that it takes writes: pinned, it would end {leader}'s time in office, and nobody would take \
+         writes. Change leaders by POST /switchover?candidate={member}, or promote {member} and pin it then; force=true pins it now"
+    );
+    Err(Refusal { status: StatusCode::CONFLICT, why })
 }
 
 fn order(cluster: &ClusterView, command: Command) -> Result<(), Refusal> {
@@ -163,6 +190,7 @@ struct Given {
     candidate: Option<String>,
     mark: Option<(Option<Mark>, &'static str)>,
     wait: Option<Duration>,
+    force: bool,
 }
 
 impl Given {
@@ -175,6 +203,7 @@ impl Given {
                 "member" => given.member = Some(value),
                 "candidate" => given.candidate = Some(value),
                 "wait" => given.wait = Some(duration(&value)?),
+                "force" => given.force = value.parse().map_err(|_| "force is true or false".to_owned())?,
                 "as" => {
                     given.mark = Some(match value.as_str() {
                         "up" => (None, "up"),
@@ -183,7 +212,11 @@ impl Given {
                         _ => return Err("a member is marked up, drain or down".to_owned()),
                     });
                 }
-                _ => return Err(format!("an order says cluster, member, as, candidate or wait, not {name}")),
+                _ => {
+                    return Err(format!(
+                        "an order says cluster, member, as, candidate, wait or force, not {name}"
+                    ));
+                }
             }
         }
         Ok(given)
@@ -222,9 +255,10 @@ mod tests {
             (given.mark, given.wait),
             (Some((Some(Mark::Drain), "drain")), Some(Duration::from_millis(1500)))
         );
-        for wrong in ["as=maint", "members=n1", "wait=soon", "x"] {
+        for wrong in ["as=maint", "members=n1", "wait=soon", "force=yes", "x"] {
             assert!(Given::parse(wrong).is_err(), "{wrong}");
         }
+        assert!(Given::parse("member=n1&force=true").unwrap().force);
         assert_eq!(kind(&Method::GET, "/pin"), None);
         assert_eq!(kind(&Method::GET, "/switchover"), Some(Kind::HowIsIt));
     }

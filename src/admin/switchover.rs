@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::view::{ClusterView, View};
 use crate::{
+    client::registry::Registry,
     clock::{Clock, Moment},
     cluster::{
         fact::Command,
@@ -106,6 +107,7 @@ impl Switchover {
             name: name.to_owned(),
             watcher: cluster.watcher.clone(),
             pools: view.pools.clone(),
+            registry: Arc::clone(&view.registry),
             clock: view.clock,
             rest,
             login: cluster.probe_login.load_full(),
@@ -131,6 +133,7 @@ struct Change {
     name: String,
     watcher: WatcherHandle,
     pools: Pools,
+    registry: Arc<Registry>,
     clock: Clock,
     rest: Arc<PatroniRest>,
     login: Arc<ServerLogin>,
@@ -157,7 +160,7 @@ impl Change {
             return Err("pgsteer is busy: nothing was done, try again".to_owned());
         }
         self.progress.say("new transactions wait".to_owned());
-        self.let_end(&plan.term).await;
+        self.let_end(&plan).await;
         let began = self.clock.now();
         let asked = self.rest.switchover(&plan.api_url, &plan.term.member, &plan.candidate);
         let taken = self.new_leader(plan.term.epoch);
@@ -240,28 +243,40 @@ impl Change {
     }
 
     /// Lets the transactions that run on the leader end, for a while.
-    async fn let_end(&self, term: &Term) {
+    async fn let_end(&self, plan: &Plan) {
         let began = self.clock.now();
-        let running = || {
-            let of_leader = self
-                .pools
-                .all()
-                .into_iter()
-                .filter(|(key, _)| *key.cluster == *self.name && key.member == term.member);
-            of_leader.map(|(_, pool)| pool.gauges().leased).sum::<usize>()
-        };
         let ended = timeout(self.wait, async {
             // What is granted at this moment counts, too: the order is taken in by another task.
             sleep(LOOK_AGAIN).await;
-            while running() > 0 {
+            while self.on_leader(plan).runs > 0 {
                 sleep(LOOK_AGAIN).await;
             }
         });
-        let took = || self.clock.now().since(began).as_millis();
-        self.progress.say(match ended.await {
-            Ok(()) => format!("nothing runs on the leader any more, after {} ms", took()),
-            Err(_) => format!("{} clients still have servers of the leader, after {} ms", running(), took()),
+        let ended = ended.await.is_ok();
+        let took = self.clock.now().since(began).as_millis();
+        let OnLeader { runs, rests } = self.on_leader(plan);
+        self.progress.say(if ended {
+            format!("nothing runs on the leader any more, after {took} ms")
+        } else {
+            format!("{runs} servers of the leader are still busy, after {took} ms")
         });
+        if rests > 0 {
+            self.progress.say(format!(
+                "{rests} clients that run nothing lose what they keep there (session state, or session pooling)"
+            ));
+        }
+    }
+
+    /// Who has servers of the leader. Who keeps one and has nothing to do may do so for ever: nobody is made to wait for that.
+    fn on_leader(&self, plan: &Plan) -> OnLeader {
+        let mut rests = 0;
+        self.registry.for_each(|client| rests += usize::from(client.rests_at(&plan.address)));
+        let pools = self.pools.all();
+        let of_leader = pools
+            .iter()
+            .filter(|(key, _)| *key.cluster == *self.name && key.member == plan.term.member)
+            .map(|(_, pool)| pool.gauges().leased);
+        OnLeader { runs: of_leader.sum::<usize>().saturating_sub(rests), rests }
     }
 
     /// The next leader, once it takes writes.
@@ -275,6 +290,14 @@ impl Change {
             sleep(LOOK_AGAIN).await;
         }
     }
+}
+
+/// Servers of the leader that are somebody's.
+struct OnLeader {
+    /// A transaction, or a question of ours, runs there.
+    runs: usize,
+    /// Their clients have nothing to do.
+    rests: usize,
 }
 
 /// New transactions wait until this is dropped, or for as long as was said.

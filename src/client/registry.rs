@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::{
     clock::Moment,
+    net::Address,
     pool::{
         account::Account,
         commits::{Commit, Followed, Last, SessionId},
@@ -40,6 +41,11 @@ pub enum Activity {
 }
 
 impl Activity {
+    /// Whether it does nothing, and no transaction is open.
+    pub const fn is_rest(self) -> bool {
+        matches!(self, Self::Idle | Self::Pinned)
+    }
+
     const ALL: [Self; 5] = [Self::Idle, Self::Waiting, Self::Running, Self::IdleInTransaction, Self::Pinned];
 }
 
@@ -200,6 +206,12 @@ impl ClientEntry {
     #[inline]
     pub fn released(&self) {
         *self.cancel.lock() = None;
+    }
+
+    /// Whether it keeps a server at this address, and has nothing to do there.
+    pub fn rests_at(&self, address: &Address) -> bool {
+        self.activity().0.is_rest()
+            && self.cancel.lock().as_ref().is_some_and(|target| target.address == *address)
     }
 
     /// The server that a cancel request must go to now, with a guard that keeps the server from being handed on.

@@ -15,17 +15,21 @@ use tokio::sync::Notify;
 use super::{
     ids::{Lsn, MemberName, Timeline},
     token::Token,
+    topology::Topology,
 };
 use crate::clock::Moment;
 
 mod lineage;
+mod promotions;
 pub mod told;
 pub mod tracker;
 
-use lineage::{Lineage, Witness};
+use lineage::Lineage;
+use promotions::Promotions;
 use told::Told;
 
 pub use lineage::Held;
+pub use promotions::Promotion;
 
 /// How far the replicas of one cluster have come.
 #[derive(Debug, Default)]
@@ -44,6 +48,7 @@ pub struct Headway {
 #[derive(Debug, Default)]
 struct Known {
     lineage: Lineage,
+    promotions: Promotions,
     replicas: BTreeMap<MemberName, Replayed>,
 }
 
@@ -82,13 +87,35 @@ impl Headway {
         self.known.lock().lineage.system_id()
     }
 
-    /// `timeline` was left here for the one numbered next, as was seen of the server that was promoted.
-    pub fn forked(&self, timeline: Timeline, at: Lsn) {
-        self.note_fork(timeline, at, Witness::Server);
+    /// This member was seen to be promoted. Where a timeline was left that says if it takes office, and not before.
+    pub fn promoted(&self, member: &MemberName, promotion: Promotion) {
+        self.known.lock().promotions.watched(member, promotion);
     }
 
-    fn note_fork(&self, timeline: Timeline, at: Lsn, witness: Witness) {
-        if self.known.lock().lineage.note(timeline, at, witness) {
+    /// This member is in recovery.
+    pub fn in_recovery(&self, member: &MemberName) {
+        self.known.lock().promotions.undone(member);
+    }
+
+    /// This is true of the cluster now: which one it is, who leads and was promoted for that, who its members are. `history` is
+    /// the store's.
+    pub fn follow(&self, topology: &Topology, history: &[(Timeline, Lsn)]) {
+        self.identify(topology.system_id);
+        if let Some((timeline, at)) = self.of_leader(topology) {
+            self.note_fork(timeline, at);
+        }
+        self.remember(history, topology.term().map_or(0, |term| term.timeline));
+        let mut known = self.known.lock();
+        known.replicas.retain(|member, _| topology.members.contains_key(member));
+        known.promotions.retain(|member| topology.members.contains_key(member));
+    }
+
+    fn of_leader(&self, topology: &Topology) -> Option<(Timeline, Lsn)> {
+        self.known.lock().promotions.of_leader(topology)
+    }
+
+    fn note_fork(&self, timeline: Timeline, at: Lsn) {
+        if self.known.lock().lineage.note(timeline, at) {
             self.changed.notify_waiters();
         }
     }
@@ -99,7 +126,7 @@ impl Headway {
         let next = history.iter().skip(1).map(|(timeline, _)| *timeline).chain([newest]);
         for ((timeline, at), next) in history.iter().zip(next) {
             if timeline.checked_add(1) == Some(next) {
-                self.note_fork(*timeline, *at, Witness::Store);
+                self.note_fork(*timeline, *at);
             }
         }
     }
@@ -113,11 +140,6 @@ impl Headway {
             drop(known);
             self.changed.notify_waiters();
         }
-    }
-
-    /// These are the cluster's members; what is known of others is forgotten.
-    pub fn retain(&self, is_member: impl Fn(&MemberName) -> bool) {
-        self.known.lock().replicas.retain(|member, _| is_member(member));
     }
 
     /// Whether `timeline` contains what `token` stands for.
@@ -223,7 +245,7 @@ mod tests {
         headway.identify(Some(7));
         assert_eq!(reached(0, &[]), Reached::NotYet, "nothing is known of it");
         headway.answered(&b, Replayed { asked_at: at(10), timeline: 2, lsn: Lsn(50) });
-        headway.forked(1, Lsn(20));
+        headway.remember(&[(1, Lsn(20))], 2);
         for (opened, tokens, expected) in [
             (10, &[token(2, 50)][..], Reached::Yes),
             (10, &[token(2, 51)], Reached::NotYet),
@@ -243,8 +265,6 @@ mod tests {
         headway.answered(&b, Replayed { asked_at: at(20), timeline: 2, lsn: Lsn(40) });
         headway.answered(&b, Replayed { asked_at: at(15), timeline: 2, lsn: Lsn(60) });
         assert_eq!(reached(5, &[token(2, 50)]), Reached::NotYet);
-        headway.retain(|_| false);
-        assert_eq!(reached(5, &[token(2, 1)]), Reached::NotYet);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     fact::{Fact, ProbeFailure, ProbeOutcome, ProbeReading, ProbedRole},
-    headway::Headway,
+    headway::{Headway, Promotion},
     ids::{MemberName, Timeline},
     policy::ProbePolicy,
 };
@@ -69,7 +69,7 @@ pub struct Prober {
     pub pace: watch::Receiver<Pace>,
     /// Where outcomes go.
     pub facts: mpsc::Sender<Fact>,
-    /// Where it is written at which position a member was promoted.
+    /// Who is told that a member was promoted, and from where.
     pub headway: Arc<Headway>,
 }
 
@@ -222,13 +222,16 @@ impl Prober {
         rows: &[Vec<Option<String>>],
     ) {
         match &reading.role {
-            ProbedRole::Standby(standby) => *followed = standby.timeline,
+            ProbedRole::Standby(standby) => {
+                self.headway.in_recovery(&self.member);
+                *followed = standby.timeline;
+            }
             ProbedRole::Writable { timeline, .. } => {
-                if let Some(before) =
-                    followed.take().filter(|before| before.checked_add(1) == Some(*timeline))
-                    && let Some(replayed) = statement::replayed(rows)
+                if let Some(from) = followed.take().filter(|before| before.checked_add(1) == Some(*timeline))
+                    && let Some(at) = statement::replayed(rows)
                 {
-                    self.headway.forked(before, replayed);
+                    let (address, system_id) = (self.address.clone(), reading.system_id);
+                    self.headway.promoted(&self.member, Promotion { address, system_id, from, at });
                 }
             }
         }

@@ -293,10 +293,7 @@ impl Watcher {
 
     fn put_in_force(&mut self, topology: &Arc<Topology>) {
         self.set_fence(topology);
-        self.policy.headway.identify(topology.system_id);
-        let newest = topology.term().map_or(0, |term| term.timeline);
-        self.policy.headway.remember(&self.history, newest);
-        self.policy.headway.retain(|member| topology.members.contains_key(member));
+        self.policy.headway.follow(topology, &self.history);
         self.published.store(Arc::clone(topology));
         (self.publish)(topology);
         self.log(topology);

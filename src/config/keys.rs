@@ -160,6 +160,10 @@ section! {
         AtOnce pin_max: OrOff<NonZeroU32> = 0;
         /// How long a client that keeps a server so may be idle.
         AtOnce pin_timeout: OrOff<Duration> = "0";
+        /// Bytes of notifications that wait for one client while it is in a transaction or does not read; of what comes beyond
+        /// that it misses some, and is told so. All clients together have 256 MB, beside 256 kB that each has in any case.
+        /// PostgreSQL keeps up to 8 GB for all, and refuses NOTIFY then.
+        NewConnections notify_buffer_max: Size = "8MB";
         /// A statement that a client sends without a name, as most drivers do with every query, is not parsed again
         /// where the server has the same text prepared: from the second time it is seen, within
         /// `max_prepared_statements`, for one second at a time, and only while nothing that passes through here changes

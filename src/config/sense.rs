@@ -6,7 +6,7 @@ use super::{
     declare::{Reading, key_part},
     document::Keys,
     units::show_duration,
-    words::{PoolMode, RouteKind},
+    words::{Consistency, PoolMode, RouteKind},
 };
 
 /// The kernel's bounds of TCP_KEEPIDLE and TCP_KEEPINTVL (`MAX_TCP_KEEPIDLE`), in seconds.
@@ -15,6 +15,8 @@ const KEEPALIVE_SECONDS_MAX: u64 = 32_767;
 const KEEPALIVE_PROBES_MAX: u32 = 127;
 /// TCP_USER_TIMEOUT is a signed number of milliseconds.
 const USER_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
+/// What every client has for notifications in any case, in bytes.
+const NOTIFY_BUFFER_LEAST: u64 = 256 * 1024;
 /// More threads than any machine has cores.
 const WORKERS_MAX: u32 = 1024;
 
@@ -23,6 +25,7 @@ pub(super) fn check(keys: &Keys, reading: &mut Reading<'_>) {
     tcp(keys, reading);
     never_used(keys, reading);
     never_acts(keys, reading);
+    without_effect(keys, reading);
     no_room(keys, reading);
     split_sessions(keys, reading);
     orders(keys, reading);
@@ -87,6 +90,55 @@ fn never_used(keys: &Keys, reading: &mut Reading<'_>) {
     }
 }
 
+/// Keys that change nothing, since what they are about does not happen: whoever wrote them believes that it does.
+fn without_effect(keys: &Keys, reading: &mut Reading<'_>) {
+    let mut tell = |path: &str, why: &str, help: &str| {
+        if reading.is_written(path) {
+            let name = path.rsplit('.').next().unwrap_or(path);
+            reading.warning(path, format!("`{name}` has no effect: {why}"), help);
+        }
+    };
+    let (databases, users) = (keys.databases.values(), keys.users.values());
+    let of_each = |key: &str| {
+        let databases = keys.databases.keys().map(|name| format!("databases.{}.{key}", key_part(name)));
+        let users = keys.users.keys().map(|name| format!("users.{}.{key}", key_part(name)));
+        databases.chain(users).collect::<Vec<_>>()
+    };
+    if !keys.listen.iter().any(|listen| listen.route == RouteKind::Split) {
+        let why = "no [[listen]] has route = \"split\"";
+        of_each("split_route")
+            .iter()
+            .for_each(|path| tell(path, why, "write such a [[listen]], or remove it"));
+    }
+    if keys.listen.iter().all(|listen| listen.route == RouteKind::Write) {
+        let why = "no [[listen]] has route = \"read\" or \"split\"";
+        let clusters = keys.clusters.keys().map(|name| format!("clusters.{}.replicas", key_part(name)));
+        let help = "write such a [[listen]], or remove it";
+        clusters.chain(["replicas".to_owned()]).for_each(|path| tell(&path, why, help));
+    }
+    let pool = &keys.pool;
+    let promises = [pool.consistency]
+        .into_iter()
+        .chain(keys.listen.iter().filter_map(|listen| listen.consistency))
+        .chain(databases.clone().filter_map(|database| database.consistency))
+        .chain(users.clone().filter_map(|user| user.consistency))
+        .any(|consistency| consistency != Consistency::Eventual);
+    if !promises {
+        let (why, help) = ("consistency is \"eventual\" for everybody", "set consistency, or remove it");
+        tell("pool.consistency_wait", why, help);
+        of_each("consistency_wait").iter().for_each(|path| tell(path, why, help));
+    }
+    let mut own = databases.filter_map(|d| d.commit_fate).chain(users.filter_map(|u| u.commit_fate));
+    if !pool.commit_fate && !own.any(|asked| asked) {
+        let help = "set commit_fate = true, or remove it";
+        tell("pool.commit_fate_wait", "commit_fate is off for everybody", help);
+    }
+    if pool.warm_candidates == 0 {
+        let help = "set warm_candidates, or remove it";
+        tell("pool.warm_connections_max", "warm_candidates is 0", help);
+    }
+}
+
 /// Time limits behind another one.
 fn never_acts(keys: &Keys, reading: &mut Reading<'_>) {
     let pool = &keys.pool;
@@ -123,9 +175,13 @@ fn never_acts(keys: &Keys, reading: &mut Reading<'_>) {
     }
 }
 
-/// A pool can keep no more servers than a limit allows.
+/// A pool can keep no more servers than a limit allows, and whoever listens has some room in any case.
 fn no_room(keys: &Keys, reading: &mut Reading<'_>) {
     let pool = &keys.pool;
+    if pool.notify_buffer_max.0 < NOTIFY_BUFFER_LEAST {
+        let what = "`notify_buffer_max`: less than 256kB";
+        reading.error("pool.notify_buffer_max", what, "every client that listens has as much in any case");
+    }
     let all = ("pool".to_owned(), pool.min_pool_size, pool.max_db_connections, true);
     let databases = keys.databases.iter().map(|(name, own)| {
         let path = format!("databases.{}", key_part(name));

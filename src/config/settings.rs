@@ -212,6 +212,8 @@ pub struct PoolSettings {
     pub pin_max: Option<u32>,
     /// A client idle while it keeps a server so.
     pub pin_timeout: Option<Duration>,
+    /// Bytes of notifications that wait for one client.
+    pub notify_buffer_max: u64,
     /// Whether unnamed statements are mapped to prepared ones.
     pub unnamed_statements: UnnamedStatements,
     /// Which of several idle servers a client gets.
@@ -309,6 +311,7 @@ impl PoolSettings {
             hidden_state_sample: number(pool.hidden_state_sample),
             pin_max: number(database.and_then(|d| d.pin_max).unwrap_or(pool.pin_max)),
             pin_timeout: pool.pin_timeout.0,
+            notify_buffer_max: pool.notify_buffer_max.0,
             unnamed_statements: if mapped { UnnamedStatements::Mapped } else { UnnamedStatements::PassedOn },
             split_route: split_route(database, user),
             consistency: Expectation::resolve(pool, database, user),

@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     hub::{Action, Channel, Event, Hub, Mark, Member},
     link::Link,
-    mailbox::Mailbox,
+    mailbox::{Mailbox, Shared},
 };
 use crate::{
     net::Address,
@@ -34,6 +34,7 @@ pub struct Switchboard {
     /// Part of the name of the channels for marks, so that no other program hits on it.
     nonce: u64,
     next: AtomicU64,
+    shared: Arc<Shared>,
     halls: DashMap<HallKey, Arc<Hall>>,
 }
 
@@ -102,7 +103,7 @@ pub struct Subscription {
 impl Switchboard {
     /// Nobody listens so far. Connections are opened on `runtime`.
     pub fn new(pools: Pools, runtime: tokio::runtime::Handle, nonce: u64) -> Self {
-        Self { pools, runtime, nonce, next: AtomicU64::new(1), halls: DashMap::new() }
+        Self { pools, runtime, nonce, next: AtomicU64::new(1), shared: Arc::default(), halls: DashMap::new() }
     }
 
     /// What is to be seen of it from outside.
@@ -143,7 +144,8 @@ impl Switchboard {
         });
         let hall = hall.clone();
         let member = self.next.fetch_add(1, Ordering::Relaxed);
-        let mailbox = Arc::new(Mailbox::new(tether.clone()));
+        let bytes_max = account.settings.load().notify_bytes_max;
+        let mailbox = Arc::new(Mailbox::new(tether.clone(), bytes_max, self.shared.clone()));
         let seat = Seat { pid, mailbox: mailbox.clone(), account: account.clone(), joined: None };
         hall.state.lock().seats.insert(member, seat);
         Subscription { hall, member, mailbox, marks }

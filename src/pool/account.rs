@@ -106,6 +106,8 @@ pub struct PoolSettings {
     pub pin_max: Option<usize>,
     /// A client that keeps a server so may be silent for as long.
     pub pin_timeout: Option<Duration>,
+    /// Bytes of notifications that wait for one client of its.
+    pub notify_bytes_max: usize,
     /// Whether unnamed statements are mapped to statements that a server has prepared.
     pub map_unnamed: bool,
     /// What a listener that splits does with statements of this user and database.

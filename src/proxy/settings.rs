@@ -93,6 +93,7 @@ pub(super) fn pool_settings(config: &Config, cluster: &str, database: &str, user
         sample: pool.hidden_state_sample.and_then(NonZeroU32::new),
         pin_max: pool.pin_max.map(count),
         pin_timeout: pool.pin_timeout,
+        notify_bytes_max: usize::try_from(pool.notify_buffer_max).unwrap_or(usize::MAX),
         map_unnamed: pool.unnamed_statements == config::UnnamedStatements::Mapped,
         leaning: match pool.split_route {
             config::SplitRoute::Auto => Leaning::Auto,

@@ -250,8 +250,7 @@ impl Session {
 
     /// No request so far: reads, and sees what it is.
     fn idle(&mut self, now: &mut Option<Moment>, scratch: &mut Scratch, cx: &mut TaskContext<'_>) -> Flow {
-        self.hear();
-        match self.outbox.poll_flush(&mut self.stream, cx) {
+        match self.poll_told(cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Flow::End(Ended::ByClient),
             Poll::Pending => return Flow::Wait,

@@ -150,6 +150,23 @@ impl Scene {
     async fn order(&self, path: &str) -> Result {
         order(&self.stage.proxy, path).await
     }
+
+    /// Pinned, a standby would end the leader's time in office and take no writes itself.
+    async fn no_standby_is_pinned(&self, leader: &str) -> Result {
+        for standby in &self.standbys {
+            let path = format!("/pin?member={standby}");
+            let answer = self.stage.proxy.order(&path, "an operator and nobody else").await?;
+            let shown = self.stage.proxy.get("/leader").await?.json();
+            ensure!(
+                answer.status == 409 && answer.body.contains(leader),
+                "{} {}",
+                answer.status,
+                answer.body
+            );
+            ensure!(shown["pinned"].is_null(), "{shown}");
+        }
+        Ok(())
+    }
 }
 
 async fn order(proxy: &Proxy, path: &str) -> Result {
@@ -275,6 +292,7 @@ async fn a_pinned_leader(scene: &mut Scene) -> Result {
     let write = "INSERT INTO beats VALUES (now())";
     writer.batch_execute("CREATE TABLE beats_too (at timestamptz)").await?;
     let leader = scene.stage.cluster.leader().await?.name.clone();
+    scene.no_standby_is_pinned(&leader).await?;
     for node in &mut scene.stage.cluster.nodes {
         node.kill_patroni().await?;
     }

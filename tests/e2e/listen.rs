@@ -1,9 +1,11 @@
 //! LISTEN and NOTIFY without a server of one's own, in front of one PostgreSQL and of a cluster.
 
-use std::time::Duration;
+use std::{future::poll_fn, pin::pin, time::Duration};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use pgsteer_testkit::{Client, Door, Options, Release, Result, Single, eventually, scenario};
+use tokio::{net::TcpSocket, time::timeout};
+use tokio_postgres::{AsyncMessage, NoTls};
 
 use crate::outcome::PATRONI;
 
@@ -31,6 +33,18 @@ async fn heard_until(client: &Client, payload: &str) -> Result<Vec<String>> {
     })
     .await?;
     Ok(heard)
+}
+
+/// Waits until the shared connection listens on `news`.
+async fn is_taken_over(client: &Client) -> Result {
+    eventually("the shared connection listens", SOON, async || {
+        let others = client.text(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgsteer notifications' \
+             AND query LIKE '%\"news\"%' AND state = 'idle'",
+        );
+        others.await.is_ok_and(|others| others == "1").then_some(())
+    })
+    .await
 }
 
 /// Two listen, a third one notifies, and there is one server for all of them.
@@ -160,6 +174,97 @@ async fn nothing_is_lost_on_the_way() -> Result {
     Ok(())
 }
 
+/// What is sent while a listener is in a transaction waits until that is over, as far as there is room for it; beyond that the
+/// client is told that it has missed something.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_in_a_transaction_waits() -> Result {
+    let more = "[pool]\ndefault_pool_size = 4\nnotify_buffer_max = \"1MB\"\n";
+    let single = Single::start(Release::System, Door::Open, "", more).await?;
+    let (listener, sender) = (connect(&single).await?, connect(&single).await?);
+    let other = connect(&single).await?;
+    other.batch_execute("LISTEN news").await?;
+    listener.batch_execute("LISTEN news").await?;
+    for (sent, is_all) in [(100, true), (200, false)] {
+        listener.batch_execute("BEGIN").await?;
+        for number in 1..=sent {
+            let payload = format!("SELECT pg_notify('news', {number} || repeat('.', 7000))");
+            sender.batch_execute(&payload).await?;
+        }
+        // All of it has come here.
+        let mut come = 0;
+        eventually("everybody else has heard it", SOON, async || {
+            come += other.take_notifications().len();
+            (come == sent).then_some(())
+        })
+        .await?;
+        listener.batch_execute("COMMIT").await?;
+        if !is_all {
+            // Until it has been told, nothing more is taken in for it.
+            eventually("the gap is told", SOON, async || {
+                listener
+                    .take_notices()
+                    .iter()
+                    .any(|notice| notice.contains("may have been missed"))
+                    .then_some(())
+            })
+            .await?;
+        }
+        sender.batch_execute("NOTIFY news, 'last'").await?;
+        let heard = heard_until(&listener, "last").await?.len() - 1;
+        ensure!(if is_all { heard == sent } else { (140..sent).contains(&heard) }, "heard {heard} of {sent}");
+        let missed = listener.take_notices();
+        ensure!(missed.is_empty(), "{missed:?}");
+        heard_until(&other, "last").await?;
+    }
+    Ok(())
+}
+
+/// What is sent to a listener that does not read waits within the same bound, whatever the kernel has taken of it besides.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_read_misses_what_there_is_no_room_for() -> Result {
+    const SENT: usize = 2000;
+    let more = "[pool]\ndefault_pool_size = 4\nnotify_buffer_max = \"1MB\"\n";
+    let single = Single::start(Release::System, Door::Open, "", more).await?;
+    let sender = connect(&single).await?;
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(64 * 1024)?;
+    let stream = socket.connect(single.proxy.write).await?;
+    let (client, mut connection) = single.proxy.write_config().connect_raw(stream, NoTls).await?;
+    {
+        let mut listening = pin!(client.batch_execute("LISTEN news"));
+        loop {
+            tokio::select! {
+                done = &mut listening => break done?,
+                message = poll_fn(|cx| connection.poll_message(cx)) => ensure!(matches!(message, Some(Ok(_)))),
+            }
+        }
+    }
+    // From here on it does not read.
+    is_taken_over(&sender).await?;
+    // Little by little: whoever reads hears all of it.
+    let some = "SELECT pg_notify('news', n || repeat('.', 7000)) FROM generate_series(1, 20) n";
+    for _ in 0..SENT / 20 {
+        sender.batch_execute(some).await?;
+    }
+    eventually("most of it has come", SOON, async || {
+        let come = single.proxy.metric("pgsteer_notifications_total", "").await.ok()?;
+        (come >= 1500.0).then_some(())
+    })
+    .await?;
+    let mut heard = 0;
+    loop {
+        let message = timeout(SOON, poll_fn(|cx| connection.poll_message(cx))).await;
+        match message.context("it is told of no gap")?.context("it is closed")?? {
+            AsyncMessage::Notification(_) => heard += 1,
+            AsyncMessage::Notice(notice) if notice.message().contains("may have been missed") => break,
+            _ => {}
+        }
+    }
+    // What was its own is there: in its box, and in the outbox and the kernel's buffers before it.
+    ensure!((150..1400).contains(&heard), "heard {heard} of {SENT}");
+    Ok(())
+}
+
 /// When the shared connection breaks, those who listen are told that something may be missing, and hear again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gap_is_told() -> Result {
@@ -205,14 +310,7 @@ async fn listeners_survive_a_switchover() -> Result {
         let (listener, sender) = (Client::connect(&config).await?, Client::connect(&config).await?);
         listener.batch_execute("LISTEN news").await?;
         // Until its channel has passed to the shared connection the client has a server, and goes down with it.
-        eventually("the client has no server", SOON, async || {
-            let others = sender.text(
-                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgsteer notifications' \
-                 AND query LIKE '%\"news\"%' AND state = 'idle'",
-            );
-            others.await.is_ok_and(|others| others == "1").then_some(())
-        })
-        .await?;
+        is_taken_over(&sender).await?;
         sender.batch_execute("NOTIFY news, 'before'").await?;
         ensure!(heard_until(&listener, "before").await? == ["news:before"], "heard something else");
         stage.cluster.switchover().await?;

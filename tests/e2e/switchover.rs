@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use pgsteer_testkit::{Login, Options, Report, Result, Stage, eventually, now, scenario, scenario_with};
+use pgsteer_testkit::{
+    Client, Login, Options, Report, Result, Stage, eventually, now, scenario, scenario_with,
+};
 
 use crate::outcome::{ADDED, PATRONI, ten_in_a_row, told_the_truth, watch};
 
@@ -62,13 +64,21 @@ async fn by_pgsteer_itself() -> Result {
     scenario_with(Options::default(), TOKEN, async |stage| {
         let granting = stage.cluster.leader().await?.superuser().await?;
         granting.batch_execute(&format!("GRANT pg_checkpoint TO {}", Login::MONITORING.user)).await?;
+        // Who keeps a server and does nothing is not waited for.
+        let keeper = Client::connect(&stage.proxy.write_config()).await?;
+        keeper.batch_execute("CREATE TEMP TABLE kept (x int)").await?;
         let watched = watch(stage).await?;
         let asked = now();
         let said = stage.proxy.command(&["switchover"], PATRONI).await?;
         let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
         println!("{out}{err}");
         ensure!(said.status.success(), "{out}{err}");
-        for step in ["the leader has checkpointed", "nothing runs on the leader any more", "takes writes"] {
+        for step in [
+            "the leader has checkpointed",
+            "nothing runs on the leader any more",
+            "1 clients that run nothing lose what they keep",
+            "takes writes",
+        ] {
             ensure!(out.contains(step), "it did not say `{step}`: {out}");
         }
         let change = watched.changes_leader(asked, ADDED).await?;

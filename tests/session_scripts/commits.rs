@@ -161,6 +161,14 @@ fn what_a_failover_has_lost_is_not_committed() {
     asked(&[lost, NOT_COMMITTED, GOES_ON].join("\n"));
 }
 
+/// Two have left the timeline for the same number, one with the commit and one without it.
+#[test]
+fn what_witnesses_contradict_each_other_about_is_not_known() {
+    for forks in ["learn fork=1/0/10 fork=1/0/F", "learn fork=1/0/F fork=1/0/10 fork=1/0/F"] {
+        asked(&format!("{forks}\nroute write=b deposed=a\n>a1 end\nwait 6s\n<C Fatal 08007 _ | end"));
+    }
+}
+
 /// The same leader goes on: it is asked on a connection that has seen the transaction's server alive.
 #[test]
 fn the_same_leader_may_answer() {

@@ -91,6 +91,7 @@ impl Default for Setup {
             sample: None,
             pin_max: None,
             pin_timeout: None,
+            notify_bytes_max: 1024 * 1024,
             map_unnamed: true,
             leaning: pgsteer::route::leaning::Leaning::Auto,
             commit_fate: CommitFate::Unknown,
@@ -284,7 +285,7 @@ impl World {
             let (timeline, lsn) = value.split_once('/').unwrap();
             let (timeline, lsn) = (timeline.parse().unwrap(), lsn.parse::<Lsn>().unwrap());
             match what {
-                "fork" => headway.forked(timeline, lsn),
+                "fork" => headway.remember(&[(timeline, lsn)], timeline + 1),
                 member => {
                     let replayed = Replayed { asked_at: self.clock.now(), timeline, lsn };
                     headway.answered(&member.into(), replayed);

@@ -15,17 +15,18 @@ const FORKS_MAX: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Lineage {
     system_id: Option<u64>,
-    /// This timeline goes on as the next one from here.
-    left_at: BTreeMap<Timeline, (Lsn, Witness)>,
+    /// How each of these timelines goes on as the next one.
+    forks: BTreeMap<Timeline, Fork>,
 }
 
-/// Who says where a timeline was left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Witness {
-    /// The store, which may speak of a cluster that stood there before.
-    Store,
-    /// The server that was promoted there, to whoever watched it.
-    Server,
+/// How a timeline goes on as the one numbered next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fork {
+    /// From here.
+    At(Lsn),
+    /// There is more than one of that number: witnesses have told of different positions. Which of them a token, or what is
+    /// written later, belongs to, its number does not say.
+    Contradicted,
 }
 
 /// Whether a timeline contains what a token stands for.
@@ -47,9 +48,8 @@ impl Lineage {
         if system_id.is_none() || self.system_id == system_id {
             return false;
         }
-        let forks =
-            if self.system_id.is_none() { std::mem::take(&mut self.left_at) } else { BTreeMap::new() };
-        *self = Self { system_id, left_at: forks };
+        let forks = if self.system_id.is_none() { std::mem::take(&mut self.forks) } else { BTreeMap::new() };
+        *self = Self { system_id, forks };
         true
     }
 
@@ -57,18 +57,19 @@ impl Lineage {
         self.system_id
     }
 
-    /// `timeline` was left here for the one numbered next. Whether that is new.
-    pub(super) fn note(&mut self, timeline: Timeline, at: Lsn, witness: Witness) -> bool {
-        let before = self.left_at.get(&timeline).copied();
-        if before.is_some_and(|(_, known)| known > witness) {
-            return false;
+    /// `timeline` was left here for the one numbered next, a witness says. Whether that is new.
+    pub(super) fn note(&mut self, timeline: Timeline, at: Lsn) -> bool {
+        let before = self.forks.get(&timeline).copied();
+        let now = match before {
+            Some(Fork::At(known)) if known != at => Fork::Contradicted,
+            Some(known) => known,
+            None => Fork::At(at),
+        };
+        self.forks.insert(timeline, now);
+        if self.forks.len() > FORKS_MAX {
+            self.forks.pop_first();
         }
-        self.left_at.insert(timeline, (at, witness));
-        let news = before.is_none_or(|(known, _)| known != at);
-        if self.left_at.len() > FORKS_MAX {
-            self.left_at.pop_first();
-        }
-        news
+        before != Some(now)
     }
 
     /// Whether `timeline` contains what `token` stands for.
@@ -82,16 +83,18 @@ impl Lineage {
         if timeline < token.timeline {
             return Held::Unknown;
         }
-        // Beyond a fork that is not known of it may be another branch altogether.
-        let way = self.left_at.range(token.timeline..timeline);
-        let known = way.clone().count();
-        if u32::try_from(known) != Ok(timeline - token.timeline) {
+        // Of two timelines of the token's number it may be of the other one.
+        let origin = token.timeline.checked_sub(1).and_then(|before| self.forks.get(&before));
+        if origin == Some(&Fork::Contradicted) {
             return Held::Unknown;
         }
-        match way.map(|(_, (at, _))| *at).min() {
-            Some(left) if left < token.lsn => Held::Lost(left),
-            _ => Held::Yes,
+        // Beyond a fork that is not known of, or not for sure, it may be another branch altogether.
+        let mut left = Lsn(u64::MAX);
+        for number in token.timeline..timeline {
+            let Some(Fork::At(at)) = self.forks.get(&number) else { return Held::Unknown };
+            left = left.min(*at);
         }
+        if left < token.lsn { Held::Lost(left) } else { Held::Yes }
     }
 }
 
@@ -104,11 +107,10 @@ mod tests {
         let mut lineage = Lineage::default();
         let token = |timeline, lsn| Token { system_id: 7, timeline, lsn: Lsn(lsn) };
         assert_eq!(lineage.holds(&token(1, 5), 1), Held::Unknown, "which cluster is it?");
-        assert!(lineage.note(1, Lsn(100), Witness::Store));
+        assert!(lineage.note(1, Lsn(100)));
         assert!(lineage.identify(Some(7)) && !lineage.identify(Some(7)) && !lineage.identify(None));
-        assert!(lineage.note(2, Lsn(200), Witness::Server) && !lineage.note(2, Lsn(200), Witness::Server));
-        assert!(lineage.note(4, Lsn(400), Witness::Server));
-        assert!(!lineage.note(4, Lsn(500), Witness::Store), "who was there knows better");
+        assert!(lineage.note(2, Lsn(200)) && !lineage.note(2, Lsn(200)));
+        assert!(lineage.note(4, Lsn(400)));
         for (of, lsn, on, expected) in [
             (1, 1000, 1, Held::Yes),
             (1, 100, 2, Held::Yes),
@@ -133,13 +135,46 @@ mod tests {
         assert_eq!(lineage.holds(&foreign, 2), Held::Unknown, "that was known of another cluster");
     }
 
+    /// Two servers were promoted to timeline 3, from different positions of 2: a commit between them is on one and not on the
+    /// other, and whoever says which guesses.
+    #[test]
+    fn who_contradicts_is_not_believed_nor_who_was_there_before() {
+        let mut lineage = Lineage::default();
+        lineage.identify(Some(7));
+        let holds = |lineage: &Lineage, timeline, lsn, on| {
+            lineage.holds(&Token { system_id: 7, timeline, lsn: Lsn(lsn) }, on)
+        };
+        for timeline in 1..5 {
+            assert!(lineage.note(timeline, Lsn(100 * u64::from(timeline))));
+        }
+        assert_eq!(holds(&lineage, 2, 150, 3), Held::Yes);
+        assert!(lineage.note(2, Lsn(140)), "that is news to those who wait");
+        for _ in 0..2 {
+            for (of, lsn, on, expected) in [
+                (2, 150, 3, Held::Unknown),
+                (2, 139, 3, Held::Unknown),
+                (2, 201, 4, Held::Unknown),
+                (1, 50, 3, Held::Unknown),
+                (1, 50, 2, Held::Yes),
+                (1, 101, 2, Held::Lost(Lsn(100))),
+                (3, 300, 4, Held::Unknown),
+                // As the leader itself has it.
+                (3, 300, 3, Held::Yes),
+                (4, 400, 5, Held::Yes),
+            ] {
+                assert_eq!(holds(&lineage, of, lsn, on), expected, "{of} {lsn} on {on}");
+            }
+            assert!(!lineage.note(2, Lsn(200)), "who says it again does not make it truer");
+        }
+    }
+
     #[test]
     fn only_the_latest_forks_are_kept() {
         let mut lineage = Lineage::default();
         for timeline in 1..200 {
-            lineage.note(timeline, Lsn(timeline.into()), Witness::Store);
+            lineage.note(timeline, Lsn(timeline.into()));
         }
-        assert_eq!(lineage.left_at.len(), FORKS_MAX);
-        assert_eq!(lineage.left_at.last_key_value(), Some((&199, &(Lsn(199), Witness::Store))));
+        assert_eq!(lineage.forks.len(), FORKS_MAX);
+        assert_eq!(lineage.forks.last_key_value(), Some((&199, &Fork::At(Lsn(199)))));
     }
 }

@@ -130,7 +130,7 @@ mod tests {
         headway.identify(Some(7));
         headway.told().place(token(1, 10), 0);
         assert_eq!(headway.told().show(Some(2)), Shown::This(token(1, 10)), "who knows?");
-        headway.forked(1, Lsn(8));
+        headway.remember(&[(1, Lsn(8))], 2);
         assert_eq!(headway.told().show(Some(2)), Shown::This(token(1, 8)));
         headway.identify(Some(9));
         assert_eq!(headway.told().show(Some(2)), Shown::Anything);

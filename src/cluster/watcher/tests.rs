@@ -17,9 +17,11 @@ use super::*;
 use crate::{
     auth::secrets::Credential,
     cluster::{
+        headway::{Headway, Held},
         policy::{Authority, LagBound, ProbePolicy, ReadPolicy},
         rest::PatroniRest,
         store::{ClusterSettings, LeaderKey, MemberRecord, StoreSnapshot},
+        token::Token,
         topology::WriteState,
     },
     net::Stream,
@@ -31,6 +33,10 @@ use crate::{
 enum Mode {
     Writable(u32),
     Standby(u32),
+    /// Was a standby, and takes writes on this timeline, which begins here.
+    Promoted(u32, u32),
+    /// The same of a server of another cluster.
+    Foreign(u32, u32),
     /// Accepts nothing.
     Refused,
     /// Accepts, and then says nothing.
@@ -140,6 +146,8 @@ async fn serve(
             Mode::Writable(timeline) => {
                 format!("f|7|150004|0/1000|{timeline:08X}|||f||")
             }
+            Mode::Promoted(timeline, at) => format!("f|7|150004|0/2000|{timeline:08X}|0/{at:X}||f||"),
+            Mode::Foreign(timeline, at) => format!("f|8|150004|0/2000|{timeline:08X}|0/{at:X}||f||"),
             Mode::Standby(timeline) => format!("t|7|150004|||0/1000|0/1000|t|streaming|{timeline}"),
             Mode::Refused => return Ok(()),
             Mode::Hangs => std::future::pending().await,
@@ -200,6 +208,7 @@ struct Bench {
     hurried: Arc<Mutex<u64>>,
     /// Servers that this one cannot reach.
     hidden: Arc<Hidden>,
+    headway: Arc<Headway>,
     watcher: WatcherHandle,
     published: Arc<Mutex<Vec<Arc<Topology>>>>,
     /// Up to when the fence was open at each publication.
@@ -246,6 +255,7 @@ impl Bench {
             Authority::Hosts(_) => None,
         };
         let network: Arc<dyn Dial> = Arc::new(Network(Arc::clone(&servers), Arc::clone(&hidden)));
+        let headway = Arc::<Headway>::default();
         let policy = ClusterPolicy {
             name: "test".into(),
             authority,
@@ -254,7 +264,7 @@ impl Bench {
             names_interval: Some(Duration::from_secs(15)),
             rest: Some(Arc::new(PatroniRest::new(Arc::clone(&network), None, None))),
             switchover_hold_max: Duration::from_secs(10),
-            headway: Arc::default(),
+            headway: Arc::clone(&headway),
         };
         let (sink, doors) = (Arc::clone(&published), Arc::clone(&open_until));
         let fence = Arc::new(Fence::closed());
@@ -264,7 +274,19 @@ impl Bench {
             doors.lock().push(seen.deadline());
         });
         let watcher = Watcher::spawn(Handle::current(), clock, network, scripted, policy, fence, publish);
-        Self { servers, store, hurried, hidden, watcher, published, open_until, slept, clock, revision: 0 }
+        Self {
+            servers,
+            store,
+            hurried,
+            hidden,
+            headway,
+            watcher,
+            published,
+            open_until,
+            slept,
+            clock,
+            revision: 0,
+        }
     }
 
     /// A reading: who holds the key, and for how long from now.
@@ -360,6 +382,61 @@ async fn a_leader_is_found_and_a_new_one_within_milliseconds() {
     let seqs: Vec<u64> = published.iter().map(|topology| topology.seq).collect();
     assert!(seqs.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seqs:?}");
     assert!(published.iter().any(|topology| !topology.deposed.is_empty()));
+}
+
+/// Where timeline 1 was left is said by the leader in office: not by a server that somebody has promoted by hand, nor by
+/// another cluster's at a member's address. A commit of the old leader's that is there is there.
+#[tokio::test(start_paused = true)]
+async fn only_who_takes_office_says_where_a_timeline_was_left() {
+    for other in [Mode::Promoted(2, 0x800), Mode::Foreign(2, 0x800), Mode::Promoted(3, 0x800)] {
+        let mut bench = Bench::new(Authority::Store);
+        let held =
+            |bench: &Bench, lsn| bench.headway.holds(&Token { system_id: 7, timeline: 1, lsn: Lsn(lsn) }, 2);
+        bench.servers.set("n1", Mode::Writable(1));
+        bench.servers.set("n2", Mode::Standby(1));
+        bench.key("n1", TTL).await;
+        bench.open("n1").await;
+        bench.servers.set("n1", Mode::Refused);
+        bench.servers.set("n2", Mode::Promoted(2, 0xC00));
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(held(&bench, 0xC00), Held::Unknown, "it was promoted, and is not in office");
+        bench.key("n2", TTL).await;
+        bench.open("n2").await;
+        assert_eq!((held(&bench, 0xC00), held(&bench, 0xC01)), (Held::Yes, Held::Lost(Lsn(0xC00))));
+        bench.servers.set("n1", Mode::Standby(1));
+        sleep(Duration::from_secs(3)).await;
+        bench.servers.set("n1", other);
+        let asked = bench.servers.asked("n1");
+        sleep(Duration::from_secs(3)).await;
+        assert!(bench.servers.asked("n1") > asked, "it was looked at");
+        bench.key("n2", TTL).await;
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(
+            (held(&bench, 0xC00), held(&bench, 0xC01)),
+            (Held::Yes, Held::Lost(Lsn(0xC00))),
+            "{other:?}"
+        );
+    }
+}
+
+/// Two members in office one after the other have left timeline 1 for 2 at different positions. Which of them a commit
+/// was on nobody knows.
+#[tokio::test(start_paused = true)]
+async fn leaders_that_contradict_each_other_say_nothing() {
+    let mut bench = Bench::new(Authority::Store);
+    let held =
+        |bench: &Bench, lsn| bench.headway.holds(&Token { system_id: 7, timeline: 1, lsn: Lsn(lsn) }, 2);
+    for (member, other, at) in [("n2", "n1", 0xC00), ("n1", "n2", 0x800)] {
+        bench.servers.set(other, Mode::Refused);
+        bench.servers.set(member, Mode::Standby(1));
+        sleep(Duration::from_secs(3)).await;
+        bench.key(member, TTL).await;
+        sleep(Duration::from_secs(1)).await;
+        bench.servers.set(member, Mode::Promoted(2, at));
+        bench.open(member).await;
+        let expected = if member == "n2" { Held::Yes } else { Held::Unknown };
+        assert_eq!(held(&bench, 0x700), expected, "{member}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

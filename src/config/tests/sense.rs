@@ -127,9 +127,67 @@ fn orders_and_threads() {
     );
     accepted(&format!("[http]\naddress = \"[::1]:1\"\n{token}"));
     refused(
+        "[pool]\nnotify_buffer_max = \"255kB\"",
+        "11:21: `notify_buffer_max`: less than 256kB; every client that listens has as much in any case",
+    );
+    refused(
         "[runtime]\nworkers = 1025",
         "11:11: `workers`: 1025 is out of range: at most 1024; leave it out for one for each core",
     );
+}
+
+/// Keys about what does not happen. Where it does they say nothing.
+#[test]
+fn what_has_no_effect() {
+    let split = "[[listen]]\naddress = \"[::1]:1\"\nroute = \"split\"\n";
+    let read = "[[listen]]\naddress = \"[::1]:1\"\nroute = \"read\"\n";
+    let remove = "write such a [[listen]], or remove it";
+    for (key, by, found) in [
+        (
+            "[databases.d]\nsplit_route = \"read\"\n",
+            split,
+            format!("`split_route` has no effect: no [[listen]] has route = \"split\"; {remove}"),
+        ),
+        (
+            "[users.u]\nsplit_route = \"write\"\n",
+            split,
+            format!("`split_route` has no effect: no [[listen]] has route = \"split\"; {remove}"),
+        ),
+        (
+            "[replicas]\nbalance = \"latency\"\n",
+            read,
+            format!("`replicas` has no effect: no [[listen]] has route = \"read\" or \"split\"; {remove}"),
+        ),
+        (
+            "[pool]\nconsistency_wait = \"1s\"\n",
+            "[users.u]\nconsistency = \"session\"\n",
+            "`consistency_wait` has no effect: consistency is \"eventual\" for everybody; set consistency, or remove it".to_owned(),
+        ),
+        (
+            "[databases.d]\nconsistency_wait = \"1s\"\n",
+            "consistency = \"global\"\n",
+            "`consistency_wait` has no effect: consistency is \"eventual\" for everybody; set consistency, or remove it".to_owned(),
+        ),
+        (
+            "[pool]\ncommit_fate_wait = \"1s\"\n",
+            "[databases.d]\ncommit_fate = true\n",
+            "`commit_fate_wait` has no effect: commit_fate is off for everybody; set commit_fate = true, or remove it".to_owned(),
+        ),
+        (
+            "[pool]\nwarm_connections_max = 5\n",
+            "warm_candidates = 1\n",
+            "`warm_connections_max` has no effect: warm_candidates is 0; set warm_candidates, or remove it".to_owned(),
+        ),
+    ] {
+        let told = |text: &str| {
+            let config = good(&with(text));
+            config.warnings().iter().map(|told| told.to_string()).collect::<Vec<_>>()
+        };
+        let alone = told(key);
+        assert!(alone.len() == 1 && alone[0].ends_with(&found), "{key}: {alone:?}");
+        let beside = told(&format!("{key}{by}"));
+        assert!(beside.is_empty(), "{key}{by}: {beside:?}");
+    }
 }
 
 /// `0.0.0.0` takes every address of IPv4, `[::]` all there are.

@@ -10,7 +10,10 @@ fn warnings() {
         ("", &[][..]),
         (
             "[replicas]\nlag_bytes_max = 0\nlag_time_max = 0",
-            &["10:1: no lag bound: reads may see data of any age; set lag_bytes_max or lag_time_max"],
+            &[
+                "10:1: no lag bound: reads may see data of any age; set lag_bytes_max or lag_time_max",
+                "10:1: `replicas` has no effect: no [[listen]] has route = \"read\" or \"split\"; write such a [[listen]], or remove it",
+            ],
         ),
         (
             "[auth]\nauth_type = \"oauth\"",
@@ -106,6 +109,7 @@ fn the_defaults_are_the_contract() {
         hidden_state_sample: Some(10_000),
         pin_max: None,
         pin_timeout: None,
+        notify_buffer_max: 8 * 1024 * 1024,
         unnamed_statements: UnnamedStatements::Mapped,
         rotation: Rotation::Off,
     };

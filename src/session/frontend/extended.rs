@@ -261,8 +261,8 @@ impl Frontend {
         self.pass(header, message, passage);
         let followed = passage.tenancy.must_await(conduct);
         let whole = message.len() == header.total;
-        let goes_on = passage.splice.rest().first() != Some(&b'S');
-        if whole && goes_on && passage.pipeline.status() != TransactionStatus::Idle {
+        let in_block = passage.pipeline.status() != TransactionStatus::Idle;
+        if in_block && whole && passage.splice.rest().first() != Some(&b'S') {
             passage.tenancy.runs_in_block(conduct.block);
         }
         if let Some(followed) = followed {

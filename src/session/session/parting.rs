@@ -1,6 +1,6 @@
 //! How a client that listens does without its server: the shared connection takes its channels over.
 
-use std::{collections::BTreeSet, pin::Pin, sync::Arc, task::Poll};
+use std::{collections::BTreeSet, io, pin::Pin, sync::Arc, task::Poll};
 
 use super::{Ended, Exchange, Flow, Moment, Phase, Scratch, Session, TaskContext};
 use crate::{
@@ -137,6 +137,28 @@ impl Session {
         if let Some(ears) = &mut self.ears {
             ears.channels = channels;
         }
+    }
+
+    /// Tells the client what waits for it, and then what has come. Ready when it has taken all of that. Notifications stay in
+    /// their box, which has its bounds, while it does not read.
+    #[inline]
+    pub(super) fn poll_told(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let is_behind = self.is_behind();
+            if !is_behind {
+                self.hear();
+            }
+            match self.outbox.poll_flush(&mut self.stream, cx) {
+                Poll::Ready(Ok(())) if is_behind => {}
+                told => return told,
+            }
+        }
+    }
+
+    /// Whether somebody listens who has not taken yet what was sent before.
+    #[inline]
+    pub(super) fn is_behind(&self) -> bool {
+        self.ears.is_some() && !self.outbox.is_empty()
     }
 
     /// The same for a client that keeps a server and has nothing to do there.

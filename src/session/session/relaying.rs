@@ -18,7 +18,10 @@ impl Session {
         scratch: &mut Scratch,
         cx: &mut TaskContext<'_>,
     ) -> Flow {
-        self.hear_at_rest(&exchange);
+        let was_behind = self.is_behind();
+        if !was_behind {
+            self.hear_at_rest(&exchange);
+        }
         match self.relay(&mut exchange, now, scratch, cx) {
             Relayed::Settled => self.settled(exchange, now),
             Relayed::Unplaced => self.place_afterwards(exchange, now),
@@ -35,7 +38,8 @@ impl Session {
             Relayed::Blocked if exchange.fenced_since.is_some() => self.held_back(exchange, now, scratch, cx),
             Relayed::Blocked => {
                 self.phase = Phase::Relaying(exchange);
-                Flow::Wait
+                // What has come for it meanwhile is next.
+                if was_behind && !self.is_behind() { Flow::Again } else { Flow::Wait }
             }
             Relayed::Yield => {
                 cx.waker().wake_by_ref();
