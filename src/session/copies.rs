@@ -59,11 +59,10 @@ impl Copies {
         there.map(|(name, _)| &**name)
     }
 
-    /// What is to stand in for the statement of this name, which the server does not have as it was.
-    pub fn stand_in(&mut self, name: &[u8], said: Option<Arc<[u8]>>) -> StandIn {
+    /// What is to stand in for a statement, which the server does not have as it was.
+    pub fn next_stand_in(&mut self, said: Option<Arc<[u8]>>) -> StandIn {
         let stand_in = StandIn::for_copy(self.stand_ins, said);
         self.stand_ins += 1;
-        self.put(name, Copy::StandIn(stand_in.clone()));
         stand_in
     }
 
@@ -115,16 +114,21 @@ mod tests {
         copies.put(b"a", Copy::Alike);
         copies.put(b"b", Copy::Refused(Some(error("no such table").into())));
         assert_eq!(copies.names().collect::<Vec<_>>(), [b"a"]);
-        let changed = copies.stand_in(b"a", None);
+        let stand_in = |copies: &mut Copies, name: &[u8], said| {
+            let stand_in = copies.next_stand_in(said);
+            copies.put(name, Copy::StandIn(stand_in.clone()));
+            stand_in
+        };
+        let changed = stand_in(&mut copies, b"a", None);
         let Some(Copy::Refused(said)) = copies.get(b"b").cloned() else { panic!() };
-        let refused = copies.stand_in(b"b", said);
+        let refused = stand_in(&mut copies, b"b", said);
         let mut expected = Vec::new();
         Refusal::ResultChanged.encode(&mut expected);
         assert_eq!(copies.meant_by(&failure(&changed)).as_deref(), Some(&*expected));
         assert_eq!(copies.meant_by(&failure(&refused)).as_deref(), Some(&*error("no such table")));
         assert_eq!(copies.meant_by(&error("division by zero")), None);
         // Another in the same place is another.
-        let again = copies.stand_in(b"a", None);
+        let again = stand_in(&mut copies, b"a", None);
         assert_eq!(copies.meant_by(&failure(&changed)), None);
         assert!(copies.meant_by(&failure(&again)).is_some());
         copies.remove(b"a");

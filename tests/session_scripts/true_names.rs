@@ -243,6 +243,37 @@ fn a_query_in_a_sequence_is_answered() {
     );
 }
 
+/// Nor does what is to be replaced there open one: what cannot be parsed then, the query itself is refused.
+#[test]
+fn a_query_is_answered_where_its_name_was_held_before() {
+    in_block(
+        r#"
+        C> Parse m "show work_mem" | Sync
+        >s Parse pgsteer_2 "show work_mem" | Sync
+        s< ParseComplete | ReadyForQuery T
+        <C ParseComplete | ReadyForQuery T
+        C> Query "prepare m as select 2"
+        >s Parse m "" | Sync | Query "prepare m as select 2"
+        s< ParseComplete | ReadyForQuery T | Error 42P05 "taken" | ReadyForQuery E
+        <C Error 42P05 "taken" | ReadyForQuery E
+        C> Query "execute m" | Query "select 3"
+        >s Close S m | Parse m "show work_mem" | Sync | Query "execute m" | Query "select 3"
+        s< CloseComplete | Error 25P02 "of ours" | ReadyForQuery E | Error 25P02 "aborted" | ReadyForQuery E
+        s< Error 25P02 "aborted" | ReadyForQuery E
+        <C Error 25P02 "aborted" | ReadyForQuery E | Error 25P02 "aborted" | ReadyForQuery E
+        # Now nothing is there.
+        C> Query rollback
+        >s Query rollback
+        s< CommandComplete ROLLBACK | ReadyForQuery I
+        <C CommandComplete ROLLBACK | ReadyForQuery I
+        C> Query "execute m"
+        >s Parse m "show work_mem" | Sync | Query "execute m"
+        s< ParseComplete | ReadyForQuery I | CommandComplete SHOW | ReadyForQuery I
+        <C CommandComplete SHOW | ReadyForQuery I
+        "#,
+    );
+}
+
 /// A name would be another client's on the next server.
 #[test]
 fn names_that_are_not_followed_are_refused_where_servers_are_shared() {

@@ -147,9 +147,11 @@ impl Frontend {
                     passage.tenancy.await_answers();
                     return Prepared::Checking;
                 }
-                Step::Hold => passage.hold(name),
-                Step::Give => {
-                    passage.give(name, &statement);
+                step @ (Step::Hold | Step::Give) => {
+                    match step {
+                        Step::Hold => passage.hold(name),
+                        _ => passage.give(name, &statement),
+                    }
                     if first {
                         return passage.await_for_query();
                     }
@@ -230,29 +232,39 @@ impl Passage<'_, '_> {
 
     /// The server gets a statement of the client's under its true name.
     fn give(&mut self, name: &[u8], statement: &Statement) {
-        self.close_copy(name);
-        self.tenancy.copies_mut().put(name, Copy::Unasked);
-        statement.put_parse_as(name, self.splice.insert());
-        self.parses_copy(name);
+        self.parse_copy(name, Copy::Unasked, |out| statement.put_parse_as(name, out));
     }
 
     /// The server gets something that can be parsed in any state of a transaction and of the schema.
     fn hold(&mut self, name: &[u8]) {
-        self.tenancy.copies_mut().put(name, Copy::Placeholder);
-        put_parse_as(name, b"", &[0; 2], self.splice.insert());
-        self.parses_copy(name);
+        self.parse_copy(name, Copy::Placeholder, |out| put_parse_as(name, b"", &[0; 2], out));
     }
 
-    fn parses_copy(&mut self, name: &[u8]) {
-        let out = self.splice.insert();
+    /// The server gets this in the place of what it has under a true name. Where the client has no sequence open it is one of
+    /// its own, the Close included: should it fail, what follows is not skipped.
+    fn parse_copy(&mut self, name: &[u8], copy: Copy, put_parse: impl FnOnce(&mut Vec<u8>)) {
         let undo = Undo::UnderOurName(name.into());
         if self.pipeline.is_in_sequence() {
+            self.close_copy(name);
+            put_parse(self.splice.insert());
             self.pipeline.sent(Owed::Parse(For::Us, undo, None));
         } else {
-            // Should it fail, what follows is not skipped.
+            let is_there = self.has_copy(name);
+            let out = self.splice.insert();
+            if is_there {
+                put_close_as(name, out);
+            }
+            put_parse(out);
             put(out, b'S', |_| {});
             self.pipeline.sent(Owed::Aside(Some(undo)));
         }
+        self.tenancy.copies_mut().put(name, copy);
+    }
+
+    /// Whether the server has something under a true name of the client's.
+    fn has_copy(&self, name: &[u8]) -> bool {
+        let copy = self.tenancy.copies().and_then(|copies| copies.get(name));
+        !matches!(copy, None | Some(Copy::Refused(_)))
     }
 
     /// The same, and it says what that yields. Should it fail, so does the client's sequence.
@@ -268,7 +280,7 @@ impl Passage<'_, '_> {
 
     /// The same in a sequence of its own. Should it fail, that is noted.
     fn ask_apart(&mut self, name: &[u8], statement: &Arc<Statement>) {
-        let is_there = self.tenancy.copies().is_some_and(|copies| copies.get(name).is_some());
+        let is_there = self.has_copy(name);
         self.tenancy.copies_mut().put(name, Copy::Unasked);
         let out = self.splice.insert();
         if is_there {
@@ -329,16 +341,14 @@ impl Passage<'_, '_> {
 
     /// Something has the name that fails where the statement would.
     fn stand_in(&mut self, name: &[u8], statement: &Statement, said: Option<Arc<[u8]>>) {
-        self.close_copy(name);
-        let stand_in = self.tenancy.copies_mut().stand_in(name, said);
-        stand_in.put_copy(name, statement.types(), self.splice.insert());
-        self.pipeline.sent(Owed::Parse(For::Us, Undo::UnderOurName(name.into()), None));
+        let stand_in = self.tenancy.copies_mut().next_stand_in(said);
+        let copy = Copy::StandIn(stand_in.clone());
+        self.parse_copy(name, copy, |out| stand_in.put_copy(name, statement.types(), out));
     }
 
     /// The server has nothing any more under a true name of the client's.
     pub(super) fn close_copy(&mut self, name: &[u8]) {
-        let copy = self.tenancy.copies().and_then(|copies| copies.get(name));
-        if !matches!(copy, None | Some(Copy::Refused(_))) {
+        if self.has_copy(name) {
             self.tenancy.copies_mut().remove(name);
             put_close_as(name, self.splice.insert());
             self.pipeline.sent(Owed::Close(For::Us, Some(Undo::UnderTrueName(name.into()))));

@@ -68,7 +68,7 @@ impl Pipeline {
     #[inline]
     fn answered(&mut self, tag: u8) -> Option<Passage> {
         let passage = match (tag, self.owed.front()?) {
-            (b'1' | b'C', Owed::Aside(_)) | (b'C', Owed::Refused) => return Some(Passage::Swallow),
+            (b'1' | b'3' | b'C', Owed::Aside(_)) | (b'C', Owed::Refused) => return Some(Passage::Swallow),
             (b'1' | b'3' | b'T' | b'n', Owed::Provide(..)) => return Some(Passage::Swallow),
             (b'T' | b'C', Owed::Evidence) => return Some(Passage::Evidence),
             (b'C', Owed::EvidenceRow) => Passage::Swallow,
