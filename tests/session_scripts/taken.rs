@@ -96,6 +96,36 @@ fn a_name_that_sql_has_given_or_taken_just_now_the_server_knows() {
     ));
 }
 
+/// A statement of SQL's that was closed is not taken for being there still because the client's own has its name on the server.
+#[test]
+fn a_name_that_is_the_clients_own_again_is_not_sqls() {
+    let prepared = prepared();
+    check(&format!(
+        r#"
+        {prepared}
+        C> Query begin
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        C> Close S q | Parse q "select 2" | Sync
+        >a1 Close S q | Parse q "select 2" | Close S q | Parse pgsteer_1 "select 2" | Describe S pgsteer_1 | Sync
+        a1< CloseComplete | ParseComplete | CloseComplete | ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery T
+        <C CloseComplete | ParseComplete | ReadyForQuery T
+        C> Query "prepare q as select 3"
+        >a1 Parse q "" | Sync | Query "prepare q as select 3"
+        a1< ParseComplete | ReadyForQuery T | {TAKEN} | ReadyForQuery E
+        <C {TAKEN} | ReadyForQuery E
+        C> Query rollback
+        >a1 Query rollback
+        a1< CommandComplete ROLLBACK | ReadyForQuery I
+        <C CommandComplete ROLLBACK | ReadyForQuery I
+        # It is not asked for by its name, under which there is ours.
+        >a1 Query "~pg_prepared_statements WHERE from_sql;" | Query "~DEALLOCATE"
+        a1< DataRow n q | ReadyForQuery I | CommandComplete DEALLOCATE | ReadyForQuery I
+        "#
+    ));
+}
+
 /// What has such a name for a moment, because SQL is to find the client's own statement, does not take it.
 #[test]
 fn a_copy_of_ours_takes_no_name() {

@@ -274,6 +274,42 @@ fn a_query_is_answered_where_its_name_was_held_before() {
     );
 }
 
+/// What is run may itself be about a statement of the client's, or about all.
+#[test]
+fn what_is_run_finds_the_statements_of_the_protocol_too() {
+    in_block(
+        r#"
+        C> Parse m "prepare n as select 2" | Sync
+        >s Parse pgsteer_2 "prepare n as select 2" | Sync
+        s< ParseComplete | ReadyForQuery T
+        <C ParseComplete | ReadyForQuery T
+        C> Query "execute m" | Query "select 3"
+        >s Parse m "prepare n as select 2" | Sync | Parse n "" | Sync | Query "execute m"
+        s< ParseComplete | ReadyForQuery T | ParseComplete | ReadyForQuery T | Error 42P05 "taken" | ReadyForQuery E
+        <C Error 42P05 "taken" | ReadyForQuery E
+        >s Query "select 3"
+        s< Error 25P02 "aborted" | ReadyForQuery E
+        <C Error 25P02 "aborted" | ReadyForQuery E
+        "#,
+    );
+    in_block(
+        r#"
+        C> Parse m "deallocate all" | Sync
+        >s Parse pgsteer_2 "deallocate all" | Sync
+        s< ParseComplete | ReadyForQuery T
+        <C ParseComplete | ReadyForQuery T
+        # Which names are taken is not known before.
+        C> Query "execute m" | Parse n "select 3" | Bind "" m | Sync
+        >s Parse m "deallocate all" | Sync | Query "execute m"
+        s< ParseComplete | ReadyForQuery T | CommandComplete "DEALLOCATE ALL" | ReadyForQuery T
+        <C CommandComplete "DEALLOCATE ALL" | ReadyForQuery T
+        >s Parse pgsteer_3 "select 3" | Describe S pgsteer_3 | Bind "" m | Sync
+        s< ParseComplete | ParameterDescription | RowDescription n | Error 26000 "no m" | ReadyForQuery E
+        <C ParseComplete | Error 26000 "no m" | ReadyForQuery E
+        "#,
+    );
+}
+
 /// A name would be another client's on the next server.
 #[test]
 fn names_that_are_not_followed_are_refused_where_servers_are_shared() {

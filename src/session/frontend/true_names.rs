@@ -1,11 +1,11 @@
 //! What must be with the server before a text of the client's, because SQL depends on it.
 
 use super::{
-    Arc, Conduct, Copy, For, Form, Frontend, Owed, Parsed, Passage, Prepared, Residue, Statement, Text,
-    TransactionStatus, Undo, Unnamed, put,
+    Arc, Conduct, Copy, For, Form, Frontend, Named, Owed, Parsed, Passage, Prepared, Residue, Statement,
+    Text, TransactionStatus, Undo, Unnamed, put,
 };
 use crate::{
-    sql::touches::Kinds,
+    sql::touches::{Kinds, Touches},
     wire::statements::{put_close_as, put_describe_as, put_parse_as},
 };
 
@@ -43,6 +43,20 @@ enum Use {
     Run,
     /// The same, and it must yield what it did.
     Held,
+}
+
+/// A statement of the client's, and what a text does with it.
+struct Meant {
+    name: Box<[u8]>,
+    statement: Arc<Statement>,
+    parsed: Parsed,
+    use_of: Use,
+}
+
+/// The names in a text, each with whether it may run what has it.
+fn names_in(touches: Touches) -> impl Iterator<Item = (Box<[u8]>, bool)> {
+    let runs = touches.kinds.has(Kinds::USES_PREPARED);
+    touches.statements.into_iter().map(move |name| (name, runs))
 }
 
 /// Whether what follows is behind a savepoint of ours: outside a block there is none, and no need of it.
@@ -122,23 +136,19 @@ impl Frontend {
         if touches.kinds.has(Kinds::SEQUENCES) {
             passage.forget_sequences();
         }
-        let runs = touches.kinds.has(Kinds::USES_PREPARED);
         // A query fails by itself where it comes to what it cannot run; whatever else is sent, nothing else comes of it.
         let apart = ahead && by == By::Query;
         // Nor is a query of the client's skipped for what is ours.
         let first = !ahead && by == By::Query;
         let (mut prepared, mut secured) = (Prepared::Ready, None);
-        for name in &touches.statements {
-            let Some(named) = self.statements.get(name) else { continue };
-            let (statement, parsed) = (named.statement.clone(), named.parsed);
-            passage.touch_statement(&statement);
-            let use_of = match (runs, statement.form()) {
-                (false, _) => Use::Named,
-                (true, Form::Planned) => Use::Held,
-                (true, _) => Use::Run,
-            };
-            match passage.step(name, by, use_of) {
-                Step::Nothing if parsed == Parsed::ForAnother && runs => self.statements.used(name),
+        let kinds = touches.kinds;
+        let meant = self.meant(touches, passage);
+        for Meant { name, statement, parsed, use_of } in &meant {
+            passage.touch_statement(statement);
+            match passage.step(name, by, *use_of) {
+                Step::Nothing if *parsed == Parsed::ForAnother && *use_of != Use::Named => {
+                    self.statements.used(name)
+                }
                 Step::Nothing => {}
                 Step::Ask if by == By::Parse => prepared = Prepared::Refused,
                 Step::Hold | Step::Give | Step::Ask if busy => {
@@ -150,7 +160,7 @@ impl Frontend {
                 step @ (Step::Hold | Step::Give) => {
                     match step {
                         Step::Hold => passage.hold(name),
-                        _ => passage.give(name, &statement),
+                        _ => passage.give(name, statement),
                     }
                     if first {
                         return passage.await_for_query();
@@ -160,34 +170,64 @@ impl Frontend {
                 Step::Ask if apart && passage.pipeline.status() == TransactionStatus::Failed => {}
                 Step::Ask if apart => {
                     secured = secured.or_else(|| Some(passage.secure_block()));
-                    passage.ask_apart(name, &statement);
+                    passage.ask_apart(name, statement);
                 }
                 Step::Ask => {
-                    passage.ask(name, &statement);
+                    passage.ask(name, statement);
                     return if first { passage.await_for_query() } else { passage.await_check(ahead) };
                 }
-                Step::Refuse(said) if by == By::Query => passage.stand_in(name, &statement, said),
+                Step::Refuse(said) if by == By::Query => passage.stand_in(name, statement, said),
                 Step::Refuse(_) => prepared = Prepared::Refused,
             }
         }
         if let Some(secured) = secured {
             return passage.await_copies(secured);
         }
-        if touches.kinds.has(Kinds::PREPARED) {
-            self.deallocates(text, by, passage);
+        if kinds.has_any(Kinds::PREPARED.and(Kinds::USES_PREPARED)) {
+            self.deallocates(text, by, &meant, passage);
         }
         prepared
     }
 
-    /// What the text deallocates the client has no more once the server says so.
-    fn deallocates(&self, text: Text<'_>, by: By, passage: &mut Passage<'_, '_>) {
-        let mut names = text.deallocated(passage.lexicon());
-        if !names.iter().any(|name| self.statements.get(name).is_some()) {
+    /// The statements of the client's that a text means by their names, and those that the text of one means which it runs.
+    fn meant(&self, touches: Touches, passage: &Passage<'_, '_>) -> Vec<Meant> {
+        let mut named: Vec<_> = names_in(touches).collect();
+        let (mut meant, mut next) = (Vec::new(), 0);
+        while let Some((name, runs)) = named.get(next).cloned() {
+            next += 1;
+            let Some(Named { statement, parsed, .. }) = self.statements.get(&name).cloned() else { continue };
+            let use_of = match (runs, statement.form()) {
+                (false, _) => Use::Named,
+                (true, Form::Planned) => Use::Held,
+                (true, _) => Use::Run,
+            };
+            if use_of == Use::Run {
+                for within in names_in(passage.touches(Text::Whole(statement.query()))) {
+                    if !named.contains(&within) {
+                        named.push(within);
+                    }
+                }
+            }
+            meant.push(Meant { name, statement, parsed, use_of });
+        }
+        meant
+    }
+
+    /// What the text deallocates the client has no more once the server says so; a text that it runs may deallocate all.
+    fn deallocates(&self, text: Text<'_>, by: By, meant: &[Meant], passage: &mut Passage<'_, '_>) {
+        let lexicon = passage.lexicon();
+        let mut names = text.deallocated(lexicon);
+        let run = || meant.iter().filter(|one| one.use_of == Use::Run).map(|one| one.statement.query());
+        if names.is_empty() {
+            names = run().flat_map(|text| Text::Whole(text).deallocated(lexicon)).collect();
+        }
+        let within = run().any(|text| passage.touches(Text::Whole(text)).kinds.has(Kinds::PREPARED));
+        if !within && !names.iter().any(|name| self.statements.get(name).is_some()) {
             return;
         }
         match by {
             By::Query => passage.tenancy.deallocates(names),
-            By::Use => passage.tenancy.binds_deallocation(names.pop()),
+            By::Use => passage.tenancy.binds_deallocation(Some(names.pop().unwrap_or_default())),
             By::Parse => {}
         }
     }

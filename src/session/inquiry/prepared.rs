@@ -51,13 +51,16 @@ impl Standing {
 impl Described {
     pub(super) fn new(kinds: Kinds, touched: &Touched, around: &Circumstances) -> Self {
         let statements = || around.state.get().into_iter().flat_map(SessionState::statements);
+        let is_copy = |name: &[u8]| touched.copies.names().any(|known| *known == *name);
+        // What has such a name because a statement of the protocol has it now is no stand-in.
+        let names = || statements().map(|(name, _)| name).filter(|name| !is_copy(name));
         let held: Option<Vec<Box<[u8]>>> =
-            kinds.has(Kinds::PREPARED).then(|| statements().map(|(name, _)| name.into()).collect());
+            kinds.has(Kinds::PREPARED).then(|| names().map(Into::into).collect());
         let standing = Standing::of(touched, around.pins);
         let asks = held.is_some() && standing == Standing::Sure;
         let mut names = if asks { touched.prepared().to_vec() } else { Vec::new() };
         // Those are taken away just before.
-        names.retain(|name| !touched.copies.names().any(|known| *known == **name));
+        names.retain(|name| !is_copy(name));
         Self { held, asked: (names, 0), shapes: Vec::new(), standing }
     }
 
