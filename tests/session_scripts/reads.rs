@@ -35,6 +35,21 @@ fn check_at_once(script: &str) {
 const READ: &str = r#"C> Query "select count(*) from t""#;
 const ANSWER: &str = r#"RowDescription count | DataRow 7 | CommandComplete "SELECT 1" | ReadyForQuery I"#;
 
+/// What is known of a database is there for who comes next, also if nobody was connected meanwhile.
+#[test]
+fn what_was_learnt_outlives_its_clients() {
+    check(&format!(
+        r#"
+        C> close
+        wait 10ms
+        D> Query "select count(*) from t"
+        >b1 Query "select count(*) from t"
+        b1< {ANSWER}
+        <D {ANSWER}
+        "#
+    ));
+}
+
 /// Until a replica has begun to answer, the leader can be asked instead, and the client hears nothing of it.
 #[test]
 fn what_a_replica_cannot_do_the_leader_does() {
