@@ -348,18 +348,6 @@ impl Tenancy {
         }
     }
 
-    /// Everything sent is answered.
-    pub(super) fn answered(&mut self, sequence_is_open: bool) {
-        self.copy = CopyAwaited::No;
-        self.stint.answered();
-        if matches!(self.check, Check::AwaitedAnswers | Check::AwaitedForQuery) {
-            self.check = Check::None;
-        }
-        if self.awaited != Awaited::Nothing {
-            self.awaited = if sequence_is_open { Awaited::Report } else { Awaited::Nothing };
-        }
-    }
-
     /// ReadyForQuery: which settings must go back to what they were at the client's start; `None`: the client knows all.
     pub(super) fn ready(&mut self, in_transaction: bool) -> Option<u8> {
         self.way_out.succeeds();

@@ -26,8 +26,14 @@ async fn what_sessions_hold_is_counted() {
     one.batch_execute("discard all").await.unwrap();
 
     one.batch_execute("set statement_timeout = '1h'").await.unwrap();
-    other.batch_execute("select 1").await.unwrap();
-    grows(&proxy, "pgsteer_session_restores_total", &[]).await;
+    // Where the first has not given its server back yet, the other has one of its own.
+    let restored = eventually("a server is made another client's", SOON, async || {
+        for client in [&other, &one] {
+            client.batch_execute("select 1").await.unwrap();
+        }
+        (proxy.metrics().await.sum("pgsteer_session_restores_total", &[]) >= 1.0).then_some(())
+    });
+    restored.await.unwrap_or_else(|error| panic!("{error}\n{}", proxy.log()));
     other.batch_execute("select hides()").await.unwrap();
     grows(&proxy, "pgsteer_session_hidden_state_total", &[("kind", "settings")]).await;
 

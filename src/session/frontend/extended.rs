@@ -2,10 +2,9 @@
 
 use super::{
     Awaited, By, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
-    OwnAnswer, Parsed, Passage, PgError, PoolMode, Prepare, Prepared, Reading, Refusal, SERVER_PREFIX,
-    Sharing, Source, Statement, Subject, TAKEN, Text, TransactionStatus, Undo, Unnamed, UnnamedAt,
-    UnnamedText, Whose, cstr, cut_short, put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours,
-    too_long_to_keep,
+    OwnAnswer, Parsed, Passage, PgError, PoolMode, Prepare, Prepared, Reading, Refusal, Sharing, Source,
+    Statement, Subject, TAKEN, Text, TransactionStatus, Undo, Unnamed, UnnamedAt, UnnamedText, Whose, cstr,
+    cut_short, put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours, too_long_to_keep,
 };
 use crate::wire::named::looked_at;
 
@@ -377,26 +376,5 @@ impl Frontend {
             _ => passage.pipeline.sent(Owed::Describe(serial)),
         }
         self.leave_out(header, message, passage);
-    }
-
-    /// Passes a message on with another name than the one at `place`, which could be one of ours: so that the server says
-    /// that it does not exist.
-    fn disguise(
-        &mut self,
-        header: Header,
-        message: &[u8],
-        place: usize,
-        name: &[u8],
-        passage: &mut Passage<'_, '_>,
-    ) {
-        let length = header.total - 1 - name.len() + SERVER_PREFIX.len();
-        let out = passage.splice.insert();
-        out.push(header.tag);
-        out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-        out.extend_from_slice(&message[HEADER_BYTES..place]);
-        out.extend_from_slice(SERVER_PREFIX);
-        out.extend_from_slice(&message[place + name.len()..]);
-        passage.splice.skip(message.len());
-        self.set_rest(super::Rest::Pass(header.total - message.len()));
     }
 }

@@ -1,6 +1,9 @@
 //! The client's own statements, as the server at hand is to have them.
 
-use super::{Arc, Awaited, Frontend, Named, Parsed, Passage, Serial, Settings, Sharing, Statement, Unnamed};
+use super::{
+    Arc, Awaited, Frontend, HEADER_BYTES, Header, Named, Parsed, Passage, SERVER_PREFIX, Serial, Settings,
+    Sharing, Statement, Unnamed,
+};
 
 impl Frontend {
     /// The client's statement of this name, as the server is to have it.
@@ -72,5 +75,26 @@ impl Frontend {
             }
         }
         unused
+    }
+
+    /// Passes a message on with another name than the one at `place`, which could be one of ours: so that the server says
+    /// that it does not exist.
+    pub(super) fn disguise(
+        &mut self,
+        header: Header,
+        message: &[u8],
+        place: usize,
+        name: &[u8],
+        passage: &mut Passage<'_, '_>,
+    ) {
+        let length = header.total - 1 - name.len() + SERVER_PREFIX.len();
+        let out = passage.splice.insert();
+        out.push(header.tag);
+        out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+        out.extend_from_slice(&message[HEADER_BYTES..place]);
+        out.extend_from_slice(SERVER_PREFIX);
+        out.extend_from_slice(&message[place + name.len()..]);
+        passage.splice.skip(message.len());
+        self.set_rest(super::Rest::Pass(header.total - message.len()));
     }
 }

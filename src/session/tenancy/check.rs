@@ -1,6 +1,6 @@
 //! Whether a statement yields on a server what it did where it was parsed first.
 
-use super::Tenancy;
+use super::{Awaited, CopyAwaited, Tenancy};
 use crate::wire::statements::UnnamedAt;
 
 /// Whether a statement is held against what it yielded where it was parsed first.
@@ -99,5 +99,17 @@ impl Tenancy {
     #[inline]
     pub(in crate::session) fn is_refused(&self, id: u64) -> bool {
         self.check == Check::Refused(id)
+    }
+
+    /// Everything sent is answered.
+    pub(in crate::session) fn answered(&mut self, sequence_is_open: bool) {
+        self.copy = CopyAwaited::No;
+        self.stint.answered();
+        if matches!(self.check, Check::AwaitedAnswers | Check::AwaitedForQuery) {
+            self.check = Check::None;
+        }
+        if self.awaited != Awaited::Nothing {
+            self.awaited = if sequence_is_open { Awaited::Report } else { Awaited::Nothing };
+        }
     }
 }

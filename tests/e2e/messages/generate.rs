@@ -432,9 +432,7 @@ impl Step {
                 85..90 => self.say(b'H', "Flush".to_owned(), b""),
                 90..93 => {
                     let text = self.text(dice);
-                    // Should the server refuse what is to make SQL find the name, it skips the query, too.
-                    let unfit = text.starts_with("prepare r");
-                    self.query_with_data(dice, if unfit { "select 7" } else { &text });
+                    self.query_with_data(dice, &text);
                 }
                 _ => {
                     self.say(b'S', "Sync".to_owned(), b"");
