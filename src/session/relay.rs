@@ -250,7 +250,7 @@ impl Session {
         if x.untried.is_unsent() && self.ends_before_it(x, received) {
             return Err(Cut::ServerGone("it ended the session".to_owned()));
         }
-        match x.trial.hear(received) {
+        match x.trial.hear(received, &x.pipeline) {
             Beginning::Answer => {}
             other => return self.not_answered(x, &other, received, output),
         }

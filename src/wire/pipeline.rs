@@ -187,6 +187,11 @@ impl Pipeline {
         self.owed.is_empty() && self.status == TransactionStatus::Idle && self.sequence == Sequence::Closed
     }
 
+    /// Whether the server is yet to say ReadyForQuery to something that it was sent.
+    pub fn owes_ready(&self) -> bool {
+        self.owed.iter().any(Owed::ends_sequence)
+    }
+
     /// Whether the server waits for the client: nothing is owed, but a transaction or a sequence is open.
     pub fn awaits_client(&self) -> bool {
         self.owed.is_empty() && !self.may_release()

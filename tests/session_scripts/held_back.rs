@@ -52,6 +52,23 @@ fn everybody_sees_what_anybody_was_told() {
     );
 }
 
+/// What a server says last is heard by a client from which an answer was held back, and so is that answer.
+#[test]
+fn a_servers_last_word_goes_out_with_what_was_held_back() {
+    check_whole(
+        global,
+        r#"
+        C> Query "insert into t values (1)" | Query "insert into t values (2)"
+        >a1 Query "insert into t values (1)" | Query "insert into t values (2)" | Query "~pg_current_wal_insert_lsn()"
+        >a2 Query "~BEGIN READ ONLY"
+        a2< DataRow f count | ReadyForQuery I
+        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I | Fatal 57P01 "terminating connection"
+        a1< close
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I | Fatal 57P01 "terminating connection" | end
+        "#,
+    );
+}
+
 /// The server is lost before it has said: the client is told all the same, and until the next answer only the leader is sure
 /// to show it.
 #[test]

@@ -4,6 +4,7 @@
 use pgsteer::{pool::account::Rereading, route::consistency::Consistency, session::routes::Purpose};
 
 use crate::{
+    held::{TOLD, asked_of},
     play::{check_whole, check_with},
     world::Setup,
 };
@@ -34,6 +35,21 @@ fn check_at_once(script: &str) {
 
 const READ: &str = r#"C> Query "select count(*) from t""#;
 const ANSWER: &str = r#"RowDescription count | DataRow 7 | CommandComplete "SELECT 1" | ReadyForQuery I"#;
+
+/// What is known of a database is there for who comes next, also if nobody was connected meanwhile.
+#[test]
+fn what_was_learnt_outlives_its_clients() {
+    check(&format!(
+        r#"
+        C> close
+        wait 10ms
+        D> Query "select count(*) from t"
+        >b1 Query "select count(*) from t"
+        b1< {ANSWER}
+        <D {ANSWER}
+        "#
+    ));
+}
 
 /// Until a replica has begun to answer, the leader can be asked instead, and the client hears nothing of it.
 #[test]
@@ -131,6 +147,85 @@ fn what_a_replica_cannot_prepare_the_leader_runs() {
             "#
         ));
     }
+}
+
+/// A replica is asked about what takes the place of a statement that has grown old there, with the end of that ahead of it: no client
+/// waits for the end of an answer that has none.
+#[test]
+fn what_has_grown_old_on_a_replica_is_asked_about_once() {
+    const USE: &str = r#"C> Parse "" "select count(*) from t" | Bind "" "" | Execute "" | Sync"#;
+    const USED: &str = r#"BindComplete | DataRow 7 | CommandComplete "SELECT 1" | ReadyForQuery I"#;
+    let same = format!(
+        "b1< CloseComplete | ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        >b1 Bind \"\" pgsteer_2 | Execute \"\" | Sync
+        b1< {USED}"
+    );
+    let unknown = format!(
+        "b1< CloseComplete | Error 42P01 \"relation \\\"t\\\" does not exist\" | ReadyForQuery I
+        >a1 Bind \"\" pgsteer_2 | Execute \"\" | Sync
+        a1< {USED}"
+    );
+    for answer in [same, unknown] {
+        check_at_once(&format!(
+            r#"
+            {USE}
+            >b1 Parse "" "select count(*) from t" | Bind "" "" | Describe S "" | Execute "" | Sync
+            b1< ParseComplete | BindComplete | ParameterDescription | RowDescription n | DataRow 7 | CommandComplete "SELECT 1" | ReadyForQuery I
+            <C ParseComplete | {USED}
+            {USE}
+            >b1 Parse pgsteer_1 "select count(*) from t" | Describe S pgsteer_1 | Bind "" pgsteer_1 | Execute "" | Sync
+            b1< ParseComplete | ParameterDescription | RowDescription n | {USED}
+            <C ParseComplete | {USED}
+            wait 1s
+            route write=a
+            {USE}
+            >a1 Parse pgsteer_2 "select count(*) from t" | Describe S pgsteer_2 | Bind "" pgsteer_2 | Execute "" | Sync
+            a1< ParseComplete | ParameterDescription | RowDescription n | {USED}
+            <C ParseComplete | {USED}
+            route write=a read=b
+            {USE}
+            >b1 Close S pgsteer_1 | Parse pgsteer_2 "select count(*) from t" | Describe S pgsteer_2 | Sync
+            {answer}
+            <C ParseComplete | {USED}
+            pool b idle=1
+            "#
+        ));
+    }
+}
+
+/// The same where that is part of the request's sequence, because the server is asked first whether the name is free.
+#[test]
+fn what_is_asked_in_the_sequence_of_a_request_has_no_end() {
+    let asked = asked_of(&["q"]);
+    let taken = "Error 42P05 \"prepared statement \\\"q\\\" already exists\"";
+    check_at_once(&format!(
+        r#"
+        route write=a
+        D> Parse s "select count(*) from t" | Sync
+        >a1 Parse pgsteer_1 "select count(*) from t" | Describe S pgsteer_1 | Sync
+        a1< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery I
+        <D ParseComplete | ReadyForQuery I
+        C> Query "prepare q as select 1"
+        >a1 Query "prepare q as select 1"
+        a1< CommandComplete PREPARE | ReadyForQuery I
+        <C CommandComplete PREPARE | ReadyForQuery I
+        >a1 {asked}
+        a1< DataRow p q "prepare q as select 1" t | ReadyForQuery I
+        a1< {TOLD} | ParameterDescription | RowDescription n | ReadyForQuery I
+        route write=a read=b
+        C> Parse q "select count(*) from t" | Bind "" q | Execute "" | Sync
+        >b1 Query "prepare q as select 1"
+        b1< CommandComplete PREPARE | ReadyForQuery I
+        >b1 Describe S q | Sync
+        b1< ParameterDescription | RowDescription n | ReadyForQuery I
+        >b1 Parse q "select count(*) from t" | Close S q | Parse pgsteer_1 "select count(*) from t" | Describe S pgsteer_1 | Flush
+        b1< {taken}
+        >b1 Sync
+        b1< ReadyForQuery I
+        <C {taken} | ReadyForQuery I
+        pool b idle=1
+        "#,
+    ));
 }
 
 /// What is sent behind a request follows its answer, whoever gives that.

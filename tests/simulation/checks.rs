@@ -11,7 +11,7 @@ use pgsteer::{
 use crate::{
     conn::{Life, Role},
     extras::Asked,
-    ledger::Told,
+    ledger::{Arrival, Told},
     node::Pg,
     shape::{FALLBACK_SERVERS, FRESH_FOR, PROBE_INTERVAL, Replication},
     statement::Statement,
@@ -40,7 +40,8 @@ impl World {
         }
         if let Some((client, number)) = self.row_in(conn, tag, body) {
             self.note("statement of client", client as usize, number.into());
-            self.ledger.at_server.insert(client, conn);
+            let timeline = self.known().and_then(|known| known.term().map(|term| term.timeline));
+            self.ledger.at_server.insert(client, Arrival { conn, timeline });
             self.ledger.sent.insert((client, number));
         }
         let work =
@@ -215,14 +216,21 @@ impl World {
         if self.is_stopping {
             return;
         }
-        let Some(conn) = self.ledger.at_server.get(&client).copied() else { return };
+        let Some(Arrival { conn, timeline }) = self.ledger.at_server.get(&client).copied() else { return };
         let (node, life) = (self.conns[conn].node, self.conns[conn].life);
         let Some(known) = self.known() else { return };
         let member = known.members.get(&self.nodes[node].name);
         let deposed = member.is_none_or(|member| member.standing == Standing::Deposed);
         let replaced = self.conns[conn].role != Role::Reader
             && known.term().is_none_or(|term| term.member != self.nodes[node].name);
-        let renewed = self.nodes[node].primary_since.is_none_or(|since| since > self.conns[conn].opened_at);
+        let promoted = self.nodes[node].primary_since.is_none_or(|since| since > self.conns[conn].opened_at);
+        // It was promoted while the program could not reach it, which has heard of it only since: the right by which the
+        // statement was sent is of a term that is over.
+        let heard_late = known.term().is_some_and(|term| {
+            let led = term.member == self.nodes[node].name && term.timeline == self.nodes[node].timeline;
+            led && timeline.is_some_and(|before| before < term.timeline)
+        });
+        let renewed = promoted || heard_late;
         let broken = matches!(life, Life::Ended | Life::Broken);
         // What is read on a replica that is out of reach is given up; one that is in reach is not to be called so.
         let host = &self.nodes[node];

@@ -18,6 +18,14 @@ pub(crate) enum Told {
     Unknown,
 }
 
+/// Where a client's statement arrived.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) conn: usize,
+    /// The timeline of the term that was in force for the program.
+    pub(crate) timeline: Option<u32>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) violations: Vec<String>,
@@ -28,8 +36,8 @@ pub(crate) struct Ledger {
     pub(crate) inserted: BTreeSet<Row>,
     /// Statements of any kind that one did.
     pub(crate) begun: BTreeSet<Row>,
-    /// The connection on which a client's last statement arrived.
-    pub(crate) at_server: BTreeMap<u32, usize>,
+    /// Where each client's last statement arrived.
+    pub(crate) at_server: BTreeMap<u32, Arrival>,
     /// Statements that a client wants cancelled.
     pub(crate) unwanted: BTreeSet<Row>,
     /// Statements that a server has answered, whether anybody heard it or not.

@@ -145,6 +145,11 @@ fn a_read_leaves_a_replica_that_freezes_while_it_takes_settings() {
 }
 
 #[test]
+fn a_term_begins_when_the_program_hears_of_a_promotion() {
+    check([535].into_iter());
+}
+
+#[test]
 fn a_seed_runs_the_same_way_twice() {
     for seed in 0..from_environment("SIM_TWICE").unwrap_or(20) {
         assert_eq!(run::run(seed, false).hash, run::run(seed, true).hash, "seed {seed}");

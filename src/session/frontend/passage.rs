@@ -124,10 +124,15 @@ impl Passage<'_, '_> {
     /// when it was parsed.
     #[inline]
     pub(super) fn prepare(&mut self, statement: &Arc<Statement>) -> Prepared {
+        self.prepare_as(statement, self.pipeline.may_sync())
+    }
+
+    /// `ahead`: what is ours can be a sequence of its own, with what was sent of ours just before.
+    #[inline]
+    pub(super) fn prepare_as(&mut self, statement: &Arc<Statement>, ahead: bool) -> Prepared {
         if self.tenancy.is_refused(statement.id()) {
             return Prepared::Refused;
         }
-        let ahead = self.pipeline.may_sync();
         if self.make_room(statement.id()) == Prepare::Ready {
             return Prepared::Ready;
         }

@@ -67,16 +67,18 @@ impl Frontend {
                 let (conduct, form) = (old.conduct(), Form::Planned);
                 let source = Source { scope, query, types, conduct, form };
                 let statement = passage.terms.catalog.unnamed(&source, when);
+                let ahead = passage.pipeline.may_sync();
                 if statement.id() != old.id() {
                     passage.close(old.id());
                 }
-                if !self.map(statement, &sent, when, passage) {
+                if !self.map(statement, &sent, (when, ahead), passage) {
                     return Mapped::Later;
                 }
             }
             Known::No => {
                 let Some(statement) = passage.worth_preparing(&sent, when) else { return Mapped::No };
-                if !self.map(statement, &sent, when, passage) {
+                let ahead = passage.pipeline.may_sync();
+                if !self.map(statement, &sent, (when, ahead), passage) {
                     return Mapped::Later;
                 }
             }
@@ -95,18 +97,18 @@ impl Frontend {
     }
 
     /// Has the server parse a statement, under its name there. False: of others it is known what it yields, so the server
-    /// must say first whether it does so there.
+    /// must say first whether it does so there. `ahead`: what is ours can be a sequence of its own.
     #[cold]
     fn map(
         &mut self,
         statement: Arc<Statement>,
         sent: &Sent<'_>,
-        when: When,
+        (when, ahead): (When, bool),
         passage: &mut Passage<'_, '_>,
     ) -> bool {
         let has = passage.conn.statements.has(statement.id());
         if has || statement.is_told() {
-            if !has && passage.prepare(&statement) == Prepared::Checking {
+            if !has && passage.prepare_as(&statement, ahead) == Prepared::Checking {
                 return false;
             }
             passage.make_room(statement.id());

@@ -118,13 +118,13 @@ impl Session {
             return Flow::End(Ended::WithWords(words));
         }
         let error = match cut {
-            // The client has it from the server.
+            // It is the last of what the client has, or still has to take.
             Cut::ServerGone(_) if said => {
                 counters.cutoffs.count([cause, "relayed"]);
                 if unfinished {
                     counters.aborted.count([cause, "relayed"]);
                 }
-                return Flow::End(Ended::ByClient);
+                return Flow::End(Ended::WithWords(Box::default()));
             }
             Cut::ClientGone => {
                 if unfinished {

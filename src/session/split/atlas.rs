@@ -61,6 +61,8 @@ pub enum Origin {
 pub struct Place {
     origin: Origin,
     lore: ArcSwapOption<Lore>,
+    /// Whose generation that is. Kept here, it goes on while nobody is connected, and whoever comes next finds what is known.
+    schema: ArcSwapOption<Schema>,
     next: Mutex<Next>,
     numbers: Arc<AtomicU64>,
 }
@@ -84,6 +86,7 @@ impl Atlas {
         let place = Arc::new(Place {
             origin,
             lore: ArcSwapOption::empty(),
+            schema: ArcSwapOption::empty(),
             next: Mutex::new(Next::At(Moment::ZERO)),
             numbers: self.numbers.clone(),
         });
@@ -143,6 +146,7 @@ impl Place {
         _held: FlavourHeld,
     ) {
         let clock = request.context.clock;
+        self.schema.store(Some(schema.clone()));
         let router = &request.context.router;
         let has_leader = matches!(router.load().write, WriteRoute::Open(_));
         request.purpose = match self.origin {

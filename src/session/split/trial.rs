@@ -1,6 +1,9 @@
 //! A request that a replica tries: kept until it has begun to answer, so that the leader can be asked instead.
 
-use crate::wire::frame::{HEADER_BYTES, Header, cstr};
+use crate::wire::{
+    frame::{HEADER_BYTES, Header, cstr},
+    pipeline::Pipeline,
+};
 
 /// Bytes of a request that are kept, and of an answer that is held back until it is known what it is.
 const HELD_MAX: usize = 64 * 1024;
@@ -79,15 +82,17 @@ impl Trial {
         self.left = self.left.saturating_sub(bytes);
     }
 
-    /// What was received of the replica, from the beginning of its answer on as long as that is not clear.
+    /// What was received of the replica, which owes what the pipeline says, from the beginning of its answer on as long as that is not
+    /// clear.
     #[inline]
-    pub fn hear(&mut self, received: &[u8]) -> Beginning {
+    pub fn hear(&mut self, received: &[u8], pipeline: &Pipeline) -> Beginning {
         if self.stage != Stage::Held {
             return Beginning::Answer;
         }
-        // What comes before all of it is sent answers messages of ours. Before any of it is, that may be a refusal, too.
+        // What comes before all of it is sent answers messages of ours. Before any of it is, that may be a refusal, too, unless they
+        // are part of its sequence: then nothing that was said of them has an end to wait for.
         let unsent = self.left > 0 && self.left == self.request.len();
-        if self.left > 0 && !unsent {
+        if self.left > 0 && !(unsent && pipeline.owes_ready()) {
             return Beginning::Answer;
         }
         let heard = beginning(received);
@@ -185,6 +190,7 @@ fn refused(mut fields: &[u8]) -> Option<([u8; 5], Lasting)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::pipeline::Owed;
 
     fn message(tag: u8, body: &[u8]) -> Vec<u8> {
         let mut message = vec![tag];
@@ -234,11 +240,12 @@ mod tests {
     #[test]
     fn a_replica_gets_one_request_and_it_can_be_taken_back() {
         let mut trial = Trial::default();
+        let mut pipeline = Pipeline::default();
         assert_eq!(trial.bound(b"abc"), b"abc");
         trial.begin(b"ab");
         assert_eq!(trial.bound(b"abc"), b"ab");
         trial.sent(1);
-        assert_eq!(trial.hear(b"1\0\0\0\x04"), Beginning::Answer);
+        assert_eq!(trial.hear(b"1\0\0\0\x04", &pipeline), Beginning::Answer);
         assert_eq!((trial.bound(b"bc"), trial.is_sent()), (&b"b"[..], false));
         trial.sent(1);
         assert_eq!((trial.bound(b"c"), trial.is_sent()), (&b""[..], true));
@@ -247,13 +254,19 @@ mod tests {
         trial.begin(b"abc");
         let failed = [error("42P01", "x"), message(b'Z', b"I")].concat();
         let refusal = Beginning::Refusal((*b"42P01", Lasting::No));
-        assert_eq!((trial.hear(&failed), trial.hear(b"Z\0\0\0\x05I")), (refusal, Beginning::Answer));
+        // What was asked ahead of it, in its sequence, has no end; in one of its own it has.
+        pipeline.sent(Owed::Ours(b'1'));
+        assert_eq!(trial.hear(b"1\0\0\0\x04", &pipeline), Beginning::Answer);
+        pipeline.sent(Owed::Sync);
+        assert_eq!(trial.hear(b"1\0\0\0\x04", &pipeline), Beginning::Unclear);
+        assert_eq!(trial.hear(&failed, &pipeline), refusal);
+        assert_eq!(trial.hear(b"Z\0\0\0\x05I", &pipeline), Beginning::Answer);
         trial.sent(1);
-        assert_eq!(trial.hear(&failed), Beginning::Answer);
+        assert_eq!(trial.hear(&failed, &pipeline), Beginning::Answer);
         assert_eq!((trial.take_back(), trial.bound(b"bcd")), (Some((b"abc".to_vec(), 2)), &b"bcd"[..]));
         trial.begin(b"ab");
         trial.sent(2);
-        assert_eq!(trial.hear(b"D\0\0\0\x04"), Beginning::Answer);
+        assert_eq!(trial.hear(b"D\0\0\0\x04", &pipeline), Beginning::Answer);
         assert_eq!((trial.is_on(), trial.take_back()), (true, None));
         trial.end();
         assert_eq!(trial.bound(b"abc"), b"abc");
