@@ -18,7 +18,7 @@ use crate::{
     session::{
         acquire::{Granted, Needs, Start},
         context::Context,
-        routes::{Patience, Purpose, Tenant, Way},
+        routes::{NoWay, Patience, Purpose, Tenant, Way},
     },
     wire::{
         error::{PgError, Severity, SqlState},
@@ -102,14 +102,11 @@ pub(super) async fn welcome(
     })?;
     let applicant = Applicant { app, context, selection, tenant };
     let key = Key { origin: Origin::of(account, flavour.number(), footing.kind()), tracked, name };
-    let way = tenant.way(context.purpose, selection, &context.router, &context.pools);
-    if let Ok(way) = &way {
-        applicant.ask_anew(way, &key).await?;
-    }
+    applicant.ask_anew(&key).await?;
     let known = app.welcomes.known(&key);
     let welcome = match known {
         Some(known) => known,
-        None if is_outage(context, way.err().map(|no_way| no_way.patience))
+        None if is_outage(context, applicant.way().err().map(|no_way| no_way.patience))
             && let Some(reported) = app.welcomes.guess(account, &flavour, &others) =>
         {
             // Nothing that is remembered: it is only what is known of servers in general.
@@ -151,9 +148,15 @@ fn refuses_account(error: &PgError) -> bool {
 }
 
 impl Applicant<'_> {
+    /// Where its requests would go now. Replicas take turns, and this is one: a login that asks nobody must not take any, or
+    /// clients that send one request each would all meet the same replica of two.
+    fn way(self) -> Result<Way, NoWay> {
+        self.tenant.way(self.context.purpose, self.selection, &self.context.router, &self.context.pools)
+    }
+
     /// Has a new server say how things are, where nobody has heard that lately; what keeps it from saying so is no reason
     /// not to go by what others were told, unless such logins are refused now.
-    async fn ask_anew(self, way: &Way, key: &Key) -> Result<(), PgError> {
+    async fn ask_anew(self, key: &Key) -> Result<(), PgError> {
         let Self { app, context, tenant, .. } = self;
         let now = app.clock.now();
         let Some(is_recent) = app.welcomes.is_recent(&key.origin, now) else { return Ok(()) };
@@ -162,6 +165,7 @@ impl Applicant<'_> {
         if is_recent && has_servers {
             return Ok(());
         }
+        let Ok(way) = self.way() else { return Ok(()) };
         let refused = if has_servers {
             let renewal = way.pool.renew(context.worker.index, key.origin.flavour());
             match tokio::time::timeout(ANEW_MAX, renewal).await {
