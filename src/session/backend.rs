@@ -82,8 +82,20 @@ pub struct Progress {
     pub transactions: u32,
     /// Statements whose end the client is told.
     pub statements: u32,
-    /// The server's settings are not what they were, or those of others will not be.
-    pub settings_changed: bool,
+    /// What has become of settings.
+    pub settings: Changed,
+}
+
+/// Whether settings are not what they were; the later says more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Changed {
+    /// They are.
+    #[default]
+    Nothing,
+    /// What new sessions find may be another.
+    OfNewSessions,
+    /// The server's are not; and perhaps that as well.
+    OfServer,
 }
 
 /// The server does not keep to the protocol.
@@ -201,7 +213,7 @@ impl Backend {
                 b'E' => passage = self.failed(message, passage, pipeline, conn, client),
                 b'S' if header.total <= WHOLE_BYTES_MAX => match setting(message, conn, client) {
                     Setting::Other => {}
-                    Setting::Told => progress.settings_changed = true,
+                    Setting::Told => progress.settings = Changed::OfServer,
                     Setting::Held => passage = Passage::Swallow,
                 },
                 b'G' => client.tenancy.copy_begins(pipeline.is_in_sequence()),

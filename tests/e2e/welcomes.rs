@@ -129,6 +129,11 @@ async fn a_login_meets_what_is_so_now() -> Result {
         // Who was only told, hears it with the next statement.
         let found = before.text(&format!("SHOW {shown}")).await?;
         ensure!(found == expected, "{change}: {shown} is {found} to whom it was told otherwise");
+        if change == RELOADED[0] {
+            // So does who has changed only what others find.
+            let found = admin.text("SHOW TimeZone").await?;
+            ensure!(found == expected, "{change}: TimeZone is {found} to who has changed it");
+        }
         let kept = chosen.text("SHOW DateStyle").await?;
         ensure!(kept == "ISO, MDY", "{change}: {kept}");
     }

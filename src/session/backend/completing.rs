@@ -1,7 +1,7 @@
 //! What the end of a statement, or of a transaction, brings along.
 
 use super::{
-    ClientSide, HEADER_BYTES, Hygiene, Pipeline, Progress, ServerConn, Splice, TransactionStatus,
+    Changed, ClientSide, HEADER_BYTES, Hygiene, Pipeline, Progress, ServerConn, Splice, TransactionStatus,
     command_tag, reset_settings,
 };
 
@@ -40,13 +40,15 @@ pub(super) fn ready(
     }
     if pipeline.may_release() {
         conn.schema_change = None;
-        progress.settings_changed |= conn.unsettled.is_some();
+        if conn.unsettled.is_some() {
+            progress.settings = progress.settings.max(Changed::OfNewSessions);
+        }
     }
     if let Some(places) = client.tenancy.ready(in_transaction) {
         let told = reset_settings(places, conn, client);
         if !told.is_empty() {
             splice.insert().extend_from_slice(&told);
         }
-        progress.settings_changed = true;
+        progress.settings = Changed::OfServer;
     }
 }

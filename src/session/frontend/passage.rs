@@ -1,14 +1,13 @@
 //! What the messages of one stretch bring about: in the server's session, in its statements, in what is owed.
 
-use crate::sql::unsettling::Unsettled;
+use std::sync::atomic::Ordering;
 
 use super::{
     Arc, Awaited, Conduct, Followed, For, Hygiene, Lexicon, Owed, Parsing, PgError, Pipeline, Prepare,
     Reading, Refusal, Residue, SERVER_PREFIX, ServerConn, Settings, Sharing, Splice, SqlState, Statement,
     Tenancy, Terms, Text, Undo, Vigilance, When, Whose, Worth, put, put_close, put_cstr,
 };
-use crate::session::temp_buffers;
-use std::sync::atomic::Ordering;
+use crate::{session::temp_buffers, sql::unsettling::Unsettled};
 
 /// Whether a server has what a message of the client's is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

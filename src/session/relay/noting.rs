@@ -1,10 +1,9 @@
 //! What a server's answers have completed is taken note of.
 
-use crate::wire::parameters::Own;
-
 use super::{
     Activity, Cut, Exchange, Moment, PgError, PoolMode, Progress, Session, SqlState, TransactionStatus,
 };
+use crate::{session::backend::Changed, wire::parameters::Own};
 
 impl Session {
     /// What the client is told of these answers: with statement pooling not that a block is open. The error that it gets instead
@@ -22,7 +21,7 @@ impl Session {
     #[inline]
     pub(super) fn follow(&self, progress: Progress, x: &mut Exchange, now: Moment) {
         self.follow_heard(x, now);
-        if progress.settings_changed {
+        if progress.settings != Changed::Nothing {
             unsettle(x, now);
         }
     }
@@ -31,7 +30,7 @@ impl Session {
         if x.tenancy.fate.is_refused() {
             self.is_refused_xids();
         }
-        if progress.settings_changed {
+        if progress.settings == Changed::OfServer {
             self.settings_changed();
             // To what, and by whom, is not looked into: from here on it has what it was told last.
             self.own = Own::ALL;

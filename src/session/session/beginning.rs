@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use super::super::way_out::{Given, WayOut};
-use super::{Activity, CommitFate, Exchange, Granted, Moment, Own, Parameters, ReadOnly, Sequences, Session};
+use super::{
+    super::way_out::{Given, WayOut},
+    Activity, CommitFate, Exchange, Granted, Moment, Own, Parameters, ReadOnly, Sequences, Session,
+};
 
 impl Session {
     /// A server is the client's from here on.
