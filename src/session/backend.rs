@@ -73,31 +73,6 @@ impl Rest {
     }
 }
 
-/// What was completed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// ReadyForQuery messages.
-    pub queries: u32,
-    /// Of these, with no transaction left open.
-    pub transactions: u32,
-    /// Statements whose end the client is told.
-    pub statements: u32,
-    /// What has become of settings.
-    pub settings: Changed,
-}
-
-/// Whether settings are not what they were; the later says more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Changed {
-    /// They are.
-    #[default]
-    Nothing,
-    /// What new sessions find may be another.
-    OfNewSessions,
-    /// The server's are not; and perhaps that as well.
-    OfServer,
-}
-
 /// The server does not keep to the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -394,6 +369,7 @@ mod described;
 mod naming;
 mod notifying;
 mod passing;
+mod progress;
 mod refusal;
 mod settings;
 
@@ -401,6 +377,7 @@ use completing::{completed, ready};
 pub use notifying::Heard;
 use notifying::notify;
 use passing::{must_be_whole, pass_plain};
+pub use progress::{Changed, Progress};
 use refusal::{Refusal, is_fatal};
 use settings::{Setting, command_tag, reset_settings, setting};
 
