@@ -31,3 +31,4 @@ pub mod tenancy;
 pub mod touched;
 mod untried;
 mod way_out;
+mod withheld;
