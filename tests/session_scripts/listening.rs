@@ -274,12 +274,17 @@ fn what_is_sent_meanwhile_waits() {
 fn notifications_and_positions_are_waited_for_both() {
     let begin = LISTENS
         .replacen(">a1 Query \"listen news\"", ">a1 Query \"listen news\" | Query ~wal_insert_lsn", 1)
-        .replacen("LISTEN | ReadyForQuery I", "LISTEN | ReadyForQuery I | DataRow 0/100 | ReadyForQuery I", 1)
+        .replacen(
+            "LISTEN | ReadyForQuery I",
+            "LISTEN | ReadyForQuery I | DataRow 0/100 | CommandComplete \"SELECT 1\" | ReadyForQuery I",
+            1,
+        )
         // What functions do is asked once.
         .replace("pool a idle=1", ">a1 Query ~READ | nothing\na1< DataRow f count | ReadyForQuery I");
     for first in ["a1", "a2"] {
         let notified = "a2< Notification news early | EmptyQueryResponse | ReadyForQuery I";
-        let placed = "a1< DataRow 0/200 | ReadyForQuery I\n>a1 Query \"UNLISTEN *\"";
+        let placed =
+            "a1< DataRow 0/200 | CommandComplete \"SELECT 1\" | ReadyForQuery I\n>a1 Query \"UNLISTEN *\"";
         let (sooner, later) = if first == "a1" { (placed, notified) } else { (notified, placed) };
         let insert = format!(
             r#"

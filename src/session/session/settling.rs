@@ -184,7 +184,7 @@ impl Session {
                 // From here on it can be cancelled.
                 self.entry.enter(Activity::Waiting, now);
             }
-            if !settling.purpose.asks_for_channels() {
+            if !(self.withholds() && settling.purpose.asks_for_channels()) {
                 self.tell_meanwhile(&settling.exchange, cx);
             }
             self.phase = Phase::Settling(settling);

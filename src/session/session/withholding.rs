@@ -28,10 +28,8 @@ impl Session {
     }
 
     fn poll_tell_some(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        if let Some(ears) = &self.ears
-            && ears.withheld.since().is_some()
-        {
-            if !ears.seat.mailbox.is_abreast() {
+        if self.withholds() {
+            if self.ears.as_ref().is_some_and(|ears| !ears.seat.mailbox.is_abreast()) {
                 return Poll::Pending;
             }
             self.withhold_nothing();
@@ -42,10 +40,15 @@ impl Session {
     /// The same while its server is still busy with what is ours.
     #[inline]
     pub(super) fn tell_meanwhile(&mut self, x: &Exchange, cx: &mut TaskContext<'_>) {
-        if self.is_behind() && x.telling == Telling::Freely {
+        if !self.outbox.is_empty() && x.telling == Telling::Freely {
             // Should the client be gone, reading from it tells.
             let _told = self.poll_tell(cx);
         }
+    }
+
+    /// Whether something waits for notifications.
+    pub(super) fn withholds(&self) -> bool {
+        self.ears.as_ref().is_some_and(|ears| ears.withheld.since().is_some())
     }
 
     /// What was withheld goes on, with what has come so far.
@@ -64,7 +67,7 @@ impl Session {
 
     /// The client listens on nothing. What was there before that it is still to be told.
     pub(super) fn listens_no_more(&mut self) {
-        if self.ears.as_ref().is_some_and(|ears| ears.withheld.since().is_none()) {
+        if !self.withholds() {
             self.ears = None;
         }
     }
