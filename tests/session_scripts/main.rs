@@ -18,6 +18,7 @@ mod last_commit;
 mod last_words;
 mod leaving;
 mod machines;
+mod malformed;
 mod mapped;
 mod notation;
 mod pinned;
