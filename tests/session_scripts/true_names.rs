@@ -23,10 +23,23 @@ const FAILED: &str = r#"
     <C Error 22012 "division by zero" | ReadyForQuery E
 "#;
 
+/// The same, which has run it by SQL.
+const EXECUTED: &str = r#"
+    C> Query "execute n"
+    >s Query "SAVEPOINT pgsteer_aside" | Parse n "select 1" | Describe S n | Sync | Query "~ROLLBACK TO"
+    s< CommandComplete SAVEPOINT | ReadyForQuery T
+    s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery T
+    s< CommandComplete ROLLBACK | CommandComplete RELEASE | ReadyForQuery T
+    >s Query "execute n"
+    s< DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery T
+    <C DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery T
+"#;
+
 /// `{run}` is what makes `execute n` find it, `{ran}` the answer; `{no}`: there is no `n`.
 fn in_block(script: &str) {
     let script = script
         .replace("{failed}", FAILED)
+        .replace("{executed}", EXECUTED)
         .replace("{no}", "Error 26000 \"prepared statement \\\"n\\\" does not exist\"");
     check(&format!("{BLOCK}{script}"));
 }
@@ -148,6 +161,30 @@ fn however_it_is_deallocated() {
         >s Bind "" pgsteer_2 | Bind "" n | Sync
         s< BindComplete | {no} | ReadyForQuery I
         <C BindComplete | {no} | ReadyForQuery I
+        "#,
+    );
+}
+
+/// What was sent before it may fail meanwhile.
+#[test]
+fn what_is_deallocated_behind_a_failure_is_gone_too() {
+    in_block(
+        r#"
+        {executed}
+        C> Query commit
+        >s Query commit
+        s< CommandComplete COMMIT | ReadyForQuery I
+        <C CommandComplete COMMIT | ReadyForQuery I
+        C> Query "select 1/0" | Query begin | Query "deallocate n" | Bind "" n | Sync
+        >s Query "select 1/0" | Query begin | Query "deallocate n"
+        s< Error 22012 "division by zero" | ReadyForQuery I
+        <C Error 22012 "division by zero" | ReadyForQuery I
+        s< CommandComplete BEGIN | ReadyForQuery T | CommandComplete DEALLOCATE | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T | CommandComplete DEALLOCATE | ReadyForQuery T
+        named 0
+        >s Bind "" n | Sync
+        s< {no} | ReadyForQuery E
+        <C {no} | ReadyForQuery E
         "#,
     );
 }
