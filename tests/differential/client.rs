@@ -30,13 +30,15 @@ pub(crate) struct Client {
     pub(crate) pid: i32,
     /// What the other side said of its own accord about a channel, in order.
     pub(crate) heard: Vec<Message>,
+    /// How many of that it has waited for.
+    awaited: usize,
 }
 
 impl Client {
     pub(crate) async fn connect(at: SocketAddr, parameters: &[(&str, &str)]) -> Result<(Self, Vec<Message>)> {
         let stream = TcpStream::connect(at).await?;
         stream.set_nodelay(true)?;
-        let mut client = Self { stream, read: BytesMut::new(), pid: 0, heard: Vec::new() };
+        let mut client = Self { stream, read: BytesMut::new(), pid: 0, heard: Vec::new(), awaited: 0 };
         let mut hello = BytesMut::new();
         frontend::startup_message(parameters.iter().copied(), &mut hello)?;
         client.send(&hello).await?;
@@ -96,10 +98,11 @@ impl Client {
         self.send(&bytes).await
     }
 
-    /// Waits until as many notifications were heard in all.
+    /// Waits until as many notifications more were heard.
     pub(crate) async fn hears(&mut self, number: usize) -> Result {
+        self.awaited += number;
         let waiting = async {
-            while self.heard.len() < number {
+            while self.heard.len() < self.awaited {
                 let message = self.next().await?.context("the connection ended")?;
                 ensure!(message.tag == b'A', "{message:?} while waiting for notifications");
                 self.heard.push(message);

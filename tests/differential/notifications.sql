@@ -10,13 +10,13 @@ NOTIFY channel
 
 NOTIFY channel, 'with a payload'
 
---: hears 2
+--: hears 1
 
 --: as second
 NOTIFY channel, 'from the second'
 
 --: as first
---: hears 3
+--: hears 1
 
 LISTEN "Other Channel"
 
@@ -32,7 +32,8 @@ NOTIFY "Other Channel", 'one'
 COMMIT
 
 --: as first
---: hears 5
+--: hears 2
+--: of a block
 
 BEGIN
 
@@ -48,7 +49,7 @@ NOTIFY channel, 'unheard'
 NOTIFY "Other Channel", 'heard'
 
 --: as first
---: hears 6
+--: hears 1
 
 SELECT count(*) FROM pg_listening_channels()
 

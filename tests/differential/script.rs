@@ -5,16 +5,19 @@
 //! - `--: as NAME`: another session, from here on;
 //! - `--: masked`: the values of this step's rows may differ;
 //! - `--: data`: this paragraph is what the COPY of the step before is given; `--: fails` is that and a failure;
-//! - `--: hears NUMBER`: this session waits until it has heard as many notifications in all;
+//! - `--: hears NUMBER`: this session waits until it has heard as many notifications more;
+//! - `--: of a block`: this step is about a transaction block before it;
 //! - `--: simple`: only as a simple query (several statements at once, for instance);
 //! - `--: leaves`: this session ends.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use pgsteer_testkit::Result;
 
 /// One file.
+#[derive(Clone, Debug)]
 pub(crate) struct Script {
     /// Its name without `.sql`.
     pub(crate) name: String,
@@ -22,7 +25,7 @@ pub(crate) struct Script {
 }
 
 /// One paragraph.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Step {
     /// Where it begins.
     pub(crate) line: usize,
@@ -31,9 +34,11 @@ pub(crate) struct Step {
     pub(crate) what: What,
     /// Whether the values of its rows may differ.
     pub(crate) masked: bool,
+    /// Whether it is nothing without the block before it.
+    is_of_block: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum What {
     Statement {
         text: String,
@@ -55,6 +60,14 @@ pub(crate) struct Copied {
     pub(crate) fails: bool,
 }
 
+impl What {
+    /// Whether it is a statement that begins with one of these; several at once are none.
+    fn is_one_of(&self, beginnings: &[&str]) -> bool {
+        let Self::Statement { text, .. } = self else { return false };
+        beginnings.iter().any(|beginning| text.starts_with(beginning))
+    }
+}
+
 impl Script {
     pub(crate) fn read(file: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(file)?;
@@ -74,17 +87,38 @@ impl Script {
         Ok(script)
     }
 
+    /// The same without transaction blocks, and without what is about them.
+    pub(crate) fn without_blocks(&self) -> Self {
+        let mut within = BTreeSet::new();
+        let stays = |step: &&Step| {
+            if !within.contains(&step.session) {
+                let begins = step.what.is_one_of(&["BEGIN", "START TRANSACTION"]);
+                if begins {
+                    within.insert(step.session.clone());
+                }
+                return !begins && !step.is_of_block;
+            }
+            let goes_on = step.what.is_one_of(&["ROLLBACK TO", "COMMIT AND CHAIN", "ROLLBACK AND CHAIN"]);
+            if !goes_on && step.what.is_one_of(&["COMMIT", "END", "ROLLBACK", "PREPARE TRANSACTION"]) {
+                within.remove(&step.session);
+            }
+            false
+        };
+        Self { name: self.name.clone(), steps: self.steps.iter().filter(stays).cloned().collect() }
+    }
+
     fn add(&mut self, line: usize, paragraph: &[&str], session: &mut String) -> Result {
         let (directives, text): (Vec<&str>, Vec<&str>) =
             paragraph.iter().partition(|line| line.starts_with("--:"));
         let text = text.join("\n");
-        let (mut masked, mut simple, mut what) = (false, false, None);
+        let (mut masked, mut simple, mut is_of_block, mut what) = (false, false, false, None);
         for directive in directives {
             let words: Vec<&str> = directive.split_whitespace().skip(1).collect();
             match words[..] {
                 ["as", name] => name.clone_into(session),
                 ["masked"] => masked = true,
                 ["simple"] => simple = true,
+                ["of", "a", "block"] => is_of_block = true,
                 ["data"] => return self.copied(Copied { data: text + "\n", fails: false }),
                 ["fails"] => return self.copied(Copied { data: text + "\n", fails: true }),
                 ["hears", number] => what = Some(What::Hears(number.parse()?)),
@@ -100,7 +134,7 @@ impl Script {
             None if simple => What::SimpleStatement { text, copied: None },
             None => What::Statement { text, copied: None },
         };
-        self.steps.push(Step { line, session: session.clone(), what, masked });
+        self.steps.push(Step { line, session: session.clone(), what, masked, is_of_block });
         Ok(())
     }
 
