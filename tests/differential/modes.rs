@@ -32,17 +32,14 @@ impl Mode {
 /// What is played in which mode.
 pub(crate) type Plays = [(Mode, &'static [Way]); 3];
 
-/// All ways in the mode in which servers change; in the others those that ask most of them.
-pub(crate) const MAINLY: Plays = [
-    (Mode::Transaction, &Way::ALL),
-    (Mode::Session, &[Way::Named, Way::Pipelined]),
-    (Mode::Statement, &[Way::Named]),
-];
+/// All ways in the mode in which servers change; in the others the one that asks most of them.
+pub(crate) const MAINLY: Plays =
+    [(Mode::Transaction, &Way::ALL), (Mode::Session, &[Way::Named]), (Mode::Statement, &[Way::Named])];
 
-/// The other ways in those.
+/// The other ways in those others.
 pub(crate) const BESIDES: Plays = [
     (Mode::Transaction, &[]),
-    (Mode::Session, &[Way::Simple, Way::Unnamed, Way::UnnamedApart]),
+    (Mode::Session, &[Way::Simple, Way::Unnamed, Way::UnnamedApart, Way::Pipelined]),
     (Mode::Statement, &[Way::Simple, Way::Pipelined]),
 ];
 

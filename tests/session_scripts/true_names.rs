@@ -35,6 +35,14 @@ const EXECUTED: &str = r#"
     <C DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery T
 "#;
 
+/// Another statement of the protocol, which cannot be described before it runs.
+const FETCH: &str = r#"
+    C> Parse f "fetch c" | Sync
+    >s Parse pgsteer_2 "fetch c" | Sync
+    s< ParseComplete | ReadyForQuery T
+    <C ParseComplete | ReadyForQuery T
+"#;
+
 /// `{run}` is what makes `execute n` find it, `{ran}` the answer; `{no}`: there is no `n`.
 fn in_block(script: &str) {
     let script = script
@@ -185,6 +193,48 @@ fn what_is_deallocated_behind_a_failure_is_gone_too() {
         >s Bind "" n | Sync
         s< {no} | ReadyForQuery E
         <C {no} | ReadyForQuery E
+        "#,
+    );
+}
+
+/// What the server is given in a failed transaction it refuses. Whoever closes the statement behind that has it still when the
+/// Close is skipped, and what deallocates it once that transaction is over finds it.
+#[test]
+fn what_is_given_in_vain_is_not_there() {
+    let fetch = |script: &str| in_block(&script.replace("{fetch}", FETCH));
+    fetch(
+        r#"
+        {fetch}
+        {failed}
+        C> Query "execute f" | Parse "" rollback | Bind "" "" | Execute "" | Bind "" nosuch | Close S f | Sync
+        >s Parse f "fetch c" | Sync | Query "execute f" | Parse "" rollback | Bind "" "" | Execute "" | Bind "" nosuch | Flush
+        s< Error 25P02 "aborted" | ReadyForQuery E | Error 25P02 "aborted" | ReadyForQuery E
+        <C Error 25P02 "aborted" | ReadyForQuery E
+        >s Sync
+        s< ParseComplete | BindComplete | CommandComplete ROLLBACK | Error 26000 "no such" | ReadyForQuery I
+        <C ParseComplete | BindComplete | CommandComplete ROLLBACK | Error 26000 "no such" | ReadyForQuery I
+        named 2
+        C> Query "deallocate f"
+        >s Parse f "" | Sync | Query "deallocate f"
+        s< ParseComplete | ReadyForQuery I | CommandComplete DEALLOCATE | ReadyForQuery I
+        <C CommandComplete DEALLOCATE | ReadyForQuery I
+        named 1
+        "#,
+    );
+    fetch(
+        r#"
+        {fetch}
+        {failed}
+        C> Query "execute f" | Query rollback | Query "deallocate f"
+        >s Parse f "fetch c" | Sync | Query "execute f" | Query rollback
+        s< Error 25P02 "aborted" | ReadyForQuery E | Error 25P02 "aborted" | ReadyForQuery E
+        <C Error 25P02 "aborted" | ReadyForQuery E
+        s< CommandComplete ROLLBACK | ReadyForQuery I
+        <C CommandComplete ROLLBACK | ReadyForQuery I
+        >s Parse f "" | Sync | Query "deallocate f"
+        s< ParseComplete | ReadyForQuery I | CommandComplete DEALLOCATE | ReadyForQuery I
+        <C CommandComplete DEALLOCATE | ReadyForQuery I
+        named 1
         "#,
     );
 }

@@ -293,6 +293,9 @@ impl Frontend {
         let (kind, rest) = message[HEADER_BYTES..].split_first().ok_or_else(wrong)?;
         let (name, _) = cstr(rest).ok_or_else(wrong)?;
         if *kind == b'S' && close {
+            if passage.awaits_copy(looked_at(name)) {
+                return Ok(());
+            }
             if let Some(named) = self.statements.remove(name) {
                 if passage.tenancy.is_touched() {
                     passage.close_copy(looked_at(name));
