@@ -24,6 +24,16 @@ pub(crate) struct Script {
     pub(crate) steps: Vec<Step>,
 }
 
+/// What is particular about a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    Plain,
+    /// The values of its rows may differ.
+    Masked,
+    /// It is nothing without the transaction block before it.
+    OfBlock,
+}
+
 /// One paragraph.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
@@ -32,10 +42,7 @@ pub(crate) struct Step {
     /// Whose it is.
     pub(crate) session: String,
     pub(crate) what: What,
-    /// Whether the values of its rows may differ.
-    pub(crate) masked: bool,
-    /// Whether it is nothing without the block before it.
-    is_of_block: bool,
+    pub(crate) manner: Manner,
 }
 
 #[derive(Clone, Debug)]
@@ -96,7 +103,7 @@ impl Script {
                 if begins {
                     within.insert(step.session.clone());
                 }
-                return !begins && !step.is_of_block;
+                return !begins && step.manner != Manner::OfBlock;
             }
             let goes_on = step.what.is_one_of(&["ROLLBACK TO", "COMMIT AND CHAIN", "ROLLBACK AND CHAIN"]);
             if !goes_on && step.what.is_one_of(&["COMMIT", "END", "ROLLBACK", "PREPARE TRANSACTION"]) {
@@ -111,14 +118,14 @@ impl Script {
         let (directives, text): (Vec<&str>, Vec<&str>) =
             paragraph.iter().partition(|line| line.starts_with("--:"));
         let text = text.join("\n");
-        let (mut masked, mut simple, mut is_of_block, mut what) = (false, false, false, None);
+        let (mut manner, mut simple, mut what) = (Manner::Plain, false, None);
         for directive in directives {
             let words: Vec<&str> = directive.split_whitespace().skip(1).collect();
             match words[..] {
                 ["as", name] => name.clone_into(session),
-                ["masked"] => masked = true,
+                ["masked"] => manner = Manner::Masked,
                 ["simple"] => simple = true,
-                ["of", "a", "block"] => is_of_block = true,
+                ["of", "a", "block"] => manner = Manner::OfBlock,
                 ["data"] => return self.copied(Copied { data: text + "\n", fails: false }),
                 ["fails"] => return self.copied(Copied { data: text + "\n", fails: true }),
                 ["hears", number] => what = Some(What::Hears(number.parse()?)),
@@ -134,7 +141,7 @@ impl Script {
             None if simple => What::SimpleStatement { text, copied: None },
             None => What::Statement { text, copied: None },
         };
-        self.steps.push(Step { line, session: session.clone(), what, masked, is_of_block });
+        self.steps.push(Step { line, session: session.clone(), what, manner });
         Ok(())
     }
 

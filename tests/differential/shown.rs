@@ -6,7 +6,7 @@ use bytes::Buf;
 
 use crate::client::Message;
 use crate::play::Told;
-use crate::script::{Script, What};
+use crate::script::{Manner, Script, What};
 
 /// Numbers of objects from here on are given in the order in which they are made.
 const FIRST_OWN_OID: u32 = 16_384;
@@ -23,7 +23,7 @@ pub(crate) fn first_difference(
 ) -> Option<String> {
     let [directly, through] = [settled(directly), settled(through)];
     let parted = directly.iter().zip(&through).find_map(|(one, other)| {
-        let masked = one.step.is_some_and(|step| script.steps[step].masked);
+        let masked = one.step.is_some_and(|step| script.steps[step].manner == Manner::Masked);
         let shown = [one, other]
             .map(|told| told.messages.iter().map(|message| show(message, masked)).collect::<Vec<_>>());
         (shown[0] != shown[1] || one.session != other.session).then_some((one, shown))

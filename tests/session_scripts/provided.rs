@@ -202,10 +202,9 @@ fn nobody_elses_draw_from_a_sequence_is_read() {
     );
 }
 
-/// Nor one that is old: what others have drawn a server remembers over several leases, and what its client drew there before it
-/// drew elsewhere, too.
+/// Nor later: what others have drawn a server remembers over several leases.
 #[test]
-fn no_draw_from_a_sequence_is_read_that_is_not_the_last() {
+fn nobody_elses_draw_is_read_by_the_second_lease() {
     check(
         r#"
         D> Query "select nextval('s')"
@@ -223,6 +222,11 @@ fn no_draw_from_a_sequence_is_read_that_is_not_the_last() {
         <C Error 55000 "currval is not yet defined in this session" | ReadyForQuery I
         "#,
     );
+}
+
+/// Of its own a client reads none that is old: it may have drawn elsewhere since.
+#[test]
+fn no_draw_is_read_that_is_not_the_last() {
     check_with(
         |setup| setup.settings.limits.size = 2,
         r#"
