@@ -239,6 +239,27 @@ fn what_is_given_in_vain_is_not_there() {
     );
 }
 
+/// A statement that prepares what it is itself waits for nobody.
+#[test]
+fn what_names_itself_is_given_once() {
+    in_block(
+        r#"
+        C> Query commit
+        >s Query commit
+        s< CommandComplete COMMIT | ReadyForQuery I
+        <C CommandComplete COMMIT | ReadyForQuery I
+        C> Parse m "prepare m as select 1" | Sync
+        >s Parse pgsteer_2 "prepare m as select 1" | Sync
+        s< ParseComplete | ReadyForQuery I
+        <C ParseComplete | ReadyForQuery I
+        C> Query "execute m"
+        >s Parse m "prepare m as select 1" | Sync | Query "execute m"
+        s< ParseComplete | ReadyForQuery I | Error 42P05 "already exists" | ReadyForQuery I
+        <C Error 42P05 "already exists" | ReadyForQuery I
+        "#,
+    );
+}
+
 /// What refuses to be deallocated, or is not reached, the client still has.
 #[test]
 fn what_was_not_deallocated_stays() {

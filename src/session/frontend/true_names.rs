@@ -140,11 +140,11 @@ impl Frontend {
         let (mut prepared, mut secured) = (Prepared::Ready, None);
         let kinds = touches.kinds;
         let meant = self.meant(touches, passage);
+        if meant.iter().any(|one| passage.awaits_copy(&one.name)) {
+            return Prepared::Checking;
+        }
         for Meant { name, statement, parsed, use_of } in &meant {
             passage.touch_statement(statement);
-            if passage.awaits_copy(name) {
-                return Prepared::Checking;
-            }
             match passage.step(name, by, *use_of) {
                 Step::Nothing if *parsed == Parsed::ForAnother && *use_of != Use::Named => {
                     self.statements.used(name)
