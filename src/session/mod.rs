@@ -37,6 +37,7 @@ pub mod readings;
 pub mod relay;
 pub mod replication;
 mod rereading;
+mod rest_limit;
 mod restore;
 pub mod routes;
 #[expect(clippy::module_inception, reason = "a session, in the room of sessions")]

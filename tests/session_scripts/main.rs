@@ -19,6 +19,7 @@ mod last_words;
 mod leaving;
 mod listening;
 mod machines;
+mod malformed;
 mod mapped;
 mod notation;
 mod pinned;

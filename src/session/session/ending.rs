@@ -214,11 +214,15 @@ impl Session {
                 SqlState::IDLE_SESSION_TIMEOUT,
                 "terminating connection due to client_idle_timeout",
             ),
+            Order::IdleSessionTimeout if idle => PgError::fatal(
+                SqlState::IDLE_SESSION_TIMEOUT,
+                "terminating connection due to idle-session timeout",
+            ),
             Order::PinTimeout if self.is_resting() => {
                 PgError::fatal(SqlState::ADMIN_SHUTDOWN, "terminating connection due to pin_timeout")
                     .detail("The session's state kept its server, and the client was silent for too long.")
             }
-            Order::IdleTimeout | Order::PinTimeout => {
+            Order::IdleTimeout | Order::IdleSessionTimeout | Order::PinTimeout => {
                 self.entry.followed(order);
                 return Flow::Again;
             }
@@ -307,6 +311,7 @@ const fn word(order: Order) -> &'static str {
         Order::StopWaiting => "cancelled",
         Order::Drain | Order::Terminate => "shutdown",
         Order::IdleTimeout => "client_idle_timeout",
+        Order::IdleSessionTimeout => "idle_session_timeout",
         Order::IdleInTransactionTimeout => "idle_transaction_timeout",
         Order::TransactionTimeout => "transaction_timeout",
         Order::QueryTimeout => "query_timeout",
