@@ -356,6 +356,7 @@ mod relaying;
 mod settling;
 mod splitting;
 mod waiting;
+mod withholding;
 
 pub(super) use following::Teller;
 use inquiring::Inquiring;

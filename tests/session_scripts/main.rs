@@ -17,6 +17,7 @@ mod implied;
 mod last_commit;
 mod last_words;
 mod leaving;
+mod listening;
 mod machines;
 mod malformed;
 mod mapped;

@@ -25,7 +25,8 @@ impl Session {
     }
 
     /// The client's connection, once the session has ended, with what it has not taken yet.
-    pub fn into_stream(self) -> (super::Stream, super::Outbox) {
+    pub fn into_stream(mut self) -> (super::Stream, super::Outbox) {
+        self.withhold_nothing();
         (self.stream, self.outbox)
     }
 
@@ -71,7 +72,7 @@ impl Session {
                 return Flow::End(Ended::ByClient);
             }
         }
-        if let Poll::Ready(Err(_)) = self.outbox.poll_flush(&mut self.stream, cx) {
+        if let Poll::Ready(Err(_)) = self.poll_tell(cx) {
             return Flow::End(Ended::ByClient);
         }
         self.phase = Phase::Rejecting(sequence);
