@@ -606,18 +606,20 @@ fn who_waits_for_a_replica_that_is_lost_goes_to_another() {
     );
 }
 
+/// On the write route, in session mode, with the client's own statements without a name.
+fn one_server_that_writes(setup: &mut Setup) {
+    session(setup);
+    setup.purpose = Purpose::Write;
+    setup.settings.mode = PoolMode::Session;
+    setup.settings.map_unnamed = false;
+    setup.settings.limits.size = 1;
+}
+
 /// Nor where what was to replace that statement fails: it is parsed again, and not taken to be with the server.
 #[test]
 fn a_question_behind_what_fails_costs_nobody_the_statement_without_a_name() {
-    let write = |setup: &mut Setup| {
-        session(setup);
-        setup.purpose = Purpose::Write;
-        setup.settings.mode = PoolMode::Session;
-        setup.settings.map_unnamed = false;
-        setup.settings.limits.size = 1;
-    };
     check_whole(
-        write,
+        one_server_that_writes,
         &format!(
             r#"
             C> Parse "" "delete from t" | Bind "" "" | Execute "" | Sync | Parse x "select" | Parse "" "select 3" | Sync
@@ -633,7 +635,7 @@ fn a_question_behind_what_fails_costs_nobody_the_statement_without_a_name() {
     );
     // So is a statement of ours that comes as a query.
     check_whole(
-        write,
+        one_server_that_writes,
         r#"
             C> Parse "" "delete from t" | Sync
             >a1 Parse "" "delete from t" | Describe S "" | Sync
@@ -654,15 +656,8 @@ fn a_question_behind_what_fails_costs_nobody_the_statement_without_a_name() {
 /// Nor where the question comes once all is over.
 #[test]
 fn a_question_afterwards_costs_nobody_the_statement_without_a_name() {
-    let write = |setup: &mut Setup| {
-        session(setup);
-        setup.purpose = Purpose::Write;
-        setup.settings.mode = PoolMode::Session;
-        setup.settings.map_unnamed = false;
-        setup.settings.limits.size = 1;
-    };
     check_with(
-        write,
+        one_server_that_writes,
         &format!(
             r#"
             C> Parse "" "call p()" | Bind "" "" | Execute "" | Sync
