@@ -347,6 +347,7 @@ mod learning;
 mod messages;
 mod openings;
 mod passage;
+mod refused;
 mod rest;
 mod token;
 mod touching;

@@ -1,5 +1,6 @@
 //! The protocol as values: no runtime, no clock, no configuration.
 
+pub mod bind;
 pub mod conduct;
 pub mod description;
 pub mod error;
