@@ -169,7 +169,8 @@ impl Frontend {
                     Prepared::Checking => return Ok(()),
                     Prepared::Refused if whole => {
                         // What is wrong with the values PostgreSQL finds before that.
-                        self.bind_prepared(header, message, (portal, parameters), &statement, passage);
+                        let put_name = |out: &mut Vec<u8>| statement.put_name(out);
+                        self.bind_refused(header, message, (portal, parameters), put_name, passage);
                         passage.pipeline.sent(Owed::OwnBind(serial));
                         passage.refuse(Refusal::ResultChanged);
                         return Ok(());
@@ -194,7 +195,8 @@ impl Frontend {
                         Prepared::Checking => return Ok(()),
                         Prepared::Refused => {
                             if message.len() == header.total {
-                                self.pass(header, message, passage);
+                                let put_name = |out: &mut Vec<u8>| put_cstr(out, b"");
+                                self.bind_refused(header, message, (portal, parameters), put_name, passage);
                                 passage.pipeline.sent(Owed::OwnBind(0));
                             } else {
                                 self.leave_out(header, message, passage);
