@@ -9,6 +9,7 @@ use crate::{
     wire::{
         parameters::{Parameters, tracked},
         pipeline::{Acting, Block, Conduct, Copying, Followed, Form, Parsing, Residue},
+        schema::Change,
         statements::Sharing,
     },
 };
@@ -125,7 +126,8 @@ impl Reading {
         };
         let sharing = if effects.parsed_alone() { Sharing::Nobody } else { Sharing::Scope };
         let parsing = match (effects.changes_schema(), effects.sets_locally()) {
-            (true, _) => Parsing::ChangedForAll,
+            (true, _) if effects.gives_new_meanings() => Parsing::ChangedForAll(Change::NewMeanings),
+            (true, _) => Parsing::ChangedForAll(Change::LessThanBefore),
             (false, true) => Parsing::ChangedHere,
             (false, false) => Parsing::Kept,
         };

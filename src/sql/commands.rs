@@ -48,6 +48,8 @@ enum Command {
     Acts,
     /// The same, and may change what others' statements mean.
     Schema,
+    /// The same, but only takes away: what a name means then it has meant, somewhere, before.
+    TakeAway,
     /// Leaves something behind whatever follows.
     Dirty,
     Begin,
@@ -91,12 +93,12 @@ const COMMANDS: &Table<Command> = &Table::new(&[
     ("delete", Command::Changes),
     ("discard", Command::Discard),
     ("do", Command::Do),
-    ("drop", Command::Schema),
+    ("drop", Command::TakeAway),
     ("end", Command::Commit),
     ("execute", Command::Execute),
     ("explain", Command::Explain),
     ("fetch", Command::Fetch),
-    ("grant", Command::Schema),
+    ("grant", Command::TakeAway),
     ("import", Command::Schema),
     ("insert", Command::Changes),
     ("listen", Command::Dirty),
@@ -112,7 +114,7 @@ const COMMANDS: &Table<Command> = &Table::new(&[
     ("release", Command::Release),
     ("repack", Command::Plain),
     ("reset", Command::Reset),
-    ("revoke", Command::Schema),
+    ("revoke", Command::TakeAway),
     ("rollback", Command::Rollback),
     ("savepoint", Command::Savepoint),
     ("security", Command::Plain),
@@ -145,7 +147,8 @@ pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
         Command::Changes => Head::flags(Flags::PLANNED | Flags::ACTS | Flags::CHANGES),
         Command::MayChange => Head::flags(Flags::PLANNED | Flags::ACTS),
         Command::Acts => Head::flags(Flags::ACTS),
-        Command::Schema => Head::flags(Flags::SCHEMA | Flags::ACTS),
+        Command::Schema => Head::flags(SCHEMA | Flags::ACTS),
+        Command::TakeAway => Head::flags(Flags::SCHEMA | Flags::ACTS),
         Command::Dirty => Head::flags(Flags::DIRTY),
         Command::Begin => Head::control(TransactionControl::Begin, Flags::NONE),
         Command::Call => Head { literals: Literals::Code, ..Head::flags(RUNS_CODE) },
@@ -158,7 +161,7 @@ pub(super) fn head(first: Token<'_>, rest: &Lexer<'_>) -> Head {
         Command::Deallocate => Head::flags(deallocate(rest())),
         Command::Declare => Head::flags(declare(rest())),
         Command::Discard => Head::flags(discard(rest())),
-        Command::Do => Head { literals: Literals::Code, ..Head::flags(RUNS_CODE | Flags::SCHEMA) },
+        Command::Do => Head { literals: Literals::Code, ..Head::flags(RUNS_CODE | SCHEMA) },
         Command::Execute => Head::flags(EXECUTE),
         Command::Explain => explain(rest()),
         Command::Fetch => Head::flags(Flags::PARSED_ALONE),
@@ -183,6 +186,9 @@ const EXECUTE: Flags =
 
 /// `CALL` and `DO` run code that may do anything; what it has done the server is asked.
 const RUNS_CODE: Flags = Flags::MAY_COMMIT.and(Flags::READS_SESSION).and(Flags::ACTS);
+
+/// `CREATE`, `ALTER` and what else may give a name another meaning.
+const SCHEMA: Flags = Flags::SCHEMA.and(Flags::NEW_MEANINGS);
 
 /// `COMMIT`, `END`, `COMMIT PREPARED`.
 fn commit(mut rest: Lexer<'_>) -> Head {
@@ -262,9 +268,9 @@ fn create(rest: Lexer<'_>) -> Flags {
         Some(kind) if kind.is_word("temp") || kind.is_word("temporary") => Flags::DIRTY,
         // Elsewhere the word stands for something else (`CREATE TRIGGER … EXECUTE FUNCTION`).
         Some(kind) if kind.is_word("table") && tokens.any(|token| token.is_word("execute")) => {
-            EXECUTE | Flags::SCHEMA
+            EXECUTE | SCHEMA
         }
-        _ => Flags::SCHEMA,
+        _ => SCHEMA,
     }
 }
 

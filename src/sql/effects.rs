@@ -205,6 +205,12 @@ impl Effects {
         self.flags.has(Flags::SCHEMA)
     }
 
+    /// May change the schema by more than taking away (`DROP`, `GRANT`, `REVOKE`): a name may mean something that nothing
+    /// of that name was before.
+    pub const fn gives_new_meanings(self) -> bool {
+        self.flags.has(Flags::NEW_MEANINGS)
+    }
+
     /// May change a setting that is not followed, up to the end of the transaction.
     pub const fn sets_locally(self) -> bool {
         self.flags.has(Flags::SETS_LOCALLY)

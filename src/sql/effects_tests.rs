@@ -310,6 +310,33 @@ fn other_readings_are_never_milder() {
 }
 
 #[test]
+fn what_only_takes_away_gives_no_name_a_new_meaning() {
+    for (text, gives) in [
+        ("drop function f", false),
+        ("drop table if exists t cascade", false),
+        ("grant usage on schema s to x", false),
+        ("revoke usage on schema s from x", false),
+        ("drop table t; drop view v", false),
+        ("drop table t; create table t ()", true),
+        ("create table t ()", true),
+        ("create table t as execute q", true),
+        ("select * into t from u", true),
+        ("alter function f() volatile", true),
+        ("alter table t drop column c", true),
+        ("do $$begin end$$", true),
+        ("reassign owned by x to y", true),
+        ("import foreign schema x from server y into z", true),
+        ("explain analyze create table t as select 1", true),
+        ("what is this", true),
+    ] {
+        let effects = classify(text.as_bytes(), true);
+        assert_eq!((effects.changes_schema(), effects.gives_new_meanings()), (true, gives), "{text}");
+    }
+    assert!(classify_prefix(b"drop table t; ", true).gives_new_meanings());
+    assert!(!classify(b"create temp table t ()", true).gives_new_meanings());
+}
+
+#[test]
 fn what_bears_on_how_later_statements_are_parsed() {
     for (text, planned, schema, locally) in [
         ("select 1", true, false, false),

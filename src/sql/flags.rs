@@ -35,6 +35,8 @@ impl Flags {
 
     /// Begins with `INSERT`, `UPDATE`, `DELETE` or `MERGE`.
     pub(super) const CHANGES: Self = Self(1 << 17);
+    /// Of what changes the schema: may bring something that a name has not meant before.
+    pub(super) const NEW_MEANINGS: Self = Self(1 << 18);
 
     /// Runs code that cannot be seen.
     pub(super) const UNSEEN_CODE: Self =
@@ -45,6 +47,7 @@ impl Flags {
         .and(Self::PARSED_ALONE)
         .and(Self::NOT_UNDERSTOOD)
         .and(Self::SCHEMA)
+        .and(Self::NEW_MEANINGS)
         .and(Self::SETS_LOCALLY)
         .and(Self::COPIES_IN);
 

@@ -85,7 +85,7 @@ impl Scan {
         self.flags |= match (previous, keyword) {
             (Some(Keyword::Into), Keyword::Temp) => Flags::DIRTY,
             // SELECT … INTO makes a table.
-            (before, Keyword::Into) if before != Some(Keyword::Insert) => Flags::SCHEMA,
+            (before, Keyword::Into) if before != Some(Keyword::Insert) => Flags::SCHEMA | Flags::NEW_MEANINGS,
             (Some(Keyword::Read), Keyword::Write) => Flags::UNLOCKS_WRITES,
             (_, Keyword::Update) => Flags::UPDATES,
             _ => Flags::NONE,

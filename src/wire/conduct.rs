@@ -1,5 +1,7 @@
 //! What running a statement may do, as far as pooling must know; and what work that was not answered comes to.
 
+use crate::wire::schema::Change;
+
 /// What running a statement may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Conduct {
@@ -97,7 +99,7 @@ pub enum Parsing {
     /// It may set something up to the end of its transaction.
     ChangedHere,
     /// It may change the schema: at once for its transaction, for all when that is committed.
-    ChangedForAll,
+    ChangedForAll(Change),
 }
 
 /// What a text is to the parser.

@@ -36,6 +36,7 @@ impl When {
 #[derive(Debug, Default)]
 pub struct Schema {
     generation: AtomicU64,
+    meanings: AtomicU64,
     numbers: Arc<AtomicU64>,
     /// Changes that were sent to a server and have not been seen to end.
     changing: AtomicUsize,
@@ -44,7 +45,13 @@ pub struct Schema {
 impl Schema {
     /// One whose generations have their numbers from there.
     pub fn numbered_by(numbers: &Arc<AtomicU64>) -> Self {
-        Self { generation: next(numbers).into(), numbers: numbers.clone(), changing: AtomicUsize::default() }
+        let first = next(numbers);
+        Self {
+            generation: first.into(),
+            meanings: first.into(),
+            numbers: numbers.clone(),
+            changing: AtomicUsize::default(),
+        }
     }
 
     /// The generation that holds now; `None` while a change is under way, when no two servers need agree.
@@ -55,16 +62,17 @@ impl Schema {
         (self.changing.load(Ordering::Acquire) == 0).then(|| self.generation.load(Ordering::Acquire))
     }
 
-    /// The generation that the last change to end has begun. What was learnt in it holds until the next one ends.
+    /// The generation that the last change to end has begun by which a name may mean something new. What was learnt in it of
+    /// all that has a name holds until the next such change ends.
     #[inline]
-    pub fn ended(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+    pub fn meanings(&self) -> u64 {
+        self.meanings.load(Ordering::Acquire)
     }
 
     /// A statement that may change it is about to be sent. The change is over when the guard is dropped.
     pub fn change(self: &Arc<Self>) -> SchemaChange {
         self.changing.fetch_add(1, Ordering::AcqRel);
-        SchemaChange(self.clone())
+        SchemaChange { schema: self.clone(), change: Change::LessThanBefore }
     }
 }
 
@@ -72,14 +80,39 @@ fn next(numbers: &AtomicU64) -> u64 {
     numbers.fetch_add(1, Ordering::AcqRel) + 1
 }
 
-/// A change under way.
+/// What a statement may do to a schema; the later is more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Change {
+    /// It only takes away: what a name means behind it something of that name has been before, if perhaps in another
+    /// schema.
+    LessThanBefore,
+    /// A name may mean what nothing of that name was before.
+    NewMeanings,
+}
+
+/// Changes under way in one transaction.
 #[derive(Debug)]
-pub struct SchemaChange(Arc<Schema>);
+pub struct SchemaChange {
+    schema: Arc<Schema>,
+    change: Change,
+}
+
+impl SchemaChange {
+    /// One of them is this.
+    pub fn is(&mut self, change: Change) {
+        self.change = self.change.max(change);
+    }
+}
 
 impl Drop for SchemaChange {
     fn drop(&mut self) {
-        self.0.generation.fetch_max(next(&self.0.numbers), Ordering::AcqRel);
-        self.0.changing.fetch_sub(1, Ordering::AcqRel);
+        let Schema { generation, meanings, numbers, changing } = &*self.schema;
+        let number = next(numbers);
+        if self.change == Change::NewMeanings {
+            meanings.fetch_max(number, Ordering::AcqRel);
+        }
+        generation.fetch_max(number, Ordering::AcqRel);
+        changing.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -93,12 +126,30 @@ mod tests {
         let numbers = Arc::default();
         let changed = Arc::new(Schema::numbered_by(&numbers));
         drop(changed.change());
-        let learnt = changed.ended();
+        let (learnt, parsed) = (changed.meanings(), changed.generation());
         drop(changed);
         let next = Arc::new(Schema::numbered_by(&numbers));
-        assert!(next.ended() > learnt);
-        drop(next.change());
-        assert!(next.ended() > learnt);
+        assert!(next.meanings() > learnt);
+        assert!(next.generation() > parsed);
+    }
+
+    /// Temporary tables come and go all the time: what is known of names must not go with each.
+    #[test]
+    fn what_is_known_of_names_outlasts_what_only_takes_away() {
+        let schema = Arc::new(Schema::default());
+        let (before, learnt) = (schema.generation(), schema.meanings());
+        let mut drops = schema.change();
+        drops.is(Change::LessThanBefore);
+        drop(drops);
+        assert!(schema.generation() > before);
+        assert_eq!(schema.meanings(), learnt);
+
+        let mut both = schema.change();
+        both.is(Change::NewMeanings);
+        both.is(Change::LessThanBefore);
+        assert_eq!(schema.meanings(), learnt);
+        drop(both);
+        assert!(schema.meanings() > learnt);
     }
 
     #[test]

@@ -81,20 +81,17 @@ impl Passage<'_, '_> {
     #[cold]
     fn parse_otherwise(&mut self, parsing: Parsing, text: Text<'_>) {
         self.tenancy.settings = Settings::Changed;
-        match (parsing, text) {
-            (Parsing::ChangedForAll, _) => {
-                self.tenancy.needs_alone = text.alone(self.lexicon()).map(Box::new);
-            }
+        let Parsing::ChangedForAll(change) = parsing else {
             // SET LOCAL leaves nothing behind, but needs a server that takes it.
-            (_, Text::Whole(text) | Text::Prefix(text)) if temp_buffers::are_in(text) => {
+            if let Text::Whole(text) | Text::Prefix(text) = text
+                && temp_buffers::are_in(text)
+            {
                 self.terms.temp_buffers_are_set.store(true, Ordering::Relaxed);
             }
-            _ => {}
-        }
-        if parsing != Parsing::ChangedForAll {
             return;
-        }
-        self.conn.schema_change.get_or_insert_with(|| self.terms.schema.change());
+        };
+        self.tenancy.needs_alone = text.alone(self.lexicon()).map(Box::new);
+        self.conn.schema_change.get_or_insert_with(|| self.terms.schema.change()).is(change);
         let (Text::Whole(text) | Text::Prefix(text)) = text;
         if let Some(more) = Unsettled::by(text) {
             let before = self.conn.unsettled.take();

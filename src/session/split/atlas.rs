@@ -107,14 +107,14 @@ impl Place {
     /// Whether this holds at `now`, in this generation of the schema.
     #[inline]
     pub fn holds(lore: &Lore, schema: &Schema, now: Moment) -> bool {
-        schema.ended() == lore.generation && now.since(lore.asked_at) < BELIEVED_MAX
+        schema.meanings() == lore.generation && now.since(lore.asked_at) < BELIEVED_MAX
     }
 
     /// Whether it should be learnt anew, which the caller then does.
     #[inline]
     pub fn must_ask(&self, lore: Option<&Lore>, schema: &Schema, now: Moment) -> bool {
         let is_fresh =
-            |lore: &Lore| now.since(lore.asked_at) < REFRESH_AFTER && schema.ended() == lore.generation;
+            |lore: &Lore| now.since(lore.asked_at) < REFRESH_AFTER && schema.meanings() == lore.generation;
         !lore.is_some_and(is_fresh) && self.may_ask(now)
     }
 
@@ -172,7 +172,7 @@ impl Place {
         let mut granted =
             request.acquire(Start::Route, Duration::ZERO).await.map_err(|error| error.to_string())?;
         let asked_at = clock.now();
-        let generation = schema.ended();
+        let generation = schema.meanings();
         let server = granted.lease.server().ok_or("its server was given back")?;
         let answer = tokio::time::timeout(ANSWER_MAX, ask(&mut server.conn.stream, &[QUESTION])).await;
         let told = answer.map_err(|_| "no answer in time".to_owned())?.map_err(|error| error.to_string())?;
