@@ -12,7 +12,7 @@ use foldhash::fast::FixedState;
 use super::{
     backend::{ClientOf, Heard},
     context::Context,
-    withheld::Withheld,
+    withheld::{Place, Withheld},
 };
 use crate::{
     notify::{
@@ -49,6 +49,8 @@ pub(super) struct Ears {
     pub(super) sent: Sent,
     /// What waits for notifications that belong in front of it.
     pub(super) withheld: Withheld,
+    /// Where notifications belong in what its server has just said.
+    pub(super) places: Vec<Place>,
 }
 
 /// Notifications of the client's own of which its own server has told, and that come by the shared connection, too.
@@ -83,8 +85,10 @@ pub(super) fn print(message: &[u8]) -> u64 {
 impl Ears {
     /// What is heard by it while the client has the server with this process id.
     pub(super) fn beside(&mut self, server: u32) -> Heard<'_> {
-        let Self { heard: channels, sent, .. } = self;
-        Heard { channels, sent, server, places: Vec::new() }
+        let Self { heard: channels, sent, places, .. } = self;
+        // Of what was for nobody.
+        places.clear();
+        Heard { channels, sent, server, places }
     }
 
     /// What has come meanwhile, as messages for the client with this process id. What came after it has stopped listening

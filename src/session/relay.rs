@@ -295,7 +295,6 @@ impl Session {
             .backend
             .forward(received, output, &mut server.conn, &mut x.pipeline, &mut client)
             .map_err(|fault| Cut::ServerGone(fault.to_string()))?;
-        let places = client.heard.map_or_else(Vec::new, |heard| heard.places);
         self.follow(passed.progress, x, now);
         if x.tenancy.placing.is_on() {
             // Before the client is told: then everybody is to see it.
@@ -308,8 +307,8 @@ impl Session {
             let ended = queries + statements > 0;
             let bytes = if ended { self.without_block(passed.bytes, x) } else { passed.bytes };
             let completed = queries > 0 || (statements > 0 && x.pipeline.may_be_committed());
-            if self.holds_telling(x, completed) || !self.outbox.is_empty() || !places.is_empty() {
-                self.withhold(places, x);
+            let holds = self.holds_telling(x, completed);
+            if self.withhold(x) || holds || !self.outbox.is_empty() {
                 self.outbox.push(bytes);
             } else {
                 self.outbox.send(&mut self.stream, cx, bytes).map_err(|_| Cut::ClientGone)?;

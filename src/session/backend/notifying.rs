@@ -17,7 +17,7 @@ pub struct Heard<'a> {
     /// Its server's process id.
     pub server: u32,
     /// Where notifications belong in what is passed on.
-    pub places: Vec<Place>,
+    pub places: &'a mut Vec<Place>,
 }
 
 impl Heard<'_> {

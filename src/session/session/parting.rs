@@ -88,6 +88,7 @@ impl Session {
             heard: BTreeSet::new(),
             sent: Sent::default(),
             withheld: Withheld::default(),
+            places: Vec::new(),
         })
     }
 

@@ -3,22 +3,22 @@
 use std::{io, task::Poll};
 
 use super::{Exchange, Session, TaskContext};
-use crate::session::{
-    exchange::Telling,
-    withheld::{End, Place},
-};
+use crate::session::{exchange::Telling, withheld::End};
 
 impl Session {
-    /// Notifications belong at these places of what is told next: the shared connection is asked for them.
+    /// Whether notifications belong into what is told next: then the shared connection is asked for them.
     #[inline]
-    pub(in crate::session) fn withhold(&mut self, places: Vec<Place>, x: &Exchange) {
-        if !places.is_empty()
-            && let Some(ears) = &mut self.ears
-        {
-            let end = if x.runs() { End::More } else { End::Last };
-            ears.withheld.add(places, self.outbox.end(), end);
-            ears.seat.ask();
-        }
+    pub(in crate::session) fn withhold(&mut self, x: &Exchange) -> bool {
+        self.ears.is_some() && self.withhold_some(x)
+    }
+
+    #[cold]
+    fn withhold_some(&mut self, x: &Exchange) -> bool {
+        let Some(ears) = self.ears.as_mut().filter(|ears| !ears.places.is_empty()) else { return false };
+        let end = if x.runs() { End::More } else { End::Last };
+        ears.withheld.add(std::mem::take(&mut ears.places), self.outbox.end(), end);
+        ears.seat.ask();
+        true
     }
 
     /// Tells the client what waits for it. Ready when it has taken all of that.
