@@ -351,6 +351,7 @@ mod ahead;
 mod asides;
 mod deciding;
 mod extended;
+mod giving;
 mod known;
 mod learning;
 mod malformed;

@@ -304,6 +304,9 @@ impl Frontend {
             return self.pass_malformed(header, message, passage);
         };
         if kind == b'S' && close {
+            if passage.awaits_copy(looked_at(name)) {
+                return Ok(());
+            }
             if let Some(named) = self.statements.remove(name) {
                 if passage.tenancy.is_touched() {
                     passage.close_copy(looked_at(name));
