@@ -80,6 +80,8 @@ pub struct Session {
     pub(super) unnamed: UnnamedPolicy,
     /// The schema of its database.
     pub(super) schema: Arc<Schema>,
+    /// The number of the lease that it had last.
+    pub(super) last_lease: u64,
     /// ReadyForQuery messages it has got.
     pub(super) queries: u64,
     pub(super) flavour: FlavourHeld,
@@ -198,6 +200,7 @@ impl Session {
             sample,
             unnamed,
             schema,
+            last_lease: 0,
             queries: 0,
             flavour,
             split: None,
