@@ -287,6 +287,7 @@ fn received(
     let passage = pipeline.received(tag, status, &mut |undo: Undo| frontend.undo(undo, conn, tenancy))?;
     match (tag, &passage) {
         (b'D', Passage::Evidence) => tenancy.fate.hear(message),
+        (b'C', Passage::Evidence) => tenancy.fate.heard(),
         (b'C', Passage::Pass) => tenancy.fate.completes(),
         (b'Z', Passage::Swallow) if pipeline.is_empty() => tenancy.check_ends(),
         _ => {}
@@ -306,7 +307,8 @@ fn unheard(
         return Some(LastWord::Unheard);
     }
     let tenancy = &mut *client.tenancy;
-    let keeps = tenancy.fate.is_pending() && pipeline.awaits_commit().can_be_told();
+    let keeps = (tenancy.fate.is_pending() && pipeline.awaits_commit().can_be_told())
+        || (tenancy.fate.has_committed() && pipeline.awaits_ready().can_be_told());
     (keeps && message.len() == header.total && is_fatal(message)).then(|| {
         tenancy.farewell = Some(message.into());
         LastWord::Kept

@@ -37,6 +37,8 @@ pub enum Testimony {
     Asked(Decision, Moment),
     /// It has answered, and nothing is known of its end.
     Given(Decision, Box<Evidence>),
+    /// It has no number. A commit may yet give it one, so only the commit's own answer says what became of it.
+    Unnumbered,
     /// The same, and something was sent behind it that may have ended it otherwise.
     Muddled,
     /// The client has the commit's own answer, but for ReadyForQuery: whether it is committed.
@@ -124,6 +126,12 @@ impl Testimony {
         matches!(self, Self::Asked(Decision::End, _) | Self::Given(Decision::End, _))
     }
 
+    /// Whether the client has the COMMIT's own answer, and it is committed. Drivers take whatever comes in the place of
+    /// ReadyForQuery for the COMMIT's failure.
+    pub const fn has_committed(&self) -> bool {
+        matches!(self, Self::Answered(_, true))
+    }
+
     /// What the transaction has said, if nothing was said of its commit.
     pub fn evidence(&self) -> Option<Evidence> {
         match self {
@@ -137,13 +145,20 @@ impl Testimony {
         *self = Self::Asked(decision, now);
     }
 
-    /// The row of the answer. Without one no number was assigned, and a commit may yet assign one (deferred triggers): nothing
-    /// is known.
+    /// The row of the answer. Without one no number was assigned, and a commit may yet assign one (deferred triggers, cursors
+    /// `WITH HOLD`): nothing is known.
     pub fn hear(&mut self, row: &[u8]) {
         if let Self::Asked(decision, asked_at) = *self
             && let Some(evidence) = question::read(row, asked_at)
         {
             *self = Self::Given(decision, Box::new(evidence));
+        }
+    }
+
+    /// That is all of the answer.
+    pub fn heard(&mut self) {
+        if let Self::Asked(..) = self {
+            *self = Self::Unnumbered;
         }
     }
 
@@ -171,7 +186,7 @@ impl Testimony {
 
     /// The client gets an error: with the transaction fails the commit, whether it was asked by then or not.
     pub fn fails(&mut self) {
-        if self.is_pending() {
+        if self.is_pending() || *self == Self::Unnumbered {
             self.is_answered(false);
         }
     }
@@ -186,7 +201,9 @@ impl Testimony {
     /// The client gets ReadyForQuery: what comes next is another transaction.
     #[inline]
     pub fn ends(&mut self) {
-        if let Self::Asked(..) | Self::Given(..) | Self::Answered(..) | Self::Muddled = self {
+        if let Self::Asked(..) | Self::Given(..) | Self::Unnumbered | Self::Answered(..) | Self::Muddled =
+            self
+        {
             *self = match std::mem::take(self) {
                 Self::Given(Decision::End, evidence) => Self::Over(Some(evidence), true),
                 Self::Answered(evidence, committed) => Self::Over(evidence, committed),

@@ -362,7 +362,7 @@ fn nobody_asks_where_it_could_do_harm_or_no_good() {
 }
 
 /// The commit of a sequence is asked about inside it, under names of our own: a query would replace what has none.
-const SEQUENCE: &str = r#"
+pub(crate) const SEQUENCE: &str = r#"
     C> Parse "" commit | Bind "" "" | Execute "" | Sync
     >a1 Parse "" commit | Bind "" ""
     >a1 Parse pgsteer_ffffffffffffffff "~if_assigned" | Bind pgsteer_fate pgsteer_ffffffffffffffff | Execute pgsteer_fate

@@ -2,7 +2,8 @@
 
 use crate::{
     commits::{
-        ASKED, BEGUN, COMMITTED, GOES_ON, NOT_COMMITTED, aborted, asked, committed, inquisitive, status,
+        ANSWERED, ASKED, BEGUN, COMMITTED, GOES_ON, NOT_COMMITTED, SEQUENCE, aborted, asked, committed,
+        inquisitive, status,
     },
     play::{check, check_with},
 };
@@ -78,9 +79,54 @@ fn a_server_that_ends_before_the_question_has_not_come_to_the_commit() {
 #[test]
 fn an_answer_is_an_answer() {
     asked("a1< Error 23503 _ | ReadyForQuery I\n<C Error 23503 _ | ReadyForQuery I\npool a leased=0");
-    // What it says behind the commit's own answer is the client's.
-    asked(
-        "a1< CommandComplete COMMIT | Fatal 57P01 _\n<C CommandComplete COMMIT | Fatal 57P01 _\na1< close\n<C end",
+}
+
+/// A server that is told to end while it commits finishes that, answers the COMMIT, and says that it ends before it comes to the
+/// Sync. Drivers take that for the COMMIT's failure, although it is committed.
+#[test]
+fn what_is_answered_is_not_taken_back() {
+    let goes_on = GOES_ON.replace("b1", "a2");
+    let lost = |rest: &str| format!("a1< CommandComplete COMMIT\n<C CommandComplete COMMIT\n{rest}");
+    let said = "a1< CommandComplete COMMIT | Fatal 57P01 _\n<C CommandComplete COMMIT\na1< close";
+    for cut in [said.to_owned(), lost("a1< Fatal 57P01 _\n<C nothing\na1< close"), lost("a1< close")] {
+        for begun in [SEQUENCE.to_owned(), format!("{ASKED}{ANSWERED}")] {
+            check_with(inquisitive, &format!("{BEGUN}{begun}{cut}\n<C ReadyForQuery I{goes_on}"));
+        }
+    }
+    // With more behind it, of which nothing is known.
+    let write = "C> Query \"insert into t values (2)\"\n>a1 Query ~insert\n";
+    check_with(
+        inquisitive,
+        &format!("{BEGUN}{SEQUENCE}{write}{said}\n<C ReadyForQuery I | Fatal 08007 _ | end"),
+    );
+    // Nobody wants to know.
+    check(&format!(
+        r#"
+        {BEGUN}
+        C> Parse "" commit | Bind "" "" | Execute "" | Sync
+        >a1 Parse "" commit | Bind "" "" | Execute "" | Sync
+        a1< ParseComplete | BindComplete | CommandComplete COMMIT | Fatal 57P01 _
+        <C ParseComplete | BindComplete | CommandComplete COMMIT | Fatal 57P01 _
+        a1< close
+        <C end
+        "#
+    ));
+}
+
+/// A transaction without a number may get one as it commits: that nothing was said of it does not mean that nothing was done.
+#[test]
+fn what_has_no_number_may_be_committed_all_the_same() {
+    check_with(
+        inquisitive,
+        &format!(
+            r#"
+            {BEGUN}{ASKED}
+            a1< RowDescription x lsn file | CommandComplete "SELECT 0" | ReadyForQuery T | Fatal 57P01 _
+            <C Fatal 57P01 _
+            a1< close
+            <C end
+            "#
+        ),
     );
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use etcd_client::{Client, CompactionOptions, PutOptions};
+use etcd_client::{Client, CompactionOptions, ConnectOptions, PutOptions};
 use pgsteer::cluster::store::{
     StoreSnapshot,
     etcd::EtcdStore,
@@ -261,5 +261,17 @@ async fn a_user_and_a_password() {
     assert!(reason.contains("user name is empty"), "{reason}");
 
     policy.login = Some(("root".into(), "secret".into()));
-    watch(policy).read("reading as root", with_right("n1")).await;
+    let mut store = watch(policy);
+    store.read("reading as root", with_right("n1")).await;
+
+    // etcd asks nobody any more, and then everybody again.
+    let root = || ConnectOptions::new().with_user("root", "secret");
+    let mut before = Client::connect([etcd.endpoint()], Some(root())).await.unwrap();
+    before.auth_disable().await.unwrap();
+    populate(&mut client, "n2", 60).await;
+    store.read("reading as anybody", with_right("n2")).await;
+    client.auth_enable().await.unwrap();
+    let mut again = Client::connect([etcd.endpoint()], Some(root())).await.unwrap();
+    populate(&mut again, "n3", 60).await;
+    store.read("reading as root again", with_right("n3")).await;
 }

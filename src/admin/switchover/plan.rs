@@ -49,17 +49,25 @@ pub(super) fn plan(known: &Topology, wanted: Option<&MemberName>) -> Result<Plan
     };
     let member = known.members.get(&candidate);
     let member = member.ok_or_else(|| NoPlan::Never(format!("there is no member {candidate}")))?;
+    if !may_follow(known, &candidate) {
+        return Err(NoPlan::Never(format!(
+            "{candidate} is no synchronous standby, and Patroni hands over to one of those only"
+        )));
+    }
     let lag_bytes =
         fitness(member).map_err(|why| NoPlan::NotYet(format!("{candidate} cannot take over: {why}")))?;
     Ok(Plan { term: term.clone(), address: leader.address.clone(), api_url, candidate, lag_bytes })
 }
 
-/// The standby that is least behind. Where replication is synchronous only a synchronous one will do: Patroni refuses others,
-/// since they may lack what was acknowledged.
+/// Whether Patroni would have it lead next. Where replication is synchronous it refuses all but synchronous standbys, since
+/// others may lack what was acknowledged.
+fn may_follow(known: &Topology, name: &MemberName) -> bool {
+    known.sync_standbys.is_empty() || known.sync_standbys.contains(name)
+}
+
+/// The standby that is least behind.
 fn best(known: &Topology, term: &Term) -> Result<MemberName, String> {
-    let synchronous = &known.sync_standbys;
-    let eligible =
-        |name: &MemberName| *name != term.member && (synchronous.is_empty() || synchronous.contains(name));
+    let eligible = |name: &MemberName| *name != term.member && may_follow(known, name);
     let mut unfit = Vec::new();
     let fit = known.members.iter().filter(|(name, _)| eligible(name)).filter_map(|(name, member)| {
         match fitness(member) {
@@ -155,6 +163,9 @@ mod tests {
         }
         let synchronous = Topology { sync_standbys: vec!["n3".into()], ..known.clone() };
         assert_eq!(to(&synchronous, None).as_deref(), Ok("n3"));
+        assert_eq!(to(&synchronous, Some("n3")).as_deref(), Ok("n3"));
+        let why = "n2 is no synchronous standby, and Patroni hands over to one of those only".to_owned();
+        assert_eq!(to(&synchronous, Some("n2")), Err(NoPlan::Never(why)));
         // Another may be fit and the synchronous one not yet: that one is waited for.
         let catching_up = Topology { sync_standbys: vec!["n4".into()], ..known.clone() };
         let why = "no member can take over (n4: so it is)".to_owned();

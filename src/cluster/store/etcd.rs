@@ -37,6 +37,9 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// What etcd answers to a login while it asks nobody for one.
+const NOBODY_ASKS: &str = "authentication is not enabled";
+
 /// A cluster's keys in etcd.
 #[derive(Debug)]
 pub struct EtcdStore {
@@ -104,16 +107,24 @@ impl EtcdStore {
 pub(super) async fn connect(endpoint: &str, policy: &StorePolicy) -> Result<Client, String> {
     knock(endpoint).await?;
     // Authenticates at once if there is a user, so it may take as long as a request.
-    in_time(Client::connect([endpoint], Some(options(policy)))).await
+    let login = policy.login.as_ref();
+    let connected = in_time(Client::connect([endpoint], Some(options(policy, login)))).await;
+    match connected {
+        // A user may be configured before etcd asks for one, and stay while it does not: so it may with Patroni.
+        Err(why) if login.is_some() && why.contains(NOBODY_ASKS) => {
+            in_time(Client::connect([endpoint], Some(options(policy, None)))).await
+        }
+        connected => connected,
+    }
 }
 
-fn options(policy: &StorePolicy) -> ConnectOptions {
+fn options(policy: &StorePolicy, login: Option<&(String, String)>) -> ConnectOptions {
     let mut options = ConnectOptions::new()
         .with_keep_alive(KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT)
         .with_keep_alive_while_idle(true)
         .with_connect_timeout(CONNECT_TIMEOUT)
         .with_require_leader(true);
-    if let Some((user, password)) = &policy.login {
+    if let Some((user, password)) = login {
         options = options.with_user(user, password).with_auto_token_refresh(true);
     }
     if let Some(tls) = &policy.tls {

@@ -33,8 +33,8 @@ fn error(code: SqlState) -> Vec<u8> {
     out
 }
 
-/// Plays a transaction's end: `?` it is asked (`!` without a block), `D` answers, `d` oddly, `E` refuses for good, `e` for
-/// now, `C` a command is complete, `F` one fails, `m` something may end it otherwise, `Z` and over.
+/// Plays a transaction's end: `?` it is asked (`!` without a block), `D` answers, `d` oddly, `.` that was all, `E` refuses for
+/// good, `e` for now, `C` a command is complete, `F` one fails, `m` something may end it otherwise, `Z` and over.
 fn check(story: &str, expected: &Testimony) {
     let mut testimony = Testimony::Wanted;
     for step in story.bytes() {
@@ -45,6 +45,7 @@ fn check(story: &str, expected: &Testimony) {
             b'd' => testimony.hear(&row(&["727", "0/15174F0"])),
             b'E' => testimony.refused(&error(SqlState::INSUFFICIENT_PRIVILEGE)),
             b'e' => testimony.refused(&error(SqlState::QUERY_CANCELED)),
+            b'.' => testimony.heard(),
             b'C' => testimony.completes(),
             b'F' => testimony.fails(),
             b'm' => testimony.muddle(),
@@ -70,7 +71,12 @@ fn what_a_transaction_has_said() {
         ("D", Testimony::Wanted),
         // What came before the question was answered is not the commit's.
         ("?CD", given(Command)),
-        ("?DC", answered(true)),
+        ("?D.C", answered(true)),
+        // It has no number, so far.
+        ("?.", Testimony::Unnumbered),
+        ("?.C", Testimony::Unnumbered),
+        ("?.CZ", Testimony::Wanted),
+        ("?.FZ", Testimony::Over(None, false)),
         ("?DF", answered(false)),
         // The commit may also fail.
         ("?DFZ", over(false)),

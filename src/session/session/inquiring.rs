@@ -43,6 +43,8 @@ enum Clue {
     Evidence(Commit),
     /// The server has ended it before it came to the commit.
     NotBegun,
+    /// It has answered, in this term, and the client has that answer.
+    Answered(u64),
 }
 
 /// How the client is told.
@@ -107,13 +109,15 @@ impl Session {
             Cut::Revoked(_) | Cut::NoRight => SqlState::ADMIN_SHUTDOWN,
             Cut::ClientGone | Cut::ClientFault(_) | Cut::Ordered(..) => return None,
         };
-        let awaited = x.pipeline.awaits_commit();
+        let answered = x.tenancy.fate.has_committed() && matches!(cut, Cut::ServerGone(_));
+        let awaited = if answered { x.pipeline.awaits_ready() } else { x.pipeline.awaits_commit() };
         let tellable = awaited.can_be_told() && x.refused.is_none();
         let midway = x.backend.is_inside_message() || self.frontend.is_inside_message();
         if left != Left::Work || !tellable || midway || x.client != ClientEnd::Open {
             return None;
         }
         let clue = match x.tenancy.fate.evidence() {
+            _ if answered => Clue::Answered(x.lease.as_ref()?.term()),
             Some(evidence) => Clue::Evidence(Commit {
                 evidence,
                 writer: Some(x.lease.as_ref()?.pool().member().clone()),
@@ -155,6 +159,7 @@ impl Session {
         let found: Pin<Box<dyn Future<Output = Found> + Send>> = match clue {
             Clue::Evidence(commit) => Box::pin(find_out(needs.request(), commit, within)),
             Clue::NotBegun => Box::pin(std::future::ready(Found { fate: Fate::NotCommitted, epoch: 0 })),
+            Clue::Answered(epoch) => Box::pin(std::future::ready(Found { fate: Fate::Committed, epoch })),
         };
         self.phase = Phase::Inquiring(Box::new(Inquiring { found, plan, unknown, why, cause }));
         Flow::Again
@@ -166,7 +171,7 @@ impl Session {
             Clue::Evidence(commit) => unknown.hint(format!(
                 "Reconnect and find out before repeating it: SET {OF} = '{commit}', then SHOW pgsteer.last_commit."
             )),
-            Clue::NotBegun => unknown,
+            Clue::NotBegun | Clue::Answered(_) => unknown,
         }
     }
 
@@ -214,7 +219,7 @@ impl Session {
             }
         }
         let behind = match plan.awaited {
-            Awaited::Block(behind) => behind,
+            Awaited::Block(behind) | Awaited::Ready(behind) => behind,
             Awaited::Implicit(_) | Awaited::Other => Behind::Nothing,
         };
         let untellable = committed && plan.awaited == Awaited::Implicit(Unsaid::Results);
@@ -240,7 +245,7 @@ impl Session {
         let mut answer = Vec::new();
         match (committed, awaited) {
             (true, Awaited::Block(_)) => encode_command_complete(&mut answer, "COMMIT"),
-            // It has the answers to its statements.
+            // It has the answers to its statements, or to the COMMIT itself.
             (true, _) => {}
             (false, _) => not_committed(why).encode(&mut answer),
         }

@@ -84,7 +84,7 @@ impl Pipeline {
             (b'1' | b'3' | b'C', Owed::Aside(_)) | (b'C', Owed::Refused) => return Some(Passage::Swallow),
             (b'1' | b'3' | b'T' | b'n', Owed::Provide(..)) => return Some(Passage::Swallow),
             (b'T' | b'C', Owed::Evidence) => return Some(Passage::Evidence),
-            (b'C', Owed::EvidenceRow) => Passage::Swallow,
+            (b'C', Owed::EvidenceRow) => Passage::Evidence,
             (b'T' | b'C' | b'I', Owed::Query(_)) => return Some(Passage::Pass),
             (b'1', Owed::Parse(For::Client, ..)) | (b'3', Owed::Close(For::Client, _)) => Passage::Pass,
             (b'1', Owed::Parse(For::Us, ..)) | (b'3', Owed::Close(For::Us, _)) => Passage::Swallow,

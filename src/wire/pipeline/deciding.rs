@@ -11,6 +11,8 @@ const LOOK_MAX: usize = 64;
 pub enum Commit {
     /// CommandComplete of a COMMIT, ReadyForQuery, and then this.
     Block(Behind),
+    /// ReadyForQuery behind the answer to a COMMIT, which it has, and then this.
+    Ready(Behind),
     /// Of statements without a block, and nothing else.
     Implicit(Unsaid),
     /// Anything else.
@@ -114,6 +116,18 @@ impl Pipeline {
                     _ => Commit::Other,
                 }
             }
+            _ => Commit::Other,
+        }
+    }
+
+    /// What the client is owed that has the answer to its COMMIT.
+    pub fn awaits_ready(&self) -> Commit {
+        if self.owed.len() > LOOK_MAX {
+            return Commit::Other;
+        }
+        let mut owed = self.owed.iter().filter(|owed| !matches!(owed, Owed::Position));
+        match owed.next() {
+            Some(Owed::Sync | Owed::Query(Block::Commits)) => Commit::Ready(behind(owed)),
             _ => Commit::Other,
         }
     }
@@ -252,6 +266,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_owed_behind_the_answer_to_a_commit() {
+        use Block::*;
+        let [alone, harmless, open] = [Behind::Nothing, Behind::Harmless, Behind::Open].map(Commit::Ready);
+        for (owed, expected) in [
+            (vec![Owed::Sync], alone),
+            (vec![Owed::Sync, Owed::Position], alone),
+            (vec![Owed::Query(Commits)], alone),
+            (vec![Owed::Sync, Owed::Query(Begins)], harmless),
+            (vec![Owed::Sync, Owed::Query(Stays)], open),
+            // More of the same sequence comes first.
+            (vec![Owed::Bind(0), Owed::Execute(Stays), Owed::Sync], Commit::Other),
+            (vec![], Commit::Other),
+        ] {
+            let shown = format!("{owed:?}");
+            assert_eq!(pipeline(b'T', owed).awaits_ready(), expected, "{shown}");
+        }
+    }
+
+    #[test]
     fn what_is_one_transaction() {
         use Block::*;
         let (query, execute) = (Owed::Query, Owed::Execute);
@@ -310,7 +343,7 @@ mod tests {
             ours.into_iter().chain([Owed::Execute(Block::Commits), Owed::Sync]).collect()
         };
         let row =
-            [(b'2', None, Swallow), (b'D', None, Evidence), (b'C', None, Swallow), (b'3', None, Swallow)];
+            [(b'2', None, Swallow), (b'D', None, Evidence), (b'C', None, Evidence), (b'3', None, Swallow)];
         let commit = [(b'C', None, Pass), (b'Z', Some(b'I'), Pass)];
         assert!(check(sequence(), &[&row[..], &commit].concat()).may_release());
         check(sequence(), &[(b'2', None, Swallow), (b'E', None, Pass), (b'Z', Some(b'E'), Pass)]);
