@@ -32,7 +32,7 @@ impl Frontend {
                 None if whole => return Err(cut_short("Parse")),
                 None => (Text::Prefix(rest), Reading::of_prefix(rest, passage.lexicon())),
             };
-            let provided = self.provide(reading.conduct, text, By::Parse, passage);
+            let provided = self.provide(reading.conduct, text, By::Parse.with(reading.form), passage);
             if provided == Prepared::Checking {
                 return Ok(());
             }
@@ -160,7 +160,8 @@ impl Frontend {
             Some(Named { statement, serial, parsed }) => {
                 let whole = message.len() == header.total;
                 let text = Text::Whole(statement.query());
-                let provided = self.provide(statement.conduct(), text, By::Use, passage);
+                let provided =
+                    self.provide(statement.conduct(), text, By::Use.with(statement.form()), passage);
                 match passage.prepare_with(provided, &statement) {
                     Prepared::Ready if parsed == Parsed::ForAnother => self.uses(name, serial, passage),
                     Prepared::Ready => {}
@@ -246,6 +247,19 @@ impl Frontend {
     }
 
     pub(super) fn execute(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
+        if passage.tenancy.is_touched()
+            && let Some((portal, _)) = cstr(&message[HEADER_BYTES..])
+        {
+            match self.provide_for_portal(portal, passage) {
+                Prepared::Ready => {}
+                Prepared::Checking => return,
+                Prepared::Refused => {
+                    passage.refuse(Refusal::ResultChanged);
+                    self.leave_out(header, message, passage);
+                    return;
+                }
+            }
+        }
         let named = message.get(HEADER_BYTES) != Some(&0);
         let conduct = passage.tenancy.portal(named);
         if let Some(refusal) = passage.tenancy.sight.run() {
