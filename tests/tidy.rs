@@ -30,7 +30,7 @@ const LAYERS: [&[&str]; 15] = [
 
 /// Rooms, and parts of rooms, that decide without looking at sockets, time or the configuration.
 const PURE: &str = "tls wire sql auth server/login route cluster/observer pool/slots notify/hub session/frontend \
-                    session/backend";
+                    session/backend session/withheld";
 
 /// What pure code has no business with, besides `crate::config`.
 const IMPURE: [&str; 5] = ["crate::config", "Instant::now", "SystemTime::now", "tokio::time", "tokio::net"];

@@ -13,7 +13,8 @@
 //! - Reads: which ones a replica serves ([`split`]), what they must see ([`promise`]), and running one again
 //!   (`rereading`). `untried`: requests of any kind that a server turned away before it began.
 //! - [`fate`]: what became of a commit whose answer was lost.
-//! - [`cancel`] requests, `ears` (listening without a server), [`replication`] connections and their `frames`.
+//! - [`cancel`] requests, `ears` (listening without a server) and `withheld` (what is told behind notifications),
+//!   [`replication`] connections and their `frames`.
 
 pub mod acquire;
 mod alone;
@@ -36,6 +37,7 @@ pub mod readings;
 pub mod relay;
 pub mod replication;
 mod rereading;
+mod rest_limit;
 mod restore;
 pub mod routes;
 #[expect(clippy::module_inception, reason = "a session, in the room of sessions")]
@@ -46,3 +48,4 @@ pub mod tenancy;
 pub mod touched;
 mod untried;
 mod way_out;
+mod withheld;

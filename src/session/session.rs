@@ -229,6 +229,7 @@ impl Session {
         let flavour = self.flavour.number();
         self.scope = format!("{cluster}\0{user}\0{database}\0{flavour}\0{key}\0{others}").into();
         self.lexicon = Lexicon::of(&self.parameters);
+        self.limit_rest();
     }
 
     /// `now` is read when it is needed: most steps that begin idle come to nothing, or to a request with a time of its own.
@@ -358,6 +359,7 @@ mod relaying;
 mod settling;
 mod splitting;
 mod waiting;
+mod withholding;
 
 pub(super) use following::Teller;
 use inquiring::Inquiring;

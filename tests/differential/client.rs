@@ -28,9 +28,11 @@ pub(crate) struct Client {
     read: BytesMut,
     /// The process id that it was told.
     pub(crate) pid: i32,
-    /// What the other side said of its own accord about a channel, in order.
+    /// What the other side said of its own accord about a channel while nothing was asked, in order.
     pub(crate) heard: Vec<Message>,
-    /// How many of that it has waited for.
+    /// The same with what came among answers.
+    heard_in_all: usize,
+    /// How many of these it has waited for.
     awaited: usize,
 }
 
@@ -38,7 +40,8 @@ impl Client {
     pub(crate) async fn connect(at: SocketAddr, parameters: &[(&str, &str)]) -> Result<(Self, Vec<Message>)> {
         let stream = TcpStream::connect(at).await?;
         stream.set_nodelay(true)?;
-        let mut client = Self { stream, read: BytesMut::new(), pid: 0, heard: Vec::new(), awaited: 0 };
+        let mut client =
+            Self { stream, read: BytesMut::new(), pid: 0, heard: Vec::new(), heard_in_all: 0, awaited: 0 };
         let mut hello = BytesMut::new();
         frontend::startup_message(parameters.iter().copied(), &mut hello)?;
         client.send(&hello).await?;
@@ -54,15 +57,20 @@ impl Client {
     }
 
     /// Everything up to `ReadyForQuery`, or to the end of the connection; a COPY is given its data on the way, and the
-    /// Sync that the server does not heed while it copies.
+    /// Sync that the server does not heed while it copies. Notifications stand in front of `ReadyForQuery`: those that come sooner
+    /// may have been on their way already.
     pub(crate) async fn until_ready(&mut self, copied: Option<&Copied>) -> Result<Vec<Message>> {
-        let mut messages = Vec::new();
+        let (mut messages, mut heard) = (Vec::new(), Vec::new());
         let reading = async {
             while let Some(message) = self.next().await? {
                 let tag = message.tag;
                 if tag == b'A' {
-                    self.heard.push(message);
+                    self.heard_in_all += 1;
+                    heard.push(message);
                     continue;
+                }
+                if tag == b'Z' {
+                    messages.append(&mut heard);
                 }
                 messages.push(message);
                 match tag {
@@ -102,10 +110,11 @@ impl Client {
     pub(crate) async fn hears(&mut self, number: usize) -> Result {
         self.awaited += number;
         let waiting = async {
-            while self.heard.len() < self.awaited {
+            while self.heard_in_all < self.awaited {
                 let message = self.next().await?.context("the connection ended")?;
                 ensure!(message.tag == b'A', "{message:?} while waiting for notifications");
                 self.heard.push(message);
+                self.heard_in_all += 1;
             }
             Ok(())
         };

@@ -18,6 +18,22 @@ NOTIFY channel, 'from the second'
 --: as first
 --: hears 1
 
+--: as second
+NOTIFY channel, 'with the next answer'
+
+--: as first
+SELECT 'whatever it is'
+
+BEGIN
+
+NOTIFY channel, 'behind COMMIT'
+
+SELECT 'nothing before'
+
+COMMIT
+
+NOTIFY channel, 'behind itself'
+
 LISTEN "Other Channel"
 
 --: as second
@@ -33,7 +49,11 @@ COMMIT
 
 --: as first
 --: hears 2
+
+--: hears 3
 --: of a block
+
+SELECT 'what is still to come'
 
 BEGIN
 
