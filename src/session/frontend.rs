@@ -359,6 +359,7 @@ mod malformed;
 mod messages;
 mod openings;
 mod passage;
+mod refused;
 mod rest;
 mod token;
 mod touching;

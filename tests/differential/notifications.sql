@@ -6,11 +6,7 @@ SELECT * FROM pg_listening_channels()
 
 NOTIFY channel
 
---: hears 1
-
 NOTIFY channel, 'with a payload'
-
---: hears 1
 
 --: as second
 NOTIFY channel, 'from the second'
@@ -49,8 +45,6 @@ COMMIT
 
 --: as first
 --: hears 2
-
---: hears 3
 --: of a block
 
 SELECT 'what is still to come'

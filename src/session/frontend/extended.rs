@@ -161,16 +161,16 @@ impl Frontend {
         let (conduct, serial) = match self.known(name, passage) {
             Some(Named { statement, serial, parsed }) => {
                 let whole = message.len() == header.total;
-                let text = Text::Whole(statement.query());
-                let provided =
-                    self.provide(statement.conduct(), text, By::Use.with(statement.form()), passage);
+                let (text, by) = (Text::Whole(statement.query()), By::Use.with(statement.form()));
+                let provided = self.provide(statement.conduct(), text, by, passage);
                 match passage.prepare_with(provided, &statement) {
                     Prepared::Ready if parsed == Parsed::ForAnother => self.uses(name, serial, passage),
                     Prepared::Ready => {}
                     Prepared::Checking => return Ok(()),
                     Prepared::Refused if whole => {
                         // What is wrong with the values PostgreSQL finds before that.
-                        self.bind_prepared(header, message, (portal, parameters), &statement, passage);
+                        let put_name = |out: &mut Vec<u8>| statement.put_name(out);
+                        self.bind_refused(header, message, (portal, parameters), put_name, passage);
                         passage.pipeline.sent(Owed::OwnBind(serial));
                         passage.refuse(Refusal::ResultChanged);
                         return Ok(());
@@ -195,7 +195,8 @@ impl Frontend {
                         Prepared::Checking => return Ok(()),
                         Prepared::Refused => {
                             if message.len() == header.total {
-                                self.pass(header, message, passage);
+                                let put_name = |out: &mut Vec<u8>| put_cstr(out, b"");
+                                self.bind_refused(header, message, (portal, parameters), put_name, passage);
                                 passage.pipeline.sent(Owed::OwnBind(0));
                             } else {
                                 self.leave_out(header, message, passage);

@@ -43,7 +43,7 @@ impl Passage<'_, '_> {
 
 /// Which of the settings a text names.
 #[cold]
-fn mentioned(text: &[u8]) -> [Option<Told>; NAMES.len()] {
+pub(super) fn mentioned(text: &[u8]) -> [Option<Told>; NAMES.len()] {
     let mut found = [None; NAMES.len()];
     for dot in memchr::memchr_iter(b'.', text) {
         let (before, after) = (&text[..dot], &text[dot + 1..]);

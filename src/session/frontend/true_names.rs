@@ -88,9 +88,8 @@ impl Frontend {
     ) -> Prepared {
         let is_dirt = conduct.residue == Residue::Dirt;
         if by == By::Query
-            && (is_dirt || passage.terms.told.is_some())
-            && passage.pipeline.is_in_failed_sequence()
-            && passage.close_failed_sequence() == Prepared::Checking
+            && passage.must_close_sequence(is_dirt, text)
+            && passage.close_sequence() == Prepared::Checking
         {
             return Prepared::Checking;
         }
@@ -314,20 +313,6 @@ impl Passage<'_, '_> {
         put(self.splice.insert(), b'S', |_| {});
         self.pipeline.sent(Owed::Sync);
         self.tenancy.sequence_ends();
-    }
-
-    /// In a sequence of a transaction that has failed whatever is ours fails, too, and the server would skip the client's query
-    /// with it. Sync changes nothing there; but what the client has sent before may yet fail.
-    #[cold]
-    fn close_failed_sequence(&mut self) -> Prepared {
-        if !(self.pipeline.is_empty() || self.pipeline.only_own_answers()) {
-            put(self.splice.insert(), b'H', |_| {});
-            self.tenancy.await_answers();
-            return Prepared::Checking;
-        }
-        put(self.splice.insert(), b'S', |_| {});
-        self.pipeline.sent(Owed::Aside(None));
-        Prepared::Ready
     }
 
     /// The client's query waits for what is said of all copies that its text needs.
