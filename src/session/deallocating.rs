@@ -5,32 +5,31 @@
 
 use std::collections::VecDeque;
 
-/// Portals of which it is remembered what they deallocate.
+/// Portals of which it is remembered what they do.
 const PORTALS_MAX: usize = 64;
 
 /// The name of a statement.
 type Name = Box<[u8]>;
 
-/// Whose names are under way.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Deallocating {
-    /// What the statement deallocates that is bound next.
-    next: Option<Name>,
-    /// Portals that deallocate when they are run, each with what.
-    portals: VecDeque<(Box<[u8]>, Name)>,
-    /// What is being run deallocates these, one after the other.
-    awaited: VecDeque<Name>,
+/// What portals do with statements of the client's when they are run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bound<T> {
+    /// What the statement does that is bound next.
+    next: Option<T>,
+    /// Portals that do something, each with what.
+    portals: VecDeque<(Box<[u8]>, T)>,
 }
 
-impl Deallocating {
-    /// A text runs that deallocates these, in this order.
-    pub(super) fn runs(&mut self, names: Vec<Name>) {
-        self.awaited = names.into();
+impl<T> Default for Bound<T> {
+    fn default() -> Self {
+        Self { next: None, portals: VecDeque::new() }
     }
+}
 
-    /// A statement will be bound that deallocates this.
-    pub(super) fn will_bind(&mut self, name: Option<Name>) {
-        self.next = name;
+impl<T: Clone> Bound<T> {
+    /// A statement will be bound that does this.
+    pub(super) fn will_bind(&mut self, what: T) {
+        self.next = Some(what);
     }
 
     /// A portal is about to be bound anew.
@@ -41,18 +40,39 @@ impl Deallocating {
 
     /// It is bound.
     pub(super) fn bind(&mut self, portal: &[u8]) {
-        if let Some(name) = self.next.take() {
+        if let Some(what) = self.next.take() {
             if self.portals.len() == PORTALS_MAX {
                 self.portals.pop_front();
             }
-            self.portals.push_back((portal.into(), name));
+            self.portals.push_back((portal.into(), what));
         }
+    }
+
+    /// What it does.
+    pub(super) fn of(&self, portal: &[u8]) -> Option<T> {
+        let bound = self.portals.iter().find(|(known, _)| **known == *portal);
+        bound.map(|(_, what)| what.clone())
+    }
+}
+
+/// Whose names are under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Deallocating {
+    /// Portals that deallocate.
+    pub(super) bound: Bound<Name>,
+    /// What is being run deallocates these, one after the other.
+    awaited: VecDeque<Name>,
+}
+
+impl Deallocating {
+    /// A text runs that deallocates these, in this order.
+    pub(super) fn runs(&mut self, names: Vec<Name>) {
+        self.awaited = names.into();
     }
 
     /// It is run. Whether it deallocates.
     pub(super) fn executes(&mut self, portal: &[u8]) -> bool {
-        let bound = self.portals.iter().find(|(known, _)| **known == *portal);
-        self.awaited = bound.map(|(_, name)| name.clone()).into_iter().collect();
+        self.awaited = self.bound.of(portal).into_iter().collect();
         !self.awaited.is_empty()
     }
 
@@ -75,9 +95,11 @@ mod tests {
     fn a_portal_deallocates_what_it_was_bound_to_last() {
         let mut under_way = Deallocating::default();
         let mut bind = |portal: &[u8], name: Option<&[u8]>| {
-            under_way.unbind(portal);
-            under_way.will_bind(name.map(Into::into));
-            under_way.bind(portal);
+            under_way.bound.unbind(portal);
+            if let Some(name) = name {
+                under_way.bound.will_bind(name.into());
+            }
+            under_way.bound.bind(portal);
         };
         bind(b"", Some(b"a"));
         bind(b"p", Some(b"b"));
@@ -91,9 +113,9 @@ mod tests {
         assert_eq!(under_way.deallocated(), None);
         assert!(!under_way.executes(b"q"));
         // What was to be bound and was refused is not what is bound next.
-        under_way.will_bind(Some(b"e".as_slice().into()));
-        under_way.unbind(b"q");
-        under_way.bind(b"q");
+        under_way.bound.will_bind(b"e".as_slice().into());
+        under_way.bound.unbind(b"q");
+        under_way.bound.bind(b"q");
         assert!(!under_way.executes(b"q"));
         under_way.runs(vec![b"a".as_slice().into(), b"b".as_slice().into()]);
         under_way.answered();
@@ -104,10 +126,10 @@ mod tests {
     fn they_are_bounded() {
         let mut under_way = Deallocating::default();
         for number in 0..=PORTALS_MAX {
-            under_way.will_bind(Some(b"a".as_slice().into()));
-            under_way.bind(number.to_string().as_bytes());
+            under_way.bound.will_bind(b"a".as_slice().into());
+            under_way.bound.bind(number.to_string().as_bytes());
         }
-        assert_eq!(under_way.portals.len(), PORTALS_MAX);
+        assert_eq!(under_way.bound.portals.len(), PORTALS_MAX);
         assert!(!under_way.executes(b"0") && under_way.executes(b"1"));
     }
 }

@@ -350,6 +350,7 @@ impl Frontend {
 mod ahead;
 mod asides;
 mod deciding;
+mod executing;
 mod extended;
 mod giving;
 mod known;

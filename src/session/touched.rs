@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     copies::Copies,
-    deallocating::Deallocating,
+    deallocating::{Bound, Deallocating},
     inquiry::{INDELIBLE, LASTING},
 };
 use crate::{
@@ -23,6 +23,8 @@ pub struct Touched {
     pub copies: Copies,
     /// Statements of the client's that SQL is deallocating.
     pub(super) deallocating: Deallocating,
+    /// The texts of portals that run statements of the client's by name.
+    pub(super) running: Bound<Box<[u8]>>,
     /// Statements that SQL has prepared or deallocated, as many as are remembered.
     prepared: Vec<Box<[u8]>>,
 }

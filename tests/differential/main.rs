@@ -18,54 +18,49 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use pgsteer_testkit::{Release, Result};
 
-use crate::modes::{BESIDES, Ground, MAINLY, Plays};
-use crate::play::{Stage, Way};
+use crate::modes::{Ground, OF_TRANSACTIONS, OTHERWISE, OTHERWISE_QUICKLY, Plays};
+use crate::play::Stage;
 use crate::script::Script;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_the_systems_release() -> Result {
-    compare(Release::System, MAINLY).await
+    compare(Release::System, OF_TRANSACTIONS).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_other_modes_with_the_systems_release() -> Result {
+    compare(Release::System, OTHERWISE_QUICKLY).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_postgresql_18() -> Result {
-    compare(Release::Eighteen, MAINLY).await
+    compare(Release::Eighteen, OF_TRANSACTIONS).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_other_modes_too_with_postgresql_18() -> Result {
-    compare(Release::Eighteen, BESIDES).await
+async fn in_other_modes_with_postgresql_18() -> Result {
+    compare(Release::Eighteen, OTHERWISE).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_postgresql_19() -> Result {
-    compare(Release::Nineteen, MAINLY).await
+    compare(Release::Nineteen, OF_TRANSACTIONS).await
 }
 
 async fn compare(release: Release, plays: Plays) -> Result {
     let ground = Ground::start(release).await?;
     let mut differences = Vec::new();
     let mut played = 0;
-    let [transaction, session, statement] = plays;
-    for script in scripts()? {
-        // What is told directly is the same for all modes that play the same.
-        for (script, plays) in
-            [(script.without_blocks(), &[statement][..]), (script, &[transaction, session])]
-        {
-            for way in Way::ALL {
-                let mut modes = plays.iter().filter(|(_, ways)| ways.contains(&way)).peekable();
-                if modes.peek().is_none() {
-                    continue;
-                }
-                let stage = Stage::new(&ground, &script, way);
-                let what = || format!("{} {way:?}", script.name);
+    for whole in scripts()? {
+        for (mode, ways) in plays {
+            let script = mode.fitting(&whole);
+            for way in *ways {
+                let what = || format!("{} {way:?} {mode:?}", script.name);
+                let stage = Stage::new(&ground, &script, *way);
                 let directly = stage.directly().await.with_context(what)?;
-                for (mode, _) in modes {
-                    let what = || format!("{} {way:?} {mode:?}", script.name);
-                    let through = stage.through(*mode).await.with_context(what)?;
-                    differences.extend(shown::first_difference(&script, &what(), &directly, &through));
-                    played += directly.len();
-                }
+                let through = stage.through(*mode).await.with_context(what)?;
+                differences.extend(shown::first_difference(&script, &what(), &directly, &through));
+                played += directly.len();
             }
         }
     }

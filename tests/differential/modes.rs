@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use pgsteer_testkit::{Door, Proxy, Release, Result, Sandbox, Server, Single};
 
 use crate::play::Way;
+use crate::script::Script;
 
 /// When a server goes back to its pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,20 +28,27 @@ impl Mode {
             Self::Statement => "statement",
         }
     }
+
+    /// Of a script what it can run.
+    pub(crate) fn fitting(self, script: &Script) -> Script {
+        if self == Self::Statement { script.without_blocks() } else { script.clone() }
+    }
 }
 
 /// What is played in which mode.
-pub(crate) type Plays = [(Mode, &'static [Way]); 3];
+pub(crate) type Plays = &'static [(Mode, &'static [Way])];
 
-/// All ways in the mode in which servers change; in the others the one that asks most of them.
-pub(crate) const MAINLY: Plays =
-    [(Mode::Transaction, &Way::ALL), (Mode::Session, &[Way::Named]), (Mode::Statement, &[Way::Named])];
+/// All ways in the mode in which servers change.
+pub(crate) const OF_TRANSACTIONS: Plays = &[(Mode::Transaction, &Way::ALL)];
 
-/// The other ways in those others.
-pub(crate) const BESIDES: Plays = [
-    (Mode::Transaction, &[]),
-    (Mode::Session, &[Way::Simple, Way::Unnamed, Way::UnnamedApart, Way::Pipelined]),
-    (Mode::Statement, &[Way::Simple, Way::Pipelined]),
+/// In the others the way that asks most of them.
+pub(crate) const OTHERWISE_QUICKLY: Plays =
+    &[(Mode::Session, &[Way::Named]), (Mode::Statement, &[Way::Named])];
+
+/// In the others, more of them.
+pub(crate) const OTHERWISE: Plays = &[
+    (Mode::Session, &[Way::Simple, Way::Unnamed, Way::Named, Way::Pipelined]),
+    (Mode::Statement, &[Way::Simple, Way::Named]),
 ];
 
 /// A server, and a pgsteer with a listener for each mode.

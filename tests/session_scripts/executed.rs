@@ -115,26 +115,65 @@ fn what_cannot_be_parsed_is_refused_where_it_is_run() {
     ));
 }
 
-/// Of a single statement nothing else can come, so it is refused when it is bound.
+/// Of a single statement nothing else can come, so an `EXECUTE` is refused when it is bound.
 #[test]
 fn what_is_bound_is_refused_at_once() {
     after_prepared(
         r#"
-        C> Parse "" "explain execute q(1)" | Bind "" "" | Execute "" | Sync
-        >t Parse "" "explain execute q(1)" | {give} | Flush
+        C> Parse "" "execute q(1)" | Bind "" "" | Execute "" | Sync
+        >t Parse "" "execute q(1)" | {give} | Flush
         t< ParseComplete | {other}
         <C ParseComplete
-        >t Parse "" "explain execute q(1)" | Bind "" "" | Bind "" pgsteer_ | Execute "" | Sync
+        >t Parse "" "execute q(1)" | Bind "" "" | Bind "" pgsteer_ | Execute "" | Sync
         t< ParseComplete | BindComplete | {no_such} | ReadyForQuery I
         <C {changed} | ReadyForQuery I
         # Where it cannot be parsed, its client's sequence fails by that.
-        C> Parse "" "explain execute q(1)" | Bind "" "" | Execute "" | Sync
-        >t Parse "" "explain execute q(1)" | Close S q | {give} | Flush
+        C> Parse "" "execute q(1)" | Bind "" "" | Execute "" | Sync
+        >t Parse "" "execute q(1)" | Close S q | {give} | Flush
         t< ParseComplete | CloseComplete | Error 42P01 "no t"
         <C ParseComplete | Error 42P01 "no t"
         >t Sync
         t< ReadyForQuery I
         <C ReadyForQuery I
+        "#,
+    );
+}
+
+/// What else runs a statement looks for it when it is run.
+#[test]
+fn what_runs_it_later_is_refused_later() {
+    after_prepared(
+        r#"
+        C> Parse "" "explain execute q(1)" | Bind "" "" | Describe P "" | Execute "" | Sync
+        >t Parse "" "explain execute q(1)" | Bind "" "" | Describe P "" | {give} | Flush
+        t< ParseComplete | BindComplete | RowDescription plan | {other}
+        <C ParseComplete | BindComplete | RowDescription plan
+        >t Bind "" pgsteer_ | Sync
+        t< {no_such} | ReadyForQuery I
+        <C {changed} | ReadyForQuery I
+        # Under a name, and where it cannot be parsed.
+        C> Parse e "create table u as execute q(1)" | Bind p e | Describe P p | Bind "" e | Execute p | Sync
+        >t Parse pgsteer_2 "create table u as execute q(1)" | Bind p pgsteer_2 | Describe P p | Bind "" pgsteer_2 | Close S q | {give} | Flush
+        t< ParseComplete | BindComplete | NoData | BindComplete | CloseComplete | Error 42P01 "no t"
+        <C ParseComplete | BindComplete | NoData | BindComplete | Error 42P01 "no t"
+        >t Sync
+        t< ReadyForQuery I
+        <C ReadyForQuery I
+        # In a block, in a sequence of its own.
+        C> Query begin
+        >t Query begin
+        t< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        C> Bind p e | Sync
+        >t Bind p pgsteer_2 | Sync
+        t< BindComplete | ReadyForQuery T
+        <C BindComplete | ReadyForQuery T
+        C> Execute p | Sync
+        >t {give} | Sync
+        t< {alike} | ReadyForQuery T
+        >t Execute p | Sync
+        t< CommandComplete "SELECT 1" | ReadyForQuery T
+        <C CommandComplete "SELECT 1" | ReadyForQuery T
         "#,
     );
 }

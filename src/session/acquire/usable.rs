@@ -4,6 +4,7 @@ use super::{
     Attempt, Context, Finish, Given, Granted, Lease, Moment, Needs, Ordering, PoolMode, Server, Start,
     TaskContext, Tenant, Tether, Way, shows, temp_buffers,
 };
+use crate::server::conn::Recovery;
 
 /// Whether it may be used as what it is: its lease was not revoked, and where it leads there is the right to write.
 pub(super) fn may_use(context: &Context, tether: &Tether, lease: &Lease, way: &Way, now: Moment) -> bool {
@@ -26,7 +27,7 @@ pub(super) fn remembers_other_draws(
     mode: PoolMode,
 ) -> bool {
     let asks = mode == PoolMode::Session || tenant.account.reads_sequences.load(Ordering::Relaxed);
-    asks && !server.drawn.is_of(last_lease)
+    asks && server.conn.recovery != Recovery::Standby && !server.drawn.is_of(last_lease)
 }
 
 impl Needs<'_> {

@@ -1,10 +1,10 @@
 //! The extended query protocol: statements and portals by name.
 
 use super::{
-    Awaited, By, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
-    OwnAnswer, Parsed, Passage, PgError, PoolMode, Prepare, Prepared, Reading, Refusal, Sharing, Source,
-    Statement, Subject, TAKEN, Text, TransactionStatus, Undo, Unnamed, UnnamedAt, UnnamedText, Whose, cstr,
-    malformed::{are_types, is_execute, subject},
+    By, Conduct, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed, OwnAnswer, Parsed,
+    Passage, PgError, PoolMode, Prepare, Prepared, Reading, Refusal, Sharing, Source, Statement, Subject,
+    TAKEN, Text, Undo, Unnamed, UnnamedAt, UnnamedText, Whose, cstr,
+    malformed::{are_types, subject},
     put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours, too_long_to_keep,
 };
 use crate::wire::named::looked_at;
@@ -36,7 +36,7 @@ impl Frontend {
                 Some((text, _)) => (Text::Whole(text), passage.read(text)),
                 None => (Text::Prefix(rest), Reading::of_prefix(rest, passage.lexicon())),
             };
-            let provided = self.provide(reading.conduct, text, By::Parse, passage);
+            let provided = self.provide(reading.conduct, text, By::Parse.with(reading.form), passage);
             if provided == Prepared::Checking {
                 return Ok(());
             }
@@ -161,8 +161,8 @@ impl Frontend {
         let (conduct, serial) = match self.known(name, passage) {
             Some(Named { statement, serial, parsed }) => {
                 let whole = message.len() == header.total;
-                let text = Text::Whole(statement.query());
-                let provided = self.provide(statement.conduct(), text, By::Use, passage);
+                let (text, by) = (Text::Whole(statement.query()), By::Use.with(statement.form()));
+                let provided = self.provide(statement.conduct(), text, by, passage);
                 match passage.prepare_with(provided, &statement) {
                     Prepared::Ready if parsed == Parsed::ForAnother => self.uses(name, serial, passage),
                     Prepared::Ready => {}
@@ -247,52 +247,6 @@ impl Frontend {
         passage.splice.skip(skipped);
         passage.splice.pass(parameters.len());
         self.set_rest(super::Rest::Pass(header.total - message.len()));
-    }
-
-    pub(super) fn execute(
-        &mut self,
-        header: Header,
-        message: &[u8],
-        passage: &mut Passage<'_, '_>,
-    ) -> Result<(), PgError> {
-        if !is_execute(&message[HEADER_BYTES..]) {
-            return self.pass_malformed(header, message, passage);
-        }
-        let named = message.get(HEADER_BYTES) != Some(&0);
-        let conduct = passage.tenancy.portal(named);
-        if let Some(refusal) = passage.tenancy.sight.run() {
-            passage.refuse(refusal);
-            self.leave_out(header, message, passage);
-            return Ok(());
-        }
-        if passage.tenancy.fate.is_on() {
-            passage.execute_decides(conduct);
-        }
-        passage.tenancy.runs(conduct);
-        passage.pipeline.sent(Owed::Execute(conduct.block));
-        self.pass(header, message, passage);
-        let followed = passage.tenancy.must_await(conduct);
-        let whole = message.len() == header.total;
-        let in_block = passage.pipeline.status() != TransactionStatus::Idle;
-        if in_block && whole && passage.splice.rest().first() != Some(&b'S') {
-            passage.tenancy.runs_in_block(conduct.block);
-        }
-        if let Some(followed) = followed {
-            passage.tenancy.awaited = if whole { Awaited::Answer(followed) } else { Awaited::Report };
-        }
-        if conduct.copying == Copying::In && whole {
-            passage.tenancy.await_copy();
-        }
-        if passage.tenancy.is_touched()
-            && let Some((portal, _)) = cstr(&message[HEADER_BYTES..])
-        {
-            passage.tenancy.executes_portal(portal);
-        }
-        if passage.tenancy.holds_client() {
-            // The client may wait for more before it ends the sequence: the server must answer now.
-            put(passage.splice.insert(), b'H', |_| {});
-        }
-        Ok(())
     }
 
     pub(super) fn describe_or_close(

@@ -13,8 +13,19 @@ pub(super) enum By {
     Query,
     /// Parse, which cannot fail for it.
     Parse,
-    /// Bind or Describe.
+    /// Bind or Describe, which look for it.
     Use,
+    /// Parse or Bind of what looks for it when it is run.
+    Later,
+    /// Execute of that.
+    Execute,
+}
+
+impl By {
+    /// The same with a statement of this form: `EXECUTE` is described as what it runs.
+    pub(super) fn with(self, form: Form) -> Self {
+        if form == Form::Runs { self } else { Self::Later }
+    }
 }
 
 /// What becomes of a name.
@@ -113,10 +124,17 @@ impl Frontend {
         match &self.unnamed {
             Unnamed::Text(unnamed) if unnamed.conduct.residue == Residue::Dirt => {
                 let text: Option<Box<[u8]>> = unnamed.parts().map(|(text, _)| text.into());
-                text.map_or(Prepared::Ready, |text| self.provide_for(Text::Whole(&text), By::Use, passage))
+                let by = By::Use.with(unnamed.form);
+                text.map_or(Prepared::Ready, |text| self.provide_for(Text::Whole(&text), by, passage))
             }
             _ => Prepared::Ready,
         }
+    }
+
+    /// The same before a portal is run, of what it looks for only then.
+    pub(super) fn provide_for_portal(&mut self, portal: &[u8], passage: &mut Passage<'_, '_>) -> Prepared {
+        let text = passage.tenancy.portal_runs(portal);
+        text.map_or(Prepared::Ready, |text| self.provide_for(Text::Whole(&text), By::Execute, passage))
     }
 
     #[cold]
@@ -144,6 +162,11 @@ impl Frontend {
         }
         for Meant { name, statement, parsed, use_of } in &meant {
             passage.touch_statement(statement);
+            if by == By::Later && *use_of != Use::Named {
+                let (Text::Whole(text) | Text::Prefix(text)) = text;
+                passage.tenancy.binds_run(text);
+                continue;
+            }
             match passage.step(name, by, *use_of) {
                 Step::Nothing if *parsed == Parsed::ForAnother && *use_of != Use::Named => {
                     self.statements.used(name)
@@ -226,8 +249,8 @@ impl Frontend {
         }
         match by {
             By::Query => passage.tenancy.deallocates(names),
-            By::Use => passage.tenancy.binds_deallocation(Some(names.pop().unwrap_or_default())),
-            By::Parse => {}
+            By::Use | By::Later => passage.tenancy.binds_deallocation(names.pop().unwrap_or_default()),
+            By::Parse | By::Execute => {}
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{
     super::way_out::{Given, WayOut},
     Activity, CommitFate, Exchange, Granted, Moment, Own, Parameters, ReadOnly, Sequences, Session,
 };
-use crate::pool::lease::Drawn;
+use crate::{pool::lease::Drawn, server::conn::Recovery};
 
 impl Session {
     /// A server is the client's from here on.
@@ -17,13 +17,20 @@ impl Session {
         let number = lease.number();
         if let Some(server) = lease.server() {
             self.entry.leased(&server.cancel);
-            if server.drawn.is_of(self.last_lease) {
+            if server.conn.recovery == Recovery::Standby {
+                // There is no draw there, and none is missed by whoever reads there. What comes after its promotion is another
+                // matter.
                 exchange.sequences = Sequences::Own;
-                server.drawn = Drawn::UpTo(number);
-            } else {
                 server.drawn = Drawn::Anything;
+            } else {
+                if server.drawn.is_of(self.last_lease) {
+                    exchange.sequences = Sequences::Own;
+                    server.drawn = Drawn::UpTo(number);
+                } else {
+                    server.drawn = Drawn::Anything;
+                }
+                self.last_lease = number;
             }
-            self.last_lease = number;
             let (parameters, state) = (server.conn.parameters.clone(), server.conn.state.clone());
             self.adopt(&parameters);
             let is_whole = given == Given::All && !state.has_stand_ins();

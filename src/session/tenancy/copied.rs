@@ -39,16 +39,27 @@ impl Tenancy {
         self.await_deallocation();
     }
 
-    /// A statement is bound next that deallocates this, or nothing.
-    pub(in crate::session) fn binds_deallocation(&mut self, name: Option<Box<[u8]>>) {
-        self.deallocating().will_bind(name);
+    /// A statement is bound next that deallocates this.
+    pub(in crate::session) fn binds_deallocation(&mut self, name: Box<[u8]>) {
+        self.deallocating().bound.will_bind(name);
+    }
+
+    /// A statement is bound next that runs by name what its text says.
+    pub(in crate::session) fn binds_run(&mut self, text: &[u8]) {
+        self.touched.get_or_insert_default().running.will_bind(text.into());
+    }
+
+    /// The text of what a portal is bound to, if that runs something by name.
+    pub(in crate::session) fn portal_runs(&self, portal: &[u8]) -> Option<Box<[u8]>> {
+        self.touched.as_ref()?.running.of(portal)
     }
 
     /// A portal is about to be bound anew.
     #[inline]
     pub(in crate::session) fn binds_portal(&mut self, portal: &[u8]) {
         if let Some(touched) = &mut self.touched {
-            touched.deallocating.unbind(portal);
+            touched.deallocating.bound.unbind(portal);
+            touched.running.unbind(portal);
         }
     }
 
@@ -56,7 +67,8 @@ impl Tenancy {
     #[inline]
     pub(in crate::session) fn portal_is_bound(&mut self, portal: &[u8]) {
         if let Some(touched) = &mut self.touched {
-            touched.deallocating.bind(portal);
+            touched.deallocating.bound.bind(portal);
+            touched.running.bind(portal);
         }
     }
 
