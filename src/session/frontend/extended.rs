@@ -4,7 +4,7 @@ use super::{
     Awaited, By, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
     OwnAnswer, Parsed, Passage, PgError, PoolMode, Prepare, Prepared, Reading, Refusal, Sharing, Source,
     Statement, Subject, TAKEN, Text, TransactionStatus, Undo, Unnamed, UnnamedAt, UnnamedText, Whose, cstr,
-    cut_short, put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours, too_long_to_keep,
+    cut_short, put, put_parse_taken, put_parse_twice, taken_for_ours, too_long_to_keep,
 };
 use crate::wire::named::looked_at;
 
@@ -233,10 +233,10 @@ impl Frontend {
         let skipped = message.len() - parameters.len();
         let out = passage.splice.insert();
         let start = out.len();
-        put(out, b'B', |out| {
-            put_cstr(out, portal);
-            statement.put_name(out);
-        });
+        out.extend_from_slice(b"B\0\0\0\0");
+        out.extend_from_slice(portal);
+        out.push(0);
+        statement.put_name(out);
         let length = header.total - skipped + out.len() - start - 1;
         out[start + 1..start + HEADER_BYTES]
             .copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
