@@ -33,16 +33,21 @@ impl Passage<'_, '_> {
     /// Gives the server what the client is about to ask it for.
     #[inline]
     pub(super) fn provide_told(&mut self, text: &[u8]) {
-        if let Some(sql) = self.terms.told {
-            for sql in mentioned(text).into_iter().flatten().filter_map(sql) {
-                self.run_aside(sql.as_bytes(), None);
-            }
+        if self.terms.told.is_some() {
+            self.tell_what_is_mentioned(text);
+        }
+    }
+
+    #[cold]
+    fn tell_what_is_mentioned(&mut self, text: &[u8]) {
+        let Some(sql) = self.terms.told else { return };
+        for sql in mentioned(text).into_iter().flatten().filter_map(sql) {
+            self.run_aside(sql.as_bytes(), None);
         }
     }
 }
 
 /// Which of the settings a text names.
-#[cold]
 fn mentioned(text: &[u8]) -> [Option<Told>; NAMES.len()] {
     let mut found = [None; NAMES.len()];
     for dot in memchr::memchr_iter(b'.', text) {
