@@ -297,7 +297,7 @@ impl Frontend {
                 if passage.tenancy.is_touched() {
                     passage.close_copy(looked_at(name));
                 }
-                let undo = Undo::ClientKeeps(name.into(), named);
+                let undo = Undo::ClientKeeps(Box::new((name.into(), named)));
                 passage.pipeline.sent(Owed::Own(OwnAnswer::CloseComplete, Some(undo)));
                 self.leave_out(header, message, passage);
                 return Ok(());
