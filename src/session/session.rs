@@ -25,6 +25,7 @@ use super::{
     rereading::Rereads,
     routes::Tenant,
     split::Split,
+    temp_buffers::retire,
     tenancy::Sequences,
 };
 use crate::{
@@ -312,24 +313,23 @@ impl Session {
     /// with nothing owed, which would look settled.
     fn start(
         &mut self,
-        granted: Granted,
+        mut granted: Granted,
         bytes: &[u8],
         output: &mut Vec<u8>,
         now: Moment,
         cx: &mut TaskContext<'_>,
     ) -> Flow {
-        let Some(granted) = self.unless_fixed(granted, bytes, now) else {
+        if self.finds_it_fixed(&mut granted.lease, bytes) {
+            retire(granted.lease, now);
             self.inbox.extend_from_slice(bytes);
             self.wait(Start::Route, now);
             return Flow::Again;
-        };
-        let granted = match self.admit(granted, now) {
-            Ok(granted) => granted,
-            Err(loss) => {
-                self.inbox.extend_from_slice(bytes);
-                return self.tell_of_loss(loss, now);
-            }
-        };
+        }
+        if let Err(loss) = self.admit(&granted.lease) {
+            granted.lease.finish(Finish::Settled, now);
+            self.inbox.extend_from_slice(bytes);
+            return self.tell_of_loss(loss, now);
+        }
         let mut exchange = self.begin(granted, now);
         self.try_alone(&mut exchange, bytes);
         match self.send_on(&mut exchange, bytes, output, now, cx) {
