@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     acquire::{Attempt, Granted, Needs, Start, query_wait_timeout},
-    context::{Context, Scratch},
+    context::{Context, Scratch, Worker},
     ears::Ears,
     exchange::{Exchange, ReadOnly},
     frontend::{Frontend, Opening, UnnamedPolicy},
@@ -124,6 +124,12 @@ enum Phase {
     Rejecting(bool),
 }
 
+/// A session on its way to its end.
+pub struct Run<'s> {
+    session: &'s mut Session,
+    worker: Arc<Worker>,
+}
+
 /// How a session ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ended {
@@ -216,6 +222,11 @@ impl Session {
         session.begin_to_read();
         session.begin_to_promise();
         session
+    }
+
+    /// Serves the client to the end.
+    pub fn run(&mut self) -> Run<'_> {
+        Run { worker: self.context.worker.clone(), session: self }
     }
 
     /// What depends on the settings follows them.
@@ -362,13 +373,12 @@ use parting::Parting;
 use settling::Settling;
 use waiting::{Line, Waiting};
 
-impl Future for Session {
+impl Future for Run<'_> {
     type Output = Ended;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Ended> {
-        let session = self.get_mut();
+        let Self { session, worker } = self.get_mut();
         session.entry.tether.register(cx);
-        let worker = session.context.worker.clone();
         let scratch = &mut *worker.scratch.lock();
         let mut now = None;
         for _ in 0..STEPS_MAX {
