@@ -78,7 +78,7 @@ impl Session {
     pub(super) fn relay(
         &mut self,
         x: &mut Exchange,
-        now: Moment,
+        now: &mut Option<Moment>,
         scratch: &mut Scratch,
         cx: &mut Context<'_>,
     ) -> Relayed {
@@ -113,7 +113,7 @@ impl Session {
             if x.tenancy.must_equalize() && self.is_between_requests(x) {
                 return Relayed::Unequal;
             }
-            let went = match self.read_client(x, scratch, now, cx) {
+            let went = match self.read_client(x, scratch, self.time(now), cx) {
                 Ok(went) => went,
                 Err(cut) => return Relayed::Cut(cut),
             };
@@ -122,7 +122,7 @@ impl Session {
                     self.tell_unplaced(x);
                     continue;
                 }
-                return self.blocked(x, now, cx);
+                return self.blocked(x, self.time(now), cx);
             }
         }
         Relayed::Yield
@@ -199,7 +199,7 @@ impl Session {
         &mut self,
         x: &mut Exchange,
         scratch: &mut Scratch,
-        now: Moment,
+        now: &mut Option<Moment>,
         cx: &mut Context<'_>,
     ) -> Result<bool, Cut> {
         if x.telling == Telling::Freely {
@@ -231,11 +231,11 @@ impl Session {
             kept.extend_from_slice(&input[..bytes]);
             &kept[..]
         };
-        if !self.proves(x) {
-            proving::wait_for_proof(x, received, now);
+        if !self.proves(x, now) {
+            proving::wait_for_proof(x, received, self.time(now));
             return Ok(false);
         }
-        self.hear_server(x, received, output, now, cx)
+        self.hear_server(x, received, output, self.time(now), cx)
     }
 
     /// Hears what the server has said; whether anything came.

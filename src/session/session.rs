@@ -240,13 +240,13 @@ impl Session {
         self.lexicon = Lexicon::of(&self.parameters);
     }
 
-    /// `now` is read when it is needed: most steps that begin idle come to nothing, or to a request with a time of its own.
+    /// `now` is read when it is needed: most steps come to nothing, or to bytes with a time of their own.
     fn step(&mut self, now: &mut Option<Moment>, scratch: &mut Scratch, cx: &mut TaskContext<'_>) -> Flow {
         match std::mem::take(&mut self.phase) {
             Phase::Idle => self.idle(now, scratch, cx),
             Phase::Line(line) => self.line(line, self.time(now), scratch, cx),
             Phase::Waiting(waiting) => self.waiting(waiting, self.time(now), scratch, cx),
-            Phase::Relaying(exchange) => self.relaying(exchange, self.time(now), scratch, cx),
+            Phase::Relaying(exchange) => self.relaying(exchange, now, scratch, cx),
             Phase::Settling(settling) => self.settling(settling, self.time(now), scratch, cx),
             Phase::Parting(parting) => self.parting(parting, self.time(now), scratch, cx),
             Phase::Inquiring(inquiring) => self.inquiring(inquiring, self.time(now), scratch, cx),
@@ -256,7 +256,7 @@ impl Session {
 
     /// The time of this poll.
     #[inline]
-    fn time(&self, now: &mut Option<Moment>) -> Moment {
+    pub(super) fn time(&self, now: &mut Option<Moment>) -> Moment {
         *now.get_or_insert_with(|| self.context.clock.now())
     }
 
