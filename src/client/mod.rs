@@ -1,4 +1,7 @@
 //! One client's connection, from its first byte.
+//!
+//! `caller` and `hello` are its first words (a proxy's, then its own), `login` who it is: by what is listed, by a
+//! `lookup`, or by what somebody `outside` says. [`registry`] has those that are in.
 
 mod caller;
 mod credentials;

@@ -14,7 +14,7 @@ use super::login::Refusal;
 use crate::{
     auth::{ldap::LdapPlan, oauth::OauthPlan, rules::failed},
     clock::Clock,
-    net::{FrameError, Inbox, Stream},
+    net::{FrameError, Inbox, Stream, with_causes},
     wire::{
         error::{PgError, SqlState},
         message::{Authentication, decode_password},
@@ -139,16 +139,7 @@ pub(super) fn violation(code: SqlState, message: &str) -> Refusal {
 
 /// An error of a library in one line.
 fn one_line(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text.replace('\n', " ")
+    with_causes(error.to_string(), error.source()).replace('\n', " ")
 }
 
 /// Reads a file away from the worker.

@@ -4,8 +4,9 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use dashmap::DashMap;
@@ -63,24 +64,27 @@ pub enum Order {
     Drain = 2,
     /// End: silent for longer than `client_idle_timeout`.
     IdleTimeout = 3,
+    /// End: silent for longer than it has itself asked for (`idle_session_timeout`).
+    IdleSessionTimeout = 4,
     /// End: silent inside a transaction for longer than `idle_transaction_timeout`.
-    IdleInTransactionTimeout = 4,
+    IdleInTransactionTimeout = 5,
     /// End: a transaction lasted longer than `transaction_timeout`.
-    TransactionTimeout = 5,
+    TransactionTimeout = 6,
     /// End: a query ran longer than `query_timeout`, and could not be cancelled.
-    QueryTimeout = 6,
+    QueryTimeout = 7,
     /// End: silent for longer than `pin_timeout` while its session's state kept it on its server.
-    PinTimeout = 7,
+    PinTimeout = 8,
     /// End now: the program stops (57P01).
-    Terminate = 8,
+    Terminate = 9,
 }
 
 impl Order {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::None,
         Self::StopWaiting,
         Self::Drain,
         Self::IdleTimeout,
+        Self::IdleSessionTimeout,
         Self::IdleInTransactionTimeout,
         Self::TransactionTimeout,
         Self::QueryTimeout,
@@ -125,6 +129,8 @@ pub struct ClientEntry {
     activity: AtomicU8,
     since: AtomicU64,
     transaction_since: AtomicU64,
+    /// For how long it may rest without a server, in milliseconds; 0: for ever.
+    rest_max_ms: AtomicU32,
     /// What is followed of its transactions, where that is wanted.
     followed: Mutex<Option<Box<Followed>>>,
 }
@@ -193,6 +199,17 @@ impl ClientEntry {
             0 => None,
             nanos => Some(Moment::from_nanos(nanos)),
         }
+    }
+
+    /// For how long it may rest, in milliseconds, by a setting of its session; 0: for ever.
+    pub fn limit_rest(&self, ms: u32) {
+        self.rest_max_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// The same while it has no server. One that it keeps has the setting, too, and heeds it itself.
+    pub fn rest_max(&self) -> Option<Duration> {
+        let ms = self.rest_max_ms.load(Ordering::Relaxed);
+        (ms > 0 && self.cancel.lock().is_none()).then(|| Duration::from_millis(ms.into()))
     }
 
     /// A server is its own from now on: cancel requests go there.
@@ -283,6 +300,7 @@ impl Registry {
                 activity: AtomicU8::new(0),
                 since: AtomicU64::new(now.nanos()),
                 transaction_since: AtomicU64::new(0),
+                rest_max_ms: AtomicU32::new(0),
                 followed: Mutex::new(None),
             });
             vacant.insert(entry.clone());

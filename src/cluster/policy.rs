@@ -98,7 +98,8 @@ pub enum Authority {
 /// When a replica may serve reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadPolicy {
-    /// How far it may be behind. The first bound is for whoever names none of their own; at most [`Self::BOUNDS_MAX`].
+    /// How far it may be behind. The first bound is for whoever names none of their own; at most
+    /// [`Within::BOUNDS_MAX`](super::topology::Within::BOUNDS_MAX).
     pub bounds: Vec<LagBound>,
     /// How long, while no leader exists, replicas that qualified last go on (`no_leader_grace`).
     pub no_leader_grace: Duration,
@@ -113,9 +114,4 @@ pub struct LagBound {
     pub bytes: u64,
     /// In time (`lag_time_max`).
     pub time: Duration,
-}
-
-impl ReadPolicy {
-    /// Bounds that can be told apart at once.
-    pub const BOUNDS_MAX: usize = 64;
 }

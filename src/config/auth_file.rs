@@ -99,7 +99,10 @@ impl AuthFile {
                 parsed
             }
             Err(why) => {
-                findings.push(Finding::error(place(None), format!("cannot read the auth_file: {why}")));
+                let finding = Finding::error(place(None), format!("cannot read the auth_file: {why}"));
+                findings.push(
+                    finding.help("`auth_file` in [auth] names it, seen from the configuration file's folder"),
+                );
                 Self::default()
             }
         }

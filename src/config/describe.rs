@@ -47,12 +47,12 @@ impl Config {
         for (_, secret) in self.auth.users.iter() {
             *kinds.entry(SecretKind::of(secret)).or_default() += 1;
         }
-        let counted: Vec<_> = kinds.iter().map(|(kind, n)| format!("{n} {}", kind.name())).collect();
+        let counted: Vec<_> = kinds.iter().map(|(kind, n)| format!("{n} {}", kind.words())).collect();
         let listed = match (&self.keys.auth.auth_file, self.auth.kind) {
             (Some(file), kind) => {
                 let counted = if counted.is_empty() { "nobody".to_owned() } else { counted.join(", ") };
                 format!(
-                    "{} users in {} ({counted}), who log in by {}",
+                    "{} in {} ({counted}), who log in by {}",
                     self.auth.users.len(),
                     file.display(),
                     kind.word()
@@ -78,11 +78,12 @@ impl Config {
 }
 
 impl SecretKind {
-    const fn name(self) -> &'static str {
+    /// What users with such a secret have.
+    const fn words(self) -> &'static str {
         match self {
-            Self::Scram => "SCRAM verifier",
-            Self::Md5 => "md5",
-            Self::Plain => "plain",
+            Self::Scram => "with a SCRAM verifier",
+            Self::Md5 => "with an md5 hash",
+            Self::Plain => "with a password",
             Self::Empty => "without a secret",
         }
     }
@@ -119,7 +120,11 @@ fn cluster_lines(cluster: &Cluster) -> String {
         }
     };
     let probe = &cluster.probe;
-    let password = if probe.password.is_some() { "with a password" } else { "without a password" };
+    let password = if probe.password.is_some() {
+        "with a password"
+    } else {
+        "without a password (none is set or listed)"
+    };
     let (interval, timeout) = (show_duration(probe.interval), show_duration(probe.timeout));
     line(&mut text, &format!("  {source}"));
     line(

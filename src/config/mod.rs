@@ -64,7 +64,7 @@ pub use keys::{DatabaseKeys, Http, ListenKeys, Log, Pool, Runtime, UserKeys};
 pub use limits::Limits;
 pub use listen_address::{FileMode, ListenAddress};
 pub use network::Network;
-pub use own_reads::{Wanted, WantedPlaces};
+pub use own_reads::{WANTS_MAX, Wanted, WantedPlaces};
 pub use reference::reference;
 pub use reload::Change;
 pub use secret::Secret;

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Different wants that can be told apart, for each cluster.
-const WANTS_MAX: usize = 64;
+pub const WANTS_MAX: usize = 64;
 
 /// What a listener or a database wants of replicas; what is `None` is as `[replicas]` has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -93,7 +93,7 @@ impl Inbox {
     }
 
     /// The next message, if all of it is there: its tag and body of at most `limit` bytes.
-    pub fn take_frame(&mut self, limit: usize) -> Result<Option<(u8, &[u8])>, FrameError> {
+    fn take_frame(&mut self, limit: usize) -> Result<Option<(u8, &[u8])>, FrameError> {
         let Some(length) = self.next_length(limit)?.filter(|length| self.unread().len() >= *length) else {
             return Ok(None);
         };

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 
 pub use super::secured::Unfit;
-use super::{Address, Dial, secured::Secured};
+use super::{Address, Dial, secured::Secured, with_causes};
 use crate::tls::Connector;
 
 /// Most bytes of an answer's body that are taken.
@@ -268,16 +268,7 @@ pub fn escaped(path: &str) -> String {
 
 /// An error and what is behind it.
 fn in_words(error: &hyper::Error) -> String {
-    let mut words = error.to_string();
-    let mut behind = error.source();
-    while let Some(cause) = behind {
-        let said = cause.to_string();
-        if !words.contains(&said) {
-            words = format!("{words}: {said}");
-        }
-        behind = cause.source();
-    }
-    words
+    with_causes(error.to_string(), error.source())
 }
 
 #[cfg(test)]

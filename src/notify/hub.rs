@@ -66,10 +66,11 @@ enum Link {
     /// There is none, and none is being opened.
     Closed,
     Opening,
-    /// It listens on these channels, and will do on `running` when what runs has run.
+    /// It listens on these channels.
     Up {
         listens: BTreeSet<Channel>,
-        running: Option<BTreeSet<Channel>>,
+        running: Option<Round>,
+        asking: Asking,
     },
 }
 
@@ -86,8 +87,12 @@ pub enum Event {
     Ran,
     /// The connection is gone, or could not be opened.
     Broke,
+    /// What runs takes longer than anybody is to wait for it.
+    Late,
     /// A notification has come: its channel and its payload.
     Heard(Channel, Box<[u8]>),
+    /// A client is to know when it has been told everything that is committed by now.
+    Asks(Member),
 }
 
 /// What is to be done, in this order.
@@ -107,6 +112,17 @@ pub enum Action {
     Deliver(Member),
     /// The client may have missed notifications.
     Gap(Member),
+    /// What was committed when the client asked has come for it; or it is not to wait for that.
+    Abreast(Member),
+}
+
+impl Link {
+    /// Nobody waits for it any more.
+    fn give_up(&mut self, actions: &mut Vec<Action>) {
+        if let Self::Up { running, asking, .. } = self {
+            asking.give_up(running.as_mut(), actions);
+        }
+    }
 }
 
 impl Hub {
@@ -138,17 +154,33 @@ impl Hub {
             Event::Leaves(member) => {
                 self.set_channels(member, BTreeMap::new());
                 self.members.remove(&member);
-            }
-            Event::Opened => self.link = Link::Up { listens: BTreeSet::new(), running: None },
-            Event::Ran => {
-                if let Link::Up { listens, running } = &mut self.link
-                    && let Some(ran) = running.take()
-                {
-                    *listens = ran;
+                if let Link::Up { running, asking, .. } = &mut self.link {
+                    asking.forget(member, running.as_mut());
                 }
             }
-            Event::Broke => self.broke(),
+            Event::Opened => {
+                self.link = Link::Up { listens: BTreeSet::new(), running: None, asking: Asking::default() };
+            }
+            Event::Ran => {
+                if let Link::Up { listens, running, asking } = &mut self.link
+                    && let Some(round) = running.take()
+                {
+                    asking.answered(&round, &mut actions);
+                    *listens = round.goal.unwrap_or_else(|| std::mem::take(listens));
+                }
+            }
+            Event::Late => {
+                if let Link::Up { running: Some(round), asking, .. } = &mut self.link {
+                    asking.late(round, &mut actions);
+                }
+            }
+            Event::Broke => self.broke(&mut actions),
             Event::Heard(channel, payload) => self.heard(&channel, &payload, &mut actions),
+            Event::Asks(member) => {
+                self.asks(member, &mut actions);
+                // Nothing else has changed.
+                return actions;
+            }
         }
         self.advance(&mut actions);
         self.tell(&mut actions);
@@ -190,7 +222,8 @@ impl Hub {
 
     /// Whoever relied on the connection misses what is sent until there is another. A mark that was on its way may be
     /// among it: whoever waits for one hears everything from the next connection on.
-    fn broke(&mut self) {
+    fn broke(&mut self, actions: &mut Vec<Action>) {
+        self.link.give_up(actions);
         for wishes in self.members.values_mut() {
             let relied = wishes.channels.values().any(|ear| *ear == Ear::Open);
             wishes.news = match wishes.news {
@@ -222,6 +255,21 @@ impl Hub {
         actions.extend(members.filter(hears).map(|member| Action::Deliver(*member)));
     }
 
+    /// A round trip that begins now brings everything that is committed now: PostgreSQL signals those who listen before the
+    /// committing server answers, and whoever was signalled tells what there is before its next ReadyForQuery.
+    fn asks(&mut self, member: Member, actions: &mut Vec<Action>) {
+        match &mut self.link {
+            Link::Up { running, asking, .. } => {
+                asking.add(member, running.as_mut(), actions);
+                if running.is_none() && asking.is_due() {
+                    actions.push(Action::Run(Vec::new()));
+                    *running = Some(asking.begin(None));
+                }
+            }
+            Link::Closed | Link::Opening => actions.push(Action::Abreast(member)),
+        }
+    }
+
     /// Brings the connection nearer to what is wanted.
     fn advance(&mut self, actions: &mut Vec<Action>) {
         match &mut self.link {
@@ -230,14 +278,18 @@ impl Hub {
                 actions.push(Action::Open);
             }
             Link::Opening | Link::Up { .. } if self.members.is_empty() => {
+                self.link.give_up(actions);
                 self.link = Link::Closed;
                 actions.push(Action::Close);
             }
-            Link::Up { listens, running: running @ None } => {
-                let goal: BTreeSet<Channel> = self.wanted.keys().chain([&self.marks]).cloned().collect();
-                if goal != *listens {
-                    actions.push(Action::Run(script(listens, &goal)));
-                    *running = Some(goal);
+            Link::Up { listens, running: running @ None, asking } => {
+                let others = listens.iter().filter(|channel| **channel != self.marks);
+                let is_reached = listens.contains(&self.marks) && others.eq(self.wanted.keys());
+                let goal = (!is_reached).then(|| self.wanted.keys().chain([&self.marks]).cloned().collect());
+                if goal.is_some() || asking.is_due() {
+                    let script = goal.as_ref().map_or_else(Vec::new, |goal| script(listens, goal));
+                    actions.push(Action::Run(script));
+                    *running = Some(asking.begin(goal));
                 }
             }
             Link::Closed | Link::Opening | Link::Up { .. } => {}
@@ -246,11 +298,11 @@ impl Hub {
 
     /// Tells those whose channels are all listened on what they wait to hear.
     fn tell(&mut self, actions: &mut Vec<Action>) {
-        let Link::Up { listens, running } = &self.link else { return };
+        let Link::Up { listens, running, .. } = &self.link else { return };
+        let goal = running.as_ref().and_then(|round| round.goal.as_ref());
         // What is just being given up does not count any more.
-        let is_heard = |channel: &Channel| {
-            listens.contains(channel) && running.as_ref().is_none_or(|running| running.contains(channel))
-        };
+        let is_heard =
+            |channel: &Channel| listens.contains(channel) && goal.is_none_or(|goal| goal.contains(channel));
         if !is_heard(&self.marks) {
             return;
         }
@@ -281,6 +333,10 @@ fn script(have: &BTreeSet<Channel>, want: &BTreeSet<Channel>) -> Vec<u8> {
     }
     sql
 }
+
+mod asking;
+
+use asking::{Asking, Round};
 
 #[cfg(test)]
 mod tests;

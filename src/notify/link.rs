@@ -1,8 +1,8 @@
 //! The shared connection itself: opened on the leader, told what to listen on, listened to.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, pin::Pin, sync::Arc, time::Duration};
 
-use tokio::{io::AsyncWriteExt as _, sync::mpsc};
+use tokio::{io::AsyncWriteExt as _, sync::mpsc, time::Sleep};
 
 use super::{hub::Event, switchboard::Hall};
 use crate::{
@@ -19,6 +19,9 @@ const MESSAGE_MAX: usize = 64 * 1024;
 
 /// How often it is looked whether there is the right to send again.
 const FENCE_RECHECK: Duration = Duration::from_millis(20);
+
+/// How long clients wait for a round trip, at most.
+const ROUND_TRIP_MAX: Duration = Duration::from_millis(100);
 
 /// The pause before another attempt, and the longest: it doubles.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -64,6 +67,8 @@ impl Link {
         self.hall.happens(self.number, Event::Opened);
         let router = self.hall.router.clone();
         let mut inbox = Inbox::default();
+        // What is to be sent once there is the right to, and until when the answer is there in time.
+        let (mut unsent, mut in_time): (Option<Vec<u8>>, _) = (None, None);
         loop {
             let changed = router.changed();
             let may_send = match &router.load().write {
@@ -72,17 +77,28 @@ impl Link {
                 // Perhaps the same one will be: until that is known nothing is asked of it.
                 WriteRoute::Wait(_) => false,
             };
+            if may_send && let Some(script) = unsent.take() {
+                let mut query = Vec::with_capacity(script.len() + 6);
+                put(&mut query, b'Q', |out| put_cstr(out, &script));
+                stream.write_all(&query).await?;
+            }
             tokio::select! {
                 biased;
-                script = self.scripts.recv(), if may_send => {
+                script = self.scripts.recv() => {
                     let Some(script) = script else { return Ok(()) };
-                    let mut query = Vec::with_capacity(script.len() + 6);
-                    put(&mut query, b'Q', |out| put_cstr(out, &script));
-                    stream.write_all(&query).await?;
+                    unsent = Some(script);
+                    in_time = Some(Box::pin(tokio::time::sleep(ROUND_TRIP_MAX)));
                 }
                 frame = inbox.frame(&mut stream, MESSAGE_MAX) => {
                     let (tag, body) = frame.map_err(io::Error::from)?;
+                    if tag == b'Z' {
+                        in_time = None;
+                    }
                     self.received(tag, body, &target)?;
+                }
+                () = passed(in_time.as_mut()) => {
+                    in_time = None;
+                    self.hall.happens(self.number, Event::Late);
                 }
                 () = changed => {}
                 () = tokio::time::sleep(FENCE_RECHECK), if !may_send => {}
@@ -135,6 +151,14 @@ impl Link {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Ends with the time; never where there is none.
+async fn passed(time: Option<&mut Pin<Box<Sleep>>>) {
+    match time {
+        Some(time) => time.await,
+        None => std::future::pending().await,
     }
 }
 

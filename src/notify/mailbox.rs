@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use parking_lot::Mutex;
@@ -57,6 +57,8 @@ pub struct Mailbox {
     bytes_max: usize,
     shared: Arc<Shared>,
     mail: Mutex<Mail>,
+    /// Whether all that is waited for has come.
+    is_abreast: AtomicBool,
 }
 
 #[derive(Default)]
@@ -78,7 +80,23 @@ enum Fate {
 impl Mailbox {
     /// The box of the client that is woken so, with room for so many bytes.
     pub(super) fn new(tether: Arc<Tether>, bytes_max: usize, shared: Arc<Shared>) -> Self {
-        Self { tether, bytes_max, shared, mail: Mutex::default() }
+        Self { tether, bytes_max, shared, mail: Mutex::default(), is_abreast: AtomicBool::new(true) }
+    }
+
+    /// What is committed by now is waited for.
+    pub(super) fn falls_behind(&self) {
+        self.is_abreast.store(false, Ordering::Relaxed);
+    }
+
+    /// It has come, or is not to be waited for.
+    pub(super) fn comes_abreast(&self) {
+        self.is_abreast.store(true, Ordering::Release);
+        self.tether.wake();
+    }
+
+    /// Whether nothing is waited for.
+    pub fn is_abreast(&self) -> bool {
+        self.is_abreast.load(Ordering::Acquire)
     }
 
     /// Puts in a notification.

@@ -214,6 +214,11 @@ impl Hall {
                         self.delivered.fetch_add(1, Ordering::Relaxed);
                     }
                 }
+                Action::Abreast(member) => {
+                    if let Some(seat) = state.seats.get(&member) {
+                        seat.mailbox.comes_abreast();
+                    }
+                }
                 Action::Gap(member) => {
                     if let Some(seat) = state.seats.get(&member) {
                         seat.mailbox.gap();
@@ -268,6 +273,13 @@ impl Subscription {
             self.hall.handle(&mut state, Event::Wants(self.member, channels, mark), None);
         }
         joined.await.is_ok()
+    }
+
+    /// Asks for everything that is committed by now; the mailbox says when it is there.
+    pub fn ask(&self) {
+        let mut state = self.hall.state.lock();
+        self.mailbox.falls_behind();
+        self.hall.handle(&mut state, Event::Asks(self.member), None);
     }
 }
 

@@ -173,6 +173,42 @@ pub struct Account {
     pub parted: Parted,
 }
 
+/// The names of an [`Account`].
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// The cluster's.
+    pub cluster: &'a str,
+    /// The database's, for clients.
+    pub alias: &'a str,
+    /// The database's, on the servers.
+    pub database: &'a str,
+    /// The user's, for clients.
+    pub login: &'a str,
+    /// The user's, on the servers.
+    pub user: &'a str,
+}
+
+impl Account {
+    /// One of whose clients nothing is known yet.
+    pub fn new(names: Names<'_>, settings: PoolSettings, credential: Option<Credential>) -> Self {
+        Self {
+            cluster: names.cluster.into(),
+            alias: names.alias.into(),
+            database: names.database.into(),
+            login: names.login.into(),
+            user: names.user.into(),
+            settings: ArcSwap::from_pointee(settings),
+            credential: ArcSwapOption::new(credential.map(Arc::new)),
+            reads_sequences: false.into(),
+            sets_temp_buffers: false.into(),
+            tells: false.into(),
+            hides_xids: false.into(),
+            custom_settings: CustomSettings::default(),
+            parted: Parted::default(),
+        }
+    }
+}
+
 /// Custom settings (names with a dot that no module has claimed) that clients have used: a server does not list them, so
 /// that they must be asked for by name. Some only: it is a help to find what no text shows.
 #[derive(Debug, Default)]

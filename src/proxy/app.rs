@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use dashmap::DashMap;
 
 use super::{
@@ -21,7 +21,11 @@ use crate::{
     config::Config,
     metrics::Events,
     notify::switchboard::Switchboard,
-    pool::{account::Account, pools::Pools, quota::Quota},
+    pool::{
+        account::{Account, Names},
+        pools::Pools,
+        quota::Quota,
+    },
     session::{context::Worker, routes::Tenant, split::atlas::Atlas},
     wire::statements::Catalog,
 };
@@ -134,21 +138,14 @@ impl App {
     /// A new account for them; or the one that a pool still has, brought up to date.
     fn account(&self, config: &Config, key: &TenantKey, credential: Option<Credential>) -> Arc<Account> {
         let settings = pool_settings(config, &key.cluster, &key.database, &key.user);
-        let account = Account {
-            cluster: key.cluster.as_str().into(),
-            alias: key.database.as_str().into(),
-            database: key.on_server.database.as_str().into(),
-            login: key.user.as_str().into(),
-            user: key.on_server.user.as_str().into(),
-            settings: ArcSwap::from_pointee(settings),
-            credential: ArcSwapOption::new(credential.map(Arc::new)),
-            reads_sequences: false.into(),
-            sets_temp_buffers: false.into(),
-            tells: false.into(),
-            hides_xids: false.into(),
-            custom_settings: Default::default(),
-            parted: Default::default(),
+        let names = Names {
+            cluster: &key.cluster,
+            alias: &key.database,
+            database: &key.on_server.database,
+            login: &key.user,
+            user: &key.on_server.user,
         };
+        let account = Account::new(names, settings, credential);
         let table = self.clusters.get(&key.cluster).map(|cluster| cluster.router.load());
         let members = table.iter().flat_map(|table| table.members.keys());
         let Some(known) = self.pools.account_like(&account, members) else { return Arc::new(account) };

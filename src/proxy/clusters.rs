@@ -15,7 +15,7 @@ use crate::{
         fence::Fence,
         policy::{ClusterPolicy, LagBound, ProbePolicy, ReadPolicy},
         rest::PatroniRest,
-        topology::{Mark, Standing, Topology},
+        topology::{Mark, Standing, Topology, Within},
         watcher::{Watcher, WatcherHandle},
     },
     config::{self, Cluster, Config, Fallback, PatroniApi, StoreTls},
@@ -187,6 +187,8 @@ fn selection((bound, wanted): (usize, config::Wanted)) -> Selection {
         },
     }
 }
+
+const _: () = assert!(config::WANTS_MAX <= Within::BOUNDS_MAX, "each want has a bound");
 
 fn read_policy(config: &Config, cluster: &Cluster) -> ReadPolicy {
     let bound = |wanted: config::Wanted| LagBound {

@@ -1,4 +1,10 @@
 //! The whole: listeners, workers, clusters, and how it starts, serves, reloads and stops.
+//!
+//! - The program's life: `run`, `limits` (open files), `assembly` and what it makes (`app`, `workers`, `stores`, `clusters`),
+//!   `reload`, `drain`. From the configuration's words to values: `settings`, `reception`, `rule_checks`.
+//! - A connection's life: `listen`, `serve` (its story), `arriving`, `lookups` (users that are not listed), `welcome` with its
+//!   `footing`; or `replicating`. `timeouts` looks after all of them.
+//! - Beside that: `http`, `logging`, and `liaison`, by which pools tell the others.
 
 mod app;
 mod arriving;

@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::io::AsyncWriteExt as _;
 
 use super::{
@@ -20,7 +19,7 @@ use crate::{
     },
     net::Peer,
     pool::{
-        account::{Account, PoolSettings},
+        account::{Account, Names, PoolSettings},
         lease::CancelTarget,
         quota::Permit,
     },
@@ -212,21 +211,14 @@ fn account(app: &App, way: &ClusterDoor, login: &Applicant, kind: Replication) -
         transaction_timeout: None,
         ..pool_settings(&config, &way.cluster, asked, &login.user)
     };
-    Arc::new(Account {
-        cluster: way.cluster.as_str().into(),
-        alias: asked.into(),
-        database: on_server.database.into(),
-        login: login.user.as_str().into(),
-        user: on_server.user.into(),
-        settings: ArcSwap::from_pointee(settings),
-        credential: ArcSwapOption::new(credential.map(Arc::new)),
-        reads_sequences: false.into(),
-        sets_temp_buffers: false.into(),
-        tells: false.into(),
-        hides_xids: false.into(),
-        custom_settings: Default::default(),
-        parted: Default::default(),
-    })
+    let names = Names {
+        cluster: &way.cluster,
+        alias: asked,
+        database: &on_server.database,
+        login: &login.user,
+        user: &on_server.user,
+    };
+    Arc::new(Account::new(names, settings, credential))
 }
 
 /// The member to connect to, waited for as a request would wait.

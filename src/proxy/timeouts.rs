@@ -68,6 +68,7 @@ fn look(app: &Arc<App>, entry: &Arc<ClientEntry>, now: Moment, cancelled: Option
         Activity::Idle | Activity::Pinned if over(settings.client_idle_timeout) => {
             entry.tell(Order::IdleTimeout)
         }
+        Activity::Idle if over(entry.rest_max()) => entry.tell(Order::IdleSessionTimeout),
         Activity::IdleInTransaction if over(settings.idle_transaction_timeout) => {
             entry.tell(Order::IdleInTransactionTimeout);
         }

@@ -52,8 +52,9 @@ pub async fn cancel(key: &BackendKey, registry: &Registry, dial: &dyn Dial) -> O
 /// Cancels what a client runs, or ends its waiting.
 pub async fn cancel_client(entry: &Arc<ClientEntry>, dial: &dyn Dial) -> Outcome {
     let activity = entry.activity().0;
-    // One that waits may have a server, which knows nothing of its request.
-    let at_server = if activity == Activity::Waiting { None } else { entry.begin_cancel() };
+    // One that waits may have a server, which knows nothing of its request; what runs at that of one that rests is ours.
+    let is_elsewhere = activity == Activity::Waiting || activity.is_rest();
+    let at_server = if is_elsewhere { None } else { entry.begin_cancel() };
     let Some((target, on_its_way)) = at_server else {
         return match activity {
             Activity::Idle | Activity::IdleInTransaction | Activity::Pinned => Outcome::NothingToCancel,

@@ -9,7 +9,11 @@ use std::{
 
 use foldhash::fast::FixedState;
 
-use super::{backend::ClientOf, context::Context};
+use super::{
+    backend::{ClientOf, Heard},
+    context::Context,
+    withheld::Withheld,
+};
 use crate::{
     notify::{
         hub::{Channel, Mark},
@@ -43,6 +47,8 @@ pub(super) struct Ears {
     pub(super) heard: BTreeSet<Channel>,
     /// What the client has sent itself on them, and not heard so far.
     pub(super) sent: Sent,
+    /// What waits for notifications that belong in front of it.
+    pub(super) withheld: Withheld,
 }
 
 /// Notifications of the client's own of which its own server has told, and that come by the shared connection, too.
@@ -53,39 +59,55 @@ impl Sent {
     /// Older ones are forgotten: their sender is told as that of others' is.
     const REMEMBERED_MAX: usize = 64;
 
-    fn print(message: &[u8]) -> u64 {
-        FixedState::default().hash_one(message.get(HEADER_BYTES + 4..))
-    }
-
     /// The client has sent this NotificationResponse.
     pub(super) fn add(&mut self, message: &[u8]) {
         if self.0.len() == Self::REMEMBERED_MAX {
             self.0.pop_front();
         }
-        self.0.push_back(Self::print(message));
+        self.0.push_back(print(message));
     }
 
     /// Whether this one is the client's own.
     fn take(&mut self, message: &[u8]) -> bool {
-        let print = Self::print(message);
+        let print = print(message);
         let place = self.0.iter().position(|sent| *sent == print);
         place.is_some_and(|place| self.0.remove(place).is_some())
     }
 }
 
+/// What a notification says, whoever has sent it.
+pub(super) fn print(message: &[u8]) -> u64 {
+    FixedState::default().hash_one(message.get(HEADER_BYTES + 4..))
+}
+
 impl Ears {
+    /// What is heard by it while the client has the server with this process id.
+    pub(super) fn beside(&mut self, server: u32) -> Heard<'_> {
+        let Self { heard: channels, sent, .. } = self;
+        Heard { channels, sent, server, places: Vec::new() }
+    }
+
     /// What has come meanwhile, as messages for the client with this process id. What came after it has stopped listening
     /// is left out.
     pub(super) fn take(&mut self, own: u32) -> Vec<u8> {
-        let mail = self.seat.mailbox.take();
+        let mut mail = self.seat.mailbox.take();
+        let kept = self.withheld.take_mail();
+        if !kept.is_empty() {
+            // What of it is the client's own may have turned out since.
+            mail = [kept, mail].concat();
+        }
         if self.heard == self.channels && self.sent.0.is_empty() {
             return mail;
         }
+        // What its own server has told came before that, too.
+        let mut before = self.withheld.told();
         let mut told = Vec::with_capacity(mail.len());
         for message in messages(&mail) {
             if message.first() != Some(&b'A') {
                 told.extend_from_slice(message);
-            } else if channel(message).is_some_and(|channel| self.heard.contains(channel)) {
+            } else if channel(message).is_some_and(|channel| self.heard.contains(channel))
+                || before.get_mut(&print(message)).is_some_and(take_one)
+            {
                 let is_own = self.sent.take(message);
                 put_notification(message, &|_| is_own.then_some(own), &mut told);
             }
@@ -204,8 +226,14 @@ fn before_mark(notifications: &[u8], marks: &[u8], mark: Mark) -> Option<Vec<u8>
     None
 }
 
+fn take_one(count: &mut usize) -> bool {
+    let is_left = *count > 0;
+    *count = count.saturating_sub(1);
+    is_left
+}
+
 /// Whole messages, one by one.
-fn messages(mut messages: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn messages(mut messages: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let header = Header::read(messages).ok()??;
         let (message, rest) = messages.split_at_checked(header.total)?;

@@ -210,7 +210,7 @@ impl Frontend {
             if passage.tenancy.holds_client() || passage.pipeline.len() >= OWED_MAX {
                 break Stop::Unanswered;
             }
-            let Some(header) = Header::read(left).map_err(malformed)? else { break Stop::Incomplete };
+            let Some(header) = header(left)? else { break Stop::Incomplete };
             if header.tag == b'X' {
                 break Stop::Terminated;
             }
@@ -238,6 +238,9 @@ impl Frontend {
         passage: &mut Passage<'_, '_>,
     ) -> Result<(), PgError> {
         if passage.pipeline.is_skipping() && header.tag != b'S' {
+            if !is_of_client(header.tag) {
+                return Err(invalid_type(header.tag));
+            }
             // The server would read and drop it.
             if header.tag == b'Q' && passage.tenancy.query_has_failed() {
                 passage.end_for_query();
@@ -251,10 +254,7 @@ impl Frontend {
             b'P' => self.parse(header, message, passage),
             b'B' => self.bind(header, message, passage),
             b'D' | b'C' => self.describe_or_close(header, message, passage),
-            b'E' => {
-                self.execute(header, message, passage);
-                Ok(())
-            }
+            b'E' => self.execute(header, message, passage),
             b'S' if passage.pipeline.leaves_out_sync() => {
                 self.leave_out(header, message, passage);
                 Ok(())
@@ -284,10 +284,16 @@ impl Frontend {
                 self.pass(header, message, passage);
                 Ok(())
             }
-            b'd' | b'H' => {
-                if header.tag == b'd' {
-                    passage.pipeline.sent_data();
-                }
+            b'd' => {
+                passage.pipeline.sent_data();
+                self.pass(header, message, passage);
+                Ok(())
+            }
+            // During a copy it is ignored, whatever is in it.
+            b'H' if header.total > HEADER_BYTES && !passage.pipeline.is_taking_data() => {
+                self.pass_malformed(header, message, passage)
+            }
+            b'H' => {
                 self.pass(header, message, passage);
                 Ok(())
             }
@@ -303,7 +309,10 @@ impl Frontend {
     ) -> Result<(), PgError> {
         let body = &message[HEADER_BYTES..];
         let (text, reading) = if message.len() == header.total {
-            let text = cstr(body).map_or(body, |(text, _)| text);
+            let Some(text) = text_of_query(body) else {
+                self.pass_malformed_query(header, message, passage);
+                return Ok(());
+            };
             (Text::Whole(text), passage.read(text))
         } else {
             (Text::Prefix(body), Reading::of_prefix(body, passage.lexicon()))
@@ -347,6 +356,7 @@ mod deciding;
 mod extended;
 mod known;
 mod learning;
+mod malformed;
 mod messages;
 mod openings;
 mod passage;
@@ -357,7 +367,8 @@ mod true_names;
 mod unnamed;
 
 pub use super::tenancy::Sequences;
-use messages::{bytes_needed, cut_short, invalid_type, malformed, must_wait, too_long_to_keep};
+use malformed::{header, text_of_query};
+use messages::{bytes_needed, invalid_type, is_of_client, must_wait, too_long_to_keep};
 use passage::{Passage, Prepared};
 use rest::Rest;
 pub use token::Told;

@@ -32,6 +32,16 @@ impl Outbox {
         self.bytes.len() - self.sent
     }
 
+    /// How many bytes there are, with those that were sent of them: where what is added next begins.
+    pub const fn end(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Takes out what waits from here on.
+    pub fn split_off(&mut self, begin: usize) -> Vec<u8> {
+        self.bytes.split_off(begin.clamp(self.sent, self.bytes.len()))
+    }
+
     /// Adds to what waits.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);

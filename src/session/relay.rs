@@ -6,9 +6,8 @@ use std::{
 };
 
 use super::{
-    backend::{ClientSide, Heard, LastWord, Progress},
+    backend::{ClientSide, LastWord, Progress},
     context::Scratch,
-    ears::Ears,
     exchange::{Answers, ClientEnd, Exchange, Telling},
     frontend::OWED_MAX,
     session::{INBOX_BYTES_MAX, Session},
@@ -203,7 +202,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Result<bool, Cut> {
         if x.telling == Telling::Freely {
-            match self.outbox.poll_flush(&mut self.stream, cx) {
+            match self.poll_tell(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Err(Cut::ClientGone),
                 // The client does not read: nothing more is read for it.
@@ -286,10 +285,7 @@ impl Session {
             state: &mut self.state,
             tenancy: &mut x.tenancy,
             mode,
-            heard: self.ears.as_mut().map(|ears| {
-                let Ears { heard: channels, sent, .. } = &mut **ears;
-                Heard { channels, sent, server: target.key.pid }
-            }),
+            heard: self.ears.as_mut().map(|ears| ears.beside(target.key.pid)),
             client_of: &|pid| {
                 if pid == target.key.pid { Some(own) } else { pools.client_of(&target.address, pid) }
             },
@@ -299,6 +295,7 @@ impl Session {
             .backend
             .forward(received, output, &mut server.conn, &mut x.pipeline, &mut client)
             .map_err(|fault| Cut::ServerGone(fault.to_string()))?;
+        let places = client.heard.map_or_else(Vec::new, |heard| heard.places);
         self.follow(passed.progress, x, now);
         if x.tenancy.placing.is_on() {
             // Before the client is told: then everybody is to see it.
@@ -311,7 +308,8 @@ impl Session {
             let ended = queries + statements > 0;
             let bytes = if ended { self.without_block(passed.bytes, x) } else { passed.bytes };
             let completed = queries > 0 || (statements > 0 && x.pipeline.may_be_committed());
-            if self.holds_telling(x, completed) || !self.outbox.is_empty() {
+            if self.holds_telling(x, completed) || !self.outbox.is_empty() || !places.is_empty() {
+                self.withhold(places, x);
                 self.outbox.push(bytes);
             } else {
                 self.outbox.send(&mut self.stream, cx, bytes).map_err(|_| Cut::ClientGone)?;

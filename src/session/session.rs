@@ -238,6 +238,7 @@ impl Session {
         let flavour = self.flavour.number();
         self.scope = format!("{cluster}\0{user}\0{database}\0{flavour}\0{key}\0{others}").into();
         self.lexicon = Lexicon::of(&self.parameters);
+        self.limit_rest();
     }
 
     /// `now` is read when it is needed: most steps come to nothing, or to bytes with a time of their own.
@@ -366,6 +367,7 @@ mod relaying;
 mod settling;
 mod splitting;
 mod waiting;
+mod withholding;
 
 pub(super) use following::Teller;
 use inquiring::Inquiring;

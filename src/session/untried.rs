@@ -222,13 +222,7 @@ use words::{Farewell, farewell, first_words};
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::frame::put;
-
-    fn message(tag: u8, body: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        put(&mut out, tag, |out| out.extend_from_slice(body));
-        out
-    }
+    use crate::wire::frame::message;
 
     #[test]
     fn what_is_kept_and_for_whom() {

@@ -134,7 +134,7 @@ impl Severity {
     }
 
     /// Whether this travels as a NoticeResponse rather than an ErrorResponse.
-    pub const fn is_notice(self) -> bool {
+    const fn is_notice(self) -> bool {
         matches!(self, Self::Warning | Self::Notice)
     }
 }

@@ -73,6 +73,14 @@ pub fn put_cstr(out: &mut Vec<u8>, text: &[u8]) {
     out.push(0);
 }
 
+/// A whole message.
+#[cfg(test)]
+pub(crate) fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put(&mut out, tag, |out| out.extend_from_slice(body));
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -255,11 +255,6 @@ pub fn encode_query(out: &mut Vec<u8>, sql: &str) {
     put(out, b'Q', |out| put_cstr(out, sql.as_bytes()));
 }
 
-/// Reads the text of a Query (`Q`).
-pub fn decode_query(body: &[u8]) -> Result<&[u8], Malformed> {
-    whole_string(body).ok_or(Malformed("Query"))
-}
-
 /// Appends Parse, Bind, Execute and Sync for an unnamed statement with these text values; results as text.
 pub fn encode_query_with(out: &mut Vec<u8>, sql: &str, values: &[&str]) {
     let count = u16::try_from(values.len()).unwrap_or(u16::MAX);
@@ -279,11 +274,6 @@ pub fn encode_query_with(out: &mut Vec<u8>, sql: &str, values: &[&str]) {
     });
     put(out, b'E', |out| out.extend_from_slice(&[0; 5]));
     put(out, b'S', |_| {});
-}
-
-/// Appends a Terminate (`X`).
-pub fn encode_terminate(out: &mut Vec<u8>) {
-    put(out, b'X', |_| {});
 }
 
 /// Appends a CommandComplete (`C`).

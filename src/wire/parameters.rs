@@ -183,7 +183,7 @@ impl Parameters {
 
 /// Quotes a text as a literal that reads the same whatever `standard_conforming_strings` says
 /// (documentation, "String Constants": a backslash needs the `E''` form).
-pub fn quote_literal(text: &str) -> String {
+fn quote_literal(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 3);
     if text.contains('\\') {
         quoted.push_str(" E");

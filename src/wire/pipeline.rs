@@ -44,6 +44,8 @@ pub enum Owed {
     Parameters,
     /// Bind or Describe of what the client calls so, which nobody has: the server's error, with that name in it.
     Unknown(Box<[u8]>),
+    /// A message of a sequence that is not laid out as its type says: the server's error.
+    Malformed,
     /// A message that is sure to fail: the server's error, told as this one.
     Refuse(Refusal),
     /// Execute: CommandComplete, EmptyQueryResponse or PortalSuspended.

@@ -54,6 +54,11 @@ impl<'a> Splice<'a> {
         self.written = self.taken;
     }
 
+    /// How much goes out so far.
+    pub const fn len(&self) -> usize {
+        self.out.len() + self.taken - self.written
+    }
+
     /// Whether nothing goes out so far.
     pub const fn is_empty(&self) -> bool {
         self.out.is_empty() && self.written == self.taken

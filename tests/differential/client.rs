@@ -28,15 +28,17 @@ pub(crate) struct Client {
     read: BytesMut,
     /// The process id that it was told.
     pub(crate) pid: i32,
-    /// What the other side said of its own accord about a channel, in order.
+    /// What the other side said of its own accord about a channel while nothing was asked, in order.
     pub(crate) heard: Vec<Message>,
+    /// The same with what came among answers.
+    heard_in_all: usize,
 }
 
 impl Client {
     pub(crate) async fn connect(at: SocketAddr, parameters: &[(&str, &str)]) -> Result<(Self, Vec<Message>)> {
         let stream = TcpStream::connect(at).await?;
         stream.set_nodelay(true)?;
-        let mut client = Self { stream, read: BytesMut::new(), pid: 0, heard: Vec::new() };
+        let mut client = Self { stream, read: BytesMut::new(), pid: 0, heard: Vec::new(), heard_in_all: 0 };
         let mut hello = BytesMut::new();
         frontend::startup_message(parameters.iter().copied(), &mut hello)?;
         client.send(&hello).await?;
@@ -52,15 +54,20 @@ impl Client {
     }
 
     /// Everything up to `ReadyForQuery`, or to the end of the connection; a COPY is given its data on the way, and the
-    /// Sync that the server does not heed while it copies.
+    /// Sync that the server does not heed while it copies. Notifications stand in front of `ReadyForQuery`: those that come sooner
+    /// may have been on their way already.
     pub(crate) async fn until_ready(&mut self, copied: Option<&Copied>) -> Result<Vec<Message>> {
-        let mut messages = Vec::new();
+        let (mut messages, mut heard) = (Vec::new(), Vec::new());
         let reading = async {
             while let Some(message) = self.next().await? {
                 let tag = message.tag;
                 if tag == b'A' {
-                    self.heard.push(message);
+                    self.heard_in_all += 1;
+                    heard.push(message);
                     continue;
+                }
+                if tag == b'Z' {
+                    messages.append(&mut heard);
                 }
                 messages.push(message);
                 match tag {
@@ -99,10 +106,11 @@ impl Client {
     /// Waits until as many notifications were heard in all.
     pub(crate) async fn hears(&mut self, number: usize) -> Result {
         let waiting = async {
-            while self.heard.len() < number {
+            while self.heard_in_all < number {
                 let message = self.next().await?.context("the connection ended")?;
                 ensure!(message.tag == b'A', "{message:?} while waiting for notifications");
                 self.heard.push(message);
+                self.heard_in_all += 1;
             }
             Ok(())
         };

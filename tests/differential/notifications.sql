@@ -18,6 +18,22 @@ NOTIFY channel, 'from the second'
 --: as first
 --: hears 3
 
+--: as second
+NOTIFY channel, 'with the next answer'
+
+--: as first
+SELECT 'whatever it is'
+
+BEGIN
+
+NOTIFY channel, 'behind COMMIT'
+
+SELECT 'nothing before'
+
+COMMIT
+
+NOTIFY channel, 'behind itself'
+
 LISTEN "Other Channel"
 
 --: as second
@@ -32,7 +48,9 @@ NOTIFY "Other Channel", 'one'
 COMMIT
 
 --: as first
---: hears 5
+--: hears 8
+
+SELECT 'what is still to come'
 
 BEGIN
 
@@ -48,7 +66,7 @@ NOTIFY channel, 'unheard'
 NOTIFY "Other Channel", 'heard'
 
 --: as first
---: hears 6
+--: hears 9
 
 SELECT count(*) FROM pg_listening_channels()
 

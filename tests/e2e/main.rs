@@ -17,6 +17,7 @@ mod graded;
 mod listen;
 mod messages;
 mod modes;
+mod notified;
 mod outcome;
 mod pooling;
 mod prepared;

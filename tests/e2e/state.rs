@@ -405,3 +405,43 @@ async fn statements_prepared_by_sql_yield_what_they_did() -> Result {
     }
     Ok(())
 }
+
+/// Whoever rests for too long by a limit of its own is ended, by whomever it is just then: it may have a server or none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_ends_by_time_limits_of_its_own() -> Result {
+    const IDLE: &str = "FATAL 57P05: terminating connection due to idle-session timeout";
+    const IN_BLOCK: &str = "FATAL 25P03: terminating connection due to idle-in-transaction timeout";
+    let single = Single::start(Release::System, Door::Open, "", ROTATING).await?;
+    let mut begun = Vec::new();
+    for (name, address) in single.both() {
+        let config = connection_string(address, Login::TRADER, Cluster::DATABASE);
+        for (option, statements, expected) in [
+            ("", &["SET idle_session_timeout = '200ms'"][..], Some(IDLE)),
+            ("", &["SET idle_session_timeout = 200; CREATE TEMP TABLE mine (n int)"], Some(IDLE)),
+            ("-c idle_session_timeout=200", &[], Some(IDLE)),
+            // Long enough for the next statement, and over before the last one here.
+            ("-c idle_session_timeout=1500", &["SET idle_session_timeout = 0"], None),
+            ("", &["SET idle_session_timeout = 1500", "DISCARD ALL"], None),
+            ("", &["SET idle_session_timeout = 200; BEGIN"], None),
+            ("", &["SET idle_in_transaction_session_timeout = 200; BEGIN"], Some(IN_BLOCK)),
+            ("-c idle_session_timeout=3s", &["SELECT 1"], Some(IDLE)),
+        ] {
+            let client = Client::connect(config.clone().options(option)).await?;
+            for statement in statements {
+                client.batch_execute(statement).await?;
+            }
+            begun.push((client, format!("{name}: {option} {statements:?}"), expected));
+        }
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(20), async {
+        while begun.iter().any(|(client, _, expected)| expected.is_some() && !client.is_closed()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let _late = ended.await;
+    for (client, about, expected) in &begun {
+        let farewell = client.is_closed().then(|| client.farewell());
+        ensure!(farewell.as_deref() == *expected, "{about}: {farewell:?} instead of {expected:?}");
+    }
+    Ok(())
+}

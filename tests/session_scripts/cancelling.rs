@@ -1,6 +1,9 @@
 //! Cancel requests, whatever the client is doing when they come.
 
-use crate::play::{check, check_whole, check_with};
+use crate::{
+    play::{check, check_whole, check_with},
+    promised::{BEGUN, session},
+};
 
 #[test]
 fn while_it_waits_for_a_leader() {
@@ -146,6 +149,30 @@ fn while_it_does_nothing() {
             if status == "T" { "cancelled a1" } else { "wait 100ms" }
         ));
     }
+}
+
+/// Its client has every answer: it is late, and PostgreSQL ignores it. What runs meanwhile is a question of ours.
+#[test]
+fn where_only_a_question_of_ours_is_owed_it_does_not_reach_the_server() {
+    let script = |between: &str| {
+        format!(
+            r#"
+            {BEGUN}
+            C> Query "insert into t values (2)"
+            >a1 Query "insert into t values (2)" | Query "~pg_current_wal_insert_lsn()"
+            {between}
+            a1< DataRow 0/20 | CommandComplete "SELECT 1" | ReadyForQuery I
+            "#
+        )
+    };
+    let answered = r#"
+        a1< CommandComplete "INSERT 0 1" | ReadyForQuery I
+        <C CommandComplete "INSERT 0 1" | ReadyForQuery I
+        activity C Idle none
+    "#;
+    check_with(session, &script(&format!("{answered}cancel C\ncancelled")));
+    // Before that it does.
+    check_with(session, &script(&format!("cancel C\ncancelled a1\n{answered}")));
 }
 
 #[test]

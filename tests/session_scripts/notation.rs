@@ -214,7 +214,7 @@ pub(crate) fn all(side: Side, bytes: &[u8]) -> Vec<String> {
 /// A message as text, in the notation of scripts.
 pub(crate) fn decode(side: Side, tag: u8, body: &[u8]) -> String {
     let (name, fields) = match side {
-        Side::Client => said_by_client(tag, body),
+        Side::Client => said_by_client(tag, body).unwrap_or_else(|| raw(tag, body)),
         Side::Server => said_by_server(tag, body),
     };
     let mut text = name.to_owned();
@@ -245,48 +245,59 @@ fn shortened(field: &[u8]) -> Vec<u8> {
 
 type Fields = Vec<Vec<u8>>;
 
-fn said_by_client(tag: u8, body: &[u8]) -> (&'static str, Fields) {
-    let whole = || cstr(body).unwrap().0.to_vec();
+/// `None`: it is not laid out as its type says.
+fn said_by_client(tag: u8, body: &[u8]) -> Option<(&'static str, Fields)> {
+    let whole =
+        |behind: usize| cstr(body).filter(|(_, rest)| rest.len() == behind).map(|(text, _)| text.to_vec());
+    let nothing = |name| body.is_empty().then(|| (name, vec![]));
     match tag {
-        b'Q' => ("Query", vec![whole()]),
+        b'Q' => Some(("Query", vec![whole(0)?])),
         b'P' => {
-            let (name, rest) = cstr(body).unwrap();
-            let (text, types) = cstr(rest).unwrap();
+            let (name, rest) = cstr(body)?;
+            let (text, types) = cstr(rest)?;
+            let (count, types) = types.split_first_chunk()?;
+            let sound = types.len() == usize::from(u16::from_be_bytes(*count)) * 4;
             let oid = |oid: &[u8]| u32::from_be_bytes(oid.try_into().unwrap()).to_string().into_bytes();
-            (
-                "Parse",
-                [name.to_vec(), text.to_vec()].into_iter().chain(types[2..].chunks(4).map(oid)).collect(),
-            )
+            let fields = [name.to_vec(), text.to_vec()].into_iter().chain(types.chunks(4).map(oid));
+            sound.then(|| ("Parse", fields.collect()))
         }
         b'B' => {
-            let (portal, rest) = cstr(body).unwrap();
-            let (name, rest) = cstr(rest).unwrap();
+            let (portal, rest) = cstr(body)?;
+            let (name, rest) = cstr(rest)?;
             let mut fields = vec![portal.to_vec(), name.to_vec()];
-            let mut values = &rest[4..rest.len() - 2];
+            let mut values = rest.get(4..rest.len().checked_sub(2)?)?;
             while let Some((length, rest)) = values.split_first_chunk() {
-                let (value, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
+                let (value, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
                 fields.push(value.to_vec());
                 values = rest;
             }
-            ("Bind", fields)
+            Some(("Bind", fields))
         }
         b'D' | b'C' => {
-            let name = cstr(&body[1..]).unwrap().0.to_vec();
-            (if tag == b'D' { "Describe" } else { "Close" }, vec![body[..1].to_vec(), name])
+            let (kind, name) = body.split_at_checked(1)?;
+            let (name, []) = cstr(name)? else { return None };
+            Some((if tag == b'D' { "Describe" } else { "Close" }, vec![kind.to_vec(), name.to_vec()]))
         }
-        b'E' => ("Execute", vec![whole()]),
-        b'S' => ("Sync", vec![]),
-        b'H' => ("Flush", vec![]),
-        b'X' => ("Terminate", vec![]),
-        b'd' => ("CopyData", vec![body.to_vec()]),
-        b'c' => ("CopyDone", vec![]),
-        b'f' => ("CopyFail", vec![whole()]),
+        b'E' => Some(("Execute", vec![whole(4)?])),
+        b'S' => nothing("Sync"),
+        b'H' => nothing("Flush"),
+        b'X' => nothing("Terminate"),
+        b'd' => Some(("CopyData", vec![body.to_vec()])),
+        b'c' => nothing("CopyDone"),
+        b'f' => Some(("CopyFail", vec![whole(0)?])),
         b'F' => {
-            let oid = u32::from_be_bytes(body[..4].try_into().unwrap());
-            ("FunctionCall", vec![oid.to_string().into_bytes()])
+            let oid = u32::from_be_bytes(*body.first_chunk()?);
+            Some(("FunctionCall", vec![oid.to_string().into_bytes()]))
         }
-        _ => ("?", vec![vec![tag], body.to_vec()]),
+        _ => Some(("?", vec![vec![tag], body.to_vec()])),
     }
+}
+
+/// The bytes of a message, as they may stand in a script.
+fn raw(tag: u8, body: &[u8]) -> (&'static str, Fields) {
+    let mut message = Vec::new();
+    put(&mut message, tag, |out| out.extend_from_slice(body));
+    ("Raw", vec![message.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()])
 }
 
 fn said_by_server(tag: u8, body: &[u8]) -> (&'static str, Fields) {

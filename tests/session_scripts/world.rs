@@ -1,6 +1,10 @@
 //! Everything around sessions: clients, servers, a cluster of members `a`, `b` and `c`.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use pgsteer::{
     client::registry::{Activity, Order, Registry},
@@ -13,7 +17,7 @@ use pgsteer::{
     net::{Address, Dial, Stream},
     notify::switchboard::Switchboard,
     pool::{
-        account::{Account, CommitFate, PoolMode, PoolSettings},
+        account::{Account, CommitFate, Names, PoolMode, PoolSettings},
         lease::Reported,
         pool::PoolKind,
         pools::{Pools, Report, SharedLimits},
@@ -147,21 +151,9 @@ impl World {
         let runtime = tokio::runtime::Handle::current();
         let pools = Pools::new(Arc::new(Dialer(servers.clone())), clock, vec![runtime], Arc::new(Quiet));
         let registry = Arc::new(Registry::default());
-        let account = Arc::new(Account {
-            cluster: "main".into(),
-            alias: "db".into(),
-            database: "db".into(),
-            login: "user".into(),
-            user: "user".into(),
-            settings: Arc::new(setup.settings.clone()).into(),
-            credential: None.into(),
-            reads_sequences: false.into(),
-            sets_temp_buffers: false.into(),
-            tells: setup.others_were_told.into(),
-            hides_xids: false.into(),
-            custom_settings: Default::default(),
-            parted: Default::default(),
-        });
+        let names = Names { cluster: "main", alias: "db", database: "db", login: "user", user: "user" };
+        let account = Arc::new(Account::new(names, setup.settings.clone(), None));
+        account.tells.store(setup.others_were_told, Ordering::Relaxed);
         let context = Context {
             worker: Arc::new(Worker::new(0)),
             purpose: setup.purpose,

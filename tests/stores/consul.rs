@@ -6,20 +6,18 @@ use std::{
     time::Duration,
 };
 
-use pgsteer::cluster::store::{StoreEvent, StoreSnapshot, consul::ConsulStore, policy::Token};
+use pgsteer::cluster::store::{StoreEvent, consul::ConsulStore, policy::Token};
 use pgsteer_testkit::{Machine, call, eventually};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
-    Watched, leader_is, reach, signal,
+    MEMBER, Watched, leader_is, nobody_leads, nothing, reach, signal,
     tls::{Front, local},
 };
 
 const LEADER: &str = "service/demo/leader";
-const MEMBER: &str =
-    r#"{"conn_url":"postgres://127.0.0.1:5432/postgres","state":"running","role":"replica"}"#;
 const ROOT: &str = "11111111-2222-3333-4444-555555555555";
 
 /// One agent, server and client in one; killed when dropped.
@@ -108,10 +106,6 @@ impl Drop for Consul {
     }
 }
 
-fn nobody_leads(snapshot: &StoreSnapshot) -> bool {
-    snapshot.leader.is_none()
-}
-
 #[tokio::test]
 async fn the_watch_is_fast_and_the_right_is_short() {
     let consul = Consul::start(false).await;
@@ -127,22 +121,15 @@ async fn the_watch_is_fast_and_the_right_is_short() {
     // A clean switchover: the holder gives the key up, another takes it.
     let path = format!("/v1/kv/{LEADER}?release={first_session}");
     consul.ask("PUT", &path, "").await.unwrap();
-    let mut worst = Duration::ZERO;
-    let mut elected_at = key.elected_at;
-    for name in ["n2", "n3", "n4"] {
-        let session = consul.session().await;
-        consul.ask("DELETE", &format!("/v1/kv/{LEADER}"), "").await.unwrap();
-        store.read("absence", nobody_leads).await;
-        consul.put(&format!("{LEADER}?acquire={session}"), name).await;
-        let written = store.clock.now();
-        let seen = store.read("the new leader", leader_is(name)).await;
-        worst = worst.max(store.clock.now().since(written));
-        let key = seen.leader.unwrap();
-        assert!(key.elected_at > elected_at);
-        elected_at = key.elected_at;
-    }
-    println!("put to known: at worst {worst:?}");
-    assert!(worst < Duration::from_millis(500), "{worst:?}");
+    store
+        .follows(&key, ["n2", "n3", "n4"], async |leader| match leader {
+            Some(name) => {
+                let session = consul.session().await;
+                consul.put(&format!("{LEADER}?acquire={session}"), name).await;
+            }
+            None => drop(consul.ask("DELETE", &format!("/v1/kv/{LEADER}"), "").await.unwrap()),
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -168,12 +155,8 @@ async fn a_frozen_consul_is_lost_and_another_endpoint_used() {
     let reach = reach(&endpoints, Duration::from_millis(200));
     let mut store = Watched::start(|clock| ConsulStore::new(&reach, clock));
     store.read("first reading", leader_is("n1")).await;
-    signal(&frozen.child, Signal::STOP);
-    let stopped = store.clock.now();
-    let reason = store.lost().await;
-    let took = store.clock.now().since(stopped);
-    println!("frozen to lost: {took:?}: {reason}");
-    assert!(reason.contains(&frozen.endpoint()) && took < Duration::from_secs(4), "{took:?} {reason}");
+    let reason = store.is_lost_while_frozen(&frozen.child, Duration::from_secs(4)).await;
+    assert!(reason.contains(&frozen.endpoint()), "{reason}");
     store.read("reading elsewhere", leader_is("n1")).await;
     signal(&frozen.child, Signal::CONT);
 }
@@ -182,10 +165,6 @@ async fn a_frozen_consul_is_lost_and_another_endpoint_used() {
 async fn nothing_under_the_scope_says_what_there_is() {
     let consul = Consul::start(false).await;
     let mut store = consul.watch(Duration::from_millis(200));
-    let nothing = |event: &StoreEvent| match event {
-        StoreEvent::Nothing { found } => Some(found.clone()),
-        _ => None,
-    };
     let found = store.next("nothing", nothing).await;
     assert!(found.contains("nor any other scope"), "{found}");
     consul.put("service/other/leader", "x").await;

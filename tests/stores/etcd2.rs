@@ -1,60 +1,14 @@
-//! A real etcd with its v2 API, which 3.4 and 3.5 have on demand.
+//! A real etcd, by its v2 API.
 
-use std::{
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
-use pgsteer::cluster::store::{StoreEvent, StoreSnapshot, etcd2::Etcd2Store};
-use pgsteer_testkit::{call, eventually};
-use rustix::process::Signal;
+use pgsteer::cluster::store::{StoreSnapshot, etcd2::Etcd2Store};
+use pgsteer_testkit::call;
 use serde_json::Value;
-use tempfile::TempDir;
 
-use super::{Watched, leader_is, reach, signal};
-
-const MEMBER: &str =
-    r#"{"conn_url":"postgres://127.0.0.1:5432/postgres","state":"running","role":"replica"}"#;
-
-/// An etcd of one node, killed when dropped.
-pub(super) struct Etcd {
-    pub(super) child: Child,
-    pub(super) port: u16,
-    _folder: TempDir,
-}
+use super::{MEMBER, Watched, etcd_node::Etcd, leader_is, nothing, reach};
 
 impl Etcd {
-    pub(super) async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [port, peer_port] = ports.map(|listener| listener.local_addr().unwrap().port());
-        let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peer_port}"));
-        let child = Command::new("etcd")
-            .arg("--enable-v2")
-            .arg("--data-dir")
-            .arg(folder.path().join("data"))
-            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &format!("default={peer}")])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary `etcd` (Debian: etcd-server)");
-        let etcd = Self { child, port, _folder: folder };
-        eventually("etcd takes writes", super::PATIENCE, async || {
-            let (status, _) = etcd.ask("PUT", "/x", "value=x").await?;
-            (status == 200 || status == 201).then_some(())
-        })
-        .await
-        .unwrap();
-        etcd
-    }
-
-    pub(super) fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
     async fn ask(&self, method: &str, key: &str, form: &str) -> Option<(u16, Value)> {
         let address = ([127, 0, 0, 1], self.port).into();
         let head = "Content-Type: application/x-www-form-urlencoded\r\n";
@@ -86,17 +40,6 @@ impl Etcd {
     }
 }
 
-impl Drop for Etcd {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-fn nobody_leads(snapshot: &StoreSnapshot) -> bool {
-    snapshot.leader.is_none()
-}
-
 #[tokio::test]
 async fn the_watch_is_fast_and_the_time_to_live_gives_the_right() {
     let etcd = Etcd::start().await;
@@ -115,18 +58,12 @@ async fn the_watch_is_fast_and_the_time_to_live_gives_the_right() {
     let renewed = store.read("renewal", longer).await;
     assert_eq!(renewed.leader.unwrap().elected_at, key.elected_at);
 
-    let mut worst = Duration::ZERO;
-    for name in ["n2", "n3", "n4"] {
-        etcd.ask("DELETE", "/service/demo/leader", "").await.unwrap();
-        store.read("absence", nobody_leads).await;
-        etcd.put("leader", &format!("value={name}&ttl=20&prevExist=false")).await;
-        let written = store.clock.now();
-        let seen = store.read("the new leader", leader_is(name)).await;
-        worst = worst.max(store.clock.now().since(written));
-        assert!(seen.leader.unwrap().elected_at > key.elected_at);
-    }
-    println!("put to known: at worst {worst:?}");
-    assert!(worst < Duration::from_millis(500), "{worst:?}");
+    store
+        .follows(&key, ["n2", "n3", "n4"], async |leader| match leader {
+            Some(name) => etcd.put("leader", &format!("value={name}&ttl=20&prevExist=false")).await,
+            None => drop(etcd.ask("DELETE", "/service/demo/leader", "").await.unwrap()),
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -170,24 +107,13 @@ async fn a_frozen_etcd_is_lost_and_found_again() {
     etcd.populate("n1", 60).await;
     let mut store = etcd.watch(Duration::from_millis(200));
     store.read("first reading", leader_is("n1")).await;
-    signal(&etcd.child, Signal::STOP);
-    let stopped = store.clock.now();
-    let reason = store.lost().await;
-    let took = store.clock.now().since(stopped);
-    println!("frozen to lost: {took:?}: {reason}");
-    assert!(took < Duration::from_secs(4), "{took:?}");
-    signal(&etcd.child, Signal::CONT);
-    store.read("reading after the thaw", leader_is("n1")).await;
+    store.outlives_a_freeze(&etcd.child, Duration::from_secs(4)).await;
 }
 
 #[tokio::test]
 async fn nothing_under_the_scope_says_what_there_is() {
     let etcd = Etcd::start().await;
     let mut store = etcd.watch(Duration::from_millis(200));
-    let nothing = |event: &StoreEvent| match event {
-        StoreEvent::Nothing { found } => Some(found.clone()),
-        _ => None,
-    };
     let found = store.next("nothing", nothing).await;
     assert!(found.contains("nor any other scope"), "{found}");
     etcd.ask("PUT", "/service/other/leader", "value=x").await.unwrap();

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use pgsteer::cluster::store::{StoreSnapshot, patroni::PatroniStore};
+use pgsteer::cluster::store::patroni::PatroniStore;
 use serde_json::{Value, json};
 
-use super::{Watched, leader_is, reach, stand_in::StandIn};
+use super::{Watched, leader_is, nobody_leads, reach, stand_in::StandIn};
 
 const INTERVAL: Duration = Duration::from_millis(200);
 
@@ -43,10 +43,6 @@ fn says(member: &StandIn, leader: &str, timeline: u32) {
 fn watch(members: &[StandIn]) -> Watched {
     let endpoints: Vec<String> = members.iter().map(StandIn::url).collect();
     Watched::start(|clock| PatroniStore::new(&reach(&endpoints, INTERVAL), clock))
-}
-
-fn nobody_leads(snapshot: &StoreSnapshot) -> bool {
-    snapshot.leader.is_none()
 }
 
 #[tokio::test]

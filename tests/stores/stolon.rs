@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use etcd_client::Client;
 use pgsteer::cluster::store::{
-    StoreEvent,
     policy::{Reach, StorePolicy},
     stolon::StolonStore,
 };
-use rustix::process::Signal;
 use serde_json::json;
 
-use super::{Watched, etcd2::Etcd, leader_is, reach, signal};
+use super::{Watched, etcd_node::Etcd, leader_is, nothing, reach};
 
 /// What the sentinel writes when `master` is whom proxies are to lead to.
 fn record(master: &str) -> String {
@@ -59,20 +57,11 @@ async fn the_watch_is_fast_and_a_reading_gives_a_short_right() {
     let key = first.leader.unwrap();
     assert!(key.right_until.unwrap().since(first.asked_at) >= reread, "{key:?}");
 
-    let mut worst = Duration::ZERO;
-    let mut elected_at = key.elected_at;
-    for name in ["n2", "n1", "n2"] {
-        put(&mut client, "stolon/cluster/demo/clusterdata", record("")).await;
-        store.read("absence", |snapshot| snapshot.leader.is_none()).await;
-        put(&mut client, "stolon/cluster/demo/clusterdata", record(name)).await;
-        let written = store.clock.now();
-        let seen = store.read("the new leader", leader_is(name)).await.leader.unwrap();
-        worst = worst.max(store.clock.now().since(written));
-        assert!(seen.elected_at > elected_at, "{seen:?}");
-        elected_at = seen.elected_at;
-    }
-    println!("put to known: at worst {worst:?}");
-    assert!(worst < Duration::from_millis(500), "{worst:?}");
+    store
+        .follows(&key, ["n2", "n1", "n2"], async |leader| {
+            put(&mut client, "stolon/cluster/demo/clusterdata", record(leader.unwrap_or_default())).await;
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -82,14 +71,7 @@ async fn a_frozen_etcd_is_lost_and_found_again() {
     put(&mut client, "/mine/demo/clusterdata", record("n1")).await;
     let mut store = watch(policy(&etcd, "/mine/", Duration::from_millis(200)));
     store.read("first reading", leader_is("n1")).await;
-    signal(&etcd.child, Signal::STOP);
-    let stopped = store.clock.now();
-    let reason = store.lost().await;
-    let took = store.clock.now().since(stopped);
-    println!("frozen to lost: {took:?}: {reason}");
-    assert!(took < Duration::from_secs(4), "{took:?}");
-    signal(&etcd.child, Signal::CONT);
-    store.read("reading after the thaw", leader_is("n1")).await;
+    store.outlives_a_freeze(&etcd.child, Duration::from_secs(4)).await;
 }
 
 #[tokio::test]
@@ -97,10 +79,6 @@ async fn where_there_is_no_record_it_says_what_there_is() {
     let etcd = Etcd::start().await;
     let mut client = Client::connect([etcd.endpoint()], None).await.unwrap();
     let mut store = watch(policy(&etcd, "stolon/cluster/", Duration::from_millis(200)));
-    let nothing = |event: &StoreEvent| match event {
-        StoreEvent::Nothing { found } => Some(found.clone()),
-        _ => None,
-    };
     let found = store.next("nothing", nothing).await;
     assert!(found.contains("no stolon/cluster/demo/clusterdata, nor any other cluster"), "{found}");
     put(&mut client, "stolon/cluster/other/clusterdata", record("n1")).await;

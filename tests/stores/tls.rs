@@ -1,5 +1,5 @@
 //! Every store that is asked over a stream of ours, behind TLS on both sides: one that ends TLS stands in front, asks for
-//! a certificate, and passes on what is inside. (etcd's v3 API has a client of its own: tests/etcd.rs.)
+//! a certificate, and passes on what is inside. (etcd's v3 API has a client of its own: tests/stores/etcd.rs.)
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{Watched, etcd2::Etcd, kubernetes, leader_is, patroni, reach};
+use super::{Watched, etcd_node::Etcd, kubernetes, leader_is, patroni, reach};
 
 const REREAD: Duration = Duration::from_millis(200);
 

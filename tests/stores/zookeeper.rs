@@ -7,18 +7,15 @@ use std::{
     time::Duration,
 };
 
-use pgsteer::cluster::store::{StoreEvent, StoreSnapshot, zookeeper::ZooKeeperStore};
+use pgsteer::cluster::store::{StoreEvent, zookeeper::ZooKeeperStore};
 use pgsteer_testkit::{Machine, eventually};
-use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::{
-    Watched, leader_is, reach, signal,
+    MEMBER, Watched, leader_is, nobody_leads, nothing, reach,
     tls::{Front, local},
 };
 
-const MEMBER: &str =
-    r#"{"conn_url":"postgres://127.0.0.1:5432/postgres","state":"running","role":"replica"}"#;
 /// Where Debian puts it, and what it needs.
 const CLASSES: &str = "/etc/zookeeper/conf:/usr/share/java/*";
 
@@ -130,10 +127,6 @@ impl Drop for Kazoo {
     }
 }
 
-fn nobody_leads(snapshot: &StoreSnapshot) -> bool {
-    snapshot.leader.is_none()
-}
-
 #[tokio::test]
 async fn the_watch_is_fast_and_the_right_is_short() {
     let zookeeper = ZooKeeper::start().await;
@@ -145,21 +138,12 @@ async fn the_watch_is_fast_and_the_right_is_short() {
     assert_eq!(first.settings.ttl, Duration::from_secs(20));
     let key = first.leader.unwrap();
     assert_eq!(key.right_until, Some(first.asked_at + Duration::from_secs(22)));
-    let mut worst = Duration::ZERO;
-    let mut elected_at = key.elected_at;
-    for name in ["n2", "n3", "n4"] {
-        kazoo.run("c.delete('/service/demo/leader')");
-        store.read("absence", nobody_leads).await;
-        kazoo.create("leader", name, ", ephemeral=True");
-        let written = store.clock.now();
-        let seen = store.read("the new leader", leader_is(name)).await;
-        worst = worst.max(store.clock.now().since(written));
-        let key = seen.leader.unwrap();
-        assert!(key.elected_at > elected_at);
-        elected_at = key.elected_at;
-    }
-    println!("created to known: at worst {worst:?}");
-    assert!(worst < Duration::from_millis(500), "{worst:?}");
+    store
+        .follows(&key, ["n2", "n3", "n4"], async |leader| match leader {
+            Some(name) => kazoo.create("leader", name, ", ephemeral=True"),
+            None => kazoo.run("c.delete('/service/demo/leader')"),
+        })
+        .await;
     // A new member is told of by the watch, too.
     kazoo.create("members/n9", MEMBER, ", ephemeral=True");
     store.read("the new member", |snapshot| snapshot.members.len() == 2).await;
@@ -209,14 +193,7 @@ async fn a_frozen_zookeeper_is_lost_and_found_again() {
     kazoo.create("leader", "n1", "");
     let mut store = zookeeper.watch(Duration::from_millis(200));
     store.read("first reading", leader_is("n1")).await;
-    signal(&zookeeper.child, Signal::STOP);
-    let stopped = store.clock.now();
-    let reason = store.lost().await;
-    let took = store.clock.now().since(stopped);
-    println!("frozen to lost: {took:?}: {reason}");
-    assert!(took < Duration::from_secs(4), "{took:?}");
-    signal(&zookeeper.child, Signal::CONT);
-    store.read("reading after the thaw", leader_is("n1")).await;
+    store.outlives_a_freeze(&zookeeper.child, Duration::from_secs(4)).await;
 }
 
 #[tokio::test]
@@ -224,10 +201,6 @@ async fn nothing_under_the_scope_and_what_may_not_be_read() {
     let zookeeper = ZooKeeper::start().await;
     let mut kazoo = Kazoo::start(&zookeeper);
     let mut store = zookeeper.watch(Duration::from_millis(200));
-    let nothing = |event: &StoreEvent| match event {
-        StoreEvent::Nothing { found } => Some(found.clone()),
-        _ => None,
-    };
     let found = store.next("nothing", nothing).await;
     assert!(found.contains("nor any other scope"), "{found}");
     kazoo.run("c.ensure_path('/service/other')");

@@ -20,7 +20,7 @@ use super::{
     policy::StorePolicy,
     report::{Ended, Reporter},
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, net::with_causes};
 
 mod reading;
 mod session;
@@ -133,16 +133,7 @@ fn options(policy: &StorePolicy) -> ConnectOptions {
 /// An error of the client without the words around it, and what is behind it.
 pub(super) fn in_words(error: &etcd_client::Error) -> String {
     let etcd_client::Error::GRpcStatus(status) = error else { return error.to_string() };
-    let mut words = status.message().to_owned();
-    let mut behind = std::error::Error::source(status);
-    while let Some(cause) = behind {
-        let said = cause.to_string();
-        if !words.contains(&said) {
-            words = format!("{words}: {said}");
-        }
-        behind = cause.source();
-    }
-    words
+    with_causes(status.message().to_owned(), std::error::Error::source(status))
 }
 
 /// Whether anybody listens at an endpoint: the client itself goes on trying in silence.

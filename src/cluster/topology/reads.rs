@@ -119,15 +119,18 @@ impl Member {
 pub struct Within(u64);
 
 impl Within {
+    /// Bounds that can be told apart at once.
+    pub const BOUNDS_MAX: usize = u64::BITS as usize;
+
     /// Within those bounds, by place, of which this is true.
     pub fn of(bounds: impl IntoIterator<Item = bool>) -> Self {
         let bit = |(place, within): (usize, bool)| u64::from(within) << place;
-        Self(bounds.into_iter().take(64).enumerate().map(bit).sum())
+        Self(bounds.into_iter().take(Self::BOUNDS_MAX).enumerate().map(bit).sum())
     }
 
     /// Whether it is within the bound in this place.
     pub const fn contains(self, bound: usize) -> bool {
-        bound < 64 && self.0 >> bound & 1 == 1
+        bound < Self::BOUNDS_MAX && self.0 >> bound & 1 == 1
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
     },
     net::Stream,
     server::ServerLogin,
+    wire::frame::message,
 };
 
 /// How a server behaves.
@@ -165,13 +166,6 @@ async fn serve(
         answer.extend(message(b'Z', b"I"));
         stream.write_all(&answer).await?;
     }
-}
-
-fn message(tag: u8, body: &[u8]) -> Vec<u8> {
-    let mut message = vec![tag];
-    message.extend(u32::try_from(body.len() + 4).unwrap().to_be_bytes());
-    message.extend(body);
-    message
 }
 
 /// A store that says what the test says.

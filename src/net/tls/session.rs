@@ -127,17 +127,19 @@ impl Session {
         }
     }
 
-    /// The alert that an error leaves behind for the peer, if it leaves one.
+    /// The alert that an error leaves behind for the peer, if it leaves one, and what was to be sent before it.
     fn take_alert(&mut self, desk: &mut Desk<'_>) {
-        if !self.state().wants_write() {
-            return;
-        }
         // What is to be sent comes before anything is read, so that nothing is read again after the error. Without it rustls
-        // would look for the rest of a message in a buffer that is not there, and panic.
-        let _told = match self {
-            Self::Server(session) => desk.step(session.process_tls_records(&mut [])),
-            Self::Client(session) => desk.step(session.process_tls_records(&mut [])),
-        };
+        // would look for the rest of a message in a buffer that is not there, and panic. The alert may have a ServerHello before it.
+        while self.state().wants_write() {
+            let (_, sent) = match self {
+                Self::Server(session) => desk.step(session.process_tls_records(&mut [])),
+                Self::Client(session) => desk.step(session.process_tls_records(&mut [])),
+            };
+            if sent.is_err() {
+                return;
+            }
+        }
     }
 }
 

@@ -41,14 +41,23 @@ impl Pki {
 
     /// Another implementation's client.
     fn client(&self) -> tokio_rustls::TlsConnector {
+        self.client_of(ALPN, rustls::DEFAULT_VERSIONS)
+    }
+
+    /// The same, which speaks this protocol inside, in these versions of TLS.
+    fn client_of(
+        &self,
+        protocol: &[u8],
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> tokio_rustls::TlsConnector {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.authority.pem().as_bytes()).unwrap()).unwrap();
         let mut config = ClientConfig::builder_with_provider(crate::tls::tests_provider())
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         Arc::new(config).into()
     }
 
@@ -295,6 +304,23 @@ async fn handshakes_that_lead_nowhere() {
 }
 
 /// Whatever the peer says in its handshake, no more than this is kept.
+/// In TLS 1.3 the alert comes behind a ServerHello.
+#[tokio::test]
+async fn a_client_of_another_protocol_is_told_so() {
+    let pki = Pki::new();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let client = pki.client_of(b"http/1.1", &[version]);
+        let (accepted, connected) = tokio::join!(
+            accept(Stream::Boxed(Box::new(ours)), &[], pki.acceptor(&BOTH).config),
+            client.connect(name(), theirs)
+        );
+        let said = connected.err().unwrap().to_string();
+        assert!(said.contains("received fatal alert: NoApplicationProtocol"), "{version:?}: {said}");
+        assert!(accepted.is_err());
+    }
+}
+
 #[tokio::test]
 async fn a_handshake_without_end() {
     let pki = Pki::new();

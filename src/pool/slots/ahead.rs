@@ -60,22 +60,11 @@ impl Slots {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{Action, Event, Return, Reuse, SlotLimits};
+    use super::super::{Action, Event, Return, SlotLimits, tests::LIMITS};
     use super::*;
 
     fn slots(size: usize, opening_max: usize) -> Slots {
-        let limits = SlotLimits {
-            size,
-            min_size: 0,
-            reserve_size: 0,
-            reserve_after: Duration::ZERO,
-            lifetime: None,
-            idle_timeout: Some(Duration::from_secs(10)),
-            opening_max,
-            handover_slack: Duration::ZERO,
-            overtakes_max: 4,
-            reuse: Reuse::LastUsed,
-        };
+        let limits = SlotLimits { size, opening_max, idle_timeout: Some(Duration::from_secs(10)), ..LIMITS };
         Slots::new(limits, 2)
     }
 

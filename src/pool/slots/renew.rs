@@ -73,27 +73,13 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::super::{Action, Event, Return, Reuse, SlotLimits};
+    use super::super::{Action, Event, Return, SlotLimits, tests::LIMITS};
     use super::*;
 
     const NOW: Moment = Moment::ZERO;
 
     fn slots(size: usize) -> Slots {
-        let limits = SlotLimits {
-            size,
-            min_size: 0,
-            reserve_size: 0,
-            reserve_after: Duration::ZERO,
-            lifetime: None,
-            idle_timeout: None,
-            opening_max: 8,
-            handover_slack: Duration::ZERO,
-            overtakes_max: 4,
-            reuse: Reuse::LastUsed,
-        };
-        Slots::new(limits, 1)
+        Slots::new(SlotLimits { size, opening_max: 8, ..LIMITS }, 1)
     }
 
     /// What is opened and what is closed.

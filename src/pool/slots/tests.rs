@@ -3,7 +3,7 @@
 use super::*;
 use std::time::Duration;
 
-const LIMITS: SlotLimits = SlotLimits {
+pub(super) const LIMITS: SlotLimits = SlotLimits {
     size: 2,
     min_size: 0,
     reserve_size: 0,

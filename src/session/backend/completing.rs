@@ -51,4 +51,7 @@ pub(super) fn ready(
         }
         progress.settings = Changed::OfServer;
     }
+    if let Some(heard) = client.heard.as_mut().filter(|_| !in_transaction) {
+        heard.ready(splice.len());
+    }
 }

@@ -4,7 +4,8 @@ use super::{
     Awaited, By, Conduct, Copying, Description, For, Frontend, HEADER_BYTES, Header, Mapped, Named, Owed,
     OwnAnswer, Parsed, Passage, PgError, PoolMode, Prepare, Prepared, Reading, Refusal, Sharing, Source,
     Statement, Subject, TAKEN, Text, TransactionStatus, Undo, Unnamed, UnnamedAt, UnnamedText, Whose, cstr,
-    cut_short, put, put_parse_taken, put_parse_twice, taken_for_ours, too_long_to_keep,
+    malformed::{are_types, is_execute, subject},
+    put, put_parse_taken, put_parse_twice, taken_for_ours, too_long_to_keep,
 };
 use crate::wire::named::looked_at;
 
@@ -17,19 +18,22 @@ impl Frontend {
     ) -> Result<(), PgError> {
         let body = &message[HEADER_BYTES..];
         let whole = message.len() == header.total;
-        let (name, rest) = cstr(body).ok_or_else(|| cut_short("Parse"))?;
+        let Some((name, rest)) = cstr(body) else { return self.pass_malformed(header, message, passage) };
+        let parts = cstr(rest);
+        if whole && !parts.is_some_and(|(_, types)| are_types(types)) {
+            return self.pass_malformed(header, message, passage);
+        }
         if name.is_empty() || passage.terms.max_prepared_statements == 0 {
             if !name.is_empty() && passage.terms.mode != PoolMode::Session {
                 passage.refuse(Refusal::StatementsNotFollowed);
                 self.leave_out(header, message, passage);
                 return Ok(());
             }
-            if name.is_empty() && whole && self.parse_mapped(header, message, passage) != Mapped::No {
+            if name.is_empty() && whole && self.parse_mapped(header, message, parts, passage) != Mapped::No {
                 return Ok(());
             }
-            let (text, reading) = match cstr(rest) {
+            let (text, reading) = match parts {
                 Some((text, _)) => (Text::Whole(text), passage.read(text)),
-                None if whole => return Err(cut_short("Parse")),
                 None => (Text::Prefix(rest), Reading::of_prefix(rest, passage.lexicon())),
             };
             let provided = self.provide(reading.conduct, text, By::Parse, passage);
@@ -68,21 +72,17 @@ impl Frontend {
             self.pass(header, message, passage);
             return Ok(());
         }
-        if !whole {
-            return Err(too_long_to_keep());
-        }
-        self.parse_named(header, message, passage)
+        let Some((query, types)) = parts.filter(|_| whole) else { return Err(too_long_to_keep()) };
+        self.parse_named(header, message, (name, query, types), passage)
     }
 
     fn parse_named(
         &mut self,
         header: Header,
         message: &[u8],
+        (name, query, types): (&[u8], &[u8], &[u8]),
         passage: &mut Passage<'_, '_>,
     ) -> Result<(), PgError> {
-        let wrong = || cut_short("Parse");
-        let (name, rest) = cstr(&message[HEADER_BYTES..]).ok_or_else(wrong)?;
-        let (query, types) = cstr(rest).ok_or_else(wrong)?;
         if self.statements.get(name).is_some() {
             // The name is taken. The server says so itself, or what else it has against the text, so that its
             // transaction fails as it should.
@@ -90,7 +90,7 @@ impl Frontend {
                 put_parse_taken(passage.splice.insert());
                 passage.pipeline.sent(Owed::Parse(For::Us, Undo::ServerForgets(TAKEN), None));
             }
-            put_parse_twice(passage.splice.insert(), rest);
+            put_parse_twice(passage.splice.insert(), &message[HEADER_BYTES + name.len() + 1..]);
             passage.pipeline.sent(Owed::ParseTwice(name.into()));
             self.leave_out(header, message, passage);
             return Ok(());
@@ -152,8 +152,10 @@ impl Frontend {
         passage: &mut Passage<'_, '_>,
     ) -> Result<(), PgError> {
         let body = &message[HEADER_BYTES..];
-        let (portal, rest) = cstr(body).ok_or_else(|| cut_short("Bind"))?;
-        let (name, parameters) = cstr(rest).ok_or_else(|| cut_short("Bind"))?;
+        let names = cstr(body).and_then(|(portal, rest)| Some((portal, cstr(rest)?)));
+        let Some((portal, (name, parameters))) = names else {
+            return self.pass_malformed(header, message, passage);
+        };
         passage.tenancy.binds_portal(portal);
         let mut unlearnt = None;
         let (conduct, serial) = match self.known(name, passage) {
@@ -245,13 +247,21 @@ impl Frontend {
         self.set_rest(super::Rest::Pass(header.total - message.len()));
     }
 
-    pub(super) fn execute(&mut self, header: Header, message: &[u8], passage: &mut Passage<'_, '_>) {
+    pub(super) fn execute(
+        &mut self,
+        header: Header,
+        message: &[u8],
+        passage: &mut Passage<'_, '_>,
+    ) -> Result<(), PgError> {
+        if !is_execute(&message[HEADER_BYTES..]) {
+            return self.pass_malformed(header, message, passage);
+        }
         let named = message.get(HEADER_BYTES) != Some(&0);
         let conduct = passage.tenancy.portal(named);
         if let Some(refusal) = passage.tenancy.sight.run() {
             passage.refuse(refusal);
             self.leave_out(header, message, passage);
-            return;
+            return Ok(());
         }
         if passage.tenancy.fate.is_on() {
             passage.execute_decides(conduct);
@@ -280,6 +290,7 @@ impl Frontend {
             // The client may wait for more before it ends the sequence: the server must answer now.
             put(passage.splice.insert(), b'H', |_| {});
         }
+        Ok(())
     }
 
     pub(super) fn describe_or_close(
@@ -289,10 +300,10 @@ impl Frontend {
         passage: &mut Passage<'_, '_>,
     ) -> Result<(), PgError> {
         let close = header.tag == b'C';
-        let wrong = || cut_short(if close { "Close" } else { "Describe" });
-        let (kind, rest) = message[HEADER_BYTES..].split_first().ok_or_else(wrong)?;
-        let (name, _) = cstr(rest).ok_or_else(wrong)?;
-        if *kind == b'S' && close {
+        let Some((kind, name)) = subject(&message[HEADER_BYTES..]) else {
+            return self.pass_malformed(header, message, passage);
+        };
+        if kind == b'S' && close {
             if let Some(named) = self.statements.remove(name) {
                 if passage.tenancy.is_touched() {
                     passage.close_copy(looked_at(name));
@@ -316,7 +327,7 @@ impl Frontend {
                 return Ok(());
             }
             passage.touch_closed(name);
-        } else if *kind == b'S' {
+        } else if kind == b'S' {
             if let Some(named) = self.known(name, passage) {
                 self.describe_named(name, named, header, message, passage);
                 return Ok(());

@@ -8,7 +8,7 @@
 
 use super::{
     Arc, Description, Frontend, HEADER_BYTES, Header, Owed, Passage, Serial, Sharing, Source, SqlState,
-    Statement, Subject, Terms, Unnamed, UnnamedAt, UnnamedText, Whose, cstr, put,
+    Statement, Subject, Terms, Unnamed, UnnamedAt, UnnamedText, Whose, malformed::subject, put,
 };
 use crate::wire::{
     description::{NOTHING_YIELDS, Shape, result},
@@ -40,14 +40,12 @@ impl Frontend {
 
     /// Whether a message is a Describe of a statement.
     fn describes(&self, header: Header, message: &[u8], statement: &Statement) -> bool {
-        let name = match message.get(HEADER_BYTES..).unwrap_or_default() {
-            [b'S', name @ ..] if header.tag == b'D' => cstr(name).map(|(name, _)| name),
+        let named = match subject(message.get(HEADER_BYTES..).unwrap_or_default()) {
+            Some((b'S', b"")) if header.tag == b'D' => self.stand_in(),
+            Some((b'S', name)) if header.tag == b'D' => {
+                self.statements.get(name).map(|named| &named.statement)
+            }
             _ => None,
-        };
-        let named = match name {
-            Some(b"") => self.stand_in(),
-            Some(name) => self.statements.get(name).map(|named| &named.statement),
-            None => None,
         };
         named.is_some_and(|named| named.id() == statement.id())
     }

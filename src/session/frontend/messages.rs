@@ -27,16 +27,17 @@ pub(super) const fn is_request(tag: u8) -> bool {
     matches!(tag, b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'S' | b'F')
 }
 
+/// Those that a client may send once it has logged in, but for its goodbye.
+pub(super) const fn is_of_client(tag: u8) -> bool {
+    is_request(tag) || matches!(tag, b'd' | b'c' | b'f' | b'H')
+}
+
 pub(super) fn invalid_type(tag: u8) -> PgError {
     PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid frontend message type {tag}"))
 }
 
-pub(super) fn malformed(error: Malformed) -> PgError {
+pub(super) fn invalid_length(error: Malformed) -> PgError {
     PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid message length: {error}"))
-}
-
-pub(super) fn cut_short(what: &str) -> PgError {
-    PgError::fatal(SqlState::PROTOCOL_VIOLATION, format!("invalid {what} message: it ends too early"))
 }
 
 /// What SQL uses statements by.

@@ -2,8 +2,10 @@
 
 use super::{
     Frontend, Header, Opening, PgError, Rest,
-    messages::{bytes_needed, invalid_type, is_request, malformed},
+    malformed::header,
+    messages::{bytes_needed, invalid_type, is_of_client, is_request},
 };
+use crate::wire::frame::HEADER_BYTES;
 
 impl Frontend {
     /// Whether more bytes must come before anything can be said of `input`.
@@ -11,7 +13,7 @@ impl Frontend {
         let needs = |header: Header| {
             is_request(header.tag).then(|| bytes_needed(header, input, max_prepared_statements))
         };
-        let needed = Header::read(input).ok().flatten().and_then(needs);
+        let needed = header(input).ok().flatten().and_then(needs);
         self.rest == Rest::None && needed.is_some_and(|needed| input.len() < needed)
     }
 
@@ -27,9 +29,11 @@ impl Frontend {
             }
             Rest::None => {}
         }
-        let Some(header) = Header::read(input).map_err(malformed)? else { return Ok(Opening::Incomplete) };
+        let Some(header) = header(input)? else { return Ok(Opening::Incomplete) };
         match header.tag {
             b'X' => Ok(Opening::Goodbye),
+            // Refused, with all that follows up to Sync.
+            b'H' if header.total > HEADER_BYTES => Ok(Opening::Request),
             // Left over from a copy that has ended, or a Flush with nothing to flush: PostgreSQL ignores them too.
             b'd' | b'c' | b'f' | b'H' => {
                 let dropped = header.total.min(input.len());
@@ -57,7 +61,7 @@ impl Frontend {
                 taken += dropped;
                 continue;
             }
-            let Some(header) = Header::read(&input[taken..]).map_err(malformed)? else { break };
+            let Some(header) = header(&input[taken..])? else { break };
             if header.tag == b'X' {
                 break;
             }
@@ -67,9 +71,7 @@ impl Frontend {
             match header.tag {
                 b'Q' | b'F' if !*sequence => return Ok((taken, true)),
                 b'S' => return Ok((taken, true)),
-                tag if !is_request(tag) && !matches!(tag, b'd' | b'c' | b'f' | b'H') => {
-                    return Err(invalid_type(tag));
-                }
+                tag if !is_of_client(tag) => return Err(invalid_type(tag)),
                 _ => *sequence = true,
             }
         }

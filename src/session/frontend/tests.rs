@@ -2,13 +2,7 @@
 //! `tests/session_scripts`.
 
 use super::*;
-use crate::wire::frame::put;
-
-fn message(tag: u8, body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    put(&mut out, tag, |out| out.extend_from_slice(body));
-    out
-}
+use crate::wire::frame::message;
 
 fn long(tag: u8, begin: &[u8], total: usize) -> Vec<u8> {
     let mut body = begin.to_vec();

@@ -8,9 +8,9 @@
 //! [`PARSED_AGE_MAX`]: crate::wire::schema::PARSED_AGE_MAX
 
 use super::{
-    Arc, Awaited, Conduct, For, Form, Frontend, HEADER_BYTES, Header, Known, Owed, OwnAnswer, Parsed,
-    Passage, PgError, Prepared, Refusal, Rest, Sent, Settings, Source, Statement, Text, Undo, Unnamed,
-    UnnamedAt, When, cstr, fingerprint,
+    Arc, Awaited, Conduct, For, Form, Frontend, Header, Known, Owed, OwnAnswer, Parsed, Passage, PgError,
+    Prepared, Refusal, Rest, Sent, Settings, Source, Statement, Text, Undo, Unnamed, UnnamedAt, When,
+    fingerprint,
     learning::{known, learn_unnamed},
     put,
 };
@@ -45,16 +45,16 @@ impl Frontend {
         }
     }
 
-    /// A Parse of the unnamed statement, whole: whether one that has a name on the server takes its place.
+    /// A Parse of the unnamed statement, whole, with the text and types that are in it: whether one that has a name on the server takes its place.
     #[inline]
     pub(super) fn parse_mapped(
         &mut self,
         header: Header,
         message: &[u8],
+        parts: Option<(&[u8], &[u8])>,
         passage: &mut Passage<'_, '_>,
     ) -> Mapped {
-        let Some(when) = passage.may_map() else { return Mapped::No };
-        let Some((query, types)) = cstr(&message[HEADER_BYTES + 1..]) else { return Mapped::No };
+        let Some(((query, types), when)) = parts.zip(passage.may_map()) else { return Mapped::No };
         let scope = passage.terms.scope;
         let sent =
             Sent { fingerprint: fingerprint(scope.fingerprint(), &[query, types]), scope, query, types };
@@ -239,10 +239,7 @@ impl Passage<'_, '_> {
     /// The statement for a text that the server has not prepared, if it should.
     fn worth_preparing(&mut self, sent: &Sent<'_>, when: When) -> Option<Arc<Statement>> {
         let terms = self.terms;
-        // Its types must be what they seem, so that the server need not refuse them.
-        let (count, types) = sent.types.split_first_chunk()?;
-        let sound = types.len() == usize::from(u16::from_be_bytes(*count)) * 4;
-        if !sound || !terms.catalog.sightings.again(sent.fingerprint) {
+        if !terms.catalog.sightings.again(sent.fingerprint) {
             return None;
         }
         let reading = self.read(sent.query);

@@ -25,7 +25,8 @@ impl Session {
     }
 
     /// The client's connection, once the session has ended, with what it has not taken yet.
-    pub fn into_stream(self) -> (super::Stream, super::Outbox) {
+    pub fn into_stream(mut self) -> (super::Stream, super::Outbox) {
+        self.withhold_nothing();
         (self.stream, self.outbox)
     }
 
@@ -71,7 +72,7 @@ impl Session {
                 return Flow::End(Ended::ByClient);
             }
         }
-        if let Poll::Ready(Err(_)) = self.outbox.poll_flush(&mut self.stream, cx) {
+        if let Poll::Ready(Err(_)) = self.poll_tell(cx) {
             return Flow::End(Ended::ByClient);
         }
         self.phase = Phase::Rejecting(sequence);
@@ -213,11 +214,15 @@ impl Session {
                 SqlState::IDLE_SESSION_TIMEOUT,
                 "terminating connection due to client_idle_timeout",
             ),
+            Order::IdleSessionTimeout if idle => PgError::fatal(
+                SqlState::IDLE_SESSION_TIMEOUT,
+                "terminating connection due to idle-session timeout",
+            ),
             Order::PinTimeout if self.is_resting() => {
                 PgError::fatal(SqlState::ADMIN_SHUTDOWN, "terminating connection due to pin_timeout")
                     .detail("The session's state kept its server, and the client was silent for too long.")
             }
-            Order::IdleTimeout | Order::PinTimeout => {
+            Order::IdleTimeout | Order::IdleSessionTimeout | Order::PinTimeout => {
                 self.entry.followed(order);
                 return Flow::Again;
             }
@@ -306,6 +311,7 @@ const fn word(order: Order) -> &'static str {
         Order::StopWaiting => "cancelled",
         Order::Drain | Order::Terminate => "shutdown",
         Order::IdleTimeout => "client_idle_timeout",
+        Order::IdleSessionTimeout => "idle_session_timeout",
         Order::IdleInTransactionTimeout => "idle_transaction_timeout",
         Order::TransactionTimeout => "transaction_timeout",
         Order::QueryTimeout => "query_timeout",

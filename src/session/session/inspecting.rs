@@ -30,6 +30,11 @@ impl Inspection {
         Self { touched, inquiry, around, told: None }
     }
 
+    /// Whether any of this was touched.
+    pub(super) fn is_about(&self, kinds: Kinds) -> bool {
+        self.touched.kinds().has_any(kinds)
+    }
+
     /// Hears an answer. What is to be asked then, if anything is.
     pub(super) fn hear(&mut self, told: Told) -> Option<Questions> {
         let more = self.inquiry.hear(&told, &self.around.state);

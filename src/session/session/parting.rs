@@ -11,6 +11,7 @@ use crate::{
         ears::{Ears, Parted, Sent, others, part},
         exchange::ClientEnd,
         relay::Cut,
+        withheld::Withheld,
     },
     sql::touches::Kinds,
     wire::{
@@ -33,7 +34,7 @@ impl Session {
     pub(super) fn part(&mut self, mut exchange: Box<Exchange>, now: Moment) -> Flow {
         let channels = self.state.get().map(SessionState::channels).filter(|channels| !channels.is_empty());
         let Some(channels) = channels.cloned() else {
-            self.ears = None;
+            self.listens_no_more();
             return self.release(exchange, now);
         };
         if exchange.client != ClientEnd::Open && self.inbox.is_empty() {
@@ -58,6 +59,9 @@ impl Session {
     fn take_ears(&mut self) -> Box<Ears> {
         let place = tracked("client_encoding");
         let encoding = place.and_then(|place| self.parameters.get(place)).cloned().unwrap_or_default();
+        if self.ears.as_ref().is_some_and(|ears| ears.encoding != encoding) {
+            self.withhold_nothing();
+        }
         let before = self.ears.take();
         if let Some(mut ears) = before {
             let own = self.entry.key.pid;
@@ -83,6 +87,7 @@ impl Session {
             channels: BTreeSet::new(),
             heard: BTreeSet::new(),
             sent: Sent::default(),
+            withheld: Withheld::default(),
         })
     }
 
@@ -104,6 +109,7 @@ impl Session {
             if let Flow::End(Ended::ByClient) = flow {
                 parting.exchange.client = ClientEnd::HalfClosed(now);
             }
+            self.tell_meanwhile(&parting.exchange, cx);
             self.phase = Phase::Parting(parting);
             return Flow::Wait;
         };
@@ -148,7 +154,7 @@ impl Session {
             if !is_behind {
                 self.hear();
             }
-            match self.outbox.poll_flush(&mut self.stream, cx) {
+            match self.poll_tell(cx) {
                 Poll::Ready(Ok(())) if is_behind => {}
                 told => return told,
             }
@@ -184,7 +190,9 @@ impl Session {
         let own = self.entry.key.pid;
         if let Some(ears) = &mut self.ears {
             let mail = ears.take(own);
-            if !mail.is_empty() {
+            if ears.withheld.since().is_some() {
+                ears.withheld.hear(&mail);
+            } else if !mail.is_empty() {
                 self.outbox.push(&mail);
             }
         }

@@ -124,7 +124,7 @@ impl Session {
         let dropped = self.drop_refused(exchange, now);
         if exchange.telling == Telling::Freely {
             // Should the client be gone, reading from it tells.
-            let _flushed = self.outbox.poll_flush(&mut self.stream, cx);
+            let _flushed = self.poll_tell(cx);
         }
         self.phase = phase;
         match dropped {

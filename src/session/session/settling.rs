@@ -46,6 +46,16 @@ pub(super) enum Purpose {
     Place,
 }
 
+impl Purpose {
+    /// Whether it turns out by this what the client listens on.
+    fn asks_for_channels(&self) -> bool {
+        match self {
+            Self::Inspect(inspection) | Self::Sample(inspection) => inspection.is_about(Kinds::LISTENS),
+            Self::Describe | Self::Equalize | Self::Place => false,
+        }
+    }
+}
+
 impl Session {
     /// Everything is answered, and no transaction is open.
     pub(super) fn settled(&mut self, mut exchange: Box<Exchange>, now: Moment) -> Flow {
@@ -173,6 +183,9 @@ impl Session {
             if !self.inbox.is_empty() && self.entry.activity().0 == Activity::Idle {
                 // From here on it can be cancelled.
                 self.entry.enter(Activity::Waiting, now);
+            }
+            if !(self.withholds() && settling.purpose.asks_for_channels()) {
+                self.tell_meanwhile(&settling.exchange, cx);
             }
             self.phase = Phase::Settling(settling);
             return Flow::Wait;

@@ -162,7 +162,7 @@ impl Session {
         PgError::notice(SqlState::WARNING, "waiting for a server connection").encode(&mut message);
         self.outbox.push(&message);
         // Should the client be gone, reading from it tells.
-        let _flushed = self.outbox.poll_flush(&mut self.stream, cx);
+        let _flushed = self.poll_tell(cx);
     }
 
     /// While a client waits, what it sends is kept, up to a bound; that its connection has broken is noticed. One that has

@@ -63,13 +63,7 @@ pub fn parsed<'m>(request: &'m [u8], mut name: impl FnMut(&'m [u8])) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::frame::put;
-
-    fn message(tag: u8, body: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        put(&mut out, tag, |out| out.extend_from_slice(body));
-        out
-    }
+    use crate::wire::frame::message;
 
     fn check(messages: &[(u8, &[u8])], expected: Option<(usize, &str)>) {
         let bytes: Vec<u8> = messages.iter().flat_map(|(tag, body)| message(*tag, body)).collect();

@@ -190,14 +190,7 @@ fn refused(mut fields: &[u8]) -> Option<([u8; 5], Lasting)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::pipeline::Owed;
-
-    fn message(tag: u8, body: &[u8]) -> Vec<u8> {
-        let mut message = vec![tag];
-        message.extend_from_slice(&(u32::try_from(body.len()).unwrap() + 4).to_be_bytes());
-        message.extend_from_slice(body);
-        message
-    }
+    use crate::wire::{frame::message, pipeline::Owed};
 
     fn error(code: &str, routine: &str) -> Vec<u8> {
         message(b'E', format!("SERROR\0VERROR\0C{code}\0Mm\0R{routine}\0\0").as_bytes())

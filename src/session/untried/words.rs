@@ -91,13 +91,7 @@ pub(super) fn farewell(words: &[u8]) -> Farewell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{error::PgError, frame::put};
-
-    fn message(tag: u8, body: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        put(&mut out, tag, |out| out.extend_from_slice(body));
-        out
-    }
+    use crate::wire::{error::PgError, frame::message};
 
     fn encoded(error: &PgError) -> Vec<u8> {
         let mut bytes = Vec::new();

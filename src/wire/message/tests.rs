@@ -105,8 +105,7 @@ fn reports() {
 #[test]
 fn queries_and_rows() {
     let query = simplequery::Query::new("select 1".to_owned());
-    let body = same(&query, |out| encode_query(out, "select 1"));
-    exact(&body, decode_query, b"select 1");
+    same(&query, |out| encode_query(out, "select 1"));
 
     let field = |name: &str| data::FieldDescription::new(name.to_owned(), 0, 0, 25, -1, -1, 0);
     let description = data::RowDescription::new(vec![field("a"), field("b")]);

@@ -163,15 +163,7 @@ fn behind<'o>(owed: impl Iterator<Item = &'o Owed>) -> Behind {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn pipeline(status: u8, owed: Vec<Owed>) -> Pipeline {
-        let mut pipeline = Pipeline::default();
-        pipeline.sent(Owed::Sync);
-        pipeline.received(b'Z', Some(status), &mut |_| {}).unwrap();
-        owed.into_iter().for_each(|owed| pipeline.sent(owed));
-        pipeline
-    }
+    use super::{super::tests::in_status as pipeline, *};
 
     #[test]
     fn where_a_transaction_may_be_asked() {

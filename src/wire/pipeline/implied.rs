@@ -50,7 +50,7 @@ impl Pipeline {
     }
 
     /// Whether the server takes a copy's data, the end of which was not sent.
-    fn is_taking_data(&self) -> bool {
+    pub fn is_taking_data(&self) -> bool {
         self.copy != CopyIn::No && !self.owed.iter().any(|owed| matches!(owed, Owed::CopyEnd))
     }
 }

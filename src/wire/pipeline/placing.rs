@@ -100,16 +100,8 @@ impl Pipeline {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::tests::in_status as pipeline, *};
     use crate::wire::pipeline::Passage;
-
-    fn pipeline(status: u8, owed: Vec<Owed>) -> Pipeline {
-        let mut pipeline = Pipeline::default();
-        pipeline.sent(Owed::Sync);
-        pipeline.received(b'Z', Some(status), &mut |_| {}).unwrap();
-        owed.into_iter().for_each(|owed| pipeline.sent(owed));
-        pipeline
-    }
 
     #[test]
     fn what_stays_in_a_block() {

@@ -20,6 +20,15 @@ fn check(sent: &[Owed], answers: &[u8], left: usize, release: bool) -> Pipeline 
     pipeline
 }
 
+/// Behind a ReadyForQuery with this status, owing these.
+pub(super) fn in_status(status: u8, owed: Vec<Owed>) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    pipeline.sent(Owed::Sync);
+    pipeline.received(b'Z', Some(status), &mut |_| {}).unwrap();
+    owed.into_iter().for_each(|owed| pipeline.sent(owed));
+    pipeline
+}
+
 const PARSE: Owed = Owed::Parse(For::Client, Undo::Unnamed(Unnamed::None, UnnamedAt::Unknown), None);
 const BIND: Owed = Owed::Bind(0);
 const DESCRIBE: Owed = Owed::Describe(0);

@@ -307,9 +307,28 @@ impl Step {
     fn query_with_data(&mut self, dice: &mut Dice, text: &str) {
         let text = text.replace("$1", "3").replace("$2", "4");
         self.say(b'Q', format!("Query {text:?}"), &[text.as_bytes(), b"\0"].concat());
+        self.damage(dice);
         if text.contains("from stdin") {
             self.copy_data(dice);
         }
+    }
+
+    /// Now and then the last message is not laid out as its type says: it ends too early, or has something behind it.
+    fn damage(&mut self, dice: &mut Dice) {
+        const DAMAGED_PERCENT: usize = 3;
+        if !dice.percent(DAMAGED_PERCENT) {
+            return;
+        }
+        let Some((words, message)) = self.messages.last_mut() else { return };
+        if dice.percent(30) {
+            message.push(b'x');
+        } else {
+            let body = message.len() - 5;
+            message.truncate(5 + body.saturating_sub(1 + dice.below(6)));
+        }
+        let length = u32::try_from(message.len() - 1).unwrap_or(u32::MAX);
+        message[1..5].copy_from_slice(&length.to_be_bytes());
+        words.push_str(&format!(", of {} bytes", message.len()));
     }
 
     /// What follows a COPY that takes data; with libpq, a Sync comes first.
@@ -326,6 +345,7 @@ impl Step {
         } else {
             self.say(b'f', "CopyFail".to_owned(), b"why\0");
         }
+        self.damage(dice);
     }
 
     fn parse(&mut self, dice: &mut Dice, name: &str, text: &str) {
@@ -439,6 +459,7 @@ impl Step {
                     bound.clear();
                 }
             }
+            self.damage(dice);
         }
         if dice.percent(20) {
             self.say(b'c', "CopyDone".to_owned(), b"");

@@ -66,9 +66,7 @@ fn limits() -> impl Strategy<Value = SlotLimits> {
             lifetime: lifetime.map(ms),
             idle_timeout: idle.map(ms),
             opening_max,
-            handover_slack: ms(10),
-            overtakes_max: 2,
-            reuse: Reuse::LastUsed,
+            ..LIMITS
         })
 }
 
