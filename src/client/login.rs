@@ -106,9 +106,14 @@ impl LoggedIn {
         Authentication::Ok.encode(out);
     }
 
-    /// Tells the client, instead, why it cannot be served, and closes.
+    /// Tells the client, instead, why it cannot be served, and closes. As with PostgreSQL it is in by then, unless nobody could
+    /// be served: refused before AuthenticationOk libpq tries again without TLS (`sslmode=prefer`).
     pub async fn refuse(self, error: &PgError) {
-        tell_and_close(self.stream, &self.pending_reply, error).await;
+        let mut told = self.pending_reply;
+        if ![SqlState::CANNOT_CONNECT_NOW, SqlState::TOO_MANY_CONNECTIONS].contains(&error.code) {
+            Authentication::Ok.encode(&mut told);
+        }
+        tell_and_close(self.stream, &told, error).await;
     }
 }
 

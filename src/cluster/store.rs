@@ -119,8 +119,25 @@ pub struct MemberRecord {
     pub noloadbalance: bool,
     /// All its tags.
     pub tags: Tags,
-    /// Patroni's REST API, for later stores and failsafe mode.
+    /// Where its Patroni is asked in failsafe mode, and told to switch over.
     pub api_url: Option<String>,
+}
+
+impl MemberRecord {
+    /// A replica that runs, of which no more is said.
+    pub fn replica(name: MemberName, address: Address) -> Self {
+        Self {
+            name,
+            address,
+            state: "running".to_owned(),
+            role: "replica".to_owned(),
+            timeline: None,
+            xlog_location: None,
+            noloadbalance: false,
+            tags: Tags::default(),
+            api_url: None,
+        }
+    }
 }
 
 /// A member's tags as Patroni's configuration has them: `nofailover`, `nosync`, `replicatefrom` … and those that only

@@ -1,4 +1,4 @@
-//! What the keys about logging in say together.
+//! Checks between the keys about logging in, and the [`Auth`] that comes of them.
 
 use std::sync::Arc;
 

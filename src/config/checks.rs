@@ -1,4 +1,4 @@
-//! What keys say of each other, and the listeners and users that come of it.
+//! Checks between keys, and the listeners and users that come of them.
 
 use std::path::PathBuf;
 

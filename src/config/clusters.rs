@@ -1,4 +1,4 @@
-//! What the keys of a cluster say together.
+//! Checks between the keys of a cluster, and the [`Cluster`] that comes of them.
 
 use std::collections::BTreeMap;
 

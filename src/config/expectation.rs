@@ -1,4 +1,4 @@
-//! What the reads of a user and a database must see, each override applied.
+//! `consistency` of a user and a database, each override applied.
 
 use std::time::Duration;
 

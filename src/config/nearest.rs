@@ -1,4 +1,4 @@
-//! What somebody probably meant.
+//! The known name that a misspelt one probably stands for.
 
 /// How far off a part of a name counts.
 const PART: usize = 2;

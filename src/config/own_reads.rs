@@ -1,4 +1,4 @@
-//! What listeners and databases want of replicas beside `[replicas]`.
+//! What listeners and databases want of replicas beside `[replicas]`: bounds, tags, synchronous standbys of their own.
 
 use std::{collections::BTreeMap, time::Duration};
 

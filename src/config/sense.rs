@@ -1,4 +1,4 @@
-//! What keys say of each other, or of the kernel's limits, that would come to nothing, or stop everything.
+//! Keys that are right one by one, but together, or with the kernel's limits, come to nothing or stop everything.
 
 use std::time::Duration;
 

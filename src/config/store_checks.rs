@@ -1,4 +1,4 @@
-//! What the keys of a cluster say together of who says which member leads.
+//! Checks between the keys that say who names the leader (a store, or the `hosts` themselves), and what comes of them.
 
 use std::{collections::BTreeSet, fs::File, path::Path, time::Duration};
 
@@ -126,32 +126,36 @@ fn token(path: &str, keys: &ClusterKeys, reading: &mut Reading<'_>) -> StoreToke
     }
 }
 
+/// What Kubernetes alone has.
+const KUBERNETES: [&str; 3] = ["kubernetes_use_endpoints", "kubernetes_labels", "kubernetes_scope_label"];
+/// Who logs in to the store with a password.
+const LOGIN: [&str; 3] = ["store_user", "store_password", "store_password_file"];
+/// Who logs in to it with a token.
+const TOKEN: [&str; 2] = ["store_token", "store_token_file"];
+/// How TLS is spoken with it.
+const TLS: [&str; 3] = ["store_ca_file", "store_cert_file", "store_key_file"];
+/// How Patroni's own API is reached.
+const PATRONI: [&str; 6] = [
+    "patroni_user",
+    "patroni_password",
+    "patroni_password_file",
+    "patroni_ca_file",
+    "patroni_cert_file",
+    "patroni_key_file",
+];
+
 /// Keys that mean something with other stores.
 fn no_meaning(kind: RemoteKind, path: &str, reading: &mut Reading<'_>) {
-    const KUBERNETES: [&str; 3] = ["kubernetes_use_endpoints", "kubernetes_labels", "kubernetes_scope_label"];
-    // There is no Patroni, and the sentinel announces nothing.
-    const STOLON: [&str; 10] = [
-        "group",
-        "store_token",
-        "store_token_file",
-        "switchover_hold_max",
-        "patroni_user",
-        "patroni_password",
-        "patroni_password_file",
-        "patroni_ca_file",
-        "patroni_cert_file",
-        "patroni_key_file",
-    ];
-    let names: &[&str] = match kind {
-        RemoteKind::Kubernetes => &["store_user", "store_password", "store_password_file"],
-        RemoteKind::Etcd3 | RemoteKind::Etcd2 | RemoteKind::ZooKeeper => &["store_token", "store_token_file"],
-        RemoteKind::Consul => &["store_user", "store_password", "store_password_file"],
+    let names: &[&[&str]] = match kind {
+        RemoteKind::Kubernetes => &[&LOGIN],
+        RemoteKind::Etcd3 | RemoteKind::Etcd2 | RemoteKind::ZooKeeper => &[&TOKEN, &KUBERNETES],
+        RemoteKind::Consul => &[&LOGIN, &KUBERNETES],
         // Each member knows its own group.
-        RemoteKind::Patroni => &["namespace", "group", "store_token", "store_token_file"],
-        RemoteKind::Stolon => &STOLON,
+        RemoteKind::Patroni => &[&["namespace", "group"], &TOKEN, &KUBERNETES],
+        // There is no Patroni, and the sentinel announces nothing.
+        RemoteKind::Stolon => &[&["group", "switchover_hold_max"], &TOKEN, &PATRONI, &KUBERNETES],
     };
-    let others = KUBERNETES.iter().filter(|_| kind != RemoteKind::Kubernetes);
-    for name in names.iter().chain(others) {
+    for name in names.iter().copied().flatten() {
         let key = format!("{path}.{name}");
         if reading.is_written(&key) {
             let what = format!("`{name}` has no meaning with {}", kind.name());
@@ -218,29 +222,9 @@ pub(super) fn readable(path: &str, name: &str, file: &Path, reading: &mut Readin
 /// `store = "none"`.
 pub(super) fn hosts(path: &str, keys: &ClusterKeys, reading: &mut Reading<'_>) -> Option<StoreSource> {
     let key = |name: &str| format!("{path}.{name}");
-    for name in [
-        "endpoints",
-        "store_user",
-        "store_password",
-        "store_password_file",
-        "store_ca_file",
-        "store_cert_file",
-        "store_key_file",
-        "store_reread_interval",
-        "switchover_hold_max",
-        "patroni_user",
-        "patroni_password",
-        "patroni_password_file",
-        "patroni_ca_file",
-        "patroni_cert_file",
-        "patroni_key_file",
-        "group",
-        "store_token",
-        "store_token_file",
-        "kubernetes_use_endpoints",
-        "kubernetes_labels",
-        "kubernetes_scope_label",
-    ] {
+    let rest: &[&str] = &["endpoints", "store_reread_interval", "switchover_hold_max", "group"];
+    let names = [rest, &LOGIN, &TLS, &PATRONI, &TOKEN, &KUBERNETES];
+    for name in names.into_iter().flatten() {
         if reading.is_written(&key(name)) {
             let place = reading.key_place(&key(name));
             let what = format!("`{name}` has no meaning with store = \"none\"");

@@ -283,8 +283,11 @@ impl Hub {
                 actions.push(Action::Close);
             }
             Link::Up { listens, running: running @ None, asking } => {
-                let others = listens.iter().filter(|channel| **channel != self.marks);
-                let is_reached = listens.contains(&self.marks) && others.eq(self.wanted.keys());
+                // Whoever asks the server can see what the channel for marks is, and listen on it.
+                let is_other = |channel: &&Channel| **channel != self.marks;
+                let others = listens.iter().filter(is_other);
+                let is_reached =
+                    listens.contains(&self.marks) && others.eq(self.wanted.keys().filter(is_other));
                 let goal = (!is_reached).then(|| self.wanted.keys().chain([&self.marks]).cloned().collect());
                 if goal.is_some() || asking.is_due() {
                     let script = goal.as_ref().map_or_else(Vec::new, |goal| script(listens, goal));

@@ -20,8 +20,9 @@ const MESSAGE_MAX: usize = 64 * 1024;
 /// How often it is looked whether there is the right to send again.
 const FENCE_RECHECK: Duration = Duration::from_millis(20);
 
-/// How long clients wait for a round trip, at most.
-const ROUND_TRIP_MAX: Duration = Duration::from_millis(100);
+/// How long clients wait for a round trip, at most: longer than a server takes that has much to do, and no more than can be spared once
+/// when it is frozen.
+const ROUND_TRIP_MAX: Duration = Duration::from_millis(500);
 
 /// The pause before another attempt, and the longest: it doubles.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));

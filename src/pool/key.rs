@@ -1,4 +1,4 @@
-//! Which pool is whose.
+//! What tells pools apart: cluster, member, database, user, kind.
 
 use std::sync::Arc;
 

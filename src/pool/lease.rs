@@ -35,6 +35,31 @@ pub enum Refusal {
 /// The settings that a server reported at its login, in its order.
 pub type Reported = Arc<[(String, String)]>;
 
+/// Which draws from sequences a server remembers, as `currval` and `lastval` would tell them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Drawn {
+    /// None: it is new, or has forgotten them.
+    #[default]
+    Nothing,
+    /// Those of one client, up to the lease of this number. Only while that was this client's last lease has it drawn nothing
+    /// elsewhere since.
+    UpTo(u64),
+    /// Others, or old ones.
+    Anything,
+}
+
+impl Drawn {
+    /// Whether they are no others than those of a client, and none older than it may know, whose last lease was this one.
+    #[inline]
+    pub fn is_of(self, last_lease: u64) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::UpTo(number) => number == last_lease,
+            Self::Anything => false,
+        }
+    }
+}
+
 /// A pooled server connection.
 pub struct Server {
     /// The connection.
@@ -45,8 +70,8 @@ pub struct Server {
     pub flavour: Flavour,
     /// What it said of itself at its login.
     pub reported: Reported,
-    /// The client that had it last, by the process id it was told; 0: none since it was opened or everything discarded.
-    pub served: u32,
+    /// What it remembers of sequences.
+    pub drawn: Drawn,
     pub(super) worker: usize,
     /// How it is to be closed.
     pub(super) end: End,

@@ -1,4 +1,4 @@
-//! A place in a pool's line.
+//! A client's place among those who wait for a server of a pool; it is given up when it is dropped.
 
 use std::{
     sync::Arc,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    lease::{CancelTarget, Refusal, Server},
+    lease::{CancelTarget, Drawn, Refusal, Server},
     pool::{Pool, PoolKind},
     quota::Permit,
     slots::{Event, Flavour, ServerId},
@@ -135,7 +135,7 @@ impl Pool {
             cancel,
             flavour,
             reported,
-            served: 0,
+            drawn: Drawn::Nothing,
             worker,
             end: End::Orderly,
             permits,

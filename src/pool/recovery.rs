@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    lease::{Finish, Server},
+    lease::{Drawn, Finish, Server},
     pool::Pool,
     slots::{Event, ServerId},
 };
@@ -82,7 +82,7 @@ async fn put_in_order(server: &mut Server, how: Finish) -> Result<(), String> {
     if server.conn.hygiene == Hygiene::Dirty {
         tell(server, "DISCARD ALL").await?;
         server.conn.discarded();
-        server.served = 0;
+        server.drawn = Drawn::Nothing;
     }
     Ok(())
 }

@@ -121,11 +121,12 @@ async fn hello(app: &Arc<App>, door: &Door, caller: Caller) -> Option<Arrival> {
     let tls = app.config.load().client_tls(&door.listener);
     match Hello::read(caller, tls.as_deref()).await {
         Ok(Greeting::Startup(arrival)) => Some(arrival),
-        Ok(Greeting::Cancel { stream, key }) => {
+        Ok(Greeting::Cancel { mut stream, key }) => {
             let outcome = cancel::cancel(&key, &app.registry, &*app.pools.dial()).await;
             app.events.cancels.count(["client", outcome.word()]);
-            // Closed only now: the client may take the end of this connection for the request's arrival.
-            drop(stream);
+            // Closed only now: the client may take the end of this connection for the request's arrival. By TLS's own word where
+            // it speaks that: without it libpq's PQcancelBlocking takes the end for a failure.
+            let _ = stream.shutdown().await;
             None
         }
         Err(error) => {

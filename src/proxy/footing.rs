@@ -1,4 +1,5 @@
-//! On what servers a client's statements run, as far as it is told at its login.
+//! On which kind of server a client's first statement will run, and what it is told at its login because of that
+//! (`in_hot_standby`, `default_transaction_read_only`).
 
 use crate::{
     pool::pool::PoolKind,

@@ -1,4 +1,4 @@
-//! What pools tell the rest of the program.
+//! What pools tell the rest of the program: suspicions go to the clusters, what servers say of themselves to the welcomes.
 
 use std::{
     collections::BTreeMap,

@@ -199,7 +199,7 @@ impl Applicant<'_> {
             selection,
             avoid: None,
             tether: &Arc::new(Tether::default()),
-            pid: 0,
+            last_lease: 0,
             parameters: wanted,
             own: Own::ALL,
             state: &Carried::NOTHING,

@@ -1,4 +1,4 @@
-//! What a read that goes to a replica must see.
+//! What a read that goes to a replica must see (`consistency`, `consistency_wait`).
 
 use std::time::Duration;
 

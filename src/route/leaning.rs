@@ -1,4 +1,5 @@
-//! Where a listener that splits sends what only reads, as somebody wishes.
+//! What somebody wants of a listener that splits: replicas, the leader, or as each statement says (`split_route`,
+//! `pgsteer.route`).
 
 /// What a client, its user or its database wants (`pgsteer.route`, `split_route`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

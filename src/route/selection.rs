@@ -1,4 +1,4 @@
-//! What somebody wants of replicas, and which of them come first.
+//! Which replicas may serve somebody's reads (lag bound, tags, synchronous standbys), and which of them come first.
 
 use crate::cluster::{ids::MemberName, topology::Topology};
 

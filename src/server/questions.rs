@@ -1,4 +1,4 @@
-//! What a server is asked in one conversation of ours.
+//! Several questions of ours to a server, sent in one go and answered one by one.
 
 use crate::wire::frame::{put, put_cstr};
 

@@ -20,7 +20,7 @@ use crate::{
     metrics::WorkerCounters,
     pool::{
         account::{PoolMode, PoolSettings},
-        lease::{Finish, Lease, Refusal, Server},
+        lease::{Drawn, Finish, Lease, Refusal, Server},
         line::WaitGuard,
         pool::Acquired,
         slots::Flavour,
@@ -55,8 +55,8 @@ pub struct Request {
     pub avoid: Option<MemberName>,
     /// Where the server is handed over.
     pub tether: Arc<Tether>,
-    /// The process id that the client was told.
-    pub pid: u32,
+    /// The number of the lease that the client had last.
+    pub last_lease: u64,
     /// The settings the client must find.
     pub parameters: Arc<Parameters>,
     /// What its session must hold beside them.
@@ -116,8 +116,8 @@ pub struct Needs<'a> {
     pub avoid: Option<&'a MemberName>,
     /// Where the server is handed over.
     pub tether: &'a Arc<Tether>,
-    /// The process id that the client was told.
-    pub pid: u32,
+    /// The number of the lease that the client had last.
+    pub last_lease: u64,
     /// The settings the client must find.
     pub parameters: &'a Arc<Parameters>,
     /// Which of them it has chosen itself.
@@ -142,7 +142,7 @@ impl Needs<'_> {
             selection: self.selection,
             avoid: self.avoid.cloned(),
             tether: self.tether.clone(),
-            pid: self.pid,
+            last_lease: self.last_lease,
             parameters: self.wanted(),
             state: self.state.clone(),
             flavour: self.flavour,
@@ -295,7 +295,7 @@ impl Request {
         }
         let number = lease.number();
         let Some(server) = lease.server() else { return Ok(None) };
-        let draws = remembers_draws_of_others(server, &self.tenant, self.pid, self.mode);
+        let draws = remembers_other_draws(server, &self.tenant, self.last_lease, self.mode);
         let conn = &mut server.conn;
         let alive = std::future::poll_fn(|cx| Poll::Ready(conn.poll_idle(cx))).await;
         if alive.is_err() {
@@ -320,7 +320,7 @@ impl Request {
         match self.while_bound_for(way, number, work).await {
             Some(Ok(Ok(None))) => {
                 if draws && let Some(server) = lease.server() {
-                    server.served = self.pid;
+                    server.drawn = Drawn::Nothing;
                 }
                 let now = self.context.clock.now();
                 let usable = may_use(&self.context, &self.tether, &lease, way, now);
@@ -377,4 +377,4 @@ use budget::{Budget, CatchUp};
 use catching_up::{shows, way_to};
 use refusals::no_route;
 pub(super) use refusals::query_wait_timeout;
-use usable::{is_wanted, may_use, remembers_draws_of_others};
+use usable::{is_wanted, may_use, remembers_other_draws};

@@ -61,8 +61,8 @@ impl Deallocating {
         self.awaited.pop_front()
     }
 
-    /// What was under way has failed.
-    pub(super) fn failed(&mut self) {
+    /// Everything is answered: what the server has not deallocated by now it does not.
+    pub(super) fn answered(&mut self) {
         self.awaited.clear();
     }
 }
@@ -96,7 +96,7 @@ mod tests {
         under_way.bind(b"q");
         assert!(!under_way.executes(b"q"));
         under_way.runs(vec![b"a".as_slice().into(), b"b".as_slice().into()]);
-        under_way.failed();
+        under_way.answered();
         assert_eq!(under_way.deallocated(), None);
     }
 

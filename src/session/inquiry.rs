@@ -102,8 +102,10 @@ impl Inquiry {
         let every = kinds.has(Kinds::EVERY_SETTING);
         if every || around.pins.has(Kinds::SETTINGS) {
             let known = around.state.get().into_iter().flat_map(SessionState::settings);
-            // Those that are the server's are in the answer to a question for all that were changed.
-            let asked = known.filter(|(_, setting)| !every || setting.definition == Definition::Placeholder);
+            // Those that are the server's are in the answer to a question for all that were changed. And they alone can keep a
+            // client, by who has set them: what a placeholder is, is known unless it is named, however many there are.
+            let asking = if every { Definition::Placeholder } else { Definition::Server };
+            let asked = known.filter(|(_, setting)| setting.definition == asking);
             for name in asked.map(|(name, _)| name).chain([&b"session_authorization"[..], b"role"]) {
                 if !names.iter().any(|known| **known == *name) {
                     names.push(name.into());

@@ -13,8 +13,8 @@
 //! - Reads: which ones a replica serves ([`split`]), what they must see ([`promise`]), and running one again
 //!   (`rereading`). `untried`: requests of any kind that a server turned away before it began.
 //! - [`fate`]: what became of a commit whose answer was lost.
-//! - [`cancel`] requests, `ears` (listening without a server) and `withheld` (what is told behind notifications),
-//!   [`replication`] connections and their `frames`.
+//! - [`cancel`] requests, `ears` (listening without a server) with `withheld` (what is told behind notifications),
+//!   `rest_limit` (idling without a server), [`replication`] connections and their `frames`.
 
 pub mod acquire;
 mod alone;

@@ -4,9 +4,7 @@
 //! client is idle it holds no buffer and no server.
 
 use std::{
-    future::Future,
     num::NonZeroU32,
-    pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
     time::Duration,
@@ -14,7 +12,7 @@ use std::{
 
 use super::{
     acquire::{Attempt, Granted, Needs, Start, query_wait_timeout},
-    context::{Context, Scratch, Worker},
+    context::{Context, Scratch},
     ears::Ears,
     exchange::{Exchange, ReadOnly},
     frontend::{Frontend, Opening, UnnamedPolicy},
@@ -52,9 +50,6 @@ pub const WAIT_NOTICE_AFTER: Duration = Duration::from_secs(5);
 /// Bytes of further requests that are read from a client that waits.
 pub(super) const INBOX_BYTES_MAX: usize = 64 * 1024;
 
-/// Steps in one poll, before it is others' turn.
-const STEPS_MAX: u32 = 64;
-
 /// Everything about a client that is in.
 pub struct Session {
     pub(super) stream: Stream,
@@ -81,6 +76,8 @@ pub struct Session {
     pub(super) unnamed: UnnamedPolicy,
     /// The schema of its database.
     pub(super) schema: Arc<Schema>,
+    /// The number of the lease that it had last.
+    pub(super) last_lease: u64,
     /// ReadyForQuery messages it has got.
     pub(super) queries: u64,
     pub(super) flavour: FlavourHeld,
@@ -122,12 +119,6 @@ enum Phase {
     Inquiring(Box<Inquiring>),
     /// Its request was refused; the rest of it is dropped. Whether it is more than one message.
     Rejecting(bool),
-}
-
-/// A session on its way to its end.
-pub struct Run<'s> {
-    session: &'s mut Session,
-    worker: Arc<Worker>,
 }
 
 /// How a session ended.
@@ -205,6 +196,7 @@ impl Session {
             sample,
             unnamed,
             schema,
+            last_lease: 0,
             queries: 0,
             flavour,
             split: None,
@@ -222,11 +214,6 @@ impl Session {
         session.begin_to_read();
         session.begin_to_promise();
         session
-    }
-
-    /// Serves the client to the end.
-    pub fn run(&mut self) -> Run<'_> {
-        Run { worker: self.context.worker.clone(), session: self }
     }
 
     /// What depends on the settings follows them.
@@ -364,6 +351,7 @@ mod inspecting;
 mod parting;
 mod promising;
 mod relaying;
+mod running;
 mod settling;
 mod splitting;
 mod waiting;
@@ -372,29 +360,6 @@ mod withholding;
 pub(super) use following::Teller;
 use inquiring::Inquiring;
 use parting::Parting;
+pub use running::Run;
 use settling::Settling;
 use waiting::{Line, Waiting};
-
-impl Future for Run<'_> {
-    type Output = Ended;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Ended> {
-        let Self { session, worker } = self.get_mut();
-        session.entry.tether.register(cx);
-        let scratch = &mut *worker.scratch.lock();
-        let mut now = None;
-        for _ in 0..STEPS_MAX {
-            let flow = match session.entry.order() {
-                Order::None => session.step(&mut now, scratch, cx),
-                order => session.obey(order, session.time(&mut now), scratch, cx),
-            };
-            match flow {
-                Flow::Again => {}
-                Flow::Wait => return Poll::Pending,
-                Flow::End(ended) => return Poll::Ready(ended),
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-}

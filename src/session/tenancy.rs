@@ -249,9 +249,6 @@ impl Tenancy {
     /// A statement has failed, and with it what the same transaction has reset.
     pub(super) fn failed(&mut self) {
         self.reset = None;
-        if let Some(touched) = &mut self.touched {
-            touched.deallocating.failed();
-        }
         self.way_out.fails();
     }
 

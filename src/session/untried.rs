@@ -183,6 +183,7 @@ impl Untried {
 
     /// The server has said its first words; what they are. `whole`: nothing of the client's is under way.
     pub(super) fn heard(&mut self, words: &[u8], pipeline: &Pipeline, whole: bool) -> Words {
+        let Some(words) = pipeline.behind_asides(words) else { return Words::Answer };
         let heard = match farewell(words) {
             Farewell::Unclear => Words::Unclear,
             Farewell::Said if whole && pipeline.has_begun_nothing() => Words::TurnedAway,
@@ -261,5 +262,19 @@ mod tests {
         assert_eq!((untried.heard(&parsed, &pipeline, true), untried.is_kept()), (Words::Unclear, true));
         untried.answered();
         assert!(!untried.is_kept());
+    }
+
+    #[test]
+    fn what_was_run_ahead_of_it_says_nothing_of_it() {
+        let mut untried = Untried::default();
+        untried.keep_for(Kind::Read);
+        let mut pipeline = Pipeline::default();
+        pipeline.sent(crate::wire::pipeline::Owed::Aside(None));
+        pipeline.sent(crate::wire::pipeline::Owed::Query(crate::wire::pipeline::Block::Stays));
+        untried.sent(b"Q\0\0\0\x0dselect 1\0", PoolMode::Transaction, &pipeline);
+        let aside = [message(b'C', b"SET\0"), message(b'Z', b"I")].concat();
+        let conflict = [message(b'E', b"SERROR\0VERROR\0C40001\0Mm\0\0"), message(b'Z', b"I")].concat();
+        assert_eq!(untried.heard(&aside, &pipeline, true), Words::Answer);
+        assert_eq!(untried.heard(&[aside, conflict].concat(), &pipeline, true), Words::Lost(Loss::Conflict));
     }
 }

@@ -43,7 +43,7 @@ pub struct Place {
 /// How it is known that notifications belong somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
-    /// The server has told this one there ([`print`]).
+    /// The server has told this one there ([`print()`]).
     Told(u64),
     /// A ReadyForQuery outside a transaction follows.
     Ready,
@@ -75,7 +75,7 @@ impl Withheld {
         self.mail.extend_from_slice(mail);
     }
 
-    /// What the server has told that the client has not been told so far ([`print`]), and how often.
+    /// What the server has told that the client has not been told so far ([`print()`]), and how often.
     pub(super) fn told(&self) -> BTreeMap<u64, usize> {
         let mut told = BTreeMap::new();
         for print in self.places.iter().filter_map(Place::told) {

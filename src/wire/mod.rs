@@ -7,6 +7,7 @@
 //!   what they yield ([`description`]), which texts come again ([`sightings`]), when the [`schema`] changed.
 //! - What a session holds: [`parameters`] that the server reports, other [`state`], settings for one sequence ([`local`]).
 
+pub mod bind;
 pub mod conduct;
 pub mod description;
 pub mod error;

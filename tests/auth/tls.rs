@@ -8,7 +8,10 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
-use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
+use tokio_postgres::{
+    config::{ChannelBinding, SslMode, SslNegotiation},
+    tls::TlsConnect as _,
+};
 
 use crate::{
     common::postgres::{Postgres, binaries},
@@ -190,6 +193,11 @@ async fn drivers(pki: &Pki, pgsteer: &Pgsteer) {
     let tls = Tls::new(&authority, &[b"postgresql"], end_point.bytes());
     let (client, connection) = config.connect(tls.clone()).await.unwrap();
     tokio::spawn(connection);
+    // By the word of TLS itself: libpq 17 takes any other end of a cancel request for its failure.
+    let stream = TcpStream::connect(("127.0.0.1", pgsteer.port)).await.unwrap();
+    let mut asking = tls.clone().connect(stream).await.unwrap();
+    asking.write_all(b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x01\0\0\0\x01").await.unwrap();
+    assert_eq!(asking.read_to_end(&mut Vec::new()).await.unwrap(), 0);
     let token = client.cancel_token();
     let sleeping = tokio::spawn(async move { client.batch_execute("select pg_sleep(600)").await });
     let cancelled = async || {

@@ -30,15 +30,15 @@ pub(crate) struct Client {
     pub(crate) pid: i32,
     /// What the other side said of its own accord about a channel while nothing was asked, in order.
     pub(crate) heard: Vec<Message>,
-    /// The same with what came among answers.
-    heard_in_all: usize,
+    /// How many of that it has waited for.
+    awaited: usize,
 }
 
 impl Client {
     pub(crate) async fn connect(at: SocketAddr, parameters: &[(&str, &str)]) -> Result<(Self, Vec<Message>)> {
         let stream = TcpStream::connect(at).await?;
         stream.set_nodelay(true)?;
-        let mut client = Self { stream, read: BytesMut::new(), pid: 0, heard: Vec::new(), heard_in_all: 0 };
+        let mut client = Self { stream, read: BytesMut::new(), pid: 0, heard: Vec::new(), awaited: 0 };
         let mut hello = BytesMut::new();
         frontend::startup_message(parameters.iter().copied(), &mut hello)?;
         client.send(&hello).await?;
@@ -62,7 +62,6 @@ impl Client {
             while let Some(message) = self.next().await? {
                 let tag = message.tag;
                 if tag == b'A' {
-                    self.heard_in_all += 1;
                     heard.push(message);
                     continue;
                 }
@@ -103,14 +102,14 @@ impl Client {
         self.send(&bytes).await
     }
 
-    /// Waits until as many notifications were heard in all.
+    /// Waits until as many notifications more were heard while nothing was asked.
     pub(crate) async fn hears(&mut self, number: usize) -> Result {
+        self.awaited += number;
         let waiting = async {
-            while self.heard_in_all < number {
+            while self.heard.len() < self.awaited {
                 let message = self.next().await?.context("the connection ended")?;
                 ensure!(message.tag == b'A', "{message:?} while waiting for notifications");
                 self.heard.push(message);
-                self.heard_in_all += 1;
             }
             Ok(())
         };

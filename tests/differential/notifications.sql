@@ -6,17 +6,13 @@ SELECT * FROM pg_listening_channels()
 
 NOTIFY channel
 
---: hears 1
-
 NOTIFY channel, 'with a payload'
-
---: hears 2
 
 --: as second
 NOTIFY channel, 'from the second'
 
 --: as first
---: hears 3
+--: hears 1
 
 --: as second
 NOTIFY channel, 'with the next answer'
@@ -48,7 +44,8 @@ NOTIFY "Other Channel", 'one'
 COMMIT
 
 --: as first
---: hears 8
+--: hears 2
+--: of a block
 
 SELECT 'what is still to come'
 
@@ -66,7 +63,7 @@ NOTIFY channel, 'unheard'
 NOTIFY "Other Channel", 'heard'
 
 --: as first
---: hears 9
+--: hears 1
 
 SELECT count(*) FROM pg_listening_channels()
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::BytesMut;
-use pgsteer_testkit::{Login, Result, Single};
+use pgsteer_testkit::{Login, Result};
 use postgres_protocol::message::frontend;
 
 use crate::client::{Client, Message};
+use crate::modes::{Ground, Mode};
 use crate::script::{Copied, Script, What};
 
 /// How statements are sent.
@@ -48,7 +49,7 @@ impl Told {
 
 /// A script, where to play it, and how.
 pub(crate) struct Stage<'a> {
-    single: &'a Single,
+    ground: &'a Ground,
     script: &'a Script,
     way: Way,
 }
@@ -56,27 +57,28 @@ pub(crate) struct Stage<'a> {
 const DATABASES: [&str; 2] = ["directly", "through"];
 
 impl<'a> Stage<'a> {
-    /// With two empty databases.
-    pub(crate) async fn new(single: &'a Single, script: &'a Script, way: Way) -> Result<Self> {
-        let superuser = single.server.superuser().await?;
-        for database in DATABASES {
-            superuser.batch_execute(&format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)")).await?;
-            superuser.batch_execute(&format!("CREATE DATABASE {database} TEMPLATE template0")).await?;
-        }
-        Ok(Self { single, script, way })
+    pub(crate) const fn new(ground: &'a Ground, script: &'a Script, way: Way) -> Self {
+        Self { ground, script, way }
     }
 
     pub(crate) async fn directly(&self) -> Result<Vec<Told>> {
-        let mut play = Play::new(self.single.server.address, DATABASES[0], None);
+        self.empty(DATABASES[0]).await?;
+        let mut play = Play::new(self.ground.single.server.address, DATABASES[0], None);
         play.all(self.script, self.way).await
     }
 
     /// With another client in between, which leaves other settings everywhere.
-    pub(crate) async fn through(&self) -> Result<Vec<Told>> {
-        let at = self.single.proxy.write;
-        let other = Other::connect(at, DATABASES[1]).await?;
-        let mut play = Play::new(at, DATABASES[1], Some(other));
+    pub(crate) async fn through(&self, mode: Mode) -> Result<Vec<Told>> {
+        self.empty(DATABASES[1]).await?;
+        let other = Other::connect(self.ground.address(Mode::Transaction), DATABASES[1]).await?;
+        let mut play = Play::new(self.ground.address(mode), DATABASES[1], Some((other, mode)));
         play.all(self.script, self.way).await
+    }
+
+    async fn empty(&self, database: &str) -> Result {
+        let superuser = self.ground.single.server.superuser().await?;
+        superuser.batch_execute(&format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)")).await?;
+        Ok(superuser.batch_execute(&format!("CREATE DATABASE {database} TEMPLATE template0")).await?)
     }
 }
 
@@ -134,23 +136,23 @@ struct Play<'a> {
     at: SocketAddr,
     database: &'a str,
     sessions: BTreeMap<String, Client>,
-    other: Option<Other>,
+    /// The client in between, and the mode of the script's sessions.
+    other: Option<(Other, Mode)>,
     told: Vec<Told>,
     /// Their names, by process id.
     pids: BTreeMap<i32, String>,
 }
 
 impl<'a> Play<'a> {
-    const fn new(at: SocketAddr, database: &'a str, other: Option<Other>) -> Self {
+    const fn new(at: SocketAddr, database: &'a str, other: Option<(Other, Mode)>) -> Self {
         Self { at, database, sessions: BTreeMap::new(), other, told: Vec::new(), pids: BTreeMap::new() }
     }
 
     async fn all(&mut self, script: &Script, way: Way) -> Result<Vec<Told>> {
         let mut number = 0;
         while number < script.steps.len() {
-            if let Some(other) = &mut self.other {
-                other.acts().await?;
-            }
+            let begins = !self.sessions.contains_key(&script.steps[number].session);
+            self.between(begins).await?;
             let after = self.step(script, number, way).await?;
             number = after;
         }
@@ -160,6 +162,14 @@ impl<'a> Play<'a> {
         let mut told = std::mem::take(&mut self.told);
         self.name_senders(&mut told);
         Ok(told)
+    }
+
+    /// The other client acts, on servers that may be the next one of a session of the script.
+    async fn between(&mut self, begins: bool) -> Result {
+        match &mut self.other {
+            Some((other, mode)) if begins || *mode != Mode::Session => other.acts().await,
+            _ => Ok(()),
+        }
     }
 
     /// Plays a step, or several that are sent at once; the answer is which is next.
@@ -236,9 +246,7 @@ impl<'a> Play<'a> {
         frontend::describe(b'S', statement, &mut bytes)?;
         frontend::sync(&mut bytes);
         self.trip(number, name, bytes, 1, None).await?;
-        if let Some(other) = &mut self.other {
-            other.acts().await?;
-        }
+        self.between(false).await?;
         self.trip(number, name, executed(statement)?, 1, copied).await
     }
 

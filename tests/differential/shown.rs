@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Buf;
 
 use crate::client::Message;
-use crate::play::{Told, Way};
-use crate::script::{Script, What};
+use crate::play::Told;
+use crate::script::{Manner, Script, What};
 
 /// Numbers of objects from here on are given in the order in which they are made.
 const FIRST_OWN_OID: u32 = 16_384;
@@ -17,20 +17,20 @@ const RESULT_CHANGED: &[u8] = b"Mcached plan must not change result type";
 /// Where two plays of a script part, told readably.
 pub(crate) fn first_difference(
     script: &Script,
-    way: Way,
+    what: &str,
     directly: &[Told],
     through: &[Told],
 ) -> Option<String> {
     let [directly, through] = [settled(directly), settled(through)];
     let parted = directly.iter().zip(&through).find_map(|(one, other)| {
-        let masked = one.step.is_some_and(|step| script.steps[step].masked);
+        let masked = one.step.is_some_and(|step| script.steps[step].manner == Manner::Masked);
         let shown = [one, other]
             .map(|told| told.messages.iter().map(|message| show(message, masked)).collect::<Vec<_>>());
         (shown[0] != shown[1] || one.session != other.session).then_some((one, shown))
     });
     let Some((told, [directly, through])) = parted else {
         let lengths = [directly.len(), through.len()];
-        return (lengths[0] != lengths[1]).then(|| format!("{} {way:?}: {lengths:?} answers", script.name));
+        return (lengths[0] != lengths[1]).then(|| format!("{what}: {lengths:?} answers"));
     };
     let same = directly.iter().zip(&through).take_while(|(one, other)| one == other).count();
     let step = told.step.map(|number| &script.steps[number]);
@@ -47,8 +47,7 @@ pub(crate) fn first_difference(
         rest.collect::<String>()
     };
     Some(format!(
-        "{}.sql:{place}, {way:?}, session {}:\n    {}\n    after {same} messages alike, directly:\n{}    through pgsteer:\n{}",
-        script.name,
+        "{what}, line {place}, session {}:\n    {}\n    after {same} messages alike, directly:\n{}    through pgsteer:\n{}",
         told.session,
         text.replace('\n', "\n    "),
         side(&directly),

@@ -1,13 +1,12 @@
 """Django: models, migrations, transactions, server-side cursors, long-lived connections."""
 import os
 import sys
-import threading
 import types
 
 import django
 from django.conf import settings
 
-from scenarios import raises, run, table
+from scenarios import raises, run, table, together
 
 
 def configured(**options):
@@ -182,7 +181,6 @@ def migrating():
 
 def long_lived_connections():
     with fresh():
-        failures = []
 
         def work(worker):
             try:
@@ -192,18 +190,10 @@ def long_lived_connections():
                     assert Shop.objects.filter(name__startswith=f"{worker} ").count() == n + 1
                     # What Django does at the end of a request; with CONN_MAX_AGE the connection stays.
                     connection.close_if_unusable_or_obsolete()
-            except Exception as error:
-                failures.append(error)
             finally:
                 connections.close_all()
 
-        threads = [threading.Thread(target=work, args=(worker,)) for worker in range(10)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if failures:
-            raise failures[0]
+        together(10, work)
         assert Shop.objects.count() == 100
 
 

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from psycopg.types.range import Range
 from psycopg_pool import ConnectionPool
 
-from scenarios import raises, run, table
+from scenarios import raises, run, table, together
 
 
 def connect(**options):
@@ -186,25 +186,15 @@ def prepared():
                 assert value == n + repeat
         for n in range(30):
             assert one(connection, f"SELECT %s::int + {n}", 1) == n + 1
-    failures = []
 
     def work(number):
-        try:
-            with connect(autocommit=True) as connection:
-                for n in range(40):
-                    query = "SELECT %s::int * 2, %s::text"
-                    row = connection.execute(query, (n, str(number)), prepare=True, binary=n % 2 == 0).fetchone()
-                    assert row == (n * 2, str(number)), row
-        except Exception as error:
-            failures.append(error)
+        with connect(autocommit=True) as connection:
+            for n in range(40):
+                query = "SELECT %s::int * 2, %s::text"
+                row = connection.execute(query, (n, str(number)), prepare=True, binary=n % 2 == 0).fetchone()
+                assert row == (n * 2, str(number)), row
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
+    together(12, work)
 
 
 def prepared_and_ddl():
@@ -500,24 +490,14 @@ def pools():
         connection.execute(f"CREATE TABLE {name} (worker int, n int)")
     with ConnectionPool(min_size=4, max_size=10, kwargs={"autocommit": False}) as pool:
         pool.wait()
-        failures = []
 
         def work(worker):
-            try:
-                for n in range(10):
-                    with pool.connection() as connection:
-                        connection.execute(f"INSERT INTO {name} VALUES (%s, %s)", (worker, n))
-                        assert one(connection, f"SELECT count(*) FROM {name} WHERE worker = %s", worker) == n + 1
-            except Exception as error:
-                failures.append(error)
+            for n in range(10):
+                with pool.connection() as connection:
+                    connection.execute(f"INSERT INTO {name} VALUES (%s, %s)", (worker, n))
+                    assert one(connection, f"SELECT count(*) FROM {name} WHERE worker = %s", worker) == n + 1
 
-        threads = [threading.Thread(target=work, args=(worker,)) for worker in range(16)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if failures:
-            raise failures[0]
+        together(16, work)
         with pool.connection() as connection:
             assert one(connection, f"SELECT count(*) FROM {name}") == 160
             connection.execute(f"DROP TABLE {name}")

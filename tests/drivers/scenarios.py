@@ -6,6 +6,7 @@ PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE say where.
 Prints a line for each scenario, and what went wrong; the exit status is 1 if anything did.
 """
 import sys
+import threading
 import traceback
 
 
@@ -38,6 +39,25 @@ def run(scenarios):
             failed = True
             print("FAILED", scenario.__name__, traceback.format_exc(), flush=True)
     finish(failed)
+
+
+def together(count, work):
+    """Runs work(0), work(1) … in threads of their own; the first failure is everybody's."""
+    failures = []
+
+    def guarded(number):
+        try:
+            work(number)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
 
 
 class raises:

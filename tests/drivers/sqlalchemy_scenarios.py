@@ -2,14 +2,13 @@
 import asyncio
 import datetime
 import os
-import threading
 
 import sqlalchemy as sa
 from sqlalchemy import event, orm
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from scenarios import raises, run, table
+from scenarios import raises, run, table, together
 
 
 class Base(orm.DeclarativeBase):
@@ -115,23 +114,13 @@ def savepoints():
 def pools_and_pre_ping():
     db = engine(pool_pre_ping=True, pool_size=5, max_overflow=5, pool_recycle=1)
     fresh(db)
-    failures = []
 
     def work(worker):
-        try:
-            for n in range(10):
-                with orm.Session(db) as session, session.begin():
-                    session.add(Author(name=f"{worker} {n}"))
-        except Exception as error:
-            failures.append(error)
+        for n in range(10):
+            with orm.Session(db) as session, session.begin():
+                session.add(Author(name=f"{worker} {n}"))
 
-    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
+    together(12, work)
     with db.connect() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(Author)) == 120
     # The pool's connections are killed behind its back: the ping finds out.

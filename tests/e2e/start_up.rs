@@ -8,7 +8,7 @@ use pgsteer_testkit::{Client, Cluster, Door, Login, Release, Result, Single};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What a session finds that starts with these parameters, or the error that it is refused with.
+/// Whether a session is let in that starts with these parameters, and what it finds, or the error that it is refused with.
 async fn started_with(to: SocketAddr, parameters: &[(&str, &str)]) -> Result<String> {
     let mut body = Vec::new();
     let own = [("user", Login::TRADER.user), ("database", Cluster::DATABASE)];
@@ -33,6 +33,7 @@ async fn started_with(to: SocketAddr, parameters: &[(&str, &str)]) -> Result<Str
         let length = u32::from_be_bytes([a, b, c, d]) as usize + 1;
         let body = rest.get(5..length).context("cut off")?;
         match tag {
+            b'R' if body == [0; 4] => told.push("in".to_owned()),
             b'D' => told.push(String::from_utf8_lossy(&body[6..]).into_owned()),
             b'E' => {
                 let fields = body.split(|byte| *byte == 0);

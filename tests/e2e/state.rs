@@ -420,11 +420,11 @@ async fn a_client_ends_by_time_limits_of_its_own() -> Result {
             ("", &["SET idle_session_timeout = 200; CREATE TEMP TABLE mine (n int)"], Some(IDLE)),
             ("-c idle_session_timeout=200", &[], Some(IDLE)),
             // Long enough for the next statement, and over before the last one here.
-            ("-c idle_session_timeout=1500", &["SET idle_session_timeout = 0"], None),
-            ("", &["SET idle_session_timeout = 1500", "DISCARD ALL"], None),
+            ("-c idle_session_timeout=4000", &["SET idle_session_timeout = 0"], None),
+            ("", &["SET idle_session_timeout = 4000", "DISCARD ALL"], None),
             ("", &["SET idle_session_timeout = 200; BEGIN"], None),
             ("", &["SET idle_in_transaction_session_timeout = 200; BEGIN"], Some(IN_BLOCK)),
-            ("-c idle_session_timeout=3s", &["SELECT 1"], Some(IDLE)),
+            ("-c idle_session_timeout=5s", &["SELECT 1"], Some(IDLE)),
         ] {
             let client = Client::connect(config.clone().options(option)).await?;
             for statement in statements {

@@ -67,6 +67,22 @@ fn on_the_next_server_it_yields_the_same_or_is_refused() {
     );
 }
 
+/// Formats for two columns (text and binary), of a statement that yields three by now: PostgreSQL finds that first.
+#[test]
+fn formats_of_other_columns_are_not_what_is_wrong() {
+    after_told(
+        r#"
+        C on u
+        C> Raw 420000001100610000000000000200010000 | Execute "" | Sync
+        >u Parse pgsteer_1 "select * from t" | Describe S pgsteer_1 | Sync
+        u< ParseComplete | ParameterDescription | RowDescription n m o | ReadyForQuery I
+        >u Bind "" pgsteer_1 | Bind "" pgsteer_ | Execute "" | Sync
+        u< BindComplete | {no_such} | ReadyForQuery I
+        <C {changed} | ReadyForQuery I
+        "#,
+    );
+}
+
 #[test]
 fn what_is_not_what_it_should_be_is_not_so_again_after_an_error() {
     after_told(

@@ -1,6 +1,8 @@
 //! PostgreSQL 18 makes a block of a sequence and the Query behind it.
 
-use crate::machines::check;
+use pgsteer::route::consistency::Consistency;
+
+use crate::{machines::check, play::check_whole};
 
 #[test]
 fn a_sync_right_behind_a_query_in_a_sequence_commits() {
@@ -90,5 +92,60 @@ fn a_copy_inside_a_sequence_is_fed_before_that_is_known() {
         <C CommandComplete "COPY 1" | ReadyForQuery T | ReadyForQuery I
         free true
         "#,
+    );
+}
+
+/// From PostgreSQL 18 on an Execute makes a block of what follows it without a Sync: one of ours must not, where the client has
+/// sent none.
+#[test]
+fn what_is_ours_makes_no_block_of_a_sequence_in_which_nothing_was_executed() {
+    let told = |begins: &str, script: &str| {
+        check_whole(
+            |setup| setup.settings.consistency.otherwise = Consistency::Session,
+            &format!("{begins}\n{script}"),
+        );
+    };
+    let shown = r#"DataRow 1/2/3 | CommandComplete SHOW | ReadyForQuery I"#;
+    told(
+        "",
+        &format!(
+            r#"
+            C> Parse "" "select 0" | Bind "" "" | Query "show pgsteer.token" | Sync
+            >a1 Parse "" "select 0" | Bind "" "" | Flush
+            a1< ParseComplete | BindComplete
+            >a1 Sync | Query "~pgsteer.token" | Query "show pgsteer.token"
+            a1< ReadyForQuery I | CommandComplete DO | ReadyForQuery I | {shown}
+            >a1 Sync
+            a1< ReadyForQuery I
+            <C ParseComplete | BindComplete | {shown} | ReadyForQuery I
+            >a1 Query "~insert_lsn"
+            "#
+        ),
+    );
+    // What the client has sent fails: its query is skipped, as ever.
+    told(
+        "",
+        r#"
+        C> Parse "" "selec" | Query "show pgsteer.token" | Sync
+        >a1 Parse "" "selec" | Flush
+        a1< Error 42601 "syntax error"
+        >a1 Sync
+        a1< ReadyForQuery I
+        <C Error 42601 "syntax error" | ReadyForQuery I
+        "#,
+    );
+    // In a block, or behind an Execute, there is nothing to be kept from it.
+    told(
+        r#"C> Query begin
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T"#,
+        r#"C> Parse "" "select 0" | Query "show pgsteer.token"
+        >a1 Parse "" "select 0" | Parse pgsteer_aside "~pgsteer.token" | Bind pgsteer_aside pgsteer_aside | Execute pgsteer_aside | Close P pgsteer_aside | Close S pgsteer_aside | Query "show pgsteer.token""#,
+    );
+    told(
+        "",
+        r#"C> Parse "" "select 0" | Bind "" "" | Execute "" | Query "show pgsteer.token"
+        >a1 Parse "" "select 0" | Bind "" "" | Describe S "" | Execute "" | Parse pgsteer_aside "~pgsteer.token" | Bind pgsteer_aside pgsteer_aside | Execute pgsteer_aside | Close P pgsteer_aside | Close S pgsteer_aside | Query "show pgsteer.token""#,
     );
 }

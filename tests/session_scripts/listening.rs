@@ -179,7 +179,7 @@ fn a_connection_that_does_not_answer_is_not_waited_for() {
             a1< CommandComplete "SELECT 1" | ReadyForQuery I
             AWAY
             >a2 Query ""
-            wait 80ms
+            wait 480ms
             <C nothing
             wait 20ms
             <C CommandComplete "SELECT 1" | ReadyForQuery I

@@ -315,6 +315,62 @@ fn what_no_text_shows_is_a_matter_of_policy() {
     }
 }
 
+/// What many settings cost does not grow with them: who keeps its server for one is asked about that and what its text
+/// names, not about every name that it has made up before.
+#[test]
+fn settings_of_ones_own_are_asked_about_by_those_who_name_them() {
+    check(
+        r#"
+        C> Query "set app.a = 'x'"
+        >a1 Query "set app.a = 'x'"
+        a1< CommandComplete SET | ReadyForQuery I
+        <C CommandComplete SET | ReadyForQuery I
+        >a1 Query ~'app.a'
+        a1< DataRow v app.a x | ReadyForQuery I
+        C> Query "set log_statement = 'all'"
+        >a1 Query "set log_statement = 'all'"
+        a1< CommandComplete SET | ReadyForQuery I
+        <C CommandComplete SET | ReadyForQuery I
+        >a1 Query ~ARRAY['log_statement']
+        a1< DataRow v log_statement all | DataRow d log_statement all none f | ReadyForQuery I
+        activity C Pinned none
+        C> Query "set app.b = 'y'"
+        >a1 Query "set app.b = 'y'"
+        a1< CommandComplete SET | ReadyForQuery I
+        <C CommandComplete SET | ReadyForQuery I
+        >a1 Query ~ARRAY['app.b','log_statement','session_authorization','role']
+        a1< DataRow v app.b y | DataRow v log_statement all | DataRow d log_statement all none f | ReadyForQuery I
+        # Undone, and what only a function knows.
+        C> Query "begin; set app.a = 'z'; rollback"
+        >a1 Query "begin; set app.a = 'z'; rollback"
+        a1< CommandComplete ROLLBACK | ReadyForQuery I
+        <C CommandComplete ROLLBACK | ReadyForQuery I
+        >a1 Query ~ARRAY['app.a','log_statement','session_authorization','role']
+        a1< DataRow v app.a x | DataRow v log_statement all | DataRow d log_statement all none f | ReadyForQuery I
+        C> Query "call p()"
+        >a1 Query "call p()"
+        a1< CommandComplete CALL | ReadyForQuery I
+        <C CommandComplete CALL | ReadyForQuery I
+        >a1 Query ~ARRAY['app.a','app.b','session_authorization','role']
+        a1< DataRow v app.a w | DataRow v app.b y | DataRow v role none | ReadyForQuery I
+        pool a idle=1
+        # All of that goes with the client.
+        D> Query "select d"
+        >a1 Query "RESET \"app\".\"a\";RESET \"app\".\"b\";"
+        a1< CommandComplete RESET | CommandComplete RESET | ReadyForQuery I
+        >a1 Query "select d"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <D CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Query "select 1"
+        >a1 Query "SELECT pg_catalog.set_config('app.a','w',false),pg_catalog.set_config('app.b','y',false)"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        >a1 Query "select 1"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        "#,
+    );
+}
+
 /// The client's start, not the server's, also where the server stays.
 #[test]
 fn a_reset_leads_to_the_clients_start_on_a_server_that_is_kept() {

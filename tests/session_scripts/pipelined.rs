@@ -14,7 +14,7 @@ fn split(setup: &mut Setup) {
     setup.settings.limits.size = 2;
 }
 
-fn reading(consistency: Consistency) -> impl Fn(&mut Setup) {
+fn reading(consistency: Consistency) -> impl Fn(&mut Setup) + Copy {
     move |setup| {
         setup.purpose = Purpose::Read;
         setup.settings.consistency.otherwise = consistency;
@@ -38,6 +38,14 @@ const ON_REPLICA: &str = r#"
 "#;
 
 const ROW: &str = r#"DataRow 7 | CommandComplete "SELECT 1""#;
+
+/// A setup where statements without a name are the client's own on every server.
+fn unmapped(change: impl Fn(&mut Setup) + Copy) -> impl Fn(&mut Setup) + Copy {
+    move |setup| {
+        change(setup);
+        setup.settings.map_unnamed = false;
+    }
+}
 
 fn in_block(script: &str) {
     check_with(split, &format!("{ON_REPLICA}{script}"));
@@ -69,10 +77,7 @@ fn what_follows_the_end_of_a_block_on_a_replica_is_another_request() {
 fn what_follows_the_end_of_a_block_by_the_protocol_is_another_request() {
     let commit = r#"Parse "" "commit" | Bind "" "" | Execute "" | Sync"#;
     let read = r#"Parse "" "select count(*) from t" | Bind "" "" | Describe P "" | Execute "" | Sync"#;
-    let unmapped = |setup: &mut Setup| {
-        split(setup);
-        setup.settings.map_unnamed = false;
-    };
+    let unmapped = unmapped(split);
     check_whole(
         unmapped,
         &format!(
@@ -322,10 +327,7 @@ fn nothing_comes_in_one_request_with_a_token() {
         );
     }
     // In a sequence: what comes before it has been run, and is undone.
-    let unmapped = |setup: &mut Setup| {
-        reading(Consistency::Session)(setup);
-        setup.settings.map_unnamed = false;
-    };
+    let unmapped = unmapped(reading(Consistency::Session));
     let set = format!(r#"Parse "" "{WAIT_FOR}" | Bind "" "" | Execute """#);
     let first = r#"Parse "" "select 1" | Bind "" "" | Describe P "" | Execute """#;
     let next = r#"Parse "" "select 2" | Bind "" "" | Describe P """#;
@@ -394,10 +396,7 @@ fn a_token_in_a_block_is_for_what_comes_behind_it() {
 /// What goes on behind the end of a block in the same sequence is a transaction of its own, and no replica's by that.
 #[test]
 fn a_sequence_goes_on_elsewhere_behind_the_end_of_a_block() {
-    let unmapped = |setup: &mut Setup| {
-        split(setup);
-        setup.settings.map_unnamed = false;
-    };
+    let unmapped = unmapped(split);
     let step = |text: &str| format!(r#"Parse "" "{text}" | Bind "" "" | Describe P "" | Execute """#);
     let (first, commit, insert) = (step("select 1"), step("commit"), step("insert into t values (2)"));
     let row = format!("ParseComplete | BindComplete | RowDescription n | {ROW}");
@@ -464,10 +463,7 @@ fn a_sequence_goes_on_elsewhere_behind_the_end_of_a_block() {
 /// With a promise it is asked anew, too, whether a replica shows what it must.
 #[test]
 fn what_a_sequence_reads_behind_a_block_is_asked_about() {
-    let unmapped = |setup: &mut Setup| {
-        reading(Consistency::Global)(setup);
-        setup.settings.map_unnamed = false;
-    };
+    let unmapped = unmapped(reading(Consistency::Global));
     let rollback = r#"Parse "" "rollback" | Bind "" "" | Execute """#;
     let read = r#"Parse "" "select 2" | Bind "" "" | Describe P "" | Execute "" | Sync"#;
     check_with(

@@ -449,6 +449,53 @@ fn a_client_asks_for_its_token() {
     ));
 }
 
+/// What is ours comes before what a replica refuses, in one packet with it or not: the leader does it.
+#[test]
+fn a_replica_that_was_given_a_token_refuses_what_it_is_asked_for() {
+    let given = r#"
+        wait 3ms
+        learn b=1/0/10
+        wait 3ms
+        learn b=1/0/10
+    "#;
+    let refused = "CommandComplete SET | ReadyForQuery I | Error 42P01 \"relation \\\"u\\\" does not exist\" | ReadyForQuery I";
+    let shown = r#"DataRow 7/1/0/10 | CommandComplete "SELECT 1" | ReadyForQuery I"#;
+    let text = "/* pgsteer: read */ select current_setting('pgsteer.token') from u";
+    let placed = r#"DataRow 0/20 | CommandComplete "SELECT 1" | ReadyForQuery I"#;
+    check(&format!(
+        r#"
+        C> Query "{text}"
+        {given}
+        >b1 Query "SET pgsteer.token = '7/1/0/10'" | Query "{text}"
+        b1< {refused}
+        >a1 Query "~set_config('pgsteer.token'" | Query "{text}" | Query "~insert_lsn"
+        a1< CommandComplete DO | ReadyForQuery I | {shown} | {placed}
+        <C {shown}
+        "#
+    ));
+    check_whole(
+        session,
+        &format!(
+            r#"
+        {BEGUN}
+        route write=a
+        C> Parse s "{text}" | Sync
+        >a1 Query "~set_config('pgsteer.token'" | Parse pgsteer_1 "{text}" | Describe S pgsteer_1 | Sync
+        a1< CommandComplete DO | ReadyForQuery I | ParseComplete | ParameterDescription | RowDescription t | ReadyForQuery I
+        <C ParseComplete | ReadyForQuery I
+        route write=a read=b
+        C> Bind "" s | Execute "" | Sync
+        {given}
+        >b1 Query "SET pgsteer.token = '7/1/0/10'" | Parse pgsteer_1 "{text}" | Describe S pgsteer_1 | Sync
+        b1< {refused}
+        >a1 Query "~set_config('pgsteer.token'" | Bind "" pgsteer_1 | Execute "" | Sync | Query "~insert_lsn"
+        a1< CommandComplete DO | ReadyForQuery I | BindComplete | {shown} | {placed}
+        <C BindComplete | {shown}
+        "#
+        ),
+    );
+}
+
 #[test]
 fn what_a_client_is_handed_its_reads_see() {
     let handed = |value: &str| {
@@ -559,18 +606,20 @@ fn who_waits_for_a_replica_that_is_lost_goes_to_another() {
     );
 }
 
+/// On the write route, in session mode, with the client's own statements without a name.
+fn one_server_that_writes(setup: &mut Setup) {
+    session(setup);
+    setup.purpose = Purpose::Write;
+    setup.settings.mode = PoolMode::Session;
+    setup.settings.map_unnamed = false;
+    setup.settings.limits.size = 1;
+}
+
 /// Nor where what was to replace that statement fails: it is parsed again, and not taken to be with the server.
 #[test]
 fn a_question_behind_what_fails_costs_nobody_the_statement_without_a_name() {
-    let write = |setup: &mut Setup| {
-        session(setup);
-        setup.purpose = Purpose::Write;
-        setup.settings.mode = PoolMode::Session;
-        setup.settings.map_unnamed = false;
-        setup.settings.limits.size = 1;
-    };
     check_whole(
-        write,
+        one_server_that_writes,
         &format!(
             r#"
             C> Parse "" "delete from t" | Bind "" "" | Execute "" | Sync | Parse x "select" | Parse "" "select 3" | Sync
@@ -586,7 +635,7 @@ fn a_question_behind_what_fails_costs_nobody_the_statement_without_a_name() {
     );
     // So is a statement of ours that comes as a query.
     check_whole(
-        write,
+        one_server_that_writes,
         r#"
             C> Parse "" "delete from t" | Sync
             >a1 Parse "" "delete from t" | Describe S "" | Sync
@@ -607,15 +656,8 @@ fn a_question_behind_what_fails_costs_nobody_the_statement_without_a_name() {
 /// Nor where the question comes once all is over.
 #[test]
 fn a_question_afterwards_costs_nobody_the_statement_without_a_name() {
-    let write = |setup: &mut Setup| {
-        session(setup);
-        setup.purpose = Purpose::Write;
-        setup.settings.mode = PoolMode::Session;
-        setup.settings.map_unnamed = false;
-        setup.settings.limits.size = 1;
-    };
     check_with(
-        write,
+        one_server_that_writes,
         &format!(
             r#"
             C> Parse "" "call p()" | Bind "" "" | Execute "" | Sync

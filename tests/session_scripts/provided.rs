@@ -202,6 +202,96 @@ fn nobody_elses_draw_from_a_sequence_is_read() {
     );
 }
 
+/// Nor later: what others have drawn a server remembers over several leases.
+#[test]
+fn nobody_elses_draw_is_read_by_the_second_lease() {
+    check(
+        r#"
+        D> Query "select nextval('s')"
+        >a1 Query "select nextval('s')"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <D CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Query "select 1"
+        >a1 Query "select 1"
+        a1< CommandComplete "SELECT 1" | ReadyForQuery I
+        <C CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Query "select currval('s')"
+        >a1 Query "DISCARD SEQUENCES" | Query "select currval('s')"
+        a1< CommandComplete "DISCARD SEQUENCES" | ReadyForQuery I
+        a1< Error 55000 "currval is not yet defined in this session" | ReadyForQuery I
+        <C Error 55000 "currval is not yet defined in this session" | ReadyForQuery I
+        "#,
+    );
+}
+
+/// Of its own a client reads none that is old: it may have drawn elsewhere since.
+#[test]
+fn no_draw_is_read_that_is_not_the_last() {
+    check_with(
+        |setup| setup.settings.limits.size = 2,
+        r#"
+        C> Query "select nextval('s')"
+        >a1 Query "select nextval('s')"
+        a1< DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
+        # It draws on another server.
+        D> Query begin
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <D CommandComplete BEGIN | ReadyForQuery T
+        C> Query "select nextval('s')"
+        >a2 Query "select nextval('s')"
+        a2< DataRow 2 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C DataRow 2 | CommandComplete "SELECT 1" | ReadyForQuery I
+        # And once more on the same.
+        C> Query "select nextval('s')"
+        >a2 Query "select nextval('s')"
+        a2< DataRow 3 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C DataRow 3 | CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Query "select currval('s')"
+        >a2 Query "select currval('s')"
+        a2< DataRow 3 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <C DataRow 3 | CommandComplete "SELECT 1" | ReadyForQuery I
+        "#,
+    );
+    check_with(
+        |setup| setup.settings.limits.size = 2,
+        r#"
+        C> Query begin
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        D> Query "select nextval('s')"
+        >a2 Query "select nextval('s')"
+        a2< DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <D DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Query commit
+        >a1 Query commit
+        a1< CommandComplete COMMIT | ReadyForQuery I
+        <C CommandComplete COMMIT | ReadyForQuery I
+        # The server that was used last comes next.
+        D> Query "select nextval('s')"
+        >a1 Query "select nextval('s')"
+        a1< DataRow 2 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <D DataRow 2 | CommandComplete "SELECT 1" | ReadyForQuery I
+        C> Query begin
+        >a1 Query begin
+        a1< CommandComplete BEGIN | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T
+        # It is back where it drew first.
+        D> Query "select 1"
+        >a2 Query "select 1"
+        a2< DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
+        <D DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery I
+        D> Query "select currval('s')"
+        >a2 Query "DISCARD SEQUENCES" | Query "select currval('s')"
+        a2< CommandComplete "DISCARD SEQUENCES" | ReadyForQuery I
+        a2< Error 55000 "currval is not yet defined in this session" | ReadyForQuery I
+        <D Error 55000 "currval is not yet defined in this session" | ReadyForQuery I
+        "#,
+    );
+}
+
 /// A driver sends BEGIN along with the first statement; and a transaction may ask late.
 #[test]
 fn nobody_elses_draw_is_read_in_the_middle_of_a_transaction() {

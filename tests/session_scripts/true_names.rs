@@ -23,10 +23,31 @@ const FAILED: &str = r#"
     <C Error 22012 "division by zero" | ReadyForQuery E
 "#;
 
+/// The same, which has run it by SQL.
+const EXECUTED: &str = r#"
+    C> Query "execute n"
+    >s Query "SAVEPOINT pgsteer_aside" | Parse n "select 1" | Describe S n | Sync | Query "~ROLLBACK TO"
+    s< CommandComplete SAVEPOINT | ReadyForQuery T
+    s< ParseComplete | ParameterDescription | RowDescription n | ReadyForQuery T
+    s< CommandComplete ROLLBACK | CommandComplete RELEASE | ReadyForQuery T
+    >s Query "execute n"
+    s< DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery T
+    <C DataRow 1 | CommandComplete "SELECT 1" | ReadyForQuery T
+"#;
+
+/// Another statement of the protocol, which cannot be described before it runs.
+const FETCH: &str = r#"
+    C> Parse f "fetch c" | Sync
+    >s Parse pgsteer_2 "fetch c" | Sync
+    s< ParseComplete | ReadyForQuery T
+    <C ParseComplete | ReadyForQuery T
+"#;
+
 /// `{run}` is what makes `execute n` find it, `{ran}` the answer; `{no}`: there is no `n`.
 fn in_block(script: &str) {
     let script = script
         .replace("{failed}", FAILED)
+        .replace("{executed}", EXECUTED)
         .replace("{no}", "Error 26000 \"prepared statement \\\"n\\\" does not exist\"");
     check(&format!("{BLOCK}{script}"));
 }
@@ -148,6 +169,93 @@ fn however_it_is_deallocated() {
         >s Bind "" pgsteer_2 | Bind "" n | Sync
         s< BindComplete | {no} | ReadyForQuery I
         <C BindComplete | {no} | ReadyForQuery I
+        "#,
+    );
+}
+
+/// What was sent before it may fail meanwhile.
+#[test]
+fn what_is_deallocated_behind_a_failure_is_gone_too() {
+    in_block(
+        r#"
+        {executed}
+        C> Query commit
+        >s Query commit
+        s< CommandComplete COMMIT | ReadyForQuery I
+        <C CommandComplete COMMIT | ReadyForQuery I
+        C> Query "select 1/0" | Query begin | Query "deallocate n" | Bind "" n | Sync
+        >s Query "select 1/0" | Query begin | Query "deallocate n"
+        s< Error 22012 "division by zero" | ReadyForQuery I
+        <C Error 22012 "division by zero" | ReadyForQuery I
+        s< CommandComplete BEGIN | ReadyForQuery T | CommandComplete DEALLOCATE | ReadyForQuery T
+        <C CommandComplete BEGIN | ReadyForQuery T | CommandComplete DEALLOCATE | ReadyForQuery T
+        named 0
+        >s Bind "" n | Sync
+        s< {no} | ReadyForQuery E
+        <C {no} | ReadyForQuery E
+        "#,
+    );
+}
+
+/// What the server is given in a failed transaction it refuses. Whoever closes the statement behind that has it still when the
+/// Close is skipped, and what deallocates it once that transaction is over finds it.
+#[test]
+fn what_is_given_in_vain_is_not_there() {
+    let fetch = |script: &str| in_block(&script.replace("{fetch}", FETCH));
+    fetch(
+        r#"
+        {fetch}
+        {failed}
+        C> Query "execute f" | Parse "" rollback | Bind "" "" | Execute "" | Bind "" nosuch | Close S f | Sync
+        >s Parse f "fetch c" | Sync | Query "execute f" | Parse "" rollback | Bind "" "" | Execute "" | Bind "" nosuch | Flush
+        s< Error 25P02 "aborted" | ReadyForQuery E | Error 25P02 "aborted" | ReadyForQuery E
+        <C Error 25P02 "aborted" | ReadyForQuery E
+        >s Sync
+        s< ParseComplete | BindComplete | CommandComplete ROLLBACK | Error 26000 "no such" | ReadyForQuery I
+        <C ParseComplete | BindComplete | CommandComplete ROLLBACK | Error 26000 "no such" | ReadyForQuery I
+        named 2
+        C> Query "deallocate f"
+        >s Parse f "" | Sync | Query "deallocate f"
+        s< ParseComplete | ReadyForQuery I | CommandComplete DEALLOCATE | ReadyForQuery I
+        <C CommandComplete DEALLOCATE | ReadyForQuery I
+        named 1
+        "#,
+    );
+    fetch(
+        r#"
+        {fetch}
+        {failed}
+        C> Query "execute f" | Query rollback | Query "deallocate f"
+        >s Parse f "fetch c" | Sync | Query "execute f" | Query rollback
+        s< Error 25P02 "aborted" | ReadyForQuery E | Error 25P02 "aborted" | ReadyForQuery E
+        <C Error 25P02 "aborted" | ReadyForQuery E
+        s< CommandComplete ROLLBACK | ReadyForQuery I
+        <C CommandComplete ROLLBACK | ReadyForQuery I
+        >s Parse f "" | Sync | Query "deallocate f"
+        s< ParseComplete | ReadyForQuery I | CommandComplete DEALLOCATE | ReadyForQuery I
+        <C CommandComplete DEALLOCATE | ReadyForQuery I
+        named 1
+        "#,
+    );
+}
+
+/// A statement that prepares what it is itself waits for nobody.
+#[test]
+fn what_names_itself_is_given_once() {
+    in_block(
+        r#"
+        C> Query commit
+        >s Query commit
+        s< CommandComplete COMMIT | ReadyForQuery I
+        <C CommandComplete COMMIT | ReadyForQuery I
+        C> Parse m "prepare m as select 1" | Sync
+        >s Parse pgsteer_2 "prepare m as select 1" | Sync
+        s< ParseComplete | ReadyForQuery I
+        <C ParseComplete | ReadyForQuery I
+        C> Query "execute m"
+        >s Parse m "prepare m as select 1" | Sync | Query "execute m"
+        s< ParseComplete | ReadyForQuery I | Error 42P05 "already exists" | ReadyForQuery I
+        <C Error 42P05 "already exists" | ReadyForQuery I
         "#,
     );
 }

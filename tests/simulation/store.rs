@@ -83,15 +83,8 @@ impl World {
             right_until,
         };
         let record = |node: &crate::node::Node| MemberRecord {
-            name: node.name.clone(),
-            address: node.address.clone(),
             state: if node.pg == Pg::Starting { "starting" } else { "running" }.to_owned(),
-            role: "replica".to_owned(),
-            timeline: None,
-            xlog_location: None,
-            noloadbalance: false,
-            tags: Default::default(),
-            api_url: None,
+            ..MemberRecord::replica(node.name.clone(), node.address.clone())
         };
         StoreSnapshot {
             asked_at,

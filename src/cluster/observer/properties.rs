@@ -166,17 +166,7 @@ impl Witness {
         right_until: Option<Moment>,
         listed: usize,
     ) -> StoreSnapshot {
-        let record = |name: &&str| MemberRecord {
-            name: (*name).into(),
-            address: Address::tcp(name, 5432),
-            state: "running".into(),
-            role: "replica".into(),
-            timeline: None,
-            xlog_location: None,
-            noloadbalance: false,
-            tags: Default::default(),
-            api_url: None,
-        };
+        let record = |name: &&str| MemberRecord::replica((*name).into(), Address::tcp(name, 5432));
         StoreSnapshot {
             asked_at: self.now,
             revision: self.revision,

@@ -313,15 +313,10 @@ fn record(word: &str) -> MemberRecord {
     let (name, rest) = word.split_once(':').unwrap_or((word, "running"));
     let host = rest.strip_prefix('@').unwrap_or(name);
     MemberRecord {
-        name: name.into(),
-        address: Address::tcp(host, 5432),
         state: if rest.starts_with(['@', '!', '#']) { "running" } else { rest }.to_owned(),
-        role: "replica".to_owned(),
         timeline: rest.strip_prefix('#').and_then(|timeline| timeline.parse().ok()),
-        xlog_location: None,
         noloadbalance: rest == "!lb",
-        tags: Default::default(),
-        api_url: None,
+        ..MemberRecord::replica(name.into(), Address::tcp(host, 5432))
     }
 }
 

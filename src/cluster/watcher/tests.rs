@@ -292,15 +292,8 @@ impl Bench {
     async fn reading(&mut self, leader: Option<&str>, ttl: Duration, failsafe_mode: bool) {
         self.revision += 1;
         let record = |name: &str| MemberRecord {
-            name: name.into(),
-            address: Address::tcp(name, 5432),
-            state: "running".into(),
-            role: "replica".into(),
-            timeline: None,
-            xlog_location: None,
-            noloadbalance: false,
-            tags: Default::default(),
             api_url: Some(format!("http://{name}:{PATRONI}/patroni")),
+            ..MemberRecord::replica(name.into(), Address::tcp(name, 5432))
         };
         let snapshot = StoreSnapshot {
             asked_at: self.clock.now(),

@@ -81,6 +81,20 @@ fn channels_are_shared_and_changed_one_script_at_a_time() {
 }
 
 #[test]
+fn a_client_may_listen_on_the_channel_for_marks() {
+    let mut hub = hub();
+    check(
+        &mut hub,
+        vec![
+            (wants(1, "a m", 1), vec![Action::Open]),
+            (Event::Opened, vec![run("LISTEN \"a\";LISTEN \"m\";")]),
+            (Event::Ran, vec![Action::Joined(1)]),
+            (wants(1, "a", 2), vec![Action::Joined(1)]),
+        ],
+    );
+}
+
+#[test]
 fn a_broken_connection_is_opened_again_and_the_gap_told() {
     let mut hub = hub();
     check(

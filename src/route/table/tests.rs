@@ -195,17 +195,8 @@ fn replicas(of: &[(&str, &str, &[[&str; 2]])]) -> Topology {
         let mut replica = member(Standing::Following, within(0));
         replica.within = Within::of((0..3).map(within));
         let tags = tags.iter().map(|[name, value]| ((*name).to_owned(), (*value).to_owned()));
-        replica.record = Some(MemberRecord {
-            name: (*name).into(),
-            address: Address::tcp("db", 5432),
-            state: "running".to_owned(),
-            role: "replica".to_owned(),
-            timeline: None,
-            xlog_location: None,
-            noloadbalance: false,
-            tags: Tags(tags.collect()),
-            api_url: None,
-        });
+        let record = MemberRecord::replica((*name).into(), Address::tcp("db", 5432));
+        replica.record = Some(MemberRecord { tags: Tags(tags.collect()), ..record });
         topology.members.insert((*name).into(), replica);
     }
     topology

@@ -16,12 +16,17 @@ pub(super) fn is_wanted(context: &Context, way: &Way, selection: usize) -> bool 
     way.term != 0 || context.router.load().serves(selection, way.pool.member())
 }
 
-/// Whether a server may know what others have drawn from sequences, and somebody with this user and database asks, or could
-/// ask for what it has drawn itself in an earlier transaction.
+/// Whether a server may remember what others have drawn from sequences, or the client whose last lease that was before it drew
+/// elsewhere, and somebody with this user and database asks, or could ask for what it has drawn itself in an earlier transaction.
 #[inline]
-pub(super) fn remembers_draws_of_others(server: &Server, tenant: &Tenant, pid: u32, mode: PoolMode) -> bool {
+pub(super) fn remembers_other_draws(
+    server: &Server,
+    tenant: &Tenant,
+    last_lease: u64,
+    mode: PoolMode,
+) -> bool {
     let asks = mode == PoolMode::Session || tenant.account.reads_sequences.load(Ordering::Relaxed);
-    asks && server.served != 0 && server.served != pid
+    asks && !server.drawn.is_of(last_lease)
 }
 
 impl Needs<'_> {
@@ -44,7 +49,7 @@ impl Needs<'_> {
     ) -> Attempt {
         let check_delay = self.tenant.account.settings.load().check_delay;
         let Some(server) = lease.server() else { return Attempt::Slow(Start::Route) };
-        let draws = remembers_draws_of_others(server, self.tenant, self.pid, self.mode);
+        let draws = remembers_other_draws(server, self.tenant, self.last_lease, self.mode);
         let conn = &mut server.conn;
         // First of all: what it has to say may be that its settings have changed.
         if conn.poll_idle(cx).is_err() {

@@ -5,7 +5,7 @@ use super::{
     OwnAnswer, Parsed, Passage, PgError, PoolMode, Prepare, Prepared, Reading, Refusal, Sharing, Source,
     Statement, Subject, TAKEN, Text, TransactionStatus, Undo, Unnamed, UnnamedAt, UnnamedText, Whose, cstr,
     malformed::{are_types, is_execute, subject},
-    put, put_parse_taken, put_parse_twice, taken_for_ours, too_long_to_keep,
+    put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours, too_long_to_keep,
 };
 use crate::wire::named::looked_at;
 
@@ -169,7 +169,8 @@ impl Frontend {
                     Prepared::Checking => return Ok(()),
                     Prepared::Refused if whole => {
                         // What is wrong with the values PostgreSQL finds before that.
-                        self.bind_prepared(header, message, (portal, parameters), &statement, passage);
+                        let put_name = |out: &mut Vec<u8>| statement.put_name(out);
+                        self.bind_refused(header, message, (portal, parameters), put_name, passage);
                         passage.pipeline.sent(Owed::OwnBind(serial));
                         passage.refuse(Refusal::ResultChanged);
                         return Ok(());
@@ -194,7 +195,8 @@ impl Frontend {
                         Prepared::Checking => return Ok(()),
                         Prepared::Refused => {
                             if message.len() == header.total {
-                                self.pass(header, message, passage);
+                                let put_name = |out: &mut Vec<u8>| put_cstr(out, b"");
+                                self.bind_refused(header, message, (portal, parameters), put_name, passage);
                                 passage.pipeline.sent(Owed::OwnBind(0));
                             } else {
                                 self.leave_out(header, message, passage);
@@ -304,6 +306,9 @@ impl Frontend {
             return self.pass_malformed(header, message, passage);
         };
         if kind == b'S' && close {
+            if passage.awaits_copy(looked_at(name)) {
+                return Ok(());
+            }
             if let Some(named) = self.statements.remove(name) {
                 if passage.tenancy.is_touched() {
                     passage.close_copy(looked_at(name));

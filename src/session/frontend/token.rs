@@ -48,7 +48,8 @@ impl Passage<'_, '_> {
 }
 
 /// Which of the settings a text names.
-fn mentioned(text: &[u8]) -> [Option<Told>; NAMES.len()] {
+#[cold]
+pub(super) fn mentioned(text: &[u8]) -> [Option<Told>; NAMES.len()] {
     let mut found = [None; NAMES.len()];
     for dot in memchr::memchr_iter(b'.', text) {
         let (before, after) = (&text[..dot], &text[dot + 1..]);

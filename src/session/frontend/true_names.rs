@@ -1,13 +1,10 @@
 //! What must be with the server before a text of the client's, because SQL depends on it.
 
 use super::{
-    Arc, Conduct, Copy, For, Form, Frontend, Named, Owed, Parsed, Passage, Prepared, Residue, Statement,
-    Text, TransactionStatus, Undo, Unnamed, put,
+    Arc, Conduct, Copy, Form, Frontend, Named, Owed, Parsed, Passage, Prepared, Residue, Statement, Text,
+    TransactionStatus, Unnamed, put,
 };
-use crate::{
-    sql::touches::{Kinds, Touches},
-    wire::statements::{put_close_as, put_describe_as, put_parse_as},
-};
+use crate::sql::touches::{Kinds, Touches};
 
 /// By which message SQL names a statement of the client's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +77,8 @@ impl Frontend {
     ) -> Prepared {
         let is_dirt = conduct.residue == Residue::Dirt;
         if by == By::Query
-            && (is_dirt || passage.terms.told.is_some())
-            && passage.pipeline.is_in_failed_sequence()
-            && passage.close_failed_sequence() == Prepared::Checking
+            && passage.must_close_sequence(is_dirt, text)
+            && passage.close_sequence() == Prepared::Checking
         {
             return Prepared::Checking;
         }
@@ -143,6 +139,9 @@ impl Frontend {
         let (mut prepared, mut secured) = (Prepared::Ready, None);
         let kinds = touches.kinds;
         let meant = self.meant(touches, passage);
+        if meant.iter().any(|one| passage.awaits_copy(&one.name)) {
+            return Prepared::Checking;
+        }
         for Meant { name, statement, parsed, use_of } in &meant {
             passage.touch_statement(statement);
             match passage.step(name, by, *use_of) {
@@ -270,68 +269,6 @@ impl Passage<'_, '_> {
         }
     }
 
-    /// The server gets a statement of the client's under its true name.
-    fn give(&mut self, name: &[u8], statement: &Statement) {
-        self.parse_copy(name, Copy::Unasked, |out| statement.put_parse_as(name, out));
-    }
-
-    /// The server gets something that can be parsed in any state of a transaction and of the schema.
-    fn hold(&mut self, name: &[u8]) {
-        self.parse_copy(name, Copy::Placeholder, |out| put_parse_as(name, b"", &[0; 2], out));
-    }
-
-    /// The server gets this in the place of what it has under a true name. Where the client has no sequence open it is one of
-    /// its own, the Close included: should it fail, what follows is not skipped.
-    fn parse_copy(&mut self, name: &[u8], copy: Copy, put_parse: impl FnOnce(&mut Vec<u8>)) {
-        let undo = Undo::UnderOurName(name.into());
-        if self.pipeline.is_in_sequence() {
-            self.close_copy(name);
-            put_parse(self.splice.insert());
-            self.pipeline.sent(Owed::Parse(For::Us, undo, None));
-        } else {
-            let is_there = self.has_copy(name);
-            let out = self.splice.insert();
-            if is_there {
-                put_close_as(name, out);
-            }
-            put_parse(out);
-            put(out, b'S', |_| {});
-            self.pipeline.sent(Owed::Aside(Some(undo)));
-        }
-        self.tenancy.copies_mut().put(name, copy);
-    }
-
-    /// Whether the server has something under a true name of the client's.
-    fn has_copy(&self, name: &[u8]) -> bool {
-        let copy = self.tenancy.copies().and_then(|copies| copies.get(name));
-        !matches!(copy, None | Some(Copy::Refused(_)))
-    }
-
-    /// The same, and it says what that yields. Should it fail, so does the client's sequence.
-    fn ask(&mut self, name: &[u8], statement: &Arc<Statement>) {
-        self.close_copy(name);
-        self.tenancy.copies_mut().put(name, Copy::Unasked);
-        let out = self.splice.insert();
-        statement.put_parse_as(name, out);
-        put_describe_as(name, out);
-        self.pipeline.sent(Owed::Parse(For::Us, Undo::UnderOurName(name.into()), None));
-        self.pipeline.sent(Owed::Copy(name.into(), statement.clone()));
-    }
-
-    /// The same in a sequence of its own. Should it fail, that is noted.
-    fn ask_apart(&mut self, name: &[u8], statement: &Arc<Statement>) {
-        let is_there = self.has_copy(name);
-        self.tenancy.copies_mut().put(name, Copy::Unasked);
-        let out = self.splice.insert();
-        if is_there {
-            put_close_as(name, out);
-        }
-        statement.put_parse_as(name, out);
-        put_describe_as(name, out);
-        put(out, b'S', |_| {});
-        self.pipeline.sent(Owed::Provide(name.into(), statement.clone()));
-    }
-
     /// What is asked next is refused without failing the client's transaction, if it has one open.
     fn secure_block(&mut self) -> Secured {
         if self.pipeline.status() != TransactionStatus::InBlock {
@@ -355,20 +292,6 @@ impl Passage<'_, '_> {
         self.tenancy.sequence_ends();
     }
 
-    /// In a sequence of a transaction that has failed whatever is ours fails, too, and the server would skip the client's query
-    /// with it. Sync changes nothing there; but what the client has sent before may yet fail.
-    #[cold]
-    fn close_failed_sequence(&mut self) -> Prepared {
-        if !(self.pipeline.is_empty() || self.pipeline.only_own_answers()) {
-            put(self.splice.insert(), b'H', |_| {});
-            self.tenancy.await_answers();
-            return Prepared::Checking;
-        }
-        put(self.splice.insert(), b'S', |_| {});
-        self.pipeline.sent(Owed::Aside(None));
-        Prepared::Ready
-    }
-
     /// The client's query waits for what is said of all copies that its text needs.
     fn await_copies(&mut self, secured: Secured) -> Prepared {
         if secured == Secured::Yes {
@@ -377,22 +300,6 @@ impl Passage<'_, '_> {
         self.pipeline.holds_on();
         self.tenancy.await_check_ahead();
         Prepared::Checking
-    }
-
-    /// Something has the name that fails where the statement would.
-    fn stand_in(&mut self, name: &[u8], statement: &Statement, said: Option<Arc<[u8]>>) {
-        let stand_in = self.tenancy.copies_mut().next_stand_in(said);
-        let copy = Copy::StandIn(stand_in.clone());
-        self.parse_copy(name, copy, |out| stand_in.put_copy(name, statement.types(), out));
-    }
-
-    /// The server has nothing any more under a true name of the client's.
-    pub(super) fn close_copy(&mut self, name: &[u8]) {
-        if self.has_copy(name) {
-            self.tenancy.copies_mut().remove(name);
-            put_close_as(name, self.splice.insert());
-            self.pipeline.sent(Owed::Close(For::Us, Some(Undo::UnderTrueName(name.into()))));
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
     super::way_out::{Given, WayOut},
     Activity, CommitFate, Exchange, Granted, Moment, Own, Parameters, ReadOnly, Sequences, Session,
 };
+use crate::pool::lease::Drawn;
 
 impl Session {
     /// A server is the client's from here on.
@@ -13,14 +14,16 @@ impl Session {
         let mut exchange = self.context.worker.spare_exchange();
         let Granted { mut lease, read_only, given } = granted;
         self.context.worker.counters.leases.add(1);
+        let number = lease.number();
         if let Some(server) = lease.server() {
             self.entry.leased(&server.cancel);
-            let pid = self.entry.key.pid;
-            let before = std::mem::replace(&mut server.served, pid);
-            if before == 0 || before == pid {
-                // It is new, or has discarded everything; or nobody else has used it since.
+            if server.drawn.is_of(self.last_lease) {
                 exchange.sequences = Sequences::Own;
+                server.drawn = Drawn::UpTo(number);
+            } else {
+                server.drawn = Drawn::Anything;
             }
+            self.last_lease = number;
             self.adopt(&server.conn.parameters);
             let state = &server.conn.state;
             let is_whole = given == Given::All && !state.has_stand_ins();

@@ -51,7 +51,7 @@ impl Session {
             selection: self.selection,
             avoid: self.avoided(),
             tether: &self.entry.tether,
-            pid: self.entry.key.pid,
+            last_lease: self.last_lease,
             parameters: &self.parameters,
             own: self.own,
             state: &self.state,

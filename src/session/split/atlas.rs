@@ -1,4 +1,4 @@
-//! What is known of the databases, learnt from their leaders and kept fresh.
+//! What is known of every database's catalogue ([`Lore`]): asked of its leader, kept fresh, believed for so long.
 
 use std::{
     sync::{

@@ -95,6 +95,7 @@ impl Trial {
         if self.left > 0 && !(unsent && pipeline.owes_ready()) {
             return Beginning::Answer;
         }
+        let Some(received) = pipeline.behind_asides(received) else { return Beginning::Answer };
         let heard = beginning(received);
         if heard == Beginning::Answer && !unsent {
             self.stage = Stage::Answered;
@@ -247,6 +248,14 @@ mod tests {
         trial.begin(b"abc");
         let failed = [error("42P01", "x"), message(b'Z', b"I")].concat();
         let refusal = Beginning::Refusal((*b"42P01", Lasting::No));
+        // Whatever was run ahead of it, alone, is no part of the answer: neither where both come at once nor where they do not.
+        pipeline.sent(Owed::Aside(None));
+        let aside = [message(b'C', b"SET\0"), message(b'Z', b"I")].concat();
+        assert_eq!(trial.hear(&aside[..9], &pipeline), Beginning::Answer);
+        assert_eq!(trial.hear(&aside, &pipeline), Beginning::Answer);
+        assert_eq!(trial.hear(&[&aside[..], &failed[..9]].concat(), &pipeline), Beginning::Unclear);
+        assert_eq!(trial.hear(&[&aside[..], &failed].concat(), &pipeline), refusal);
+        pipeline.reset();
         // What was asked ahead of it, in its sequence, has no end; in one of its own it has.
         pipeline.sent(Owed::Ours(b'1'));
         assert_eq!(trial.hear(b"1\0\0\0\x04", &pipeline), Beginning::Answer);

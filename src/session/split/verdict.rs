@@ -1,4 +1,4 @@
-//! Where a text belongs, in a word.
+//! Whether a text goes to a replica or to the leader, and why: the verdict, and the reason that is counted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

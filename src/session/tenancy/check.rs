@@ -110,6 +110,9 @@ impl Tenancy {
         }
         if self.awaited != Awaited::Nothing {
             self.awaited = if sequence_is_open { Awaited::Report } else { Awaited::Nothing };
+            if let Some(touched) = &mut self.touched {
+                touched.deallocating.answered();
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of who has touched a session.
+//! Which statements have touched a session, and how: for the log of clients that keep a server, and for what follows from it.
 
 use super::Tenancy;
 use crate::{session::inquiry::UNREADABLE, sql::touches::Kinds};

@@ -1,4 +1,4 @@
-//! In what state a session and its statements are, as far as others must know.
+//! What decides how later messages are read: whether settings were changed, and which statements are awaited that may.
 
 use crate::wire::pipeline::Followed;
 

@@ -1,7 +1,8 @@
 //! What the server's messages settle of what is owed.
 
 use super::{
-    CopyIn, For, Implied, Outlook, Owed, Passage, Pipeline, Step, TransactionStatus, Undo, Unexpected,
+    super::frame::Header, CopyIn, For, Implied, Outlook, Owed, Passage, Pipeline, Step, TransactionStatus,
+    Undo, Unexpected,
 };
 
 impl Pipeline {
@@ -62,6 +63,18 @@ impl Pipeline {
             }
             tag => self.answered(tag).ok_or(Unexpected { tag }),
         }
+    }
+
+    /// What a server says behind its answers to those requests of ours that are owed first; `None`: nothing so far.
+    pub fn behind_asides<'r>(&self, mut received: &'r [u8]) -> Option<&'r [u8]> {
+        let mut asides = self.owed.iter().take_while(|owed| matches!(owed, Owed::Aside(_))).count();
+        while asides > 0 {
+            // What cannot be read is for those to judge who pass it on.
+            let header = Header::read(received).ok()??;
+            received = received.get(header.total..)?;
+            asides -= usize::from(header.tag == b'Z');
+        }
+        (!received.is_empty()).then_some(received)
     }
 
     /// What is owed first is answered, or a part of the answer has come.

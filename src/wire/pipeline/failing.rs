@@ -90,6 +90,13 @@ impl Pipeline {
         matches!(self.owed.front(), Some(Owed::Copy(..) | Owed::Parse(For::Us, Undo::UnderOurName(_), _)))
     }
 
+    /// Whether the server is still to read a copy of a client's statement that it was given under this true name.
+    pub fn gives_copy(&self, name: &[u8]) -> bool {
+        let gives =
+            |owed: &Owed| matches!(owed, Owed::Aside(Some(Undo::UnderOurName(given))) if **given == *name);
+        self.owed.iter().any(gives)
+    }
+
     /// Whether a sequence is open in a transaction that has failed, as far as is known, and nothing was sent that could end
     /// that: what a Sync does then is done already.
     pub fn is_in_failed_sequence(&self) -> bool {

@@ -33,6 +33,19 @@ impl Pipeline {
         self.implied == Implied::Yes
     }
 
+    /// Whether a sequence is open in which the client has executed nothing, and perhaps no block: then a Query that comes now ends it, on
+    /// any server. Once all is answered it is certain.
+    pub fn has_executed_nothing(&self) -> bool {
+        let behind = self.owed.iter().rev();
+        let executed = behind.take_while(|owed| !owed.ends_sequence()).any(|owed| owed.step().is_some());
+        let is_outside = self.status == TransactionStatus::Idle && self.ran == Outlook::START;
+        let is_certain = !self.owed.iter().any(Owed::ends_sequence);
+        self.sequence == Sequence::Open
+            && self.implied == Implied::No
+            && !executed
+            && (is_outside || !is_certain)
+    }
+
     /// ReadyForQuery of this status, of what is owed first.
     #[cold]
     pub(super) fn implied_is_answered(&mut self, status: TransactionStatus) {
@@ -73,6 +86,32 @@ mod tests {
         let told = [pipeline.block_is_unclear(), pipeline.sync_must_commit()];
         assert_eq!(told, expected, "{sent:?} {answers:?}");
         pipeline
+    }
+
+    #[test]
+    fn who_has_executed_nothing() {
+        let executed = |sent: &[Owed], status| {
+            let mut pipeline = check(&[Owed::Sync], &[(b'Z', status)], [false, false]);
+            sent.iter().for_each(|owed| pipeline.sent(owed.clone()));
+            !pipeline.has_executed_nothing()
+        };
+        let (bind, execute) = (Owed::Bind(0), Owed::Execute(Stays));
+        let earlier = [bind.clone(), execute.clone(), Owed::Sync];
+        for (sent, status, expected) in [
+            (vec![bind.clone()], b'I', false),
+            (vec![bind.clone()], b'T', true),
+            (vec![bind.clone(), execute.clone()], b'I', true),
+            (vec![Owed::Ours(b'2'), Owed::Ours(b'C'), bind.clone()], b'I', false),
+            ([&earlier[..], std::slice::from_ref(&bind)].concat(), b'I', false),
+            // It may have been a block that is over.
+            ([&earlier[..], std::slice::from_ref(&bind)].concat(), b'T', false),
+            ([&earlier[..], &earlier[..2]].concat(), b'I', true),
+            // None is open.
+            (vec![], b'I', true),
+            (earlier.to_vec(), b'I', true),
+        ] {
+            assert_eq!(executed(&sent, status), expected, "{sent:?} {}", char::from(status));
+        }
     }
 
     #[test]
