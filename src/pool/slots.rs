@@ -224,8 +224,8 @@ impl Slots {
 
     /// The last used idle server of this flavour, of this worker if it has one.
     fn find_idle(&self, worker: usize, flavour: Flavour) -> Option<ServerId> {
-        let workers = self.idle.len();
-        (0..workers).map(|step| &self.idle[(worker + step) % workers]).find_map(|stack| {
+        let (before, from) = self.idle.split_at(worker);
+        from.iter().chain(before).find_map(|stack| {
             stack
                 .iter()
                 .rev()

@@ -49,7 +49,7 @@ pub(super) async fn serve(app: Arc<App>, door: Arc<Door>, stream: Stream, peer: 
         return;
     };
     let since = app.clock.now();
-    let ended = (&mut session).await;
+    let ended = session.run().await;
     log_end(&app, &door.listener, (peer, since), &session, &ended);
     Box::pin(farewell(session, ended)).await;
     drop(permit);

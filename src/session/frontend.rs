@@ -163,7 +163,10 @@ impl Frontend {
             Undo::ClientForgets(name) => {
                 self.statements.remove(&name);
             }
-            Undo::ClientKeeps(name, named) => self.statements.restore(&name, named),
+            Undo::ClientKeeps(kept) => {
+                let (name, named) = *kept;
+                self.statements.restore(&name, named);
+            }
             Undo::ServerForgets(id) => conn.statements.forget(id),
             Undo::ServerKeeps(id) => conn.statements.remember(id),
             Undo::ServerDistrusts(id) => {

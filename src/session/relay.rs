@@ -77,7 +77,7 @@ impl Session {
     pub(super) fn relay(
         &mut self,
         x: &mut Exchange,
-        now: Moment,
+        now: &mut Option<Moment>,
         scratch: &mut Scratch,
         cx: &mut Context<'_>,
     ) -> Relayed {
@@ -112,7 +112,7 @@ impl Session {
             if x.tenancy.must_equalize() && self.is_between_requests(x) {
                 return Relayed::Unequal;
             }
-            let went = match self.read_client(x, scratch, now, cx) {
+            let went = match self.read_client(x, scratch, self.time(now), cx) {
                 Ok(went) => went,
                 Err(cut) => return Relayed::Cut(cut),
             };
@@ -121,7 +121,7 @@ impl Session {
                     self.tell_unplaced(x);
                     continue;
                 }
-                return self.blocked(x, now, cx);
+                return self.blocked(x, self.time(now), cx);
             }
         }
         Relayed::Yield
@@ -198,7 +198,7 @@ impl Session {
         &mut self,
         x: &mut Exchange,
         scratch: &mut Scratch,
-        now: Moment,
+        now: &mut Option<Moment>,
         cx: &mut Context<'_>,
     ) -> Result<bool, Cut> {
         if x.telling == Telling::Freely {
@@ -230,11 +230,11 @@ impl Session {
             kept.extend_from_slice(&input[..bytes]);
             &kept[..]
         };
-        if !self.proves(x) {
-            proving::wait_for_proof(x, received, now);
+        if !self.proves(x, now) {
+            proving::wait_for_proof(x, received, self.time(now));
             return Ok(false);
         }
-        self.hear_server(x, received, output, now, cx)
+        self.hear_server(x, received, output, self.time(now), cx)
     }
 
     /// Hears what the server has said; whether anything came.

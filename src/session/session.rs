@@ -4,9 +4,7 @@
 //! client is idle it holds no buffer and no server.
 
 use std::{
-    future::Future,
     num::NonZeroU32,
-    pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
     time::Duration,
@@ -25,6 +23,7 @@ use super::{
     rereading::Rereads,
     routes::Tenant,
     split::Split,
+    temp_buffers::retire,
     tenancy::Sequences,
 };
 use crate::{
@@ -50,9 +49,6 @@ pub const WAIT_NOTICE_AFTER: Duration = Duration::from_secs(5);
 
 /// Bytes of further requests that are read from a client that waits.
 pub(super) const INBOX_BYTES_MAX: usize = 64 * 1024;
-
-/// Steps in one poll, before it is others' turn.
-const STEPS_MAX: u32 = 64;
 
 /// Everything about a client that is in.
 pub struct Session {
@@ -232,13 +228,13 @@ impl Session {
         self.limit_rest();
     }
 
-    /// `now` is read when it is needed: most steps that begin idle come to nothing, or to a request with a time of its own.
+    /// `now` is read when it is needed: most steps come to nothing, or to bytes with a time of their own.
     fn step(&mut self, now: &mut Option<Moment>, scratch: &mut Scratch, cx: &mut TaskContext<'_>) -> Flow {
         match std::mem::take(&mut self.phase) {
             Phase::Idle => self.idle(now, scratch, cx),
             Phase::Line(line) => self.line(line, self.time(now), scratch, cx),
             Phase::Waiting(waiting) => self.waiting(waiting, self.time(now), scratch, cx),
-            Phase::Relaying(exchange) => self.relaying(exchange, self.time(now), scratch, cx),
+            Phase::Relaying(exchange) => self.relaying(exchange, now, scratch, cx),
             Phase::Settling(settling) => self.settling(settling, self.time(now), scratch, cx),
             Phase::Parting(parting) => self.parting(parting, self.time(now), scratch, cx),
             Phase::Inquiring(inquiring) => self.inquiring(inquiring, self.time(now), scratch, cx),
@@ -248,7 +244,7 @@ impl Session {
 
     /// The time of this poll.
     #[inline]
-    fn time(&self, now: &mut Option<Moment>) -> Moment {
+    pub(super) fn time(&self, now: &mut Option<Moment>) -> Moment {
         *now.get_or_insert_with(|| self.context.clock.now())
     }
 
@@ -316,24 +312,23 @@ impl Session {
     /// with nothing owed, which would look settled.
     fn start(
         &mut self,
-        granted: Granted,
+        mut granted: Granted,
         bytes: &[u8],
         output: &mut Vec<u8>,
         now: Moment,
         cx: &mut TaskContext<'_>,
     ) -> Flow {
-        let Some(granted) = self.unless_fixed(granted, bytes, now) else {
+        if self.finds_it_fixed(&mut granted.lease, bytes) {
+            retire(granted.lease, now);
             self.inbox.extend_from_slice(bytes);
             self.wait(Start::Route, now);
             return Flow::Again;
-        };
-        let granted = match self.admit(granted, now) {
-            Ok(granted) => granted,
-            Err(loss) => {
-                self.inbox.extend_from_slice(bytes);
-                return self.tell_of_loss(loss, now);
-            }
-        };
+        }
+        if let Err(loss) = self.admit(&granted.lease) {
+            granted.lease.finish(Finish::Settled, now);
+            self.inbox.extend_from_slice(bytes);
+            return self.tell_of_loss(loss, now);
+        }
         let mut exchange = self.begin(granted, now);
         self.try_alone(&mut exchange, bytes);
         match self.send_on(&mut exchange, bytes, output, now, cx) {
@@ -356,6 +351,7 @@ mod inspecting;
 mod parting;
 mod promising;
 mod relaying;
+mod running;
 mod settling;
 mod splitting;
 mod waiting;
@@ -364,30 +360,6 @@ mod withholding;
 pub(super) use following::Teller;
 use inquiring::Inquiring;
 use parting::Parting;
+pub use running::Run;
 use settling::Settling;
 use waiting::{Line, Waiting};
-
-impl Future for Session {
-    type Output = Ended;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Ended> {
-        let session = self.get_mut();
-        session.entry.tether.register(cx);
-        let worker = session.context.worker.clone();
-        let scratch = &mut *worker.scratch.lock();
-        let mut now = None;
-        for _ in 0..STEPS_MAX {
-            let flow = match session.entry.order() {
-                Order::None => session.step(&mut now, scratch, cx),
-                order => session.obey(order, session.time(&mut now), scratch, cx),
-            };
-            match flow {
-                Flow::Again => {}
-                Flow::Wait => return Poll::Pending,
-                Flow::End(ended) => return Poll::Ready(ended),
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-}

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{acquire::Granted, routes::Tenant, session::Session};
+use super::{routes::Tenant, session::Session};
 use crate::{
     clock::Moment,
     pool::lease::{Finish, Lease},
@@ -35,16 +35,14 @@ pub(super) fn retire(mut lease: Lease, now: Moment) {
 }
 
 impl Session {
-    /// A server that has had temporary tables, for a client that sets it for the first time: that one is not for it. `None`:
-    /// it was retired.
+    /// Whether a server has had temporary tables, and its client sets it for the first time: that one is not for it.
     #[inline]
-    pub(super) fn unless_fixed(&self, mut granted: Granted, bytes: &[u8], now: Moment) -> Option<Granted> {
-        let had = granted.lease.server().is_some_and(|server| server.conn.temporary == Temporary::Perhaps);
-        if !had || !are_in(bytes) {
-            return Some(granted);
+    pub(super) fn finds_it_fixed(&self, lease: &mut Lease, bytes: &[u8]) -> bool {
+        let had = lease.server().is_some_and(|server| server.conn.temporary == Temporary::Perhaps);
+        let fixed = had && are_in(bytes);
+        if fixed {
+            self.tenant.account.sets_temp_buffers.store(true, Ordering::Relaxed);
         }
-        self.tenant.account.sets_temp_buffers.store(true, Ordering::Relaxed);
-        retire(granted.lease, now);
-        None
+        fixed
     }
 }

@@ -1,9 +1,9 @@
-//! The words that matter, found by first letter and length.
+//! The words that matter, found by two letters and length.
 
 use super::flags::Flags;
 use super::touches::Kinds;
 
-/// Words with what they mean: a hash table, built at compile time, of first letter, last letter and length. Most words
+/// Words with what they mean: a hash table, built at compile time, of first letter, third letter and length. Most words
 /// that are not in it are known by an empty bucket.
 pub(super) struct Table<V: 'static> {
     entries: &'static [(&'static str, V)],
@@ -54,12 +54,12 @@ impl<V: Copy> Table<V> {
     }
 }
 
-/// The lowest five bits of a letter do not tell its case. With these factors few of the words that make up most statements
-/// fall into a bucket of [`MARKS`].
+/// The lowest five bits of a letter do not tell its case. With the third letter and these factors few of the words that make
+/// up most statements fall into a bucket of [`MARKS`]; with the last one `WHERE` meets `WRITE`.
 const fn hash(word: &[u8]) -> usize {
     match word {
-        [first, .., last] => {
-            ((*first as usize & 31) * 33 + (*last as usize & 31) * 5 + word.len() * 36) % BUCKETS
+        [first, _, third, ..] => {
+            ((*first as usize & 31) * 64 + (*third as usize & 31) * 10 + word.len() * 13) % BUCKETS
         }
         _ => 0,
     }

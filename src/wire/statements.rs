@@ -247,9 +247,7 @@ pub fn put_server_name(out: &mut Vec<u8>, id: u64) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.extend_from_slice(SERVER_PREFIX);
     let digits = (u64::BITS - id.leading_zeros()).div_ceil(4).max(1);
-    for place in (0..digits).rev() {
-        out.push(DIGITS[(id >> (place * 4)) as usize & 15]);
-    }
+    out.extend((0..digits).rev().map(|place| DIGITS[(id >> (place * 4)) as usize & 15]));
     out.push(0);
 }
 

@@ -440,7 +440,7 @@ pub(crate) type Client = DuplexStream;
 
 /// Serves a session to its end and says the last word, as the proxy does.
 async fn serve(mut session: Session) {
-    let ended = (&mut session).await;
+    let ended = session.run().await;
     let (mut stream, mut outbox) = session.into_stream();
     let last_word = match ended {
         Ended::WithError(error) => {

@@ -34,6 +34,13 @@ pub(super) fn pass_plain(
 
 #[inline]
 fn put_own_answers(splice: &mut Splice<'_>, pipeline: &mut Pipeline) {
+    if pipeline.owes_own_answer() {
+        put_those_due(splice, pipeline);
+    }
+}
+
+#[inline(never)]
+fn put_those_due(splice: &mut Splice<'_>, pipeline: &mut Pipeline) {
     while let Some(answer) = pipeline.own_answer_due() {
         splice.insert().extend_from_slice(own_answer(answer));
     }

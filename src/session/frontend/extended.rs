@@ -5,7 +5,7 @@ use super::{
     Passage, PgError, PoolMode, Prepare, Prepared, Reading, Refusal, Sharing, Source, Statement, Subject,
     TAKEN, Text, Undo, Unnamed, UnnamedAt, UnnamedText, Whose, cstr,
     malformed::{are_types, subject},
-    put, put_cstr, put_parse_taken, put_parse_twice, taken_for_ours, too_long_to_keep,
+    put_cstr, put_parse_taken, put_parse_twice, taken_for_ours, too_long_to_keep,
 };
 use crate::wire::named::looked_at;
 
@@ -237,10 +237,10 @@ impl Frontend {
         let skipped = message.len() - parameters.len();
         let out = passage.splice.insert();
         let start = out.len();
-        put(out, b'B', |out| {
-            put_cstr(out, portal);
-            statement.put_name(out);
-        });
+        out.extend_from_slice(b"B\0\0\0\0");
+        out.extend_from_slice(portal);
+        out.push(0);
+        statement.put_name(out);
         let length = header.total - skipped + out.len() - start - 1;
         out[start + 1..start + HEADER_BYTES]
             .copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
@@ -267,7 +267,7 @@ impl Frontend {
                 if passage.tenancy.is_touched() {
                     passage.close_copy(looked_at(name));
                 }
-                let undo = Undo::ClientKeeps(name.into(), named);
+                let undo = Undo::ClientKeeps(Box::new((name.into(), named)));
                 passage.pipeline.sent(Owed::Own(OwnAnswer::CloseComplete, Some(undo)));
                 self.leave_out(header, message, passage);
                 return Ok(());

@@ -33,10 +33,16 @@ impl Passage<'_, '_> {
     /// Gives the server what the client is about to ask it for.
     #[inline]
     pub(super) fn provide_told(&mut self, text: &[u8]) {
-        if let Some(sql) = self.terms.told {
-            for sql in mentioned(text).into_iter().flatten().filter_map(sql) {
-                self.run_aside(sql.as_bytes(), None);
-            }
+        if self.terms.told.is_some() {
+            self.tell_what_is_mentioned(text);
+        }
+    }
+
+    #[cold]
+    fn tell_what_is_mentioned(&mut self, text: &[u8]) {
+        let Some(sql) = self.terms.told else { return };
+        for sql in mentioned(text).into_iter().flatten().filter_map(sql) {
+            self.run_aside(sql.as_bytes(), None);
         }
     }
 }

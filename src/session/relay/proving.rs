@@ -9,13 +9,13 @@ use std::task::Context;
 use super::{Answers, Cut, Exchange, Moment, Session};
 
 impl Session {
-    /// Whether what the server has said may be passed on, at this very moment. A replica is in no office. Somebody who watches
-    /// revokes first, so it is looked whether that was done since this poll began.
+    /// Whether what the server has said may be passed on, at this very moment, which is `now` from here on. A replica is in no
+    /// office. Somebody who watches revokes first, so it is looked whether that was done since this poll began.
     #[inline]
-    pub(super) fn proves(&self, x: &Exchange) -> bool {
+    pub(super) fn proves(&self, x: &Exchange, now: &mut Option<Moment>) -> bool {
         let Some(lease) = &x.lease else { return true };
         lease.office() == 0
-            || (self.context.router.fence().is_attended(self.context.clock.now())
+            || (self.context.router.fence().is_attended(*now.insert(self.context.clock.now()))
                 && !self.entry.tether.is_revoked(lease.number()))
     }
 
@@ -25,10 +25,12 @@ impl Session {
         &mut self,
         x: &mut Exchange,
         output: &mut Vec<u8>,
-        now: Moment,
+        now: &mut Option<Moment>,
         cx: &mut Context<'_>,
     ) -> Result<bool, Cut> {
-        if !self.proves(x) {
+        let proves = self.proves(x, now);
+        let now = self.time(now);
+        if !proves {
             // Also where more was sent meanwhile: it is looked again, and not for ever.
             x.fenced_since.get_or_insert(now);
             return Ok(false);

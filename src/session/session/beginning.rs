@@ -31,11 +31,11 @@ impl Session {
                 }
                 self.last_lease = number;
             }
-            let (parameters, state) = (server.conn.parameters.clone(), server.conn.state.clone());
-            self.adopt(&parameters);
+            self.adopt(&server.conn.parameters);
+            let state = &server.conn.state;
             let is_whole = given == Given::All && !state.has_stand_ins();
-            if is_whole && !self.state.is_same(&state) {
-                self.state = state;
+            if is_whole && !self.state.is_same(state) {
+                self.state = state.clone();
             }
         }
         self.entry.enter(Activity::Running, now);

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{
     super::{
-        acquire::Granted,
         exchange::{ClientEnd, ReadOnly, Telling},
         promise::{
             Loss, Office,
@@ -19,6 +18,7 @@ use super::{
 };
 use crate::{
     cluster::headway::told::Shown,
+    pool::lease::Lease,
     route::{consistency::Consistency, leaning::Leaning, table::ReadRoute},
     wire::pipeline::Owed,
 };
@@ -79,17 +79,8 @@ impl Session {
 
     /// A server is about to be the client's: is everything there that it must see? A replica was asked before.
     #[inline]
-    pub(super) fn admit(&mut self, granted: Granted, now: Moment) -> Result<Granted, Loss> {
-        if self.promise.is_none() || granted.lease.term() == 0 {
-            return Ok(granted);
-        }
-        match self.admit_to(granted.lease.term()) {
-            Ok(()) => Ok(granted),
-            Err(loss) => {
-                granted.lease.finish(Finish::Settled, now);
-                Err(loss)
-            }
-        }
+    pub(super) fn admit(&mut self, lease: &Lease) -> Result<(), Loss> {
+        if self.promise.is_none() || lease.term() == 0 { Ok(()) } else { self.admit_to(lease.term()) }
     }
 
     fn admit_to(&mut self, epoch: u64) -> Result<(), Loss> {

@@ -14,7 +14,7 @@ impl Session {
     pub(super) fn relaying(
         &mut self,
         mut exchange: Box<Exchange>,
-        now: Moment,
+        now: &mut Option<Moment>,
         scratch: &mut Scratch,
         cx: &mut TaskContext<'_>,
     ) -> Flow {
@@ -22,7 +22,9 @@ impl Session {
         if !was_behind {
             self.hear_at_rest(&exchange);
         }
-        match self.relay(&mut exchange, now, scratch, cx) {
+        let relayed = self.relay(&mut exchange, now, scratch, cx);
+        let now = self.time(now);
+        match relayed {
             Relayed::Settled => self.settled(exchange, now),
             Relayed::Unplaced => self.place_afterwards(exchange, now),
             Relayed::Unequal => self.equalize(exchange, now),

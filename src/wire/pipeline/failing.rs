@@ -118,7 +118,10 @@ impl Pipeline {
     /// The name of a client's statement that was closed by a message which the server has not come to.
     pub fn name_of(&self, serial: Serial) -> Option<&[u8]> {
         self.owed.iter().find_map(|owed| match owed {
-            Owed::Own(_, Some(Undo::ClientKeeps(name, named))) if named.serial == serial => Some(&**name),
+            Owed::Own(_, Some(Undo::ClientKeeps(kept))) => match &**kept {
+                (name, named) if named.serial == serial => Some(&**name),
+                _ => None,
+            },
             _ => None,
         })
     }

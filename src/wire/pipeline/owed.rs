@@ -16,8 +16,8 @@ use super::{
 pub enum Undo {
     /// The client has no statement of this name.
     ClientForgets(Box<[u8]>),
-    /// The client still has this statement.
-    ClientKeeps(Box<[u8]>, Named),
+    /// The client still has this statement, of this name.
+    ClientKeeps(Box<(Box<[u8]>, Named)>),
     /// The server has no such statement.
     ServerForgets(u64),
     /// The server still has this statement.

@@ -12,8 +12,13 @@ pub enum OwnAnswer {
 }
 
 impl Pipeline {
-    /// The next answer of our own, if it is due now: nothing of the server's comes before it.
+    /// Whether an answer of our own is due now: nothing of the server's comes before it.
     #[inline]
+    pub fn owes_own_answer(&self) -> bool {
+        matches!(self.owed.front(), Some(Owed::Own(..)))
+    }
+
+    /// That answer.
     pub fn own_answer_due(&mut self) -> Option<OwnAnswer> {
         match self.owed.front() {
             Some(Owed::Own(answer, _)) => {
