@@ -39,6 +39,9 @@ const SESSION: &[u8] = b"pgsteer.session";
 /// How long a client that is told why it is cut off may take to read it.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
+/// How much a client may send ahead of its welcome while it is looked whether it is still there.
+const AHEAD_BYTES_MAX: usize = 8 * 1024;
+
 /// Serves one connection, from its first byte to its last.
 pub(super) async fn serve(app: Arc<App>, door: Arc<Door>, stream: Stream, peer: Peer) {
     door.context.worker.clients.fetch_add(1, Ordering::Relaxed);
@@ -66,14 +69,16 @@ struct Entered {
 
 /// Hello, login and welcome; `None` if the connection was for something else, or is not let in.
 async fn enter(app: &Arc<App>, door: &Door, stream: Stream, peer: Peer) -> Option<Entered> {
-    let logged_in = arrive(app, door, stream, peer).await?;
+    let mut logged_in = arrive(app, door, stream, peer).await?;
     if let Ok(Some(kind)) = logged_in.startup.replication() {
         Box::pin(replicate(app, door, logged_in, kind)).await;
         return None;
     }
     let peer = logged_in.peer;
     let applicant = Applicant::of(&logged_in);
-    match admit(app, door, applicant, peer).await {
+    let LoggedIn { stream, unread, .. } = &mut logged_in;
+    let given_up = given_up(app, stream, unread);
+    match admit(app, door, applicant, peer, given_up).await {
         Ok((newcomer, permit)) => {
             app.events.logins.count([]);
             greet(logged_in, newcomer, permit).await
@@ -122,12 +127,43 @@ struct Admitted {
     greeting: Vec<u8>,
 }
 
-/// Whether there is room for this client, and what it is told.
+/// Why a client that waits for its welcome need not be welcomed any more: pgsteer stops, or it has left. What it sends
+/// meanwhile is kept; with more than [`AHEAD_BYTES_MAX`] it is taken for one that stays.
+async fn given_up(app: &App, stream: &mut Stream, unread: &mut Vec<u8>) -> PgError {
+    let mut stopping = app.stopping.subscribe();
+    let leaves = async {
+        while unread.len() < AHEAD_BYTES_MAX {
+            if let Ok(0) | Err(_) = stream.read_buf(unread).await {
+                return;
+            }
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        _ = stopping.wait_for(|stopping| *stopping) => shutting_down(),
+        () = leaves => PgError::fatal(SqlState::CONNECTION_FAILURE, "it has left before a server could be asked"),
+    }
+}
+
+/// What comes of `login`, unless it is given up before.
+async fn unless<T>(
+    given_up: impl Future<Output = PgError>,
+    login: impl Future<Output = Result<T, PgError>>,
+) -> Result<T, PgError> {
+    tokio::select! {
+        biased;
+        outcome = login => outcome,
+        error = given_up => Err(error),
+    }
+}
+
+/// Whether there is room for this client, and what it is told. Nobody waits for that longer than until it is `given_up`.
 async fn admit(
     app: &Arc<App>,
     door: &Door,
     login: Applicant,
     peer: Peer,
+    given_up: impl Future<Output = PgError>,
 ) -> Result<(Admitted, Permit), PgError> {
     let permit = app.connections.take().ok_or_else(|| {
         PgError::fatal(SqlState::TOO_MANY_CONNECTIONS, "no more connections allowed (max_client_conn)")
@@ -153,7 +189,8 @@ async fn admit(
     let context = context.context.clone();
     let settings = login.settings?;
     let footing = Footing::of(&context, selection);
-    let (welcome, flavour) = match welcome(app, (&context, selection), footing, &tenant, settings).await {
+    let welcomed = welcome(app, (&context, selection), footing, &tenant, settings);
+    let (welcome, flavour) = match unless(given_up, welcomed).await {
         Ok(welcome) => welcome,
         Err(error) => {
             drop(tenant);

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use pgsteer_testkit::{Client, Door, Options, Release, Result, Single, eventually, scenario, sqlstate};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tokio_postgres::NoTls;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,6 +37,48 @@ async fn sigterm_lets_transactions_finish() -> Result {
         Ok(())
     })
     .await
+}
+
+/// Nobody knows what to tell the first client of all while there is no server, so it waits: not for longer than it stays, nor
+/// than pgsteer does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_that_waits_holds_nothing_up() -> Result {
+    let overrides = r#"
+        [auth]
+        auth_type = "trust"
+        [pool]
+        max_client_conn = 1
+        leader_wait_timeout = "5min"
+    "#;
+    let mut single = Single::start(Release::System, Door::Open, "", overrides).await?;
+    single.server.kill9().await?;
+
+    let left = waiting(&single).await?;
+    drop(left);
+    eventually("its place is free", Duration::from_secs(20), async || {
+        single.proxy.log().contains("it has left").then_some(())
+    })
+    .await?;
+
+    let mut stays = waiting(&single).await?;
+    let mut told = Vec::new();
+    let (code, read) = tokio::join!(single.proxy.stop(Duration::from_secs(20)), stays.read_to_end(&mut told));
+    read?;
+    ensure!(told.windows(6).any(|field| field == b"C57P03"), "it heard {}", told.escape_ascii());
+    ensure!(code? == Some(0), "it ended with another code than 0");
+    Ok(())
+}
+
+/// A client that waits to be let in, and has the only place meanwhile.
+async fn waiting(single: &Single) -> Result<TcpStream> {
+    let mut client = TcpStream::connect(single.proxy.write).await?;
+    client.write_all(b"\0\0\0\x15\0\x03\0\0user\0trader\0\0").await?;
+    eventually("it waits", Duration::from_secs(20), async || {
+        let config = single.proxy.write_config();
+        Client::try_connect(&config, Duration::from_secs(1)).await.err().filter(|state| state == "53300")
+    })
+    .await?;
+    Ok(client)
 }
 
 /// Whoever stops pgsteer waits for what runs: it can be cancelled all the same, and pgsteer ends when it was.
