@@ -148,10 +148,14 @@ fn sees_not_all(keys: &Keys, listeners: &[Listener], reading: &mut Reading<'_>) 
     if listeners.iter().all(|listener| is_global(listener.consistency)) {
         return;
     }
+    let fix = match keys.pool.consistency {
+        Consistency::Global => "leave `consistency` out at the others",
+        Consistency::Eventual | Consistency::Session => "set it in [pool]",
+    };
     for (index, listen) in keys.listen.iter().enumerate() {
         if listen.route != RouteKind::Write && is_global(listen.consistency) {
             let what = "reads here see what clients of listeners with `consistency = \"global\"` are told, and not all listeners have it";
-            reading.warning(&format!("listen.{index}.consistency"), what, "set it in [pool]");
+            reading.warning(&format!("listen.{index}.consistency"), what, fix);
         }
     }
 }

@@ -27,11 +27,11 @@ impl Config {
                 RouteKind::Read => "read: the replicas of",
                 RouteKind::Split => "split: reads to the replicas, the rest to the leader of",
             };
-            line(&mut text, &format!("{:<22}{to} {}", listener.address.to_string(), listener.cluster));
+            line(&mut text, &format!("{:<21} {to} {}", listener.address.to_string(), listener.cluster));
         }
         match self.keys.http.address.0 {
             Some(address) => {
-                line(&mut text, &format!("{:<22}http: /metrics /health /ready /leader", address.to_string()))
+                line(&mut text, &format!("{:<21} http: /metrics /health /ready /leader", address.to_string()))
             }
             None => line(&mut text, "no http"),
         }

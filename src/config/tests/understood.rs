@@ -28,6 +28,12 @@ fn warnings() {
                 "13:15: reads here see what clients of listeners with `consistency = \"global\"` are told, and not all listeners have it; set it in [pool]",
             ],
         ),
+        (
+            "[pool]\nconsistency = \"global\"\n[[listen]]\naddress = \"[::1]:1\"\nroute = \"read\"\n[[listen]]\naddress = \"[::1]:2\"\nroute = \"read\"\nconsistency = \"session\"",
+            &[
+                "12:1: reads here see what clients of listeners with `consistency = \"global\"` are told, and not all listeners have it; leave `consistency` out at the others",
+            ],
+        ),
         ("[pool]\nquery_wait_timeout = 0", &["11:22: requests wait for a server without limit"]),
         (
             "[[listen]]\naddress = \"0.0.0.0:1\"\nroute = \"read\"",
