@@ -31,6 +31,15 @@ impl When {
     }
 }
 
+/// Up to which changes a schema was seen, by the generations that the last ones to end have begun.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Of those by which a name may mean something new. What was learnt of all that has a name holds until the next of them.
+    pub meanings: u64,
+    /// Of all.
+    pub changes: u64,
+}
+
 /// The schema of one database, as a number that grows with every change and that no schema has twice: what was learnt of a
 /// database stays when its last client goes, and must not hold for those who come later.
 #[derive(Debug, Default)]
@@ -62,11 +71,11 @@ impl Schema {
         (self.changing.load(Ordering::Acquire) == 0).then(|| self.generation.load(Ordering::Acquire))
     }
 
-    /// The generation that the last change to end has begun by which a name may mean something new. What was learnt in it of
-    /// all that has a name holds until the next such change ends.
+    /// Up to which changes it is seen by whoever looks behind this.
     #[inline]
-    pub fn meanings(&self) -> u64 {
-        self.meanings.load(Ordering::Acquire)
+    pub fn seen(&self) -> Seen {
+        let meanings = self.meanings.load(Ordering::Acquire);
+        Seen { meanings, changes: self.generation.load(Ordering::Acquire) }
     }
 
     /// A statement that may change it is about to be sent. The change is over when the guard is dropped.
@@ -126,10 +135,10 @@ mod tests {
         let numbers = Arc::default();
         let changed = Arc::new(Schema::numbered_by(&numbers));
         drop(changed.change());
-        let (learnt, parsed) = (changed.meanings(), changed.generation());
+        let (learnt, parsed) = (changed.seen(), changed.generation());
         drop(changed);
         let next = Arc::new(Schema::numbered_by(&numbers));
-        assert!(next.meanings() > learnt);
+        assert!(next.seen().meanings > learnt.meanings);
         assert!(next.generation() > parsed);
     }
 
@@ -137,19 +146,20 @@ mod tests {
     #[test]
     fn what_is_known_of_names_outlasts_what_only_takes_away() {
         let schema = Arc::new(Schema::default());
-        let (before, learnt) = (schema.generation(), schema.meanings());
+        let (before, learnt) = (schema.generation(), schema.seen());
         let mut drops = schema.change();
         drops.is(Change::LessThanBefore);
         drop(drops);
         assert!(schema.generation() > before);
-        assert_eq!(schema.meanings(), learnt);
+        assert_eq!(schema.seen().meanings, learnt.meanings);
+        assert!(schema.seen().changes > learnt.changes);
 
         let mut both = schema.change();
         both.is(Change::NewMeanings);
         both.is(Change::LessThanBefore);
-        assert_eq!(schema.meanings(), learnt);
+        assert_eq!(schema.seen().meanings, learnt.meanings);
         drop(both);
-        assert!(schema.meanings() > learnt);
+        assert!(schema.seen().meanings > learnt.meanings);
     }
 
     #[test]

@@ -134,7 +134,7 @@ async fn statements_go_where_they_belong() -> Result {
         wishes_are_heard(stage, &client).await?;
         what_a_replica_refuses_comes_back(stage, &client).await?;
         what_no_text_shows_is_the_leaders(stage, &client).await?;
-        what_a_session_holds_follows(&client).await
+        what_a_session_holds_follows(stage, &client).await
     })
     .await
 }
@@ -234,7 +234,7 @@ async fn what_no_text_shows_is_the_leaders(stage: &Stage, client: &Client) -> Re
     Ok(())
 }
 
-async fn what_a_session_holds_follows(client: &Client) -> Result {
+async fn what_a_session_holds_follows(stage: &Stage, client: &Client) -> Result {
     client.batch_execute("SET work_mem = '7MB'").await?;
     client.batch_execute("SET app.tenant = 'joe'").await?;
     eventually("the change of the schema is known", SOON, async || {
@@ -248,7 +248,13 @@ async fn what_a_session_holds_follows(client: &Client) -> Result {
     .await?;
     client.batch_execute("CREATE TEMP TABLE own AS SELECT 1 AS a").await?;
     ensure!(here(client).await? == "off", "a client with a temporary table left its server");
+    // Nobody else knows less for it.
+    let unlearnt = async || stage.proxy.metric("pgsteer_split_requests_total", "\"unlearnt\"").await;
+    let other = self::client(stage).await?;
+    let before = unlearnt().await?;
     client.batch_execute("DROP TABLE own").await?;
+    here(&other).await?;
+    ensure!(unlearnt().await? == before, "what is known of functions went with a temporary table");
     let reads = client.simple_query("SELECT 1");
     let writes = client.simple_query("INSERT INTO t VALUES (3)");
     let more = client.simple_query("SELECT 2");

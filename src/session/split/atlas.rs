@@ -104,17 +104,17 @@ impl Place {
         self.lore.load()
     }
 
-    /// Whether this holds at `now`, in this generation of the schema.
+    /// Whether this holds at `now`, with this schema.
     #[inline]
     pub fn holds(lore: &Lore, schema: &Schema, now: Moment) -> bool {
-        schema.meanings() == lore.generation && now.since(lore.asked_at) < BELIEVED_MAX
+        schema.seen().meanings == lore.seen.meanings && now.since(lore.asked_at) < BELIEVED_MAX
     }
 
-    /// Whether it should be learnt anew, which the caller then does.
+    /// Whether it should be learnt anew, which the caller then does. What was only taken away is no reason to doubt it, but
+    /// nothing need be the leader's any more for its sake.
     #[inline]
     pub fn must_ask(&self, lore: Option<&Lore>, schema: &Schema, now: Moment) -> bool {
-        let is_fresh =
-            |lore: &Lore| now.since(lore.asked_at) < REFRESH_AFTER && schema.meanings() == lore.generation;
+        let is_fresh = |lore: &Lore| now.since(lore.asked_at) < REFRESH_AFTER && schema.seen() == lore.seen;
         !lore.is_some_and(is_fresh) && self.may_ask(now)
     }
 
@@ -172,7 +172,7 @@ impl Place {
         let mut granted =
             request.acquire(Start::Route, Duration::ZERO).await.map_err(|error| error.to_string())?;
         let asked_at = clock.now();
-        let generation = schema.meanings();
+        let seen = schema.seen();
         let server = granted.lease.server().ok_or("its server was given back")?;
         let answer = tokio::time::timeout(ANSWER_MAX, ask(&mut server.conn.stream, &[QUESTION])).await;
         let told = answer.map_err(|_| "no answer in time".to_owned())?.map_err(|error| error.to_string())?;
@@ -182,7 +182,7 @@ impl Place {
         if let Some((_, error)) = told.refused.first() {
             return Err(error.to_string());
         }
-        let lore = Lore::learn(&told, self.number(), asked_at, generation).ok_or("the answer is odd")?;
+        let lore = Lore::learn(&told, self.number(), asked_at, seen).ok_or("the answer is odd")?;
         self.lore.rcu(|before| {
             Some(Arc::new(match before {
                 Some(before) => lore.clone().succeeding(before),

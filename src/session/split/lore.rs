@@ -10,7 +10,12 @@ use std::{
     sync::Arc,
 };
 
-use crate::{clock::Moment, server::Told, sql::errand::Use, wire::statements::fingerprint};
+use crate::{
+    clock::Moment,
+    server::Told,
+    sql::errand::Use,
+    wire::{schema::Seen, statements::fingerprint},
+};
 
 /// Texts that replicas have refused and that are remembered, at most.
 const REFUSED_MAX: usize = 1024;
@@ -116,8 +121,8 @@ pub struct Lore {
     pub number: u64,
     /// When it was asked for.
     pub asked_at: Moment,
-    /// The generation of the schema then.
-    pub generation: u64,
+    /// Up to which changes of the schema.
+    pub seen: Seen,
     names: Arc<Names>,
     refused: BTreeSet<u64>,
 }
@@ -145,7 +150,7 @@ enum Whole {
 
 impl Lore {
     /// What the answer to [`QUESTION`] says; `None` if it is not one, or too much.
-    pub fn learn(told: &Told, number: u64, asked_at: Moment, generation: u64) -> Option<Self> {
+    pub fn learn(told: &Told, number: u64, asked_at: Moment, seen: Seen) -> Option<Self> {
         if !told.refused.is_empty() || told.status != b'I' || told.rows.len() > NAMES_MAX {
             return None;
         }
@@ -158,7 +163,7 @@ impl Lore {
         (!names.meanings.is_empty()).then(|| Self {
             number,
             asked_at,
-            generation,
+            seen,
             names: names.into(),
             refused: BTreeSet::new(),
         })
@@ -167,7 +172,7 @@ impl Lore {
     /// This, as newer than `before`: where nothing has changed it keeps the number, and with it every verdict.
     #[must_use]
     pub fn succeeding(mut self, before: &Self) -> Self {
-        if self.generation == before.generation {
+        if self.seen.meanings == before.seen.meanings {
             self.refused.clone_from(&before.refused);
             if self.names == before.names {
                 self.number = before.number;
@@ -211,7 +216,7 @@ impl Lore {
     pub(super) fn of_rows<'r>(rows: impl IntoIterator<Item = (&'r str, &'r str)>) -> Self {
         let rows = rows.into_iter().map(|(kind, name)| (kind.as_bytes(), name.as_bytes())).collect();
         let names = Names::of(rows).into();
-        Self { number: 1, asked_at: Moment::ZERO, generation: 0, names, refused: BTreeSet::new() }
+        Self { number: 1, asked_at: Moment::ZERO, seen: Seen::default(), names, refused: BTreeSet::new() }
     }
 }
 
