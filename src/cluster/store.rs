@@ -138,6 +138,11 @@ impl MemberRecord {
             api_url: None,
         }
     }
+
+    /// Whether Patroni never has it lead: its tag `nofailover`, or `failover_priority` 0.
+    pub fn is_barred_from_leading(&self) -> bool {
+        self.tags.is_set("nofailover") || self.tags.get("failover_priority") == Some("0")
+    }
 }
 
 /// A member's tags as Patroni's configuration has them: `nofailover`, `nosync`, `replicatefrom` … and those that only

@@ -256,9 +256,7 @@ impl RoutingTable {
 fn candidates(topology: &Topology) -> Vec<MemberName> {
     let may_lead = |name: &MemberName, member: &Member| {
         let named = topology.named.as_ref().is_some_and(|named| named.member == *name);
-        let barred = member.record.as_ref().is_some_and(|record| {
-            record.tags.is_set("nofailover") || record.tags.get("failover_priority") == Some("0")
-        });
+        let barred = member.record.as_ref().is_some_and(|record| record.is_barred_from_leading());
         member.standing == Standing::Following && !named && !barred && member.mark.is_none()
     };
     let all = topology.members.iter().filter(|(name, member)| may_lead(name, member)).map(|(name, _)| name);

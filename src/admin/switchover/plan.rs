@@ -54,6 +54,9 @@ pub(super) fn plan(known: &Topology, wanted: Option<&MemberName>) -> Result<Plan
             "{candidate} is no synchronous standby, and Patroni hands over to one of those only"
         )));
     }
+    if is_barred(member) {
+        return Err(NoPlan::Never(format!("{candidate} is not to lead, by its tags in Patroni")));
+    }
     let lag_bytes =
         fitness(member).map_err(|why| NoPlan::NotYet(format!("{candidate} cannot take over: {why}")))?;
     Ok(Plan { term: term.clone(), address: leader.address.clone(), api_url, candidate, lag_bytes })
@@ -65,17 +68,20 @@ fn may_follow(known: &Topology, name: &MemberName) -> bool {
     known.sync_standbys.is_empty() || known.sync_standbys.contains(name)
 }
 
+fn is_barred(member: &Member) -> bool {
+    member.record.as_ref().is_some_and(|record| record.is_barred_from_leading())
+}
+
 /// The standby that is least behind.
 fn best(known: &Topology, term: &Term) -> Result<MemberName, String> {
     let eligible = |name: &MemberName| *name != term.member && may_follow(known, name);
     let mut unfit = Vec::new();
-    let fit = known.members.iter().filter(|(name, _)| eligible(name)).filter_map(|(name, member)| {
-        match fitness(member) {
-            Ok(lag) => Some((lag, name)),
-            Err(why) => {
-                unfit.push(format!("{name}: {why}"));
-                None
-            }
+    let others = known.members.iter().filter(|(name, member)| eligible(name) && !is_barred(member));
+    let fit = others.filter_map(|(name, member)| match fitness(member) {
+        Ok(lag) => Some((lag, name)),
+        Err(why) => {
+            unfit.push(format!("{name}: {why}"));
+            None
         }
     });
     match fit.min() {
@@ -106,7 +112,7 @@ mod tests {
     use super::*;
     use crate::clock::Moment;
     use crate::cluster::{
-        store::ClusterSettings,
+        store::{ClusterSettings, MemberRecord, Tags},
         topology::{Lag, Rise, StoreStatus, Within},
     };
 
@@ -161,6 +167,14 @@ mod tests {
             let (NoPlan::Never(refused) | NoPlan::NotYet(refused)) = to(&known, Some(wanted)).unwrap_err();
             assert!(refused.contains(why), "{wanted}: {refused}");
         }
+        let mut barred = known.clone();
+        let record = MemberRecord::replica("n2".into(), Address::tcp("n", 5432));
+        let tags = Tags([("nofailover".to_owned(), "true".to_owned())].into());
+        let least_behind = barred.members.get_mut(&MemberName::from("n2")).unwrap();
+        least_behind.record = Some(MemberRecord { tags, ..record });
+        assert_eq!(to(&barred, None).as_deref(), Ok("n3"));
+        let why = "n2 is not to lead, by its tags in Patroni".to_owned();
+        assert_eq!(to(&barred, Some("n2")), Err(NoPlan::Never(why)));
         let synchronous = Topology { sync_standbys: vec!["n3".into()], ..known.clone() };
         assert_eq!(to(&synchronous, None).as_deref(), Ok("n3"));
         assert_eq!(to(&synchronous, Some("n3")).as_deref(), Ok("n3"));
